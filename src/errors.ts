@@ -1,0 +1,90 @@
+/**
+ * Every error this package throws on purpose. `code` is stable and part of the public interface; `exitCode` is what the
+ * command line ends with (DESIGN: 2 usage, 3 malformed or unsafe input, 4 unsupported or nothing to do, 5 data, 6 file
+ * system, 7 numbers, 8 checkpoint does not fit, 9 runtime).
+ */
+
+export interface ErrorDetails {
+  /** The file the error is about, as the caller named it. */
+  readonly file?: string;
+  /** Where inside the file: a field path, a node or a tensor. */
+  readonly field?: string;
+  /** What to do about it. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+export abstract class OnnxAgrError extends Error {
+  abstract readonly exitCode: number;
+  readonly code: string;
+  readonly file: string | undefined;
+  readonly field: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.file = details.file;
+    this.field = details.field;
+    this.hint = details.hint;
+  }
+
+  /** The same error, naming `file`; unchanged where it names one already. */
+  inFile(file: string): this {
+    if (this.file !== undefined) return this;
+    const Class = this.constructor as new (code: string, message: string, details: ErrorDetails) => this;
+    const { field, hint, cause } = this;
+    return new Class(this.code, this.message, {
+      file,
+      ...(field === undefined ? {} : { field }),
+      ...(hint === undefined ? {} : { hint }),
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+}
+
+/** A wrong option or combination of options. */
+export class UsageError extends OnnxAgrError {
+  readonly exitCode = 2;
+}
+
+/** Bytes that are not what they should be: not ONNX, truncated, an unsafe path, a tensor of the wrong length. */
+export class FormatError extends OnnxAgrError {
+  readonly exitCode = 3;
+}
+
+/** A well-encoded model whose graph is wrong: a cycle, a name defined twice, a dangling input. */
+export class GraphError extends OnnxAgrError {
+  readonly exitCode = 3;
+}
+
+/** A valid model that this pass cannot or need not change. */
+export class PassError extends OnnxAgrError {
+  readonly exitCode = 4;
+}
+
+/** Training data that do not fit the model. */
+export class DataError extends OnnxAgrError {
+  readonly exitCode = 5;
+}
+
+/** The file system said no. */
+export class FileSystemError extends OnnxAgrError {
+  readonly exitCode = 6;
+}
+
+/** NaN or infinity where a number is needed. */
+export class NumericError extends OnnxAgrError {
+  readonly exitCode = 7;
+}
+
+/** A checkpoint that does not fit the model or the options. */
+export class CheckpointError extends OnnxAgrError {
+  readonly exitCode = 8;
+}
+
+/** ONNX Runtime is not installed, did not load, or failed. */
+export class BackendError extends OnnxAgrError {
+  readonly exitCode = 9;
+}

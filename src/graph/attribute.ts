@@ -1,0 +1,70 @@
+import type { Graph } from "./graph.ts";
+import type { Tensor } from "./tensor.ts";
+import type { ValueType } from "./value-type.ts";
+
+/** A COO sparse tensor. */
+export interface SparseTensor {
+  readonly name: string;
+  readonly values: Tensor | null;
+  readonly indices: Tensor | null;
+  readonly dims: readonly number[];
+}
+
+export interface NamedTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+interface AttributeValues {
+  readonly float: number;
+  readonly int: bigint;
+  readonly string: Uint8Array;
+  readonly tensor: NamedTensor;
+  readonly graph: Graph;
+  readonly "sparse-tensor": SparseTensor;
+  readonly type: ValueType | null;
+  readonly floats: readonly number[];
+  readonly ints: readonly bigint[];
+  readonly strings: readonly Uint8Array[];
+  readonly tensors: readonly NamedTensor[];
+  readonly graphs: readonly Graph[];
+  readonly "sparse-tensors": readonly SparseTensor[];
+  readonly types: readonly (ValueType | null)[];
+  /** Inside a function body: the name of the function's attribute that gives the value. */
+  readonly reference: string;
+  readonly undefined: null;
+}
+
+export type AttributeKind = keyof AttributeValues;
+
+/** An immutable attribute; only graphs inside it can change. */
+export type Attribute = {
+  readonly [Kind in AttributeKind]: {
+    readonly name: string;
+    readonly kind: Kind;
+    readonly value: AttributeValues[Kind];
+  };
+}[AttributeKind];
+
+/** What the builder and passes accept as attribute values: a number is a float, a bigint an int. */
+const utf8 = new TextEncoder();
+
+export const attribute = {
+  float: (name: string, value: number): Attribute => ({ name, kind: "float", value }),
+  int: (name: string, value: number | bigint): Attribute => ({ name, kind: "int", value: BigInt(value) }),
+  string: (name: string, value: string): Attribute => ({ name, kind: "string", value: utf8.encode(value) }),
+  ints: (name: string, value: readonly (number | bigint)[]): Attribute => ({
+    name,
+    kind: "ints",
+    value: value.map(BigInt),
+  }),
+  tensor: (name: string, tensor: Tensor): Attribute => ({ name, kind: "tensor", value: { name: "", tensor } }),
+  graph: (name: string, value: Graph): Attribute => ({ name, kind: "graph", value }),
+} as const;
+
+/** The graphs an attribute holds: bodies of If, Loop, Scan, SequenceMap. */
+export function graphsOf(attribute: Attribute): readonly Graph[] {
+  if (attribute.kind === "graph") return [attribute.value];
+  if (attribute.kind === "graphs") return attribute.value;
+  return [];
+}

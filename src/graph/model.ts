@@ -1,0 +1,86 @@
+import type { Attribute } from "./attribute.ts";
+import { graphsOf } from "./attribute.ts";
+import { Graph, type Node } from "./graph.ts";
+
+/** ONNX's own operator domain; `ai.onnx` and `""` mean the same and are read as `""`. */
+export const ONNX_DOMAIN = "";
+
+/** The newest versions this package knows (ONNX 1.23). */
+export const NEWEST = { irVersion: 14, opset: 28 } as const;
+
+export function normalizeDomain(domain: string): string {
+  return domain === "ai.onnx" ? ONNX_DOMAIN : domain;
+}
+
+/** A model-local function: an operator whose body is in the model. */
+export class GraphFunction {
+  readonly name: string;
+  readonly domain: string;
+  readonly overload: string;
+  /** Names of attributes without a default. */
+  readonly attributes: string[] = [];
+  /** Attributes with their defaults. */
+  readonly defaults: Attribute[] = [];
+  readonly opsets = new Map<string, number>();
+  readonly metadata = new Map<string, string>();
+  docString = "";
+  readonly body: Graph;
+
+  constructor(name: string, domain: string, overload = "") {
+    this.name = name;
+    this.domain = domain;
+    this.overload = overload;
+    this.body = new Graph(name);
+  }
+}
+
+/** A training step stored beside the model (`training_info`). Bindings map a state tensor's name to the output that renews it. */
+export interface TrainingInfo {
+  readonly initialization: Graph | null;
+  readonly algorithm: Graph | null;
+  readonly initializationBinding: readonly (readonly [string, string])[];
+  readonly updateBinding: readonly (readonly [string, string])[];
+}
+
+/** An ONNX model. Fields the graph passes have no use for are kept and written back as they were read. */
+export class Model {
+  irVersion: number;
+  producerName = "";
+  producerVersion = "";
+  docString = "";
+  /** Operator set versions by domain. */
+  readonly opsets = new Map<string, number>();
+  readonly metadata = new Map<string, string>();
+  readonly functions: GraphFunction[] = [];
+  readonly trainingInfo: TrainingInfo[] = [];
+  readonly graph: Graph;
+
+  constructor(irVersion: number, graph: Graph) {
+    this.irVersion = irVersion;
+    this.graph = graph;
+  }
+
+  /** The version of ONNX's own operators the main graph uses; 0 where it imports none. */
+  get opset(): number {
+    return this.opsets.get(ONNX_DOMAIN) ?? 0;
+  }
+
+  /** The main graph, `training_info` graphs and function bodies; without the graphs nested in them. */
+  get rootGraphs(): readonly Graph[] {
+    const training = this.trainingInfo.flatMap(({ initialization, algorithm }) => [initialization, algorithm]);
+    return [this.graph, ...training.filter((graph) => graph !== null), ...this.functions.map(({ body }) => body)];
+  }
+}
+
+/** The graph and every graph nested in its nodes' attributes, outermost first. */
+export function* walkGraphs(graph: Graph): Generator<Graph> {
+  const pending = [graph];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    yield next;
+    for (const node of next) pending.push(...subgraphsOf(node));
+  }
+}
+
+export function subgraphsOf(node: Node): readonly Graph[] {
+  return [...node.attributes.values()].flatMap(graphsOf);
+}

@@ -1,0 +1,278 @@
+import { FormatError, GraphError } from "../../errors.ts";
+import { describeNode, Graph, Node, Value } from "../graph.ts";
+import { GraphFunction, Model, normalizeDomain, type TrainingInfo } from "../model.ts";
+import { readMessage } from "../proto/read.ts";
+import {
+  type FunctionProto,
+  type GraphProto,
+  MODEL,
+  type NodeProto,
+  type OperatorSetIdProto,
+  type StringStringEntryProto,
+  type TrainingInfoProto,
+  type ValueInfoProto,
+} from "../proto/schema.ts";
+import { sniff } from "../sniff.ts";
+import { decodeAttribute, decodeSparseTensor, decodeTensor, decodeType } from "./decode-values.ts";
+import { sources } from "./sources.ts";
+
+/** ONNX Runtime's own limit. */
+export const MAX_SUBGRAPH_DEPTH = 32;
+
+/** Protobuf's limit for one message; larger models keep their weights in external data. */
+export const MAX_MODEL_BYTES = 2 ** 31 - 1;
+
+/**
+ * Decodes an ONNX model. Tensor data stay views into `bytes`; nothing outside `bytes` is read.
+ * @throws FormatError where the bytes are not an ONNX model (`E_PROTOBUF`, `E_NOT_ONNX`, `E_TENSOR`, `E_MODEL_TOO_LARGE`);
+ *   GraphError where they are but the graph is wrong (`E_GRAPH`, `E_MISSING_FIELD`, `E_SUBGRAPH_DEPTH`).
+ */
+export function decodeModel(bytes: Uint8Array): Model {
+  if (bytes.length > MAX_MODEL_BYTES) {
+    throw new FormatError("E_MODEL_TOO_LARGE", `${bytes.length} bytes exceed protobuf's limit of 2 GiB for one file`, {
+      hint: "Save the model with its weights as external data.",
+    });
+  }
+  sniff(bytes);
+  const proto = readMessage(MODEL, bytes);
+  for (const field of ["irVersion", "graph"] as const) {
+    if (proto[field] === undefined) throw missing(field);
+  }
+  const scope = new Scope(null, "the graph");
+  const model = new Model(Number(proto.irVersion), decodeGraph(proto.graph ?? {}, scope, "graph", 0));
+  if (model.irVersion >= 3 && (proto.opsetImport ?? []).length === 0) throw missing("opsetImport");
+  sources.model.set(model, proto);
+  model.producerName = proto.producerName ?? "";
+  model.producerVersion = proto.producerVersion ?? "";
+  model.docString = proto.docString ?? "";
+  readOpsets(proto.opsetImport, model.opsets);
+  readEntries(proto.metadataProps, model.metadata);
+  for (const [index, each] of (proto.functions ?? []).entries()) {
+    model.functions.push(decodeFunction(each, `functions[${index}]`));
+  }
+  for (const [index, each] of (proto.trainingInfo ?? []).entries()) {
+    model.trainingInfo.push(decodeTrainingInfo(each, scope, `trainingInfo[${index}]`));
+  }
+  return model;
+}
+
+function missing(field: string): GraphError {
+  return new GraphError("E_MISSING_FIELD", `the model has no ${field}`, {
+    field,
+    hint: "The file is cut off or is not an ONNX model.",
+  });
+}
+
+/** The names visible at one place: those of this graph, then those of the graphs around it. */
+class Scope {
+  readonly #values = new Map<string, Value>();
+  readonly #outer: Scope | null;
+  readonly #what: string;
+
+  constructor(outer: Scope | null, what: string) {
+    this.#outer = outer;
+    this.#what = what;
+  }
+
+  define(value: Value, by: string): void {
+    if (this.#values.has(value.name)) {
+      throw new GraphError("E_GRAPH", `"${value.name}" is defined twice in ${this.#what}; the second time by ${by}`, {
+        field: value.name,
+      });
+    }
+    this.#values.set(value.name, value);
+  }
+
+  own(name: string): Value | undefined {
+    return this.#values.get(name);
+  }
+
+  find(name: string): Value | undefined {
+    return this.#values.get(name) ?? this.#outer?.find(name);
+  }
+}
+
+function decodeGraph(proto: GraphProto, scope: Scope, path: string, depth: number): Graph {
+  if (depth > MAX_SUBGRAPH_DEPTH) {
+    throw new GraphError("E_SUBGRAPH_DEPTH", `${path}: graphs are nested deeper than ${MAX_SUBGRAPH_DEPTH}`, {
+      field: path,
+    });
+  }
+  const graph = new Graph(proto.name ?? "");
+  sources.graph.set(graph, proto);
+  graph.docString = proto.docString ?? "";
+  readEntries(proto.metadataProps, graph.metadata);
+  for (const info of proto.input ?? []) {
+    const value = typed(new Value(info.name ?? ""), info);
+    scope.define(value, "a graph input");
+    sources.input.set(value, info);
+    graph.inputs.push(value);
+  }
+  for (const [index, tensorProto] of (proto.initializer ?? []).entries()) {
+    const value = initializer(tensorProto.name ?? "", scope, graph);
+    value.tensor = decodeTensor(tensorProto, `${path}.initializer[${index}]`);
+    value.type ??= { kind: "tensor", dtype: value.tensor.dtype, shape: value.tensor.dims };
+    graph.initializers.push(value);
+  }
+  for (const [index, sparseProto] of (proto.sparseInitializer ?? []).entries()) {
+    const value = initializer(sparseProto.values?.name ?? "", scope, graph);
+    graph.sparseInitializers.push({
+      value,
+      tensor: decodeSparseTensor(sparseProto, `${path}.sparseInitializer[${index}]`),
+    });
+  }
+  decodeNodes(proto.node ?? [], graph, scope, path, depth);
+  decodeOutputs(proto.output ?? [], graph, scope, path);
+  for (const info of proto.valueInfo ?? []) declare(graph, scope, info);
+  return graph;
+}
+
+function initializer(name: string, scope: Scope, graph: Graph): Value {
+  const input = scope.own(name);
+  if (input !== undefined && graph.inputs.includes(input) && input.tensor === null) return input;
+  const value = new Value(name);
+  scope.define(value, "an initializer");
+  return value;
+}
+
+function typed(value: Value, info: ValueInfoProto): Value {
+  value.type = decodeType(info.type);
+  sources.decodedType.set(value, { type: value.type });
+  return value;
+}
+
+/** Records a `value_info` entry; entries for names the graph does not have are kept as they are. */
+function declare(graph: Graph, scope: Scope, info: ValueInfoProto): void {
+  const value = scope.own(info.name ?? "") ?? new Value(info.name ?? "");
+  if (value.type === null) typed(value, info);
+  const entry = { value };
+  sources.valueInfo.set(entry, info);
+  graph.valueInfo.push(entry);
+}
+
+function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Scope, path: string): void {
+  const declared = new Map<Value, ValueInfoProto>();
+  for (const info of infos) {
+    const value = scope.find(info.name ?? "");
+    if (value === undefined) {
+      throw new GraphError("E_GRAPH", `${path}: nothing computes the output "${info.name ?? ""}"`, {
+        field: `${path}.output`,
+      });
+    }
+    if (value.type === null) typed(value, info);
+    declared.set(value, info);
+    graph.addOutput(value);
+  }
+  sources.output.set(graph, declared);
+}
+
+function decodeNodes(protos: readonly NodeProto[], graph: Graph, scope: Scope, path: string, depth: number): void {
+  const nodes: Node[] = [];
+  for (const [index, proto] of protos.entries()) {
+    const at = `${path}.node[${index}]`;
+    const attributes = (proto.attribute ?? []).map((each, position) =>
+      decodeAttribute(each, `${at}.attribute[${position}]`, (inner, innerPath) =>
+        decodeGraph(inner, new Scope(scope, `the graph in ${at}`), innerPath, depth + 1),
+      ),
+    );
+    const repeated = attributes.find(
+      ({ name }, position) => attributes.findIndex((each) => each.name === name) !== position,
+    );
+    if (repeated !== undefined) {
+      throw new GraphError("E_GRAPH", `${at} "${proto.name ?? ""}" has attribute "${repeated.name}" twice`, {
+        field: at,
+      });
+    }
+    const inputs = (proto.input ?? []).map((name) =>
+      name === "" ? null : read(name, index, proto, protos, scope, at),
+    );
+    const outputs = (proto.output ?? []).map((name) => (name === "" ? null : new Value(name)));
+    const node = new Node(proto.opType ?? "", inputs, outputs, {
+      name: proto.name ?? "",
+      domain: normalizeDomain(proto.domain ?? ""),
+      overload: proto.overload ?? "",
+      docString: proto.docString ?? "",
+      attributes,
+    });
+    readEntries(proto.metadataProps, node.metadata);
+    for (const value of outputs) if (value !== null) scope.define(value, describeNode(node));
+    sources.node.set(node, proto);
+    nodes.push(node);
+  }
+  graph.append(...nodes);
+}
+
+function read(
+  name: string,
+  index: number,
+  node: NodeProto,
+  nodes: readonly NodeProto[],
+  scope: Scope,
+  at: string,
+): Value {
+  const value = scope.find(name);
+  if (value !== undefined) return value;
+  const later = nodes.findIndex((each, position) => position >= index && (each.output ?? []).includes(name));
+  const who = `${at} "${node.name ?? ""}" (${node.opType ?? ""})`;
+  const reason =
+    later < 0
+      ? `nothing defines it`
+      : `only ${at.replace(/\d+\]$/, `${later}]`)} "${nodes[later]?.name ?? ""}" further down makes it: the nodes are unsorted or form a cycle`;
+  throw new GraphError("E_GRAPH", `${who} reads "${name}", but ${reason}`, { field: at });
+}
+
+function decodeFunction(proto: FunctionProto, path: string): GraphFunction {
+  const decoded = new GraphFunction(proto.name ?? "", normalizeDomain(proto.domain ?? ""), proto.overload ?? "");
+  sources.function.set(decoded, proto);
+  decoded.docString = proto.docString ?? "";
+  decoded.attributes.push(...(proto.attribute ?? []));
+  const scope = new Scope(null, `function "${decoded.name}"`);
+  for (const name of proto.input ?? []) {
+    const value = new Value(name);
+    scope.define(value, "a function input");
+    decoded.body.inputs.push(value);
+  }
+  for (const [index, each] of (proto.attributeProto ?? []).entries()) {
+    decoded.defaults.push(
+      decodeAttribute(each, `${path}.attributeProto[${index}]`, (graph, at) => decodeGraph(graph, scope, at, 1)),
+    );
+  }
+  decodeNodes(proto.node ?? [], decoded.body, scope, path, 0);
+  decodeOutputs(
+    (proto.output ?? []).map((name) => ({ name })),
+    decoded.body,
+    scope,
+    path,
+  );
+  for (const info of proto.valueInfo ?? []) declare(decoded.body, scope, info);
+  readOpsets(proto.opsetImport, decoded.opsets);
+  readEntries(proto.metadataProps, decoded.metadata);
+  return decoded;
+}
+
+function decodeTrainingInfo(proto: TrainingInfoProto, main: Scope, path: string): TrainingInfo {
+  const graph = (each: GraphProto | undefined, name: string): Graph | null =>
+    each === undefined ? null : decodeGraph(each, new Scope(main, `${path}.${name}`), `${path}.${name}`, 0);
+  const pairs = (entries: readonly StringStringEntryProto[] = []): (readonly [string, string])[] =>
+    entries.map(({ key = "", value = "" }) => [key, value]);
+  const info: TrainingInfo = {
+    initialization: graph(proto.initialization, "initialization"),
+    algorithm: graph(proto.algorithm, "algorithm"),
+    initializationBinding: pairs(proto.initializationBinding),
+    updateBinding: pairs(proto.updateBinding),
+  };
+  sources.trainingInfo.set(info, proto);
+  return info;
+}
+
+/** The first import of a domain counts, as in ONNX Runtime; `checkModel` reports the others. */
+function readOpsets(imports: readonly OperatorSetIdProto[] = [], into: Map<string, number>): void {
+  for (const { domain = "", version = 0n } of imports) {
+    const key = normalizeDomain(domain);
+    if (!into.has(key)) into.set(key, Number(version));
+  }
+}
+
+function readEntries(entries: readonly StringStringEntryProto[] = [], into: Map<string, string>): void {
+  for (const { key = "", value = "" } of entries) if (!into.has(key)) into.set(key, value);
+}
