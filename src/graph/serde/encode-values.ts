@@ -8,7 +8,7 @@ import type {
   TensorShapeProto,
   TypeProto,
 } from "../proto/schema.ts";
-import type { ExternalData, Tensor } from "../tensor.ts";
+import { type ExternalData, Tensor } from "../tensor.ts";
 import type { Dimension, ValueType } from "../value-type.ts";
 import { sources } from "./sources.ts";
 
@@ -123,4 +123,20 @@ export function encodeAttribute(attribute: Attribute, graph: (graph: Graph) => G
     graph: (graph: Graph) => GraphProto,
   ) => AttributeProto;
   return { name: attribute.name, ...write(attribute.value, graph) };
+}
+
+/** The tensor with its external data at another place, everything else in its message unchanged. */
+export function relocated(tensor: Tensor, at: ExternalData): Tensor {
+  const moved = new Tensor(tensor.dtype, tensor.dims, { kind: "external", at });
+  const source = sources.tensor.get(tensor);
+  if (source === undefined) return moved;
+  const now = new Map(encodeExternal(at).map(({ key, value }) => [key, value]));
+  const externalData = (source.externalData ?? []).map((entry) => ({
+    ...entry,
+    value: now.get(entry.key ?? "") ?? entry.value ?? "",
+  }));
+  const hasOffset = externalData.some(({ key }) => key === "offset");
+  if (!hasOffset && at.offset > 0) externalData.push({ key: "offset", value: String(at.offset) });
+  sources.tensor.set(moved, { ...source, externalData });
+  return moved;
 }

@@ -1,0 +1,129 @@
+import { FormatError, GraphError, PassError } from "../errors.ts";
+import { dataTypeName, layoutOf } from "./data-type.ts";
+import type { Graph, Node } from "./graph.ts";
+import { type GraphFunction, type Model, NEWEST, normalizeDomain, walkGraphs } from "./model.ts";
+import { sources } from "./serde/sources.ts";
+import { packedCount, type Tensor } from "./tensor.ts";
+import { tensorSites } from "./tensors.ts";
+
+/**
+ * Checks what decoding alone does not: that every tensor has the bytes its shape and type ask for, that functions do not
+ * call themselves, that opset imports are unambiguous and that training_info names what exists.
+ * @throws FormatError `E_TENSOR`; GraphError `E_FUNCTION_CYCLE`, `E_BINDING`; PassError `E_OPSET` for versions that
+ *   this package does not know.
+ */
+export function checkModel(model: Model): void {
+  checkOpsets(model);
+  for (const { where, tensor } of tensorSites(model)) checkTensor(tensor, where);
+  checkFunctions(model);
+  checkBindings(model);
+}
+
+function checkOpsets(model: Model): void {
+  if (model.irVersion < 1) {
+    throw new GraphError("E_MISSING_FIELD", `irVersion ${model.irVersion} does not exist`, { field: "irVersion" });
+  }
+  const seen = new Map<string, number>();
+  for (const { domain = "", version = 0n } of sources.model.get(model)?.opsetImport ?? []) {
+    const key = normalizeDomain(domain);
+    const earlier = seen.get(key);
+    if (earlier !== undefined && earlier !== Number(version)) {
+      const name = domain || "ai.onnx";
+      throw new PassError("E_OPSET", `domain "${name}" is imported twice, as ${earlier} and as ${version}`, {
+        field: "opsetImport",
+        hint: "Leave one import per domain.",
+      });
+    }
+    seen.set(key, Number(version));
+  }
+  if (model.opset > NEWEST.opset) {
+    throw new PassError(
+      "E_OPSET",
+      `opset ${model.opset} is newer than ${NEWEST.opset}, the newest this version knows`,
+      {
+        field: "opsetImport",
+        hint: "Update onnx-agr, or export with an older opset.",
+      },
+    );
+  }
+}
+
+function checkTensor(tensor: Tensor, where: string): void {
+  const problem = tensorProblem(tensor);
+  if (problem !== null) throw new FormatError("E_TENSOR", `tensor "${where}": ${problem}`, { field: where });
+}
+
+function tensorProblem(tensor: Tensor): string | null {
+  const layout = layoutOf(tensor.dtype);
+  if (layout === undefined) return `element type ${dataTypeName(tensor.dtype)} does not exist`;
+  const type = `${dataTypeName(tensor.dtype)}[${tensor.dims.join(",")}]`;
+  const compare = (given: number, what: string, expected: number | null): string | null =>
+    given === expected ? null : `${given} ${what}, ${expected ?? "none"} expected for ${type}`;
+  const { data } = tensor;
+  switch (data.kind) {
+    case "raw":
+      return compare(data.bytes.length, "bytes of data", tensor.byteLength);
+    case "packed": {
+      const perByte = layout.bits < 8 && layout.bits > 0 ? 8 / layout.bits : 1;
+      const expected = Math.ceil(tensor.size / perByte) * (layout.entries ?? 1);
+      return compare(packedCount(data), `values in ${data.field}`, expected);
+    }
+    case "strings":
+      return compare(data.values.length, "strings", tensor.size);
+    case "external":
+      if (tensor.byteLength === null) return `${type} cannot be external data`;
+      return data.at.length === null ? null : compare(data.at.length, "bytes of external data", tensor.byteLength);
+  }
+}
+
+const keyOf = (of: GraphFunction | Node): string =>
+  `${of.domain}::${"opType" in of ? of.opType : of.name}::${of.overload}`;
+
+function checkFunctions(model: Model): void {
+  const functions = new Map(model.functions.map((each) => [keyOf(each), each]));
+  const done = new Set<GraphFunction>();
+  const visit = (each: GraphFunction, path: readonly GraphFunction[]): void => {
+    if (path.includes(each)) {
+      const cycle = [...path.slice(path.indexOf(each)), each].map(({ name }) => name).join(" → ");
+      throw new GraphError("E_FUNCTION_CYCLE", `functions call each other in a cycle: ${cycle}`, { field: each.name });
+    }
+    if (done.has(each)) return;
+    for (const callee of calls(each.body, functions)) visit(callee, [...path, each]);
+    done.add(each);
+  };
+  for (const each of model.functions) visit(each, []);
+}
+
+function* calls(body: Graph, functions: ReadonlyMap<string, GraphFunction>): Generator<GraphFunction> {
+  for (const graph of walkGraphs(body)) {
+    for (const node of graph) {
+      const callee = functions.get(keyOf(node));
+      if (callee !== undefined) yield callee;
+    }
+  }
+}
+
+/** Each binding renews an initializer (of the model or of the algorithm) with an output of its graph. */
+function checkBindings(model: Model): void {
+  for (const [index, info] of model.trainingInfo.entries()) {
+    const graphs = [model.graph, info.algorithm, info.initialization].filter((graph) => graph !== null);
+    const initializers = new Set(
+      graphs.flatMap((graph) => [...graph.initializers, ...graph.inputs].map(({ name }) => name)),
+    );
+    for (const field of ["initializationBinding", "updateBinding"] as const) {
+      const graph = field === "updateBinding" ? info.algorithm : info.initialization;
+      const outputs = new Set((graph?.outputs ?? []).map(({ name }) => name));
+      for (const [key, value] of info[field]) {
+        const problem = !initializers.has(key)
+          ? `"${key}" is not an initializer`
+          : outputs.has(value)
+            ? null
+            : `"${value}" is not an output of its graph`;
+        if (problem === null) continue;
+        throw new GraphError("E_BINDING", `trainingInfo[${index}].${field} "${key}": ${problem}`, {
+          field: `trainingInfo[${index}].${field}`,
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { FormatError, OnnxAgrError } from "../../errors.ts";
+import { checkModel } from "../check.ts";
+import type { Model } from "../model.ts";
+import { decodeModel, MAX_MODEL_BYTES } from "../serde/decode.ts";
+import { encodeModelPieces } from "../serde/encode.ts";
+import { relocated } from "../serde/encode-values.ts";
+import { Tensor } from "../tensor.ts";
+import { type TensorSite, tensorSites } from "../tensors.ts";
+import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
+import { readRange, readRegularFile } from "./read-file.ts";
+import { type PendingFile, publishAll, writePending } from "./write-file.ts";
+
+/** Where a model was read from: its external data are beside that file. */
+const origins = new WeakMap<Model, string>();
+
+const CHUNK = 64 * 2 ** 20;
+const ALIGNMENT = 4096;
+
+/**
+ * Reads and checks a model file. External data are not read, only checked to lie in the model's folder and to be there in
+ * full; `readExternalTensors` reads them.
+ * @throws FormatError, GraphError (see `decodeModel`, `checkModel`); FormatError `E_EXTERNAL_PATH`, `E_EXTERNAL_RANGE`,
+ *   `E_EXTERNAL_MISSING` for external data; each names the file.
+ */
+export async function readModel(path: string): Promise<Model> {
+  const bytes = await readRegularFile(
+    path,
+    MAX_MODEL_BYTES,
+    (size) =>
+      new FormatError("E_MODEL_TOO_LARGE", `${path} has ${size} bytes; protobuf allows less than 2 GiB in one file`, {
+        file: path,
+        hint: "Save the model with its weights as external data (onnx.save_model(..., save_as_external_data=True)).",
+      }),
+  );
+  try {
+    const model = decodeModel(bytes);
+    checkModel(model);
+    origins.set(model, resolve(path));
+    await checkExternal(model, resolve(path));
+    return model;
+  } catch (error) {
+    throw error instanceof OnnxAgrError ? error.inFile(path) : error;
+  }
+}
+
+interface ExternalSite extends TensorSite {
+  readonly at: Extract<Tensor["data"], { kind: "external" }>["at"];
+}
+
+function externalSites(model: Model): ExternalSite[] {
+  return [...tensorSites(model)].flatMap((site) => {
+    const { data } = site.tensor;
+    return data.kind === "external" ? [{ ...site, at: data.at }] : [];
+  });
+}
+
+async function checkExternal(model: Model, path: string): Promise<void> {
+  const sizes = new Map<string, number>();
+  for (const { tensor, at, where } of externalSites(model)) {
+    let size = sizes.get(at.location);
+    if (size === undefined) {
+      const opened = await openExternal(await resolveExternal(path, at.location, where));
+      await opened.handle.close();
+      size = opened.size;
+      sizes.set(at.location, size);
+    }
+    externalRange(tensor, at, size, where);
+  }
+}
+
+/** True where some tensor's data lie in another file. */
+export function hasExternalData(model: Model): boolean {
+  return externalSites(model).length > 0;
+}
+
+/** Reads all external data of a model that came from `readModel` into it. */
+export async function readExternalTensors(model: Model): Promise<void> {
+  const origin = origins.get(model);
+  for (const { tensor, at, where, replace } of externalSites(model)) {
+    if (origin === undefined) throw noOrigin(where);
+    const bytes = await readExternal(origin, tensor, at, where);
+    replace(new Tensor(tensor.dtype, tensor.dims, { kind: "raw", bytes }));
+  }
+}
+
+function noOrigin(where: string): FormatError {
+  return new FormatError(
+    "E_EXTERNAL_MISSING",
+    `tensor "${where}" has external data, but the model was decoded from bytes`,
+    {
+      field: where,
+      hint: "Use readModel(path), which knows the folder the data are in.",
+    },
+  );
+}
+
+/**
+ * Writes a model atomically: the whole file or, after a failure, what was there before. External data are copied into one
+ * file `<name>.data` beside it and the model refers to that file afterwards; nothing is copied where it is that file already.
+ * @throws FileSystemError `E_FILE_SYSTEM`; FormatError `E_MODEL_TOO_LARGE` from 2 GiB on.
+ */
+export async function writeModel(path: string, model: Model): Promise<void> {
+  await publishAll(await prepareModel(path, model));
+}
+
+/** `writeModel` up to the moment before the files become visible: data file first, then the model. */
+export async function prepareModel(path: string, model: Model): Promise<PendingFile[]> {
+  const data = await prepareExternal(path, model);
+  try {
+    const { parts, length } = encodeModelPieces(model);
+    if (length > MAX_MODEL_BYTES) {
+      throw new FormatError(
+        "E_MODEL_TOO_LARGE",
+        `the model would take ${length} bytes; protobuf allows less than 2 GiB`,
+        {
+          file: path,
+          hint: "Keep the weights as external data.",
+        },
+      );
+    }
+    return [...data, await writePending(path, parts)];
+  } catch (error) {
+    for (const file of data) await file.discard();
+    throw error;
+  }
+}
+
+async function prepareExternal(path: string, model: Model): Promise<PendingFile[]> {
+  const sites = externalSites(model);
+  const [first] = sites;
+  if (first === undefined) return [];
+  const origin = origins.get(model);
+  if (origin === undefined) throw noOrigin(first.where);
+  const location = `${basename(path)}.data`;
+  const target = join(dirname(resolve(path)), location);
+  const sources = new Map<string, string>();
+  for (const { at, where } of sites) {
+    if (!sources.has(at.location)) sources.set(at.location, await resolveExternal(origin, at.location, where));
+  }
+  const [source] = sources.values();
+  const inPlace = sources.size === 1 && source === (await realpath(target).catch(() => null));
+  const { ranges, moved } = layOut(sites, location, sources);
+  const files = inPlace ? [] : [await writePending(target, copyRanges(ranges))];
+  for (const { site, offset } of moved) {
+    site.replace(relocated(site.tensor, { ...site.at, location, offset }));
+  }
+  origins.set(model, resolve(path));
+  return files;
+}
+
+interface Range {
+  readonly source: string;
+  readonly site: ExternalSite;
+  /** Where in the new file. */
+  readonly offset: number;
+}
+
+/** One source file keeps its layout; several are put one after another, each tensor on a page of its own. */
+function layOut(
+  sites: readonly ExternalSite[],
+  location: string,
+  sources: ReadonlyMap<string, string>,
+): { readonly ranges: readonly Range[]; readonly moved: readonly Range[] } {
+  let end = 0;
+  const moved = sites.map((site): Range => {
+    const offset = sources.size === 1 ? site.at.offset : Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+    end = offset + (site.at.length ?? site.tensor.byteLength ?? 0);
+    return { site, offset, source: sources.get(site.at.location) ?? location };
+  });
+  return { moved, ranges: moved.toSorted((a, b) => a.offset - b.offset) };
+}
+
+async function* copyRanges(ranges: readonly Range[]): AsyncGenerator<Uint8Array> {
+  let position = 0;
+  for (const { source, site, offset } of ranges) {
+    const { handle, size } = await openExternal(source);
+    try {
+      const { offset: from, length } = externalRange(site.tensor, site.at, size, site.where);
+      for (let gap = offset - position; gap > 0; gap -= CHUNK) yield new Uint8Array(Math.min(gap, CHUNK));
+      const skip = Math.min(Math.max(position - offset, 0), length);
+      for (let done = skip; done < length; done += CHUNK) {
+        yield await readRange(handle, source, from + done, Math.min(CHUNK, length - done));
+      }
+      position = Math.max(position, offset + length);
+    } finally {
+      await handle.close();
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { FileSystemError, FormatError } from "../../errors.ts";
+
+/** What a failed system call means to the person who gave the path. */
+const REASONS: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  ENOTDIR: "a part of the path is not a folder",
+  EISDIR: "is a folder, not a file",
+  ENXIO: "not a regular file",
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space left on the device",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "the file would exceed the size limit",
+  EMFILE: "too many open files",
+  ENAMETOOLONG: "the path is too long",
+  ELOOP: "a symbolic link where a file is expected",
+  EIO: "the device reported an input/output error",
+  EXDEV: "the target is on another file system",
+};
+
+export function errnoCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** Turns a system error into ours, naming the path and the cause. */
+export function fileSystemError(action: string, path: string, cause: unknown): FileSystemError {
+  const reason = REASONS[errnoCode(cause)] ?? (cause instanceof Error ? cause.message : String(cause));
+  return new FileSystemError("E_FILE_SYSTEM", `cannot ${action} ${path}: ${reason}`, { file: path, cause });
+}
+
+const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO", "ENAMETOOLONG"]);
+
+/**
+ * Opens a regular file for reading and hands it to `use`. Never blocks on a FIFO or a device.
+ * @throws FormatError `E_NO_FILE` where there is no such regular file; FileSystemError where reading it fails.
+ */
+export async function withFile<T>(path: string, use: (handle: FileHandle, size: number) => Promise<T>): Promise<T> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    if (!MISSING.has(errnoCode(cause))) throw fileSystemError("read", path, cause);
+    throw new FormatError("E_NO_FILE", `${path}: ${REASONS[errnoCode(cause)]}`, { file: path, cause });
+  }
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) {
+      const what = stat.isDirectory() ? "is a folder, not a file" : "is not a regular file";
+      throw new FormatError("E_NO_FILE", `${path} ${what}`, { file: path });
+    }
+    return await use(handle, stat.size);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Reads a whole regular file. @param limit bytes; a larger file is refused by `refuse` before anything is read. */
+export async function readRegularFile(
+  path: string,
+  limit = Number.MAX_SAFE_INTEGER,
+  refuse: (size: number) => Error = (size) =>
+    new FormatError("E_FILE_TOO_LARGE", `${path} has ${size} bytes, more than the ${limit} allowed here`, {
+      file: path,
+    }),
+): Promise<Uint8Array> {
+  return withFile(path, async (handle, size) => {
+    if (size > limit) throw refuse(size);
+    return readRange(handle, path, 0, size);
+  });
+}
+
+export async function readRange(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await handle
+      .read(bytes, done, Math.min(length - done, 2 ** 30), offset + done)
+      .catch((cause: unknown) => {
+        throw fileSystemError("read", path, cause);
+      });
+    if (bytesRead === 0) {
+      throw new FormatError("E_FILE_CHANGED", `${path} ended at byte ${offset + done} while it was read`, {
+        file: path,
+      });
+    }
+    done += bytesRead;
+  }
+  return bytes;
+}

@@ -1,0 +1,91 @@
+import { attribute } from "../graph/attribute.ts";
+import { Graph, Node, type NodeInit, Value } from "../graph/graph.ts";
+import type { Names } from "../graph/names.ts";
+import type { Tensor } from "../graph/tensor.ts";
+
+export interface BuilderOptions {
+  /** Put before the hint of every node and value name, as `prefix/hint`. */
+  readonly prefix: string;
+  readonly names: Names;
+  /** Version of ONNX's own operators that the nodes must suit. */
+  readonly opset: number;
+  /** Written on every node; needs IR 10. */
+  readonly metadata?: ReadonlyMap<string, string>;
+}
+
+export interface EmitOptions extends NodeInit {
+  /** Last part of the node's name; default: the operator in lower case. */
+  readonly hint?: string;
+  /** Number of outputs. Default 1. */
+  readonly outputs?: number;
+}
+
+/**
+ * Emits nodes into a list, naming each after its place and purpose. What an operator looks like at the builder's opset is
+ * decided here, once, so that those who emit do not ask.
+ */
+export class Builder {
+  readonly nodes: Node[] = [];
+  readonly opset: number;
+  readonly #options: BuilderOptions;
+
+  constructor(options: BuilderOptions) {
+    this.#options = options;
+    this.opset = options.opset;
+  }
+
+  /** A builder whose names lie below `part` and whose nodes go into their own list. */
+  within(part: string): Builder {
+    return new Builder({ ...this.#options, prefix: `${this.#options.prefix}/${part}` });
+  }
+
+  /** One node with one output. */
+  emit(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
+    const [value] = this.emitAll(opType, inputs, options);
+    if (value === undefined) throw new RangeError(`${opType} was asked for no output`);
+    return value;
+  }
+
+  emitAll(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value[] {
+    const { hint = opType, outputs: count = 1, ...init } = options;
+    const name = this.#options.names.fresh(`${this.#options.prefix}/${hint}`);
+    const outputs = Array.from(
+      { length: count },
+      (_, index) => new Value(index === 0 ? `${name}:out` : `${name}:out${index}`),
+    );
+    this.nodes.push(
+      new Node(opType, inputs, outputs, { ...init, name, metadata: this.#options.metadata ?? new Map() }),
+    );
+    return outputs;
+  }
+
+  constant(tensor: Tensor, hint = "Constant"): Value {
+    return this.emit("Constant", [], { hint, attributes: [attribute.tensor("value", tensor)] });
+  }
+
+  cast(value: Value, to: number): Value {
+    return this.emit("Cast", [value], { attributes: [attribute.int("to", to)] });
+  }
+
+  /** Sum over `axes` (an int64 vector; null: over all). `axes` became an input in opset 13; older graphs take all axes only. */
+  reduceSum(value: Value, axes: Value | null, keepdims: boolean): Value {
+    const inputs = axes === null ? [value] : [value, axes];
+    return this.emit("ReduceSum", inputs, { attributes: [attribute.int("keepdims", keepdims ? 1 : 0)] });
+  }
+
+  /** A graph of its own (a body of If or SequenceMap) that `build` fills; its nodes may read values from outside. */
+  graph(name: string, inputs: readonly Value[], build: (body: Builder) => readonly Value[]): Graph {
+    const body = this.within(name);
+    const graph = new Graph(name);
+    graph.inputs.push(...inputs);
+    const outputs = build(body);
+    graph.append(...body.nodes);
+    for (const value of outputs) graph.addOutput(value);
+    return graph;
+  }
+
+  /** A name for a value that no node makes: an input of a body graph. */
+  input(hint: string, type: Value["type"]): Value {
+    return new Value(this.#options.names.fresh(`${this.#options.prefix}/${hint}`), type);
+  }
+}

@@ -1,0 +1,64 @@
+import { DataType } from "../graph/data-type.ts";
+import type { Value } from "../graph/graph.ts";
+import { Tensor } from "../graph/tensor.ts";
+import type { Builder } from "../ops/builder.ts";
+
+/** Over which elements |g| is summed: one tensor, one slice along the tensor's first axis, or all tensors together. */
+export type AgrScope = "tensor" | "channel" | "global";
+
+/** The smallest normal float32: what the sum is raised to, so that a zero gradient stays zero instead of becoming 0/0. */
+export const SMALLEST_NORMAL = 2 ** -126;
+
+/** Values that every gradient's formula shares. */
+export interface AgrConstants {
+  readonly one: Value;
+  readonly floor: Value;
+  readonly strength: Value;
+}
+
+/** @param strength of the regularization: a number, or a value that holds it as a float scalar. */
+export function agrConstants(build: Builder, strength: number | Value): AgrConstants {
+  const scalar = (value: number, hint: string): Value => build.constant(Tensor.scalar(DataType.float, value), hint);
+  return {
+    one: scalar(1, "one"),
+    floor: scalar(SMALLEST_NORMAL, "smallest_normal"),
+    strength: typeof strength === "number" ? scalar(strength, "strength") : strength,
+  };
+}
+
+/**
+ * Sum of |g| over what `scope` says.
+ * @param magnitude |g| in float32, also where g is float16
+ * @returns a scalar; for `channel` one sum per entry of the first axis, shaped to broadcast against the gradient.
+ */
+export function sumOfMagnitudes(build: Builder, magnitude: Value, scope: AgrScope): Value {
+  if (scope !== "channel") return build.reduceSum(magnitude, null, false);
+  const int64 = (value: number, hint: string): Value => build.constant(Tensor.scalar(DataType.int64, value), hint);
+  const rank = build.emit("Size", [build.emit("Shape", [magnitude])], { hint: "rank" });
+  const one = int64(1, "one_axis");
+  const axes = build.emit("Range", [one, rank, one], { hint: "axes" });
+  return build.reduceSum(magnitude, axes, true);
+}
+
+/**
+ * g' = g - strength * alpha * g with alpha = |g| / s, written as g * (1 - |g| / (s / strength)): one pass over memory less,
+ * and s / strength is a scalar. arXiv 2407.16944, equation of section 3; s as in the authors' code, guarded against zero.
+ * NaN in s stays NaN: the guard is a comparison, not a maximum, which would lose it on some execution providers.
+ * @param gradient float32
+ * @param magnitude |g|
+ * @param sum from `sumOfMagnitudes`
+ */
+export function regularize(
+  build: Builder,
+  gradient: Value,
+  magnitude: Value,
+  sum: Value,
+  { one, floor, strength }: AgrConstants,
+): Value {
+  const isTiny = build.emit("Less", [sum, floor], { hint: "is_tiny" });
+  const guarded = build.emit("Where", [isTiny, floor, sum], { hint: "guarded_sum" });
+  const unit = build.emit("Div", [guarded, strength], { hint: "unit" });
+  const alpha = build.emit("Div", [magnitude, unit], { hint: "alpha" });
+  const kept = build.emit("Sub", [one, alpha], { hint: "kept" });
+  return build.emit("Mul", [gradient, kept], { hint: "regularized" });
+}

@@ -1,0 +1,78 @@
+import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
+import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
+import { type Model, walkGraphs } from "../../graph/model.ts";
+import type { ValueType } from "../../graph/value-type.ts";
+import { AGR_RECORD, originalOf } from "../record.ts";
+import type { Dialect, Found, OptimizerSite, Refusal } from "./site.ts";
+
+const NAME = "ort-sequence";
+const DOMAIN = "com.microsoft";
+
+/** Which input holds the gradients (ORT-TRAINING 3.1, 3.2: the order of the operators' inputs). */
+const GRADIENTS_INPUT = new Map([
+  ["AdamWOptimizer", 3],
+  ["SGDOptimizerV2", 2],
+]);
+
+/** Operators that hand a sequence on: the type of their first input is that of their output. */
+const PASSES_SEQUENCE_ON = new Set([
+  "InplaceClipGradNorm",
+  "SequenceMap",
+  "Identity",
+  "SequenceInsert",
+  "SequenceErase",
+]);
+
+/** ONNX Runtime's multi-tensor optimizers of 1.15 and later: all gradients as one sequence. */
+export const ortSequence: Dialect = {
+  name: NAME,
+  looksFor: "com.microsoft AdamWOptimizer or SGDOptimizerV2 over a sequence of gradients",
+  find(model: Model): Found {
+    const sites: OptimizerSite[] = [];
+    const refusals: Refusal[] = [];
+    for (const root of model.rootGraphs) {
+      for (const graph of walkGraphs(root)) {
+        for (const node of graph) {
+          const input = node.domain === DOMAIN ? GRADIENTS_INPUT.get(node.opType) : undefined;
+          if (input === undefined) continue;
+          const found = recognise(model, graph, node, input);
+          if ("reason" in found) refusals.push(found);
+          else sites.push(found);
+        }
+      }
+    }
+    return { sites, refusals };
+  },
+};
+
+function recognise(model: Model, graph: Graph, node: Node, input: number): OptimizerSite | Refusal {
+  const refuse = (reason: string): Refusal => ({ dialect: NAME, at: describeNode(node), reason });
+  const read = node.inputs[input] ?? null;
+  if (read === null) return refuse(`input ${input}, the gradients, is absent`);
+  const value = originalOf(model, AGR_RECORD, read);
+  const element = elementType(value);
+  if (element === "unknown") return refuse(`the type of its gradients "${value.name}" is not known`);
+  if (element?.kind !== "tensor") return refuse(`its gradients "${value.name}" are not a sequence of tensors`);
+  if (!isGradientType(element.dtype)) {
+    return refuse(`its gradients "${value.name}" are ${dataTypeName(element.dtype)}, not floating point`);
+  }
+  return {
+    dialect: NAME,
+    graph,
+    name: node.name || (node.outputs[0]?.name ?? node.opType),
+    optimizer: `${node.domain}.${node.opType}`,
+    edges: [{ node, input, value, form: "sequence", dtype: element.dtype }],
+  };
+}
+
+/** The type of a sequence's elements, looked up through the operators that hand the sequence on; null for other types. */
+function elementType(value: Value): ValueType | null | "unknown" {
+  for (let at: Value | null = value; at !== null; ) {
+    if (at.type !== null) return at.type.kind === "sequence" ? at.type.element : null;
+    const { producer }: Value = at;
+    if (producer === null) return "unknown";
+    if (producer.opType === "SequenceConstruct") return producer.inputs[0]?.type ?? "unknown";
+    at = PASSES_SEQUENCE_ON.has(producer.opType) ? (producer.inputs[0] ?? null) : null;
+  }
+  return "unknown";
+}

@@ -1,0 +1,62 @@
+import { UsageError } from "../../errors.ts";
+import type { AgrScope } from "../../optim/agr.ts";
+
+/** A trainable parameter, as the training model or the checkpoint knows it. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+export interface InsertAgrOptions {
+  /** Over which elements |g| is summed. Default `tensor`. */
+  readonly scope?: AgrScope;
+  /** 1 is the paper's formula, 0 changes nothing. Default 1. */
+  readonly strength?: number;
+  /**
+   * Sums over fewer elements than this leave the gradient alone: a sum over one element would make it zero for ever.
+   * Default 2; 1 is the literal paper.
+   */
+  readonly minElements?: number;
+  /** Parameters of lower rank are left alone; 2 leaves out biases and norm scales. Default 0. */
+  readonly minRank?: number;
+  /** Globs on parameter names; only these are regularized. Default: all. Needs `parameters`. */
+  readonly include?: readonly string[];
+  /** Globs on parameter names that are left alone. Default: none. Needs `parameters`. */
+  readonly exclude?: readonly string[];
+  /** One `AGR` function node per gradient, or primitive operators. Default `function` from IR 8 on, else `inline`. */
+  readonly form?: "function" | "inline";
+  /** The trainable parameters, where they are known; then one AGR is written per parameter. */
+  readonly parameters?: readonly Parameter[];
+  /** The number of gradients, where only that is known. */
+  readonly count?: number;
+  /** Name of the optimizer node to take where there are several. */
+  readonly select?: string;
+}
+
+export const INSERT_AGR_DEFAULTS = {
+  scope: "tensor",
+  strength: 1,
+  minElements: 2,
+  minRank: 0,
+  include: [],
+  exclude: [],
+} as const satisfies InsertAgrOptions;
+
+export type Settings = Required<
+  Pick<InsertAgrOptions, "scope" | "strength" | "minElements" | "minRank" | "include" | "exclude">
+>;
+
+/** @throws UsageError `E_OPTION` for a value outside its range. */
+export function settingsOf(options: InsertAgrOptions): Settings {
+  const { scope, strength, minElements, minRank, include, exclude } = { ...INSERT_AGR_DEFAULTS, ...options };
+  const require = (holds: boolean, option: string, rule: string): void => {
+    if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
+  };
+  require(["tensor", "channel", "global"].includes(scope), "scope", "tensor, channel or global");
+  require(Number.isFinite(strength) && strength >= 0, "strength", "a number from 0 on");
+  require(Number.isSafeInteger(minElements) && minElements >= 1, "minElements", "a whole number from 1 on");
+  require(Number.isSafeInteger(minRank) && minRank >= 0, "minRank", "a whole number from 0 on");
+  const { count } = options;
+  require(count === undefined || (Number.isSafeInteger(count) && count >= 1), "count", "a whole number from 1 on");
+  return { scope, strength, minElements, minRank, include, exclude };
+}

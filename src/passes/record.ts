@@ -1,0 +1,143 @@
+import { GraphError } from "../errors.ts";
+import { type Graph, Node, type Value } from "../graph/graph.ts";
+import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
+
+/** An edge a pass took over: what read `from` now reads `to`, and everything between them is the pass's. */
+export interface RecordedEdge {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** What a pass did to a model, kept in the model's metadata so that it can be undone and recognised. */
+export interface InsertionRecord {
+  /** Version of this record's form. */
+  readonly schema: 1;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly edges: readonly RecordedEdge[];
+}
+
+/** Where in a model's metadata its AGR insertion is recorded. */
+export const AGR_RECORD = "onnx-agr";
+
+/** Every node a pass inserts is named below this. */
+export const PREFIX = "onnx-agr";
+
+export function readRecord(model: Model, key: string): InsertionRecord | null {
+  const text = model.metadata.get(key);
+  if (text === undefined) return null;
+  const fail = (reason: string, cause?: unknown): GraphError =>
+    new GraphError("E_RECORD", `metadata "${key}" ${reason}`, {
+      field: `metadata_props.${key}`,
+      hint: "The file was changed by something that damaged the entry; start from the original model.",
+      cause,
+    });
+  let record: unknown;
+  try {
+    record = JSON.parse(text);
+  } catch (cause) {
+    throw fail("is not JSON", cause);
+  }
+  if (!isRecord(record)) throw fail("is not a record that this version understands");
+  return record;
+}
+
+function isRecord(value: unknown): value is InsertionRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { schema, options, edges } = value as Partial<Record<keyof InsertionRecord, unknown>>;
+  const isEdge = (edge: unknown): boolean =>
+    typeof edge === "object" &&
+    edge !== null &&
+    "from" in edge &&
+    "to" in edge &&
+    typeof edge.from === "string" &&
+    typeof edge.to === "string";
+  return schema === 1 && typeof options === "object" && options !== null && Array.isArray(edges) && edges.every(isEdge);
+}
+
+/** What a recorded edge replaced: the value from before the insertion where `value` is one that was inserted, else itself. */
+export function originalOf(model: Model, key: string, value: Value): Value {
+  const edge = readRecord(model, key)?.edges.find(({ to }) => to === value.name);
+  return edge === undefined ? value : (namedValues(model).get(edge.from) ?? value);
+}
+
+export function writeRecord(model: Model, key: string, record: Omit<InsertionRecord, "schema">): void {
+  model.metadata.set(key, JSON.stringify({ schema: 1, ...record }));
+}
+
+/**
+ * Undoes recorded edges: what reads `to` reads `from` again, and the nodes that make `to` out of `from` are removed.
+ * @returns the number of nodes removed
+ * @throws GraphError `E_RECORD` where the graph is no longer as the record says; the model is unchanged then.
+ */
+export function undo(model: Model, key: string, edges: readonly RecordedEdge[]): number {
+  const fail = (reason: string): GraphError =>
+    new GraphError("E_RECORD", `cannot undo "${key}": ${reason}`, {
+      field: `metadata_props.${key}`,
+      hint: "The graph was changed after the insertion; start from the original model.",
+    });
+  const values = namedValues(model);
+  const resolved = edges.map(({ from, to }) => {
+    const [original, inserted] = [values.get(from), values.get(to)];
+    if (original === undefined) throw fail(`"${from}" is not in the graph`);
+    if (inserted === undefined || inserted.producer === null) throw fail(`"${to}" is not in the graph`);
+    return { original, inserted };
+  });
+  const originals = new Set(resolved.map(({ original }) => original));
+  const nodes = new Set(resolved.flatMap(({ inserted }) => [...nodesBetween(originals, inserted)]));
+  const ends = new Set<Value | null>(resolved.map(({ inserted }) => inserted));
+  for (const node of nodes) {
+    if (!node.name.startsWith(`${PREFIX}/`))
+      throw fail(`node "${node.name}" (${node.opType}) is not one this package inserted`);
+    for (const output of node.outputs) {
+      if (ends.has(output)) continue;
+      const stranger = output?.uses.find(({ user }) => !(user instanceof Node) || !belongs(user, nodes));
+      if (stranger !== undefined) throw fail(`"${output?.name}" is read outside the inserted nodes`);
+    }
+  }
+  for (const { original, inserted } of resolved) inserted.replaceAllUsesWith(original);
+  for (const [graph, list] of groupByGraph(nodes)) graph.remove(...list);
+  return nodes.size;
+}
+
+/** True for the nodes themselves and for nodes in graphs they hold. */
+function belongs(user: Node, nodes: ReadonlySet<Node>): boolean {
+  if (nodes.has(user)) return true;
+  return user.name.startsWith(`${PREFIX}/`);
+}
+
+function namedValues(model: Model): ReadonlyMap<string, Value> {
+  const values = new Map<string, Value>();
+  for (const root of model.rootGraphs) {
+    for (const graph of walkGraphs(root)) {
+      for (const value of [...graph.inputs, ...graph.initializers]) values.set(value.name, value);
+      for (const node of graph) for (const value of node.outputs) if (value !== null) values.set(value.name, value);
+    }
+  }
+  return values;
+}
+
+/** The nodes on which `end` depends, up to the originals, inputs and initializers. */
+function nodesBetween(originals: ReadonlySet<Value>, end: Value): ReadonlySet<Node> {
+  const nodes = new Set<Node>();
+  const pending = [end];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    const { producer } = value;
+    if (producer === null || originals.has(value) || nodes.has(producer)) continue;
+    nodes.add(producer);
+    const inner = subgraphsOf(producer).flatMap((graph) => [...walkGraphs(graph)].flatMap(({ nodes }) => nodes));
+    const captured = inner.flatMap(({ inputs }) => inputs.filter((input) => input?.producer?.graph === producer.graph));
+    pending.push(...[...producer.inputs, ...captured].filter((input) => input !== null));
+  }
+  return nodes;
+}
+
+function groupByGraph(nodes: Iterable<Node>): ReadonlyMap<Graph, readonly Node[]> {
+  const groups = new Map<Graph, Node[]>();
+  for (const node of nodes) {
+    if (node.graph === null) continue;
+    const group = groups.get(node.graph) ?? [];
+    group.push(node);
+    groups.set(node.graph, group);
+  }
+  return groups;
+}
