@@ -1,5 +1,5 @@
 import { GraphError } from "../errors.ts";
-import type { Attribute, SparseTensor } from "./attribute.ts";
+import { type Attribute, graphsOf, type SparseTensor } from "./attribute.ts";
 import type { Tensor } from "./tensor.ts";
 import type { ValueType } from "./value-type.ts";
 
@@ -126,9 +126,9 @@ export class Node {
     node.#graph = graph;
   }
 
-  /** @internal */
-  static unlinkInputs(node: Node): void {
-    for (const [index, value] of node.#inputs.entries()) if (value !== null) Value.unlink(value, node, index);
+  /** @internal Forgets that the inputs are read here: the node is going away. */
+  release(): void {
+    for (const [index, value] of this.#inputs.entries()) if (value !== null) Value.unlink(value, this, index);
   }
 }
 
@@ -151,7 +151,7 @@ export class Graph implements Iterable<Node> {
   valueInfo: ValueInfo[] = [];
   readonly metadata = new Map<string, string>();
   readonly #outputs: Value[] = [];
-  readonly #nodes: Node[] = [];
+  #nodes: readonly Node[] = [];
 
   constructor(name = "") {
     this.name = name;
@@ -163,7 +163,7 @@ export class Graph implements Iterable<Node> {
 
   /** A snapshot of the nodes in order. */
   get nodes(): readonly Node[] {
-    return [...this.#nodes];
+    return this.#nodes;
   }
 
   get nodeCount(): number {
@@ -189,22 +189,23 @@ export class Graph implements Iterable<Node> {
 
   append(...nodes: readonly Node[]): void {
     for (const node of nodes) Node.setGraph(node, this);
-    for (const node of nodes) this.#nodes.push(node);
+    this.#nodes = [...this.#nodes, ...nodes];
   }
 
   insertBefore(anchor: Node, ...nodes: readonly Node[]): void {
     const at = this.#nodes.indexOf(anchor);
     if (at < 0) throw new GraphError("E_GRAPH", `${describeNode(anchor)} is not in graph "${this.name}"`);
     for (const node of nodes) Node.setGraph(node, this);
-    this.#nodes.splice(at, 0, ...nodes);
+    this.#nodes = [...this.#nodes.slice(0, at), ...nodes, ...this.#nodes.slice(at)];
   }
 
-  /** @throws GraphError `E_GRAPH`, naming the users, while an output of the node is still read. */
+  /** @throws GraphError `E_GRAPH`, naming the users, while an output of the nodes is still read elsewhere. */
   remove(...nodes: readonly Node[]): void {
-    const doomed = new Set(nodes);
-    for (const node of doomed) {
+    const removed = new Set(nodes);
+    const doomed = new Set(usersWithin(nodes));
+    for (const node of removed) {
       for (const output of node.outputs) {
-        const use = output?.uses.find(({ user }) => user instanceof Graph || !doomed.has(user));
+        const use = output?.uses.find(({ user }) => !doomed.has(user));
         if (use === undefined) continue;
         const user =
           use.user instanceof Node ? `${describeNode(use.user)} (input ${use.index})` : "the graph's outputs";
@@ -214,16 +215,29 @@ export class Graph implements Iterable<Node> {
         );
       }
     }
+    for (const user of doomed) user.release();
+    for (const node of removed) Node.setGraph(node, null);
+    this.#nodes = this.#nodes.filter((node) => !removed.has(node));
     const gone = new Set<Value | null>(nodes.flatMap((node) => node.outputs));
-    for (const node of doomed) {
-      Node.unlinkInputs(node);
-      Node.setGraph(node, null);
-    }
-    for (let index = this.#nodes.length - 1; index >= 0; index--) {
-      const node = this.#nodes[index];
-      if (node !== undefined && doomed.has(node)) this.#nodes.splice(index, 1);
-    }
     this.valueInfo = this.valueInfo.filter(({ value }) => !gone.has(value));
+  }
+
+  /** @internal Forgets that the outputs are read here: the graph is going away. */
+  release(): void {
+    for (const [index, value] of this.#outputs.entries()) Value.unlink(value, this, index);
+  }
+}
+
+/** The nodes, and the nodes and graphs inside them: everything that reads values there. */
+function* usersWithin(nodes: readonly Node[]): Generator<Node | Graph> {
+  for (const node of nodes) {
+    yield node;
+    for (const attribute of node.attributes.values()) {
+      for (const graph of graphsOf(attribute)) {
+        yield graph;
+        yield* usersWithin(graph.nodes);
+      }
+    }
   }
 }
 

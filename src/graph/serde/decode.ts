@@ -1,4 +1,5 @@
 import { FormatError, GraphError } from "../../errors.ts";
+import type { NamedTensor } from "../attribute.ts";
 import { describeNode, Graph, Node, Value } from "../graph.ts";
 import { GraphFunction, Model, normalizeDomain, type TrainingInfo } from "../model.ts";
 import { readMessage } from "../proto/read.ts";
@@ -9,6 +10,7 @@ import {
   type NodeProto,
   type OperatorSetIdProto,
   type StringStringEntryProto,
+  TENSOR,
   type TrainingInfoProto,
   type ValueInfoProto,
 } from "../proto/schema.ts";
@@ -275,4 +277,10 @@ function readOpsets(imports: readonly OperatorSetIdProto[] = [], into: Map<strin
 
 function readEntries(entries: readonly StringStringEntryProto[] = [], into: Map<string, string>): void {
   for (const { key = "", value = "" } of entries) if (!into.has(key)) into.set(key, value);
+}
+
+/** Decodes a single TensorProto. @throws FormatError `E_PROTOBUF`, `E_TENSOR` */
+export function decodeNamedTensor(bytes: Uint8Array, path: string): NamedTensor {
+  const proto = readMessage(TENSOR, bytes);
+  return { name: proto.name ?? "", tensor: decodeTensor(proto, path) };
 }

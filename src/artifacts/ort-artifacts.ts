@@ -1,0 +1,220 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
+import { prepareModel, readModel } from "../graph/io/model-file.ts";
+import { readRegularFile } from "../graph/io/read-file.ts";
+import { type PendingFile, publishAll, writePending } from "../graph/io/write-file.ts";
+import type { Model } from "../graph/model.ts";
+import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import { decodeCheckpoint } from "./checkpoint/read-odtc.ts";
+import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
+import { encodeCheckpoint } from "./checkpoint/write-odtc.ts";
+
+/** The files `generate_artifacts` of onnxruntime-training writes into a folder, without the user's prefix. */
+export const ARTIFACT_FILES = {
+  trainingModel: "training_model.onnx",
+  evalModel: "eval_model.onnx",
+  optimizerModel: "optimizer_model.onnx",
+  checkpoint: "checkpoint",
+} as const;
+
+export type ArtifactKind = keyof typeof ARTIFACT_FILES;
+
+/** A set of ONNX Runtime training artifacts. Null: the folder does not have that file. */
+export interface TrainingArtifacts {
+  /** What the files' names begin with (`prefix` of `generate_artifacts`); usually empty. */
+  readonly prefix: string;
+  readonly trainingModel: Model | null;
+  readonly evalModel: Model | null;
+  readonly optimizerModel: Model | null;
+  /** The checkpoint as it is in the file, in today's format also where the folder has the old one. */
+  readonly checkpoint: Uint8Array | null;
+}
+
+/** A parameter the training graph takes, with the shape it has there. */
+export interface TrainableParameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+const BUFFER_SUFFIX = "_grad.accumulation.buffer";
+
+/**
+ * Reads a folder of training artifacts. At least the training or the optimizer model must be there.
+ * @throws FormatError `E_NO_ARTIFACTS` where the folder has none, and what `readModel` and `decodeCheckpoint` throw.
+ */
+export async function readArtifacts(folder: string): Promise<TrainingArtifacts> {
+  const names = await listFolder(folder);
+  const prefix = findPrefix(names, folder);
+  const model = async (kind: ArtifactKind): Promise<Model | null> => {
+    const name = prefix + ARTIFACT_FILES[kind];
+    return names.includes(name) ? readModel(join(folder, name)) : null;
+  };
+  return {
+    prefix,
+    trainingModel: await model("trainingModel"),
+    evalModel: await model("evalModel"),
+    optimizerModel: await model("optimizerModel"),
+    checkpoint: await readCheckpointBytes(folder, prefix, names),
+  };
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (cause) {
+    throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
+  }
+}
+
+function findPrefix(names: readonly string[], folder: string): string {
+  const { trainingModel, optimizerModel } = ARTIFACT_FILES;
+  const prefixes = [trainingModel, optimizerModel].flatMap((file) =>
+    names.filter((name) => name.endsWith(file)).map((name) => name.slice(0, name.length - file.length)),
+  );
+  const distinct = [...new Set(prefixes)].sort();
+  const [first] = distinct;
+  if (first === undefined) {
+    throw new FormatError("E_NO_ARTIFACTS", `${folder} has neither ${trainingModel} nor ${optimizerModel}`, {
+      file: folder,
+      hint: `A set of training artifacts is ${Object.values(ARTIFACT_FILES).join(", ")}.`,
+    });
+  }
+  if (distinct.length > 1 && first !== "") {
+    throw new FormatError(
+      "E_NO_ARTIFACTS",
+      `${folder} has several sets of artifacts: ${distinct.map((each) => `"${each}"`).join(", ")}`,
+      {
+        file: folder,
+        hint: "Put each set into a folder of its own.",
+      },
+    );
+  }
+  return first;
+}
+
+async function readCheckpointBytes(
+  folder: string,
+  prefix: string,
+  names: readonly string[],
+): Promise<Uint8Array | null> {
+  const name = prefix + ARTIFACT_FILES.checkpoint;
+  if (names.includes(name)) return readCheckpointFile(join(folder, name));
+  return names.some(isPbseqFile) ? readCheckpointFile(folder) : null;
+}
+
+/**
+ * Reads a checkpoint file, or a folder in the format before 1.16, which is converted.
+ * @throws FormatError `E_CHECKPOINT`; PassError `E_CHECKPOINT_VERSION`
+ */
+export async function readCheckpointFile(path: string): Promise<Uint8Array> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  try {
+    if (!isFolder) {
+      const bytes = await readRegularFile(path);
+      decodeCheckpoint(bytes);
+      return bytes;
+    }
+    const files = (await listFolder(path)).filter(isPbseqFile);
+    const contents = await Promise.all(
+      files.map(async (name) => [name, await readRegularFile(join(path, name))] as const),
+    );
+    return encodeCheckpoint(decodePbseqCheckpoint(new Map(contents)));
+  } catch (error) {
+    throw error instanceof OnnxAgrError ? error.inFile(path) : error;
+  }
+}
+
+/**
+ * Writes artifacts into a folder, which must exist: every file is written in full before the first becomes visible.
+ * @throws FileSystemError `E_FILE_SYSTEM`
+ */
+export async function writeArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<void> {
+  const pending: PendingFile[] = [];
+  const path = (kind: ArtifactKind): string => join(folder, artifacts.prefix + ARTIFACT_FILES[kind]);
+  try {
+    for (const kind of ["trainingModel", "evalModel", "optimizerModel"] as const) {
+      const model = artifacts[kind];
+      if (model !== null) pending.push(...(await prepareModel(path(kind), model)));
+    }
+    if (artifacts.checkpoint !== null) pending.push(await writePending(path("checkpoint"), [artifacts.checkpoint]));
+  } catch (error) {
+    for (const file of pending) await file.discard();
+    throw error;
+  }
+  await publishAll(pending);
+}
+
+/** The trainable parameters, in the order of the training model's inputs; null where there is no training model. */
+export function trainableParameters(
+  artifacts: Pick<TrainingArtifacts, "trainingModel">,
+): readonly TrainableParameter[] | null {
+  const { trainingModel } = artifacts;
+  if (trainingModel === null) return null;
+  const inputs = trainingModel.graph.inputs;
+  const buffers = new Set(inputs.map(({ name }) => name).filter((name) => name.endsWith(BUFFER_SUFFIX)));
+  return inputs
+    .filter(({ name }) => buffers.has(`${name}${BUFFER_SUFFIX}`))
+    .map(({ name, type }) => {
+      const shape = type?.kind === "tensor" ? type.shape : null;
+      if (shape === null || !shape.every((dim) => typeof dim === "number")) {
+        throw new FormatError("E_NO_SHAPE", `the training model does not tell the shape of parameter "${name}"`, {
+          field: name,
+        });
+      }
+      return { name, shape };
+    });
+}
+
+/**
+ * Checks that a checkpoint has what a training model takes: every parameter, with its shape and type, trainable where the
+ * model keeps a gradient for it. Tensors the model does not take are allowed, as in ONNX Runtime.
+ * @throws CheckpointError `E_CHECKPOINT_MISMATCH`, listing up to ten differences.
+ */
+export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint): void {
+  const held = new Map([...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]));
+  const trainable = new Set(checkpoint.trainable.map(({ name }) => name));
+  const inputs = new Map(trainingModel.graph.inputs.map((value) => [value.name, value.type]));
+  const differences: string[] = [];
+  for (const name of trainable) {
+    if (inputs.has(name) && !inputs.has(name + BUFFER_SUFFIX))
+      differences.push(`"${name}" is trainable only in the checkpoint`);
+  }
+  for (const [name, type] of inputs) {
+    if (name.endsWith(BUFFER_SUFFIX)) {
+      const parameter = name.slice(0, -BUFFER_SUFFIX.length);
+      if (!held.has(parameter)) differences.push(`"${parameter}" is missing in the checkpoint`);
+      else if (!trainable.has(parameter))
+        differences.push(`"${parameter}" is frozen in the checkpoint, trainable in the model`);
+    }
+    const tensor = held.get(name);
+    if (tensor === undefined || type?.kind !== "tensor") continue;
+    if (tensor.dtype !== type.dtype) differences.push(`"${name}" has another element type`);
+    const shape = type.shape?.join(",");
+    if (!checkpoint.nominal && shape !== undefined && shape !== tensor.dims.join(",")) {
+      differences.push(`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${shape}]`);
+    }
+  }
+  if (differences.length === 0) return;
+  const more = differences.length > 10 ? `; and ${differences.length - 10} more` : "";
+  throw new CheckpointError(
+    "E_CHECKPOINT_MISMATCH",
+    `the checkpoint does not fit the training model: ${differences.slice(0, 10).join("; ")}${more}`,
+    {
+      hint: "Use the checkpoint that was exported together with this training model.",
+    },
+  );
+}
+
+/** The user's inputs of a training model: what is neither a parameter, a gradient buffer nor the reset flag (ORT-TRAINING 1.1). */
+export function userInputNames(trainingModel: Model, parameterNames: ReadonlySet<string>): readonly string[] {
+  return trainingModel.graph.inputs
+    .map(({ name }) => name)
+    .filter(
+      (name) =>
+        !parameterNames.has(name) && name !== "lazy_reset_grad" && !/_grad(\.accumulation\.(buffer|out))?$/.test(name),
+    );
+}

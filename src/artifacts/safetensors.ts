@@ -1,0 +1,178 @@
+import { FormatError } from "../errors.ts";
+import type { NamedTensor } from "../graph/attribute.ts";
+import { DataType, dataTypeName } from "../graph/data-type.ts";
+import { Tensor } from "../graph/tensor.ts";
+
+/** As the format's own validator: a larger header is an attack on the JSON parser. */
+const MAX_HEADER_BYTES = 100_000_000;
+/** Header object, tensor entry, its lists. */
+const MAX_DEPTH = 3;
+
+const DTYPES = new Map<string, number>([
+  ["F64", DataType.double],
+  ["F32", DataType.float],
+  ["F16", DataType.float16],
+  ["BF16", DataType.bfloat16],
+  ["I64", DataType.int64],
+  ["I32", DataType.int32],
+  ["I16", DataType.int16],
+  ["I8", DataType.int8],
+  ["U64", DataType.uint64],
+  ["U32", DataType.uint32],
+  ["U16", DataType.uint16],
+  ["U8", DataType.uint8],
+  ["BOOL", DataType.bool],
+  ["F8_E4M3", DataType.float8e4m3fn],
+  ["F8_E5M2", DataType.float8e5m2],
+]);
+const NAMES = new Map([...DTYPES].map(([name, dtype]) => [dtype, name]));
+
+export interface Safetensors {
+  readonly tensors: readonly NamedTensor[];
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+const fail = (reason: string, field?: string): FormatError =>
+  new FormatError("E_SAFETENSORS", `not a valid safetensors file: ${reason}`, {
+    ...(field === undefined ? {} : { field }),
+    hint: "The file is damaged or of another kind.",
+  });
+
+/**
+ * Decodes a safetensors file; tensor data are views into `bytes`. Holds to every rule of the format: no gaps, overlaps or
+ * bytes left over, sizes that fit type and shape, no name twice.
+ * @throws FormatError `E_SAFETENSORS`
+ */
+export function decodeSafetensors(bytes: Uint8Array): Safetensors {
+  if (bytes.length < 8) throw fail(`${bytes.length} bytes are too few`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) throw fail(`a header of ${length} bytes is too large`);
+  if (length < 2n || length > BigInt(bytes.length - 8))
+    throw fail(`a header of ${length} bytes in a file of ${bytes.length}`);
+  const header = parseHeader(bytes.subarray(8, 8 + Number(length)));
+  const data = bytes.subarray(8 + Number(length));
+  const metadata = new Map<string, string>();
+  const tensors: { readonly name: string; readonly begin: number; readonly end: number; readonly tensor: Tensor }[] =
+    [];
+  for (const [name, entry] of header) {
+    if (name === "__metadata__") readMetadata(entry, metadata);
+    else tensors.push(readEntry(name, entry, data));
+  }
+  tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let position = 0;
+  for (const { name, begin, end } of tensors) {
+    if (begin !== position) throw fail(`"${name}" begins at ${begin}, the data before it end at ${position}`, name);
+    position = end;
+  }
+  if (position !== data.length) throw fail(`${data.length - position} bytes follow the last tensor`);
+  return { tensors, metadata };
+}
+
+function parseHeader(bytes: Uint8Array): readonly (readonly [string, unknown])[] {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw fail("the header is not valid UTF-8");
+  }
+  if (!text.startsWith("{")) throw fail("the header does not begin with {");
+  refuseDuplicates(text);
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw fail(`the header is not JSON (${cause instanceof Error ? cause.message : ""})`);
+  }
+  return Object.entries(header as object);
+}
+
+/** JSON.parse takes the last of two equal keys and any depth; both hide one file inside another. */
+function refuseDuplicates(text: string): void {
+  const open: Set<string>[] = [];
+  const strings = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gsu;
+  for (const [token, colon] of text.matchAll(strings)) {
+    if (token === "{" || token === "[") {
+      open.push(new Set());
+      if (open.length > MAX_DEPTH) throw fail(`the header is nested deeper than ${MAX_DEPTH}`);
+    } else if (token === "}" || token === "]") {
+      open.pop();
+    } else if (colon !== undefined) {
+      const key = token.slice(0, token.length - colon.length);
+      const keys = open.at(-1);
+      if (keys?.has(key)) throw fail(`the key ${key} is there twice`);
+      keys?.add(key);
+    }
+  }
+}
+
+function readMetadata(entry: unknown, into: Map<string, string>): void {
+  if (typeof entry !== "object" || entry === null || Array.isArray(entry)) throw fail("__metadata__ is not an object");
+  for (const [key, value] of Object.entries(entry)) {
+    if (typeof value !== "string") throw fail(`__metadata__ "${key}" is not a string`);
+    into.set(key, value);
+  }
+}
+
+function readEntry(
+  name: string,
+  entry: unknown,
+  data: Uint8Array,
+): { readonly name: string; readonly begin: number; readonly end: number; readonly tensor: Tensor } {
+  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<"dtype" | "shape" | "data_offsets", unknown>;
+  const code = typeof dtype === "string" ? DTYPES.get(dtype) : undefined;
+  if (code === undefined) throw fail(`"${name}" has the unknown type ${JSON.stringify(dtype)}`, name);
+  const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (!Array.isArray(shape) || !shape.every(isSize)) throw fail(`"${name}" has no valid shape`, name);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize))
+    throw fail(`"${name}" has no valid data_offsets`, name);
+  const [begin = 0, end = 0] = offsets as number[];
+  if (begin > end || end > data.length) throw fail(`"${name}" takes bytes ${begin} to ${end} of ${data.length}`, name);
+  const tensor = new Tensor(code, shape, { kind: "raw", bytes: data.subarray(begin, end) });
+  if (!Number.isSafeInteger(tensor.size) || tensor.byteLength !== end - begin) {
+    throw fail(
+      `"${name}" has ${end - begin} bytes, ${tensor.byteLength} expected for ${String(dtype)} [${shape.join(",")}]`,
+      name,
+    );
+  }
+  return { name, begin, end, tensor };
+}
+
+/** Encodes tensors in the order given, the data aligned to 8 bytes. @throws FormatError for types the format lacks. */
+export function encodeSafetensors(
+  tensors: readonly NamedTensor[],
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  let offset = 0;
+  const entries = tensors.map(({ name, tensor }): [string, unknown] => {
+    const dtype = NAMES.get(tensor.dtype);
+    if (dtype === undefined || name === "__metadata__") {
+      throw new FormatError(
+        "E_SAFETENSORS",
+        `safetensors cannot hold "${name}" of type ${dataTypeName(tensor.dtype)}`,
+        { field: name },
+      );
+    }
+    const begin = offset;
+    offset += bytesOf(tensor).length;
+    return [name, { dtype, shape: tensor.dims, data_offsets: [begin, offset] }];
+  });
+  const head = metadata.size === 0 ? [] : [["__metadata__", Object.fromEntries(metadata)]];
+  const members = [...head, ...entries].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  const json = new TextEncoder().encode(`{${members.join(",")}}`);
+  const headerLength = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + headerLength + offset).fill(0x20, 8, 8 + headerLength);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
+  bytes.set(json, 8);
+  let position = 8 + headerLength;
+  for (const { tensor } of tensors) {
+    bytes.set(bytesOf(tensor), position);
+    position += bytesOf(tensor).length;
+  }
+  return bytes;
+}
+
+function bytesOf(tensor: Tensor): Uint8Array {
+  if (tensor.data.kind === "raw") return tensor.data.bytes;
+  const values = tensor.values();
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
