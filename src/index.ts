@@ -1,0 +1,50 @@
+/** onnx-agr: adaptive gradient regularization for exported ONNX training graphs, and training them from Node.js. */
+
+export { Tensor } from "onnxruntime-common";
+export type { Checkpoint, OptimizerGroup, ParameterState, Property } from "./artifacts/checkpoint/checkpoint.ts";
+export { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
+export { decodePbseqCheckpoint } from "./artifacts/checkpoint/read-pbseq.ts";
+export { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
+export {
+  ARTIFACT_FILES,
+  checkCheckpointFits,
+  readArtifacts,
+  readCheckpointFile,
+  type TrainableParameter,
+  type TrainingArtifacts,
+  trainableParameters,
+  writeArtifacts,
+} from "./artifacts/ort-artifacts.ts";
+export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
+export * from "./errors.ts";
+export { type Attribute, attribute, type NamedTensor } from "./graph/attribute.ts";
+export { checkModel } from "./graph/check.ts";
+export { DataType, dataTypeName } from "./graph/data-type.ts";
+export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
+export { hasExternalData, readExternalTensors, readModel, writeModel } from "./graph/io/model-file.ts";
+export { GraphFunction, Model } from "./graph/model.ts";
+export { type PrintOptions, printModel } from "./graph/print.ts";
+export { decodeModel } from "./graph/serde/decode.ts";
+export { encodeModel } from "./graph/serde/encode.ts";
+export { Tensor as GraphTensor } from "./graph/tensor.ts";
+export { formatType, type ValueType } from "./graph/value-type.ts";
+export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
+export { findOptimizers } from "./passes/find-optimizers/index.ts";
+export type { Found, GradientEdge, OptimizerSite, Refusal } from "./passes/find-optimizers/site.ts";
+export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
+export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
+export type { Report, Skipped } from "./passes/pass.ts";
+export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
+export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
+export { type Dataset, datasetFor } from "./runtime/data/dataset.ts";
+export { readDataFile } from "./runtime/data/read-data.ts";
+export type { InputSpec, NamedTensors, TrainingSessionCreateOptions, UriOrBuffer } from "./runtime/session.ts";
+export {
+  type EpochEvent,
+  type StepEvent,
+  TRAIN_DEFAULTS,
+  type TrainEvent,
+  type TrainOptions,
+  train,
+} from "./runtime/train.ts";
+export { TrainingSession, type TrainingSessionOptions } from "./training-session.ts";

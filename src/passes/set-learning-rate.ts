@@ -1,0 +1,71 @@
+import { PassError } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { Builder } from "../ops/builder.ts";
+import { completeSchedule, emitSchedule, type LearningRateSchedule } from "../optim/schedule.ts";
+import { findOptimizers } from "./find-optimizers/index.ts";
+import type { Report } from "./pass.ts";
+import { PREFIX, readRecord, undo, writeRecord } from "./record.ts";
+
+/** Where in a model's metadata the built-in learning rate is recorded. */
+export const LEARNING_RATE_RECORD = "onnx-agr.learning-rate";
+
+const LEARNING_RATE_INPUT = 0;
+
+export interface SetLearningRateReport extends Report {
+  readonly pass: "set-learning-rate";
+  readonly schedule: LearningRateSchedule;
+}
+
+/**
+ * Builds a learning rate, or a schedule over the graph input `step`, into an optimizer model of ONNX Runtime. The graph
+ * input `learning_rate` stays, as the training API asks for it, but is no longer read. Replaces an earlier schedule.
+ *
+ * For runtimes that cannot set the rate: the training API for JavaScript always feeds 0.001.
+ * @throws PassError `E_NO_OPTIMIZER`; UsageError `E_OPTION`
+ */
+export function setLearningRate(model: Model, schedule: LearningRateSchedule): SetLearningRateReport {
+  const complete = completeSchedule(schedule);
+  const earlier = readRecord(model, LEARNING_RATE_RECORD);
+  if (earlier !== null) removeLearningRate(model);
+  const { sites } = findOptimizers(model);
+  const step = model.graph.inputs.find(({ name }) => name === "step");
+  if (sites.length === 0 || step === undefined) {
+    throw new PassError("E_NO_OPTIMIZER", "no optimizer with the inputs learning_rate and step was found", {
+      hint: "Give optimizer_model.onnx of a set of ONNX Runtime training artifacts.",
+    });
+  }
+  const build = new Builder({ prefix: `${PREFIX}/learning_rate`, names: new Names(model), opset: model.opset });
+  const rate = emitSchedule(build, complete, step);
+  const edges = sites.map(({ edges: [edge] }) => {
+    const node = edge?.node;
+    const from = node?.inputs[LEARNING_RATE_INPUT];
+    if (node === undefined || !from) throw new PassError("E_NO_OPTIMIZER", "the optimizer has no learning rate input");
+    node.setInput(LEARNING_RATE_INPUT, rate);
+    return { node, from: from.name, to: rate.name };
+  });
+  const [first] = model.graph.nodes;
+  if (first !== undefined) model.graph.insertBefore(first, ...build.nodes);
+  writeRecord(model, LEARNING_RATE_RECORD, {
+    options: { ...complete },
+    edges: edges.map(({ from, to }) => ({ from, to })),
+  });
+  return {
+    pass: "set-learning-rate",
+    changed: edges.length,
+    schedule: complete,
+    skipped: [],
+    notes: earlier === null ? [] : ["an earlier schedule was replaced"],
+  };
+}
+
+/** Takes a built-in learning rate out again. */
+export function removeLearningRate(model: Model): Report {
+  const record = readRecord(model, LEARNING_RATE_RECORD);
+  const changed = record === null ? 0 : record.edges.length;
+  if (record !== null) {
+    undo(model, LEARNING_RATE_RECORD, record.edges);
+    model.metadata.delete(LEARNING_RATE_RECORD);
+  }
+  return { pass: "remove-learning-rate", changed, skipped: [], notes: [] };
+}

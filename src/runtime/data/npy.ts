@@ -1,0 +1,89 @@
+import { DataError } from "../../errors.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { Tensor } from "../../graph/tensor.ts";
+
+const DTYPES = new Map<string, number>([
+  ["f4", DataType.float],
+  ["f8", DataType.double],
+  ["f2", DataType.float16],
+  ["i1", DataType.int8],
+  ["i2", DataType.int16],
+  ["i4", DataType.int32],
+  ["i8", DataType.int64],
+  ["u1", DataType.uint8],
+  ["u2", DataType.uint16],
+  ["u4", DataType.uint32],
+  ["u8", DataType.uint64],
+  ["b1", DataType.bool],
+]);
+
+const MAGIC = "\u0093NUMPY";
+
+/**
+ * Decodes a NumPy array file (format versions 1 to 3, little-endian). Python objects are refused: reading them would run code.
+ * @throws DataError `E_NPY`
+ */
+export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
+  const fail = (reason: string): DataError =>
+    new DataError("E_NPY", `"${name}" is not a NumPy array this package reads: ${reason}`, { field: name });
+  const magic = String.fromCharCode(...bytes.subarray(0, 6));
+  const major = bytes[6] ?? 0;
+  if (magic !== MAGIC) throw fail("it does not begin as one");
+  if (major < 1 || major > 3) throw fail(`its format version is ${major}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const prefix = major === 1 ? 10 : 12;
+  if (bytes.length < prefix) throw fail("it is cut off");
+  const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  if (prefix + length > bytes.length) throw fail(`a header of ${length} bytes in ${bytes.length}`);
+  const header = new TextDecoder().decode(bytes.subarray(prefix, prefix + length));
+  const { dtype, fortran, shape } = parseHeader(header, fail);
+  const data = bytes.subarray(prefix + length);
+  const size = shape.reduce((product, dim) => product * dim, 1);
+  if (!Number.isSafeInteger(size)) throw fail(`the shape (${shape.join(", ")}) is too large`);
+  const tensor = new Tensor(dtype, shape, { kind: "raw", bytes: data });
+  if (tensor.byteLength !== data.length)
+    throw fail(`${data.length} bytes of data, ${tensor.byteLength} expected for (${shape.join(", ")})`);
+  return fortran ? transposed(tensor) : tensor;
+}
+
+function parseHeader(
+  header: string,
+  fail: (reason: string) => DataError,
+): { readonly dtype: number; readonly fortran: boolean; readonly shape: readonly number[] } {
+  const [, order, code] = /'descr':\s*'([<>|=])([a-zA-Z]\d*)'/.exec(header) ?? [];
+  const [, fortran] = /'fortran_order':\s*(True|False)/.exec(header) ?? [];
+  const [, list] = /'shape':\s*\(([\d,\s]*)\)/.exec(header) ?? [];
+  if (code?.startsWith("O")) throw fail("it holds Python objects");
+  if (order === undefined || code === undefined || fortran === undefined || list === undefined)
+    throw fail("its header is damaged");
+  if (order === ">") throw fail("it is big-endian");
+  const dtype = DTYPES.get(code);
+  if (dtype === undefined) throw fail(`its type ${code} is not supported`);
+  return {
+    dtype,
+    fortran: fortran === "True",
+    shape: list
+      .split(",")
+      .map((dim) => dim.trim())
+      .filter((dim) => dim !== "")
+      .map(Number),
+  };
+}
+
+/** Column-major data rewritten row-major. */
+function transposed(tensor: Tensor): Tensor {
+  const source = tensor.values();
+  const target = source.slice();
+  const { dims } = tensor;
+  const strides = dims.map((_, axis) => dims.slice(0, axis).reduce((size, dim) => size * dim, 1));
+  const index = dims.map(() => 0);
+  for (let position = 0; position < source.length; position++) {
+    target[position] = source[index.reduce((sum, at, axis) => sum + at * (strides[axis] ?? 0), 0)] ?? 0;
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      const next = (index[axis] ?? 0) + 1;
+      index[axis] = next < (dims[axis] ?? 0) ? next : 0;
+      if (index[axis] !== 0) break;
+    }
+  }
+  return Tensor.from(tensor.dtype, dims, target);
+}

@@ -1,0 +1,68 @@
+import { Tensor } from "onnxruntime-common";
+import { DataError } from "../errors.ts";
+import { DataType, dataTypeName } from "../graph/data-type.ts";
+import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import type { InputSpec, NamedTensors } from "./session.ts";
+
+/** ONNX Runtime's names for element types in JavaScript. */
+const ORT_TYPES = new Map<number, Tensor.Type>([
+  [DataType.float, "float32"],
+  [DataType.double, "float64"],
+  [DataType.float16, "float16"],
+  [DataType.int8, "int8"],
+  [DataType.uint8, "uint8"],
+  [DataType.int16, "int16"],
+  [DataType.uint16, "uint16"],
+  [DataType.int32, "int32"],
+  [DataType.uint32, "uint32"],
+  [DataType.int64, "int64"],
+  [DataType.uint64, "uint64"],
+  [DataType.bool, "bool"],
+]);
+
+/** A tensor for ONNX Runtime with the same elements. @throws DataError `E_DATA_TYPE` for types it does not take. */
+export function toOrtTensor(tensor: GraphTensor, name: string): Tensor {
+  const type = ORT_TYPES.get(tensor.dtype);
+  if (type === undefined) {
+    throw new DataError(
+      "E_DATA_TYPE",
+      `"${name}" is ${dataTypeName(tensor.dtype)}, which ONNX Runtime does not take from JavaScript`,
+      {
+        field: name,
+      },
+    );
+  }
+  return new Tensor(type, tensor.values() as Float32Array, [...tensor.dims]);
+}
+
+const describe = (spec: InputSpec): string => {
+  const type = ORT_TYPES.get(spec.dtype) ?? dataTypeName(spec.dtype);
+  return `${type}[${(spec.shape ?? ["..."]).map((dim) => dim ?? "?").join(",")}]`;
+};
+
+/**
+ * Checks feeds against what a model takes; symbolic dimensions must agree among the inputs.
+ * @throws DataError `E_FEED`, naming what was expected and what was given.
+ */
+export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): void {
+  const wanted = (): string => specs.map((spec) => `${spec.name} ${describe(spec)}`).join(", ");
+  const fail = (reason: string, field: string): DataError =>
+    new DataError("E_FEED", `${reason}; the model takes ${wanted()}`, { field });
+  const unknown = Object.keys(feeds).find((name) => !specs.some((spec) => spec.name === name));
+  if (unknown !== undefined) throw fail(`the model has no input "${unknown}"`, unknown);
+  const symbols = new Map<string, number>();
+  for (const spec of specs) {
+    const tensor = Object.hasOwn(feeds, spec.name) ? feeds[spec.name] : undefined;
+    if (tensor === undefined) throw fail(`the input "${spec.name}" is missing`, spec.name);
+    const given = `${tensor.type}[${tensor.dims.join(",")}]`;
+    if (tensor.type !== ORT_TYPES.get(spec.dtype)) throw fail(`"${spec.name}" is ${given}`, spec.name);
+    if (spec.shape === null) continue;
+    if (spec.shape.length !== tensor.dims.length) throw fail(`"${spec.name}" is ${given}`, spec.name);
+    for (const [axis, wantedDim] of spec.shape.entries()) {
+      const dim = tensor.dims[axis] ?? 0;
+      const expected = typeof wantedDim === "string" ? (symbols.get(wantedDim) ?? dim) : (wantedDim ?? dim);
+      if (typeof wantedDim === "string") symbols.set(wantedDim, expected);
+      if (dim !== expected) throw fail(`"${spec.name}" is ${given}, its axis ${axis} must be ${expected}`, spec.name);
+    }
+  }
+}

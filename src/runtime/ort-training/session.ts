@@ -1,0 +1,302 @@
+import { Tensor } from "onnxruntime-common";
+import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
+import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
+import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
+import { readCheckpointFile, userInputNames } from "../../artifacts/ort-artifacts.ts";
+import { BackendError, DataError, OnnxAgrError, UsageError } from "../../errors.ts";
+import type { NamedTensor } from "../../graph/attribute.ts";
+import { checkModel } from "../../graph/check.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { readRegularFile } from "../../graph/io/read-file.ts";
+import type { Model } from "../../graph/model.ts";
+import { decodeModel } from "../../graph/serde/decode.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import { Tensor as GraphTensor } from "../../graph/tensor.ts";
+import { checkFeeds } from "../feeds.ts";
+import type {
+  InputSpec,
+  NamedTensors,
+  TrainingSession,
+  TrainingSessionCreateOptions,
+  UriOrBuffer,
+} from "../session.ts";
+import { loadTrainingBuild, type NativeModule, type NativeSession } from "./load.ts";
+import { relaxFlagShape, validateArtifacts } from "./validate.ts";
+
+export interface OrtTrainingOptions {
+  /** Threads of WebAssembly, the same for all sessions of a process. Default 1. */
+  readonly threads?: number;
+}
+
+interface LoadedModels {
+  readonly checkpointState: Uint8Array;
+  readonly trainModel: Uint8Array;
+  readonly evalModel?: Uint8Array;
+  readonly optimizerModel?: Uint8Array;
+}
+
+/** Training through ONNX Runtime's own training API: the training build of onnxruntime-web 1.19.2, WebAssembly on the CPU. */
+export class OrtTrainingSession implements TrainingSession {
+  readonly trainingInputs: readonly InputSpec[];
+  readonly #native: NativeSession;
+  readonly #checkpoint: Checkpoint;
+  readonly #trainModel: Model;
+  readonly #evalInputs: readonly InputSpec[] | null;
+  readonly #hasOptimizer: boolean;
+  #released = false;
+
+  private constructor(
+    native: NativeSession,
+    checkpoint: Checkpoint,
+    models: { readonly trainModel: Model; readonly evalModel: Model | null; readonly optimizerModel: Model | null },
+  ) {
+    this.#native = native;
+    this.#checkpoint = checkpoint;
+    this.#trainModel = models.trainModel;
+    this.#hasOptimizer = models.optimizerModel !== null;
+    const parameters = new Set([...checkpoint.trainable, ...checkpoint.frozen].map(({ name }) => name));
+    this.trainingInputs = inputSpecs(models.trainModel, parameters);
+    this.#evalInputs = models.evalModel === null ? null : inputSpecs(models.evalModel, parameters);
+  }
+
+  /**
+   * @throws what `decodeModel`, `checkModel` and `decodeCheckpoint` throw, naming the artifact; CheckpointError
+   *   `E_CHECKPOINT_MISMATCH`; PassError `E_OPTIMIZER_MODEL`, `E_OPSET`; BackendError `E_RUNTIME_MISSING`, `E_LOAD`
+   */
+  static async create(
+    artifacts: TrainingSessionCreateOptions,
+    options: OrtTrainingOptions = {},
+  ): Promise<OrtTrainingSession> {
+    const { threads = 1 } = options;
+    if (!Number.isSafeInteger(threads) || threads < 1) {
+      throw new UsageError("E_OPTION", "threads must be a whole number from 1 on", { field: "threads" });
+    }
+    const bytes = await loadAll(artifacts);
+    const decode = (name: "trainModel" | "evalModel" | "optimizerModel"): Model | null => {
+      const found = bytes[name];
+      return found === undefined ? null : naming(nameOf(artifacts, name), () => checked(decodeModel(found)));
+    };
+    const trainModel = decode("trainModel");
+    if (trainModel === null) throw new UsageError("E_OPTION", "trainModel is missing", { field: "trainModel" });
+    const models = { trainModel, evalModel: decode("evalModel"), optimizerModel: decode("optimizerModel") };
+    const checkpoint = naming(nameOf(artifacts, "checkpointState"), () => decodeCheckpoint(bytes.checkpointState));
+    validateArtifacts({ checkpoint, ...models });
+    const optimizer = models.optimizerModel;
+    const ready: LoadedModels =
+      optimizer !== null && relaxFlagShape(optimizer) ? { ...bytes, optimizerModel: encodeModel(optimizer) } : bytes;
+    const module = await loadTrainingBuild(threads);
+    return new OrtTrainingSession(await createNative(module, ready), checkpoint, models);
+  }
+
+  get trainingInputNames(): readonly string[] {
+    return this.#native.trainingInputNames;
+  }
+
+  get trainingOutputNames(): readonly string[] {
+    return this.#native.trainingOutputNames;
+  }
+
+  get evalInputNames(): readonly string[] {
+    this.#requireEval();
+    return this.#native.evalInputNames;
+  }
+
+  get evalOutputNames(): readonly string[] {
+    this.#requireEval();
+    return this.#native.evalOutputNames;
+  }
+
+  async lazyResetGrad(): Promise<void> {
+    await this.#call("lazyResetGrad", (native) => native.lazyResetGrad());
+  }
+
+  async runTrainStep(
+    feeds: NamedTensors,
+    fetches: readonly string[] = this.trainingOutputNames,
+  ): Promise<NamedTensors> {
+    checkFeeds(this.trainingInputs, feeds);
+    checkFetches(fetches, this.trainingOutputNames);
+    return this.#call("runTrainStep", (native) => native.runTrainStep(feeds, fetches));
+  }
+
+  async runOptimizerStep(): Promise<void> {
+    if (!this.#hasOptimizer) {
+      throw new BackendError("E_NO_OPTIMIZER_MODEL", "this session has no optimizer model", {
+        hint: "Give optimizerModel to TrainingSession.create.",
+      });
+    }
+    await this.#call("runOptimizerStep", (native) => native.runOptimizerStep());
+  }
+
+  async runEvalStep(feeds: NamedTensors, fetches: readonly string[] = this.evalOutputNames): Promise<NamedTensors> {
+    checkFeeds(this.#requireEval(), feeds);
+    checkFetches(fetches, this.evalOutputNames);
+    return this.#call("runEvalStep", (native) => native.runEvalStep(feeds, fetches));
+  }
+
+  async getParametersSize(trainableOnly = true): Promise<number> {
+    return this.#call("getParametersSize", (native) => native.getParametersSize(trainableOnly));
+  }
+
+  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
+    const size = 4 * (await this.getParametersSize(trainableOnly));
+    if (buffer.byteLength !== size) {
+      throw new DataError("E_PARAMETERS_SIZE", `${buffer.byteLength} bytes given, the parameters take ${size}`, {
+        hint: "Use the bytes of getContiguousParameters with the same trainableOnly.",
+      });
+    }
+    await this.#call("loadParametersBuffer", (native) => native.loadParametersBuffer(buffer, trainableOnly));
+  }
+
+  async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
+    const { data, dims } = await this.#call("getContiguousParameters", (native) =>
+      native.getContiguousParameters(trainableOnly),
+    );
+    return new Tensor("float32", data as Float32Array, dims);
+  }
+
+  /**
+   * The parameters as they are now, trainable and frozen. The training build does not give out the optimizer's moments, so
+   * the checkpoint has none: training that goes on from it starts with fresh moments at step 0.
+   */
+  async saveCheckpoint(): Promise<Uint8Array> {
+    const parameters = (await this.getContiguousParameters(false)).data as Float32Array;
+    let offset = 0;
+    const now = new Map<string, GraphTensor>();
+    const held = new Map(
+      [...this.#checkpoint.trainable, ...this.#checkpoint.frozen].map(({ name, tensor }) => [name, tensor]),
+    );
+    for (const { name } of this.#trainModel.graph.inputs) {
+      const tensor = held.get(name);
+      if (tensor === undefined) continue;
+      if (tensor.dtype !== DataType.float) {
+        throw new BackendError(
+          "E_CHECKPOINT",
+          `parameter "${name}" is not float32; the training build hands out no other`,
+          { field: name },
+        );
+      }
+      now.set(name, GraphTensor.from(DataType.float, tensor.dims, parameters.slice(offset, offset + tensor.size)));
+      offset += tensor.size;
+    }
+    const current = ({ name, tensor }: NamedTensor): NamedTensor => ({ name, tensor: now.get(name) ?? tensor });
+    return encodeCheckpoint({
+      ...this.#checkpoint,
+      trainable: this.#checkpoint.trainable.map(current),
+      frozen: this.#checkpoint.frozen.map(current),
+      optimizerGroups: [],
+    });
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await this.#native.release();
+  }
+
+  #requireEval(): readonly InputSpec[] {
+    if (this.#evalInputs !== null) return this.#evalInputs;
+    throw new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
+      hint: "Give evalModel to TrainingSession.create.",
+    });
+  }
+
+  async #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
+    if (this.#released) throw new BackendError("E_RELEASED", `${method} was called after release()`);
+    try {
+      return await run(this.#native);
+    } catch (cause) {
+      throw new BackendError("E_RUN", `ONNX Runtime failed in ${method}: ${reasonOf(cause)}`, { field: method, cause });
+    }
+  }
+}
+
+function inputSpecs(model: Model, parameters: ReadonlySet<string>): readonly InputSpec[] {
+  const names = new Set(userInputNames(model, parameters));
+  return model.graph.inputs
+    .filter(({ name }) => names.has(name))
+    .map(({ name, type }) => {
+      const tensor = type?.kind === "tensor" ? type : null;
+      return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
+    });
+}
+
+function checkFetches(fetches: readonly string[], names: readonly string[]): void {
+  const unknown = fetches.find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new DataError("E_FETCH", `there is no output "${unknown}"; there is ${names.join(", ")}`, { field: unknown });
+}
+
+function nameOf(artifacts: TrainingSessionCreateOptions, name: keyof TrainingSessionCreateOptions): string {
+  const source = artifacts[name];
+  return typeof source === "string" ? source : name;
+}
+
+async function loadAll(artifacts: TrainingSessionCreateOptions): Promise<LoadedModels> {
+  const load = async (source: UriOrBuffer): Promise<Uint8Array> =>
+    typeof source === "string" ? readRegularFile(source) : source;
+  const { checkpointState: checkpoint, evalModel, optimizerModel } = artifacts;
+  return {
+    checkpointState: typeof checkpoint === "string" ? await readCheckpointFile(checkpoint) : checkpoint,
+    trainModel: await load(artifacts.trainModel),
+    ...(evalModel === undefined ? {} : { evalModel: await load(evalModel) }),
+    ...(optimizerModel === undefined ? {} : { optimizerModel: await load(optimizerModel) }),
+  };
+}
+
+function checked(model: Model): Model {
+  checkModel(model);
+  return model;
+}
+
+function naming<T>(file: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw error instanceof OnnxAgrError ? error.inFile(file) : error;
+  }
+}
+
+/** Creates the session; on failure adds the artifacts one by one to find out which the build does not take. */
+async function createNative(module: NativeModule, models: LoadedModels): Promise<NativeSession> {
+  try {
+    return await module.TrainingSession.create(models);
+  } catch (cause) {
+    const { checkpointState, trainModel, evalModel, optimizerModel } = models;
+    const attempts: readonly (readonly [string, LoadedModels])[] = [
+      ["the training model or the checkpoint", { checkpointState, trainModel }],
+      ["the eval model", { checkpointState, trainModel, ...(evalModel === undefined ? {} : { evalModel }) }],
+      [
+        "the optimizer model",
+        { checkpointState, trainModel, ...(optimizerModel === undefined ? {} : { optimizerModel }) },
+      ],
+    ];
+    for (const [what, attempt] of attempts) {
+      const failed = await module.TrainingSession.create(attempt).then(
+        async (session) => {
+          await session.release();
+          return false;
+        },
+        () => true,
+      );
+      if (failed) throw loadError(what, cause);
+    }
+    throw loadError("the artifacts together", cause);
+  }
+}
+
+function loadError(what: string, cause: unknown): BackendError {
+  return new BackendError("E_LOAD", `ONNX Runtime 1.19.2 could not load ${what}: ${reasonOf(cause)}`, {
+    hint: "An operator that this build lacks, shapes that contradict each other, and too little memory are the usual causes.",
+    cause,
+  });
+}
+
+/** The build throws bare numbers (addresses of C++ exceptions), and a RangeError where WebAssembly's memory ends. */
+function reasonOf(cause: unknown): string {
+  if (typeof cause === "number") return "it gave no reason (an exception inside WebAssembly)";
+  if (cause instanceof RangeError && /memory|allocation/i.test(cause.message)) {
+    return "WebAssembly's memory of 4 GiB is used up; the model is too large for this runtime";
+  }
+  return cause instanceof Error ? cause.message : String(cause);
+}

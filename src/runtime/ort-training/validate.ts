@@ -1,0 +1,94 @@
+import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
+import { checkCheckpointFits } from "../../artifacts/ort-artifacts.ts";
+import { BackendError, PassError } from "../../errors.ts";
+import { describeNode } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+
+/** What ONNX Runtime 1.19.2 reads. */
+const NEWEST = { irVersion: 10, opset: 21 };
+
+const ALGORITHMS = new Set(["AdamWOptimizer", "SGDOptimizerV2"]);
+
+/** Required inputs of an optimizer model, in this order (ORT-TRAINING 1.3). */
+const OPTIMIZER_INPUTS: Record<string, readonly string[]> = {
+  AdamWOptimizer: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
+  SGDOptimizerV2: ["learning_rate", "step", "params", "gradients", "first_order_moments"],
+};
+
+export interface DecodedArtifacts {
+  readonly checkpoint: Checkpoint;
+  readonly trainModel: Model;
+  readonly evalModel: Model | null;
+  readonly optimizerModel: Model | null;
+}
+
+/**
+ * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
+ * @throws PassError `E_OPSET`, `E_IR_VERSION`, `E_OPTIMIZER_MODEL`; CheckpointError `E_CHECKPOINT_MISMATCH`;
+ *   BackendError `E_CHECKPOINT_EXTERNAL`, `E_NOMINAL`
+ */
+export function validateArtifacts({ checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts): void {
+  const models = { trainModel, evalModel, optimizerModel };
+  for (const [name, model] of Object.entries(models)) if (model !== null) checkVersions(name, model);
+  const tensors = [...checkpoint.trainable, ...checkpoint.frozen];
+  if (tensors.some(({ tensor }) => tensor.data.kind === "external")) {
+    throw new BackendError(
+      "E_CHECKPOINT_EXTERNAL",
+      "the checkpoint keeps its tensors in a second file, which the training build cannot load from memory",
+      {
+        field: "checkpointState",
+        hint: "Models of this size need the native training API.",
+      },
+    );
+  }
+  checkCheckpointFits(trainModel, checkpoint);
+  if (optimizerModel !== null) checkOptimizer(optimizerModel);
+}
+
+function checkVersions(name: string, model: Model): void {
+  if (model.irVersion > NEWEST.irVersion) {
+    throw new PassError(
+      "E_IR_VERSION",
+      `${name} has IR version ${model.irVersion}; ONNX Runtime 1.19.2 reads up to ${NEWEST.irVersion}`,
+      {
+        field: name,
+      },
+    );
+  }
+  if (model.opset > NEWEST.opset) {
+    throw new PassError(
+      "E_OPSET",
+      `${name} has opset ${model.opset}; ONNX Runtime 1.19.2 reads up to ${NEWEST.opset}`,
+      { field: name },
+    );
+  }
+}
+
+function checkOptimizer(model: Model): void {
+  const fail = (reason: string): PassError =>
+    new PassError("E_OPTIMIZER_MODEL", `the optimizer model cannot be used by the training API: ${reason}`, {
+      field: "optimizerModel",
+    });
+  const nodes = model.graph.nodes.filter(({ domain, opType }) => domain === "com.microsoft" && ALGORITHMS.has(opType));
+  const [node] = nodes;
+  if (node === undefined) throw fail(`no ${[...ALGORITHMS].join(" or ")} stands in its main graph`);
+  if (nodes.length > 1)
+    throw fail(`it has ${nodes.length} optimizers, ${nodes.map(describeNode).join(" and ")}; only one is allowed`);
+  const initializers = new Set(model.graph.initializers);
+  const names = model.graph.inputs.filter((value) => !initializers.has(value)).map(({ name }) => name);
+  const expected = OPTIMIZER_INPUTS[node.opType] ?? [];
+  if (names.join() !== expected.join())
+    throw fail(`its inputs must be ${expected.join(", ")} in this order, they are ${names.join(", ")}`);
+}
+
+/**
+ * SGD artifacts declare the optimizer's flag as [1], shape inference says it is a scalar, and the training build takes that
+ * for an error (ORT-TRAINING 1.3): leave the shape out. @returns whether the model was changed
+ */
+export function relaxFlagShape(optimizerModel: Model): boolean {
+  const [flag] = optimizerModel.graph.outputs;
+  if (flag?.producer?.opType !== "SGDOptimizerV2" || flag.type?.kind !== "tensor" || flag.type.shape === null)
+    return false;
+  flag.type = { ...flag.type, shape: null };
+  return true;
+}
