@@ -8,11 +8,13 @@ export { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 export {
   ARTIFACT_FILES,
   checkCheckpointFits,
+  type InputSpec,
   readArtifacts,
   readCheckpointFile,
   type TrainableParameter,
   type TrainingArtifacts,
   trainableParameters,
+  userInputs,
   writeArtifacts,
 } from "./artifacts/ort-artifacts.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
@@ -22,6 +24,7 @@ export { checkModel } from "./graph/check.ts";
 export { DataType, dataTypeName } from "./graph/data-type.ts";
 export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
 export { hasExternalData, readExternalTensors, readModel, writeModel } from "./graph/io/model-file.ts";
+export { writeFileAtomic } from "./graph/io/write-file.ts";
 export { GraphFunction, Model } from "./graph/model.ts";
 export { type PrintOptions, printModel } from "./graph/print.ts";
 export { decodeModel } from "./graph/serde/decode.ts";
@@ -38,12 +41,14 @@ export { removeLearningRate, type SetLearningRateReport, setLearningRate } from 
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
-export type { InputSpec, NamedTensors, TrainingSessionCreateOptions, UriOrBuffer } from "./runtime/session.ts";
+export type { NamedTensors, TrainingSessionCreateOptions, UriOrBuffer } from "./runtime/session.ts";
 export {
   type EpochEvent,
+  planTraining,
   type StepEvent,
   TRAIN_DEFAULTS,
   type TrainEvent,
+  type TrainingPlan,
   type TrainOptions,
   train,
 } from "./runtime/train.ts";

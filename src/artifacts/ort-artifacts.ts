@@ -1,10 +1,12 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
+import { DataType } from "../graph/data-type.ts";
 import { prepareModel, readModel } from "../graph/io/model-file.ts";
 import { readRegularFile } from "../graph/io/read-file.ts";
 import { type PendingFile, publishAll, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
+import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./checkpoint/read-odtc.ts";
 import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
@@ -38,6 +40,8 @@ export interface TrainableParameter {
 }
 
 const BUFFER_SUFFIX = "_grad.accumulation.buffer";
+const GRADIENT_BUFFER = /_grad(\.accumulation\.(buffer|out))?$/;
+const RESET_FLAG = "lazy_reset_grad";
 
 /**
  * Reads a folder of training artifacts. At least the training or the optimizer model must be there.
@@ -209,12 +213,24 @@ export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint
   );
 }
 
-/** The user's inputs of a training model: what is neither a parameter, a gradient buffer nor the reset flag (ORT-TRAINING 1.1). */
-export function userInputNames(trainingModel: Model, parameterNames: ReadonlySet<string>): readonly string[] {
-  return trainingModel.graph.inputs
-    .map(({ name }) => name)
-    .filter(
-      (name) =>
-        !parameterNames.has(name) && name !== "lazy_reset_grad" && !/_grad(\.accumulation\.(buffer|out))?$/.test(name),
-    );
+/** What a model takes as one input. A dimension is a size, a symbolic name, or null where nothing is known. */
+export interface InputSpec {
+  readonly name: string;
+  /** A code of `DataType`. */
+  readonly dtype: number;
+  readonly shape: readonly Dimension[] | null;
+}
+
+/**
+ * The user's inputs of a training or eval model: what is neither a parameter of the checkpoint, a gradient buffer nor the
+ * reset flag (ORT-TRAINING 1.1).
+ */
+export function userInputs(model: Model, checkpoint: Checkpoint): readonly InputSpec[] {
+  const parameters = new Set([...checkpoint.trainable, ...checkpoint.frozen].map(({ name }) => name));
+  return model.graph.inputs
+    .filter(({ name }) => !parameters.has(name) && name !== RESET_FLAG && !GRADIENT_BUFFER.test(name))
+    .map(({ name, type }) => {
+      const tensor = type?.kind === "tensor" ? type : null;
+      return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
+    });
 }

@@ -1,8 +1,9 @@
 import { Tensor } from "onnxruntime-common";
+import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
-import type { InputSpec, NamedTensors } from "./session.ts";
+import type { NamedTensors } from "./session.ts";
 
 /** ONNX Runtime's names for element types in JavaScript. */
 const ORT_TYPES = new Map<number, Tensor.Type>([

@@ -1,4 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
+import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 
 /** Values by name; names may be anything, `__proto__` too. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
@@ -11,13 +12,6 @@ export interface TrainingSessionCreateOptions {
   readonly trainModel: UriOrBuffer;
   readonly evalModel?: UriOrBuffer;
   readonly optimizerModel?: UriOrBuffer;
-}
-
-/** What a model takes as one input. A dimension is a size, a symbolic name, or null where nothing is known. */
-export interface InputSpec {
-  readonly name: string;
-  readonly dtype: number;
-  readonly shape: readonly (number | string | null)[] | null;
 }
 
 /**

@@ -1,6 +1,8 @@
+import { setImmediate } from "node:timers/promises";
+import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError, NumericError, UsageError } from "../errors.ts";
 import { type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
-import type { TrainingSession } from "./session.ts";
+import type { NamedTensors, TrainingSession } from "./session.ts";
 
 export interface TrainOptions {
   /** Times through the data. Default 1. */
@@ -35,7 +37,6 @@ export interface StepEvent {
   /** Wall-clock time of the step. */
   readonly seconds: number;
   readonly samples: number;
-  readonly totalSteps: number;
 }
 
 export interface EpochEvent {
@@ -49,83 +50,31 @@ export interface EpochEvent {
 
 export type TrainEvent = StepEvent | EpochEvent;
 
-/**
- * Trains a session on a dataset: per batch one train step, one optimizer step, and the gradients reset.
- * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where the loss is NaN or
- *   infinite, naming the step.
- */
-export async function* train(
-  session: TrainingSession,
-  dataset: Dataset,
-  options: TrainOptions = {},
-): AsyncGenerator<TrainEvent, void, undefined> {
-  const settings = settingsFor(session, dataset, options);
-  const { epochs, learningRate, signal } = settings;
-  const perEpoch = batchCount(dataset, settings);
-  const [lossName = ""] = session.trainingOutputNames;
-  await session.lazyResetGrad();
-  let step = 0;
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    const began = performance.now();
-    let sum = 0;
-    let seen = 0;
-    for (const feeds of batches(dataset, epoch, settings)) {
-      if (signal?.aborted) return;
-      const start = performance.now();
-      const { [lossName]: output } = await session.runTrainStep(feeds, [lossName]);
-      const loss = Number(output?.data[0]);
-      step++;
-      if (!Number.isFinite(loss)) {
-        throw new NumericError(
-          "E_NOT_FINITE",
-          `the loss is ${loss} at step ${step} (epoch ${epoch}); the parameters were not updated with it`,
-          {
-            field: lossName,
-            hint: "Lower the learning rate, or look for NaN and extreme values in the data.",
-          },
-        );
-      }
-      await session.runOptimizerStep();
-      await session.lazyResetGrad();
-      const samples = Object.values(feeds)[0]?.dims[0] ?? 0;
-      sum += loss * samples;
-      seen += samples;
-      const seconds = (performance.now() - start) / 1000;
-      yield {
-        type: "step",
-        step,
-        epoch,
-        loss,
-        learningRate: learningRate(step),
-        seconds,
-        samples,
-        totalSteps: epochs * perEpoch,
-      };
-    }
-    yield { type: "epoch", epoch, steps: perEpoch, loss: sum / seen, seconds: (performance.now() - began) / 1000 };
-  }
+/** A training run worked out from its options and data, before anything is loaded. */
+export interface TrainingPlan extends BatchOptions {
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
 }
 
-function settingsFor(session: TrainingSession, dataset: Dataset, options: TrainOptions) {
-  const fixed = session.trainingInputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
-  const { learningRate = () => DEFAULT_LEARNING_RATE, signal } = options;
-  const settings = {
-    ...TRAIN_DEFAULTS,
-    ...(fixed === undefined ? {} : { batchSize: fixed }),
-    ...options,
-    learningRate,
-    signal,
+/**
+ * Fills in the defaults, takes the batch size from the model where it is fixed, and counts the steps.
+ * @throws UsageError `E_OPTION`; DataError `E_BATCH`
+ */
+export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, options: TrainOptions = {}): TrainingPlan {
+  const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
+  const { epochs, shuffle, seed, dropLast } = { ...TRAIN_DEFAULTS, ...options };
+  const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
+  const require = (holds: boolean, option: string, rule: string): void => {
+    if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
   };
-  const whole = (name: "epochs" | "batchSize", least: number): void => {
-    if (Number.isSafeInteger(settings[name]) && settings[name] >= least) return;
-    throw new UsageError("E_OPTION", `${name} must be a whole number from ${least} on`, { field: name });
-  };
-  whole("epochs", 1);
-  whole("batchSize", 1);
-  if (!Number.isSafeInteger(settings.seed))
-    throw new UsageError("E_OPTION", "seed must be a whole number", { field: "seed" });
-  checkBatches(dataset, settings, fixed);
-  return settings;
+  require(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
+  require(Number.isSafeInteger(batchSize) && batchSize >= 1, "batchSize", "a whole number from 1 on");
+  require(Number.isSafeInteger(seed), "seed", "a whole number");
+  const batching = { batchSize, shuffle, seed, dropLast };
+  checkBatches(dataset, batching, fixed);
+  const stepsPerEpoch = batchCount(dataset, batching);
+  return { ...batching, epochs, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
 }
 
 function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, fixed: number | undefined): void {
@@ -134,12 +83,12 @@ function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, f
       hint: `Use a batch size of ${fixed}.`,
     });
   }
-  const rest = dataset.size % batchSize;
   if (dropLast && dataset.size < batchSize) {
     throw new DataError("E_BATCH", `${dataset.size} samples do not fill one batch of ${batchSize}`, {
       hint: "Use a smaller batch size.",
     });
   }
+  const rest = dataset.size % batchSize;
   if (fixed !== undefined && rest !== 0 && !dropLast) {
     throw new DataError(
       "E_BATCH",
@@ -149,4 +98,56 @@ function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, f
       },
     );
   }
+}
+
+/**
+ * Trains a session on a dataset: per batch one train step, one optimizer step, and the gradients reset. The event loop has
+ * a turn after every step.
+ * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where the loss is NaN or
+ *   infinite, naming the step.
+ */
+export async function* train(
+  session: TrainingSession,
+  dataset: Dataset,
+  options: TrainOptions = {},
+): AsyncGenerator<TrainEvent, void, undefined> {
+  const plan = planTraining(session.trainingInputs, dataset, options);
+  const { learningRate = () => DEFAULT_LEARNING_RATE, signal } = options;
+  await session.lazyResetGrad();
+  let step = 0;
+  for (let epoch = 0; epoch < plan.epochs; epoch++) {
+    const began = performance.now();
+    let sum = 0;
+    let seen = 0;
+    for (const feeds of batches(dataset, epoch, plan)) {
+      if (signal?.aborted) return;
+      const start = performance.now();
+      step++;
+      const loss = await updateOnce(session, feeds, `step ${step} (epoch ${epoch})`);
+      const samples = Object.values(feeds)[0]?.dims[0] ?? 0;
+      sum += loss * samples;
+      seen += samples;
+      const seconds = (performance.now() - start) / 1000;
+      yield { type: "step", step, epoch, loss, learningRate: learningRate(step), seconds, samples };
+      await setImmediate();
+    }
+    const seconds = (performance.now() - began) / 1000;
+    yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: sum / seen, seconds };
+  }
+}
+
+/** @returns the loss before the update */
+async function updateOnce(session: TrainingSession, feeds: NamedTensors, when: string): Promise<number> {
+  const [lossName = ""] = session.trainingOutputNames;
+  const outputs = await session.runTrainStep(feeds, [lossName]);
+  const loss = Number(outputs[lossName]?.data[0]);
+  if (!Number.isFinite(loss)) {
+    throw new NumericError("E_NOT_FINITE", `the loss is ${loss} at ${when}; the parameters were not updated with it`, {
+      field: lossName,
+      hint: "Lower the learning rate, or look for NaN and extreme values in the data.",
+    });
+  }
+  await session.runOptimizerStep();
+  await session.lazyResetGrad();
+  return loss;
 }

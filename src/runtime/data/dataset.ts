@@ -1,9 +1,10 @@
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { DataError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { toOrtTensor } from "../feeds.ts";
 import { permutation } from "../random.ts";
-import type { InputSpec, NamedTensors } from "../session.ts";
+import type { NamedTensors } from "../session.ts";
 
 /** Training data in memory: one tensor per model input, samples along the first axis. */
 export interface Dataset {

@@ -41,6 +41,25 @@ export interface NativeModule {
   };
 }
 
+/**
+ * Runs an eval step. The build labels the results with the training model's output names (1.19.2,
+ * `convertTensorMetadataToReturnType`), so it is shown the eval model's names for as long as it runs.
+ */
+export async function runEvalStepByName(
+  native: NativeSession,
+  feeds: NamedTensors,
+  names: readonly string[],
+): Promise<NamedTensors> {
+  const { handler } = native as unknown as { readonly handler: { outputNames: readonly string[] } };
+  const { outputNames } = handler;
+  handler.outputNames = names;
+  try {
+    return await native.runEvalStep(feeds, names);
+  } finally {
+    handler.outputNames = outputNames;
+  }
+}
+
 const PACKAGE = "onnxruntime-web";
 const VERSION = "1.19.2";
 const INSTALL = `Run: npm install ${PACKAGE}@${VERSION}`;

@@ -2,7 +2,7 @@ import { Tensor } from "onnxruntime-common";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
-import { readCheckpointFile, userInputNames } from "../../artifacts/ort-artifacts.ts";
+import { type InputSpec, readCheckpointFile, userInputs } from "../../artifacts/ort-artifacts.ts";
 import { BackendError, DataError, OnnxAgrError, UsageError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { checkModel } from "../../graph/check.ts";
@@ -13,14 +13,8 @@ import { decodeModel } from "../../graph/serde/decode.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { checkFeeds } from "../feeds.ts";
-import type {
-  InputSpec,
-  NamedTensors,
-  TrainingSession,
-  TrainingSessionCreateOptions,
-  UriOrBuffer,
-} from "../session.ts";
-import { loadTrainingBuild, type NativeModule, type NativeSession } from "./load.ts";
+import type { NamedTensors, TrainingSession, TrainingSessionCreateOptions, UriOrBuffer } from "../session.ts";
+import { loadTrainingBuild, type NativeModule, type NativeSession, runEvalStepByName } from "./load.ts";
 import { relaxFlagShape, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
@@ -44,6 +38,7 @@ export class OrtTrainingSession implements TrainingSession {
   readonly #evalInputs: readonly InputSpec[] | null;
   readonly #hasOptimizer: boolean;
   #released = false;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     native: NativeSession,
@@ -54,9 +49,8 @@ export class OrtTrainingSession implements TrainingSession {
     this.#checkpoint = checkpoint;
     this.#trainModel = models.trainModel;
     this.#hasOptimizer = models.optimizerModel !== null;
-    const parameters = new Set([...checkpoint.trainable, ...checkpoint.frozen].map(({ name }) => name));
-    this.trainingInputs = inputSpecs(models.trainModel, parameters);
-    this.#evalInputs = models.evalModel === null ? null : inputSpecs(models.evalModel, parameters);
+    this.trainingInputs = userInputs(models.trainModel, checkpoint);
+    this.#evalInputs = models.evalModel === null ? null : userInputs(models.evalModel, checkpoint);
   }
 
   /**
@@ -114,9 +108,10 @@ export class OrtTrainingSession implements TrainingSession {
     feeds: NamedTensors,
     fetches: readonly string[] = this.trainingOutputNames,
   ): Promise<NamedTensors> {
-    checkFeeds(this.trainingInputs, feeds);
-    checkFetches(fetches, this.trainingOutputNames);
-    return this.#call("runTrainStep", (native) => native.runTrainStep(feeds, fetches));
+    const inputs = orderedFeeds(this.trainingInputs, feeds);
+    const names = this.trainingOutputNames;
+    checkFetches(fetches, names);
+    return pick(await this.#call("runTrainStep", (native) => native.runTrainStep(inputs, names)), fetches);
   }
 
   async runOptimizerStep(): Promise<void> {
@@ -129,9 +124,11 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async runEvalStep(feeds: NamedTensors, fetches: readonly string[] = this.evalOutputNames): Promise<NamedTensors> {
-    checkFeeds(this.#requireEval(), feeds);
-    checkFetches(fetches, this.evalOutputNames);
-    return this.#call("runEvalStep", (native) => native.runEvalStep(feeds, fetches));
+    const inputs = orderedFeeds(this.#requireEval(), feeds);
+    const names = this.evalOutputNames;
+    checkFetches(fetches, names);
+    const run = (native: NativeSession): Promise<NamedTensors> => runEvalStepByName(native, inputs, names);
+    return pick(await this.#call("runEvalStep", run), fetches);
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
@@ -201,24 +198,35 @@ export class OrtTrainingSession implements TrainingSession {
     });
   }
 
+  /** One call at a time: the build keeps the state of a call in variables that all calls share. */
   async #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
     if (this.#released) throw new BackendError("E_RELEASED", `${method} was called after release()`);
+    const result = this.#last.then(() => run(this.#native));
+    this.#last = result.catch(() => undefined);
     try {
-      return await run(this.#native);
+      return await result;
     } catch (cause) {
       throw new BackendError("E_RUN", `ONNX Runtime failed in ${method}: ${reasonOf(cause)}`, { field: method, cause });
     }
   }
 }
 
-function inputSpecs(model: Model, parameters: ReadonlySet<string>): readonly InputSpec[] {
-  const names = new Set(userInputNames(model, parameters));
-  return model.graph.inputs
-    .filter(({ name }) => names.has(name))
-    .map(({ name, type }) => {
-      const tensor = type?.kind === "tensor" ? type : null;
-      return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
-    });
+/** The build takes inputs by position, in the order in which `feeds` happens to have them: put them in the model's order. */
+function orderedFeeds(inputs: readonly InputSpec[], feeds: NamedTensors): NamedTensors {
+  checkFeeds(inputs, feeds);
+  return pick(
+    feeds,
+    inputs.map(({ name }) => name),
+  );
+}
+
+function pick(tensors: NamedTensors, names: readonly string[]): NamedTensors {
+  return Object.fromEntries(
+    names.flatMap((name): [string, Tensor][] => {
+      const tensor = tensors[name];
+      return tensor === undefined ? [] : [[name, tensor]];
+    }),
+  );
 }
 
 function checkFetches(fetches: readonly string[], names: readonly string[]): void {

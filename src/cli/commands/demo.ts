@@ -1,0 +1,131 @@
+import { fileURLToPath } from "node:url";
+import { Command } from "commander";
+import {
+  type Dataset,
+  datasetFor,
+  insertAgr,
+  planTraining,
+  readArtifacts,
+  Tensor,
+  TrainingSession,
+  train,
+  trainableParameters,
+  writeFileAtomic,
+} from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { drawDigits } from "../demo/digits.ts";
+import { type Curve, plotSvg, plotText, smooth } from "../demo/plot.ts";
+import { Progress } from "../progress.ts";
+import { wholeNumber } from "../values.ts";
+
+/** Artifacts of a small convolutional net, made by fixtures/digits/make.ts. */
+const ARTIFACTS = fileURLToPath(new URL("../../../fixtures/digits/", import.meta.url));
+const TRAIN_SAMPLES = 2000;
+const TEST_SAMPLES = 500;
+const BATCH_SIZE = 32;
+const SMOOTHING = 10;
+
+interface DemoOptions {
+  readonly epochs: number;
+  readonly seed: number;
+  readonly output: string;
+}
+
+export function demoCommand(): Command {
+  return new Command("demo")
+    .description("The whole way on embedded data: insert AGR, train with and without it, compare")
+    .option("--epochs <n>", "times through the data", wholeNumber(1), 12)
+    .option("--seed <n>", "seed of the digits and of the shuffling", wholeNumber(0), 1)
+    .option("-o, --output <file>", "the picture", "agr-demo.svg")
+    .action(async (options: DemoOptions, command: Command) => {
+      await runDemo(options, new Console(command.optsWithGlobals<OutputOptions>()));
+    });
+}
+
+async function runDemo({ epochs, seed, output }: DemoOptions, console: Console): Promise<void> {
+  console.note(`Drawing ${TRAIN_SAMPLES} digits to train on and ${TEST_SAMPLES} to test with (16x16, seed ${seed})`);
+  const digits = drawDigits(TRAIN_SAMPLES, seed);
+  const unseen = drawDigits(TEST_SAMPLES, seed + 1);
+  const runs = [
+    { label: "AdamW", mark: "o", color: "#c2410c", agr: false },
+    { label: "AdamW with AGR", mark: "+", color: "#1d4ed8", agr: true },
+  ] as const;
+  const results = [];
+  for (const run of runs) {
+    const artifacts = await readArtifacts(ARTIFACTS);
+    const parameters = trainableParameters(artifacts) ?? [];
+    if (run.agr && artifacts.optimizerModel !== null) {
+      const report = insertAgr(artifacts.optimizerModel, { parameters });
+      console.note(`Inserted AGR into the optimizer model: ${report.optimizer}, ${parameters.length} gradients`);
+    }
+    const session = await TrainingSession.create(artifacts);
+    const dataset = datasetFor(session.trainingInputs, digits);
+    const options = { epochs, seed, batchSize: BATCH_SIZE };
+    const progress = new Progress(
+      console,
+      planTraining(session.trainingInputs, dataset, options),
+      run.label.padEnd(14),
+    );
+    const losses: number[] = [];
+    for await (const event of train(session, dataset, options)) {
+      if (event.type === "epoch") {
+        progress.epoch(event);
+        continue;
+      }
+      progress.step(event);
+      losses.push(event.loss);
+    }
+    progress.end();
+    const { loss, accuracy } = await evaluate(session, datasetFor(session.trainingInputs, unseen));
+    await session.release();
+    results.push({ ...run, losses, testLoss: loss, testAccuracy: accuracy });
+  }
+  const curves = results.map(
+    ({ label, mark, color, losses }): Curve => ({ label, mark, color, values: smooth(losses, SMOOTHING) }),
+  );
+  await writeFileAtomic(output, [new TextEncoder().encode(plotSvg("Training loss, digits", "loss", curves))]);
+  console.result(
+    {
+      command: "demo",
+      output,
+      results: results.map(({ label, losses, testLoss, testAccuracy }) => ({ label, losses, testLoss, testAccuracy })),
+    },
+    [
+      "",
+      `Training loss, mean of ${SMOOTHING} steps`,
+      plotText(curves),
+      "",
+      ...results.map(
+        ({ label, losses, testLoss, testAccuracy }) =>
+          `${label.padEnd(14)}  last training loss ${last(losses).toFixed(3)}   test loss ${testLoss.toFixed(3)}   test accuracy ${(testAccuracy * 100).toFixed(1)} %`,
+      ),
+      "",
+      `Picture: ${output}`,
+    ].join("\n"),
+  );
+}
+
+async function evaluate(
+  session: TrainingSession,
+  { tensors }: Dataset,
+): Promise<{ readonly loss: number; readonly accuracy: number }> {
+  const [images, labels] = tensors;
+  if (images === undefined || labels === undefined) throw new RangeError("The digits have no images or labels");
+  const outputs = await session.runEvalStep({
+    input: new Tensor("float32", images.tensor.values() as Float32Array, [...images.tensor.dims]),
+    labels: new Tensor("int64", labels.tensor.values() as BigInt64Array, [...labels.tensor.dims]),
+  });
+  const logits = outputs["logits"]?.data as Float32Array;
+  const truth = labels.tensor.values();
+  const classes = logits.length / truth.length;
+  let right = 0;
+  for (let sample = 0; sample < truth.length; sample++) {
+    const scores = logits.subarray(sample * classes, (sample + 1) * classes);
+    if (BigInt(scores.indexOf(Math.max(...scores))) === truth[sample]) right++;
+  }
+  return { loss: Number(outputs["loss"]?.data[0]), accuracy: right / truth.length };
+}
+
+function last(values: readonly number[]): number {
+  return values.at(-1) ?? Number.NaN;
+}

@@ -1,0 +1,111 @@
+import { type Command, Option } from "commander";
+import {
+  INSERT_AGR_DEFAULTS,
+  type InsertAgrOptions,
+  type InsertAgrReport,
+  insertAgr,
+  PassError,
+  trainableParameters,
+} from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { collect, nonNegative, wholeNumber } from "../values.ts";
+import { type RewriteOptions, rewrite, rewriteCommand } from "./rewrite.ts";
+
+interface InsertOptions
+  extends RewriteOptions,
+    Required<Omit<InsertAgrOptions, "form" | "parameters" | "count" | "select">> {
+  readonly form?: "function" | "inline";
+  readonly count?: number;
+  readonly select?: string;
+  readonly failIfPresent?: boolean;
+}
+
+export function insertCommand(): Command {
+  const defaults = INSERT_AGR_DEFAULTS;
+  return rewriteCommand("insert", "Put AGR before the optimizer of exported training artifacts")
+    .addOption(
+      new Option("--scope <scope>", "over what |g| is summed")
+        .choices(["tensor", "channel", "global"])
+        .default(defaults.scope),
+    )
+    .option("--strength <number>", "1 is the paper, 0 changes nothing", nonNegative, defaults.strength)
+    .option(
+      "--min-elements <n>",
+      "leave gradients alone whose sum has fewer elements",
+      wholeNumber(1),
+      defaults.minElements,
+    )
+    .option(
+      "--min-rank <n>",
+      "leave parameters of lower rank alone; 2 leaves out biases and norm scales",
+      wholeNumber(0),
+      defaults.minRank,
+    )
+    .option("--include <glob>", "only parameters with these names; repeatable", collect, defaults.include)
+    .option("--exclude <glob>", "no parameters with these names; repeatable", collect, defaults.exclude)
+    .addOption(
+      new Option(
+        "--form <form>",
+        "one AGR function node per gradient, or primitive operators (default: function from IR 8 on)",
+      ).choices(["function", "inline"]),
+    )
+    .option("--count <n>", "number of trainable parameters, for an optimizer model alone", wholeNumber(1))
+    .option("--select <name>", "the optimizer node to take where there are several")
+    .option("--fail-if-present", "exit with 4 where AGR is there already")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  onnx-agr insert artifacts -o artifacts-agr
+  onnx-agr insert optimizer_model.onnx -o optimizer_agr.onnx --min-rank 2
+  onnx-agr insert artifacts --in-place --include "*.weight" --strength 0.5`,
+    )
+    .action(async (input: string, options: InsertOptions, command: Command) => {
+      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const { report, output } = await rewrite(
+        input,
+        options,
+        (model, artifacts) => {
+          const parameters = artifacts === null ? null : trainableParameters(artifacts);
+          const result = insertAgr(model, { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) });
+          if (options.failIfPresent === true && result.changed === 0) {
+            throw new PassError("E_AGR_PRESENT", "AGR is there already, with these options", { file: input });
+          }
+          return result;
+        },
+        console,
+      );
+      for (const note of report.notes) console.note(note);
+      if (output !== "-")
+        console.result({ command: "insert", input, output, ...report }, describeReport(report, output));
+    });
+}
+
+function agrOptions(options: InsertOptions): InsertAgrOptions {
+  const { scope, strength, minElements, minRank, include, exclude, form, count, select } = options;
+  return {
+    scope,
+    strength,
+    minElements,
+    minRank,
+    include,
+    exclude,
+    ...(form === undefined ? {} : { form }),
+    ...(count === undefined ? {} : { count }),
+    ...(select === undefined ? {} : { select }),
+  };
+}
+
+function describeReport(report: InsertAgrReport, output: string | null): string {
+  const how =
+    report.structure === "map"
+      ? "one SequenceMap over all gradients"
+      : `one ${report.form === "function" ? "AGR node" : "inline AGR"} per gradient`;
+  return [
+    `${report.optimizer} (${report.dialect}): ${how}, scope ${report.options.scope}, strength ${report.options.strength}`,
+    ...report.edges.map(({ from, to }) => `  ${from} -> ${to}`),
+    ...(report.reached === null ? [] : [`  regularized: ${report.reached.join(", ")}`]),
+    ...report.skipped.map(({ at, reason }) => `  left alone: ${at} (${reason})`),
+    output === null ? "nothing written (--dry-run)" : `written to ${output}`,
+  ].join("\n");
+}

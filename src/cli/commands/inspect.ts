@@ -1,0 +1,148 @@
+import { Command } from "commander";
+import {
+  decodeCheckpoint,
+  findOptimizers,
+  formatType,
+  type Model,
+  type NamedTensor,
+  printModel,
+  readArtifacts,
+  readCheckpointFile,
+  type TrainingArtifacts,
+  trainableParameters,
+} from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { readModelArgument, STANDARD } from "../models.ts";
+import { kindOf } from "../target.ts";
+
+interface InspectOptions {
+  readonly text?: boolean;
+}
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description(
+      "Say what a model, checkpoint or folder of artifacts is, which optimizers it has, and whether AGR is in it",
+    )
+    .argument("<input>", "model, checkpoint, folder of training artifacts, or - for a model on stdin")
+    .option("--text", "print the whole graph as text")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  onnx-agr inspect artifacts
+  onnx-agr inspect optimizer_model.onnx --text`,
+    )
+    .action(async (input: string, options: InspectOptions, command: Command) => {
+      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const document = await inspect(input, options);
+      console.result({ command: "inspect", input, ...document.json }, document.text);
+    });
+}
+
+interface Document {
+  readonly json: object;
+  readonly text: string;
+}
+
+async function inspect(input: string, { text = false }: InspectOptions): Promise<Document> {
+  const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
+  if (isFolder) return describeArtifacts(await readArtifacts(input));
+  if (input !== STANDARD && /(^|[/_-])checkpoint$/.test(input))
+    return describeCheckpoint(await readCheckpointFile(input));
+  const model = await readModelArgument(input);
+  const document = describeModel(model);
+  return text ? { json: { ...document.json, text: printModel(model) }, text: printModel(model).trimEnd() } : document;
+}
+
+function describeModel(model: Model): Document {
+  const { sites, refusals } = findOptimizers(model);
+  const agr = model.metadata.get("onnx-agr");
+  const values = (list: Model["graph"]["inputs"]): { name: string; type: string }[] =>
+    list.map(({ name, type }) => ({ name, type: formatType(type) }));
+  const optimizers = sites.map(({ dialect, name, optimizer, edges }) => ({
+    dialect,
+    name,
+    optimizer,
+    gradients: edges.map(({ value, form, node, input }) => ({
+      value: value.name,
+      form,
+      regularized: node.inputs[input] !== value,
+    })),
+  }));
+  const json = {
+    kind: "model",
+    irVersion: model.irVersion,
+    opsets: Object.fromEntries(model.opsets),
+    producer: `${model.producerName} ${model.producerVersion}`.trim(),
+    nodes: model.graph.nodeCount,
+    functions: model.functions.length,
+    inputs: values(model.graph.inputs),
+    outputs: values([...model.graph.outputs]),
+    optimizers,
+    refusals,
+    agr: agr === undefined ? null : (JSON.parse(agr) as object),
+  };
+  const text = [
+    `ONNX model, IR ${model.irVersion}, ${[...model.opsets].map(([domain, version]) => `${domain || "ai.onnx"} ${version}`).join(", ")}${json.producer === "" ? "" : `, made by ${json.producer}`}`,
+    `  ${json.nodes} nodes, ${model.graph.initializers.length} initializers, ${json.functions} functions`,
+    ...json.inputs.map(({ name, type }) => `  input  ${name}: ${type}`),
+    ...json.outputs.map(({ name, type }) => `  output ${name}: ${type}`),
+    ...optimizers.flatMap(({ optimizer, dialect, name, gradients }) => [
+      `  optimizer ${optimizer} "${name}" (${dialect})`,
+      ...gradients.map(
+        ({ value, form, regularized }) =>
+          `    gradients: ${form} "${value}", ${regularized ? "with AGR" : "without AGR"}`,
+      ),
+    ]),
+    ...(optimizers.length === 0 ? ["  no optimizer"] : []),
+    ...refusals.map(({ at, reason }) => `  not an optimizer: ${at}: ${reason}`),
+  ].join("\n");
+  return { json, text };
+}
+
+function describeCheckpoint(bytes: Uint8Array): Document {
+  const { trainable, frozen, nominal, optimizerGroups, properties } = decodeCheckpoint(bytes);
+  const shapes = (list: readonly NamedTensor[]): { name: string; type: string }[] =>
+    list.map(({ name, tensor: { dtype, dims } }) => ({
+      name,
+      type: formatType({ kind: "tensor", dtype, shape: dims }),
+    }));
+  const groups = optimizerGroups.map(({ name, step, initialLearningRate, states }) => ({
+    name,
+    step: String(step),
+    initialLearningRate,
+    states: states.length,
+  }));
+  const json = {
+    kind: "checkpoint",
+    nominal,
+    trainable: shapes(trainable),
+    frozen: shapes(frozen),
+    optimizerGroups: groups,
+    properties: [...properties.keys()],
+  };
+  const text = [
+    `ONNX Runtime training checkpoint${nominal ? ", nominal (no values)" : ""}: ${trainable.length} trainable and ${frozen.length} frozen parameters`,
+    ...json.trainable.map(({ name, type }) => `  trainable ${name}: ${type}`),
+    ...json.frozen.map(({ name, type }) => `  frozen    ${name}: ${type}`),
+    ...groups.map(({ name, step, states }) => `  optimizer group ${name}: step ${step}, state of ${states} parameters`),
+  ].join("\n");
+  return { json, text };
+}
+
+function describeArtifacts(artifacts: TrainingArtifacts): Document {
+  const parts = (["trainingModel", "evalModel", "optimizerModel"] as const).map((kind) => {
+    const model = artifacts[kind];
+    return [kind, model === null ? null : describeModel(model)] as const;
+  });
+  const checkpoint = artifacts.checkpoint === null ? null : describeCheckpoint(artifacts.checkpoint);
+  const all = [...parts, ["checkpoint", checkpoint] as const];
+  const json = {
+    kind: "artifacts",
+    parameters: trainableParameters(artifacts),
+    ...Object.fromEntries(all.map(([name, document]) => [name, document?.json ?? null])),
+  };
+  const text = all.map(([name, document]) => `${name}: ${document?.text ?? "missing"}`).join("\n");
+  return { json, text };
+}

@@ -1,0 +1,38 @@
+import {
+  checkModel,
+  decodeModel,
+  encodeModel,
+  hasExternalData,
+  type Model,
+  readModel,
+  UsageError,
+  writeModel,
+} from "../index.ts";
+
+/** `-` stands for stdin or stdout. */
+export const STANDARD = "-";
+
+/** @throws UsageError `E_TERMINAL` for stdin from a terminal, and what `readModel` throws */
+export async function readModelArgument(path: string): Promise<Model> {
+  if (path !== STANDARD) return readModel(path);
+  if (process.stdin.isTTY) throw new UsageError("E_TERMINAL", "a model cannot be typed in; pipe it into stdin");
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
+  const model = decodeModel(Buffer.concat(chunks));
+  checkModel(model);
+  return model;
+}
+
+export async function writeModelArgument(path: string, model: Model): Promise<void> {
+  if (path !== STANDARD) {
+    await writeModel(path, model);
+    return;
+  }
+  if (process.stdout.isTTY)
+    throw new UsageError("E_TERMINAL", "a model is not for the terminal; pipe stdout into a file");
+  if (hasExternalData(model))
+    throw new UsageError("E_TERMINAL", "a model with external data cannot go to stdout; give a file");
+  await new Promise<void>((done, fail) =>
+    process.stdout.write(encodeModel(model), (error) => (error ? fail(error) : done())),
+  );
+}
