@@ -9,6 +9,7 @@ export {
   ARTIFACT_FILES,
   checkCheckpointFits,
   type InputSpec,
+  isCheckpointFile,
   readArtifacts,
   readCheckpointFile,
   type TrainableParameter,

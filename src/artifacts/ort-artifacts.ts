@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { prepareModel, readModel } from "../graph/io/model-file.ts";
-import { readRegularFile } from "../graph/io/read-file.ts";
+import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import { type PendingFile, publishAll, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import { decodeCheckpoint } from "./checkpoint/read-odtc.ts";
+import { decodeCheckpoint, ODTC } from "./checkpoint/read-odtc.ts";
 import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./checkpoint/write-odtc.ts";
 
@@ -130,6 +130,12 @@ export async function readCheckpointFile(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw error instanceof OnnxAgrError ? error.inFile(path) : error;
   }
+}
+
+/** True for a file that begins as a checkpoint does; false for any other and for what cannot be read. */
+export async function isCheckpointFile(path: string): Promise<boolean> {
+  const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(() => null);
+  return head !== null && String.fromCharCode(...head.subarray(4, 8)) === ODTC;
 }
 
 /**

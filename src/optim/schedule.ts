@@ -72,22 +72,26 @@ const DECAYS: Record<"linear" | "cosine", Decay> = {
  * @returns float32 of the same shape
  */
 export function emitSchedule(build: Builder, schedule: LearningRateSchedule, step: Value): Value {
-  const { rate, decay, warmupSteps, totalSteps, finalRate } = completeSchedule(schedule);
+  const { rate, decay, warmupSteps } = completeSchedule(schedule);
   const number = (value: number, hint: string): Value => build.constant(Tensor.floats([1], [value]), hint);
   if (decay === "constant" && warmupSteps === 0) return number(rate, "rate");
   const done = build.emit("Sub", [build.cast(step, DataType.float), number(1, "one")], { hint: "done" });
-  let result = number(rate, "rate");
-  if (decay !== "constant") {
-    const decaying = build.emit("Sub", [done, number(warmupSteps, "warmup")], { hint: "decaying" });
-    const share = build.emit("Div", [decaying, number(totalSteps - warmupSteps, "length")], { hint: "share" });
-    const raised = build.emit("Max", [share, number(0, "zero")], { hint: "from_zero" });
-    const progress = build.emit("Min", [raised, number(1, "one")], { hint: "progress" });
-    const span = number(rate - finalRate, "span");
-    const above = build.emit("Mul", [span, DECAYS[decay](build, progress, number)], { hint: "above_final" });
-    result = build.emit("Add", [number(finalRate, "final"), above], { hint: "decayed" });
-  }
+  const result = decay === "constant" ? number(rate, "rate") : decayed(build, completeSchedule(schedule), done, decay);
   if (warmupSteps === 0) return result;
   const warming = build.emit("Div", [done, number(warmupSteps, "warmup")], { hint: "warming" });
   const warm = build.emit("Min", [warming, number(1, "one")], { hint: "warm" });
   return build.emit("Mul", [warm, result], { hint: "rate" });
+}
+
+function decayed(build: Builder, schedule: Complete, done: Value, decay: keyof typeof DECAYS): Value {
+  const { rate, warmupSteps, totalSteps, finalRate } = schedule;
+  const number = (value: number, hint: string): Value => build.constant(Tensor.floats([1], [value]), hint);
+  const decaying = build.emit("Sub", [done, number(warmupSteps, "warmup")], { hint: "decaying" });
+  const share = build.emit("Div", [decaying, number(totalSteps - warmupSteps, "length")], { hint: "share" });
+  const raised = build.emit("Max", [share, number(0, "zero")], { hint: "from_zero" });
+  const progress = build.emit("Min", [raised, number(1, "one")], { hint: "progress" });
+  const above = build.emit("Mul", [number(rate - finalRate, "span"), DECAYS[decay](build, progress, number)], {
+    hint: "above_final",
+  });
+  return build.emit("Add", [number(finalRate, "final"), above], { hint: "decayed" });
 }

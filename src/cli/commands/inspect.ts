@@ -3,6 +3,7 @@ import {
   decodeCheckpoint,
   findOptimizers,
   formatType,
+  isCheckpointFile,
   type Model,
   type NamedTensor,
   printModel,
@@ -48,8 +49,8 @@ interface Document {
 async function inspect(input: string, { text = false }: InspectOptions): Promise<Document> {
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
   if (isFolder) return describeArtifacts(await readArtifacts(input));
-  if (input !== STANDARD && /(^|[/_-])checkpoint$/.test(input))
-    return describeCheckpoint(await readCheckpointFile(input));
+  const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
+  if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
   const model = await readModelArgument(input);
   const document = describeModel(model);
   return text ? { json: { ...document.json, text: printModel(model) }, text: printModel(model).trimEnd() } : document;

@@ -22,14 +22,17 @@ export interface NativeSession {
   release(): Promise<void>;
 }
 
+/** The artifacts' bytes. */
+export interface NativeModels {
+  readonly checkpointState: Uint8Array;
+  readonly trainModel: Uint8Array;
+  readonly evalModel?: Uint8Array;
+  readonly optimizerModel?: Uint8Array;
+}
+
 export interface NativeModule {
   readonly TrainingSession: {
-    create(models: {
-      readonly checkpointState: Uint8Array;
-      readonly trainModel: Uint8Array;
-      readonly evalModel?: Uint8Array;
-      readonly optimizerModel?: Uint8Array;
-    }): Promise<NativeSession>;
+    create(models: NativeModels, options: { readonly logSeverityLevel: number }): Promise<NativeSession>;
   };
   readonly env: {
     logLevel: string;

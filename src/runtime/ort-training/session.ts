@@ -14,19 +14,18 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { checkFeeds } from "../feeds.ts";
 import type { NamedTensors, TrainingSession, TrainingSessionCreateOptions, UriOrBuffer } from "../session.ts";
-import { loadTrainingBuild, type NativeModule, type NativeSession, runEvalStepByName } from "./load.ts";
+import {
+  loadTrainingBuild,
+  type NativeModels,
+  type NativeModule,
+  type NativeSession,
+  runEvalStepByName,
+} from "./load.ts";
 import { relaxFlagShape, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
   /** Threads of WebAssembly, the same for all sessions of a process. Default 1. */
   readonly threads?: number;
-}
-
-interface LoadedModels {
-  readonly checkpointState: Uint8Array;
-  readonly trainModel: Uint8Array;
-  readonly evalModel?: Uint8Array;
-  readonly optimizerModel?: Uint8Array;
 }
 
 /** Training through ONNX Runtime's own training API: the training build of onnxruntime-web 1.19.2, WebAssembly on the CPU. */
@@ -76,7 +75,7 @@ export class OrtTrainingSession implements TrainingSession {
     const checkpoint = naming(nameOf(artifacts, "checkpointState"), () => decodeCheckpoint(bytes.checkpointState));
     validateArtifacts({ checkpoint, ...models });
     const optimizer = models.optimizerModel;
-    const ready: LoadedModels =
+    const ready: NativeModels =
       optimizer !== null && relaxFlagShape(optimizer) ? { ...bytes, optimizerModel: encodeModel(optimizer) } : bytes;
     const module = await loadTrainingBuild(threads);
     return new OrtTrainingSession(await createNative(module, ready), checkpoint, models);
@@ -240,7 +239,7 @@ function nameOf(artifacts: TrainingSessionCreateOptions, name: keyof TrainingSes
   return typeof source === "string" ? source : name;
 }
 
-async function loadAll(artifacts: TrainingSessionCreateOptions): Promise<LoadedModels> {
+async function loadAll(artifacts: TrainingSessionCreateOptions): Promise<NativeModels> {
   const load = async (source: UriOrBuffer): Promise<Uint8Array> =>
     typeof source === "string" ? readRegularFile(source) : source;
   const { checkpointState: checkpoint, evalModel, optimizerModel } = artifacts;
@@ -265,13 +264,16 @@ function naming<T>(file: string, run: () => T): T {
   }
 }
 
+/** ONNX Runtime's log goes to the console past everything; its warnings are about its own optimizations. */
+const ERRORS_ONLY = { logSeverityLevel: 3 };
+
 /** Creates the session; on failure adds the artifacts one by one to find out which the build does not take. */
-async function createNative(module: NativeModule, models: LoadedModels): Promise<NativeSession> {
+async function createNative(module: NativeModule, models: NativeModels): Promise<NativeSession> {
   try {
-    return await module.TrainingSession.create(models);
+    return await module.TrainingSession.create(models, ERRORS_ONLY);
   } catch (cause) {
     const { checkpointState, trainModel, evalModel, optimizerModel } = models;
-    const attempts: readonly (readonly [string, LoadedModels])[] = [
+    const attempts: readonly (readonly [string, NativeModels])[] = [
       ["the training model or the checkpoint", { checkpointState, trainModel }],
       ["the eval model", { checkpointState, trainModel, ...(evalModel === undefined ? {} : { evalModel }) }],
       [
@@ -280,7 +282,7 @@ async function createNative(module: NativeModule, models: LoadedModels): Promise
       ],
     ];
     for (const [what, attempt] of attempts) {
-      const failed = await module.TrainingSession.create(attempt).then(
+      const failed = await module.TrainingSession.create(attempt, ERRORS_ONLY).then(
         async (session) => {
           await session.release();
           return false;
