@@ -73,7 +73,7 @@ export async function readRegularFile(
 }
 
 export async function readRange(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   let done = 0;
   while (done < length) {
     const { bytesRead } = await handle

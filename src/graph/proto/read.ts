@@ -30,7 +30,8 @@ const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * @throws FormatError `E_PROTOBUF` with the path of the field and its offset.
  */
 export function readMessage<T extends Message>(schema: Schema<T>, bytes: Uint8Array): T {
-  const decoder = new Decoder(bytes);
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const decoder = new Decoder(plain);
   return decoder.message(schema as Schema<Message>, bytes.length, {}, "") as T;
 }
 

@@ -15,6 +15,7 @@ import {
   type ValueInfoProto,
 } from "../proto/schema.ts";
 import { sniff } from "../sniff.ts";
+import type { ValueType } from "../value-type.ts";
 import { decodeAttribute, decodeSparseTensor, decodeTensor, decodeType } from "./decode-values.ts";
 import { sources } from "./sources.ts";
 
@@ -113,7 +114,7 @@ function decodeGraph(proto: GraphProto, scope: Scope, path: string, depth: numbe
   for (const [index, tensorProto] of (proto.initializer ?? []).entries()) {
     const value = initializer(tensorProto.name ?? "", scope, graph);
     value.tensor = decodeTensor(tensorProto, `${path}.initializer[${index}]`);
-    value.type ??= { kind: "tensor", dtype: value.tensor.dtype, shape: value.tensor.dims };
+    if (value.type === null) hasType(value, { kind: "tensor", dtype: value.tensor.dtype, shape: value.tensor.dims });
     graph.initializers.push(value);
   }
   for (const [index, sparseProto] of (proto.sparseInitializer ?? []).entries()) {
@@ -138,8 +139,12 @@ function initializer(name: string, scope: Scope, graph: Graph): Value {
 }
 
 function typed(value: Value, info: ValueInfoProto): Value {
-  value.type = decodeType(info.type);
-  sources.decodedType.set(value, { type: value.type });
+  return hasType(value, decodeType(info.type));
+}
+
+function hasType(value: Value, type: ValueType | null): Value {
+  value.type = type;
+  sources.decodedType.set(value, { type });
   return value;
 }
 

@@ -68,11 +68,10 @@ function graphProto(graph: Graph): GraphProto {
   });
 }
 
-function valueInfoProto(value: Value, source: ValueInfoProto = {}): ValueInfoProto {
-  const decoded = sources.decodedType.get(value);
-  const unchanged = source.type !== undefined && (decoded === undefined || decoded.type === value.type);
-  const type = unchanged || value.type === null ? source.type : encodeType(value.type);
-  return overlay<ValueInfoProto>(source, { name: text(source.name, value.name), type });
+function valueInfoProto(value: Value, source: ValueInfoProto | undefined): ValueInfoProto {
+  const unchanged = source !== undefined && sources.decodedType.get(value)?.type === value.type;
+  const type = unchanged ? source.type : value.type === null ? undefined : encodeType(value.type);
+  return overlay<ValueInfoProto>(source ?? {}, { name: text(source?.name, value.name), type });
 }
 
 function nodeProto(node: Node): NodeProto {

@@ -1,4 +1,4 @@
-import { attribute } from "../../graph/attribute.ts";
+import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { GraphFunction, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
@@ -13,7 +13,8 @@ import { emitPredicate, type Predicate } from "./selection.ts";
 
 /** Domain of the `AGR` function node. */
 export const AGR_DOMAIN = "onnx-agr";
-export const AGR_FUNCTION = "AGR";
+const AGR_FUNCTION = "AGR";
+const AGR_SUM_FUNCTION = "AGRSum";
 
 /** What one insertion is: the same for all gradients of a model. */
 export interface Plan {
@@ -24,29 +25,24 @@ export interface Plan {
   readonly dtype: number;
 }
 
-/** Turns one gradient into its regularized form. */
-type Rewrite = (build: Builder, gradient: Value, sum: Value | null) => Value;
-
-/** Emits the formula in primitive operators: float16 and bfloat16 are computed in float32 and turned back. */
-function formula(
-  build: Builder,
-  gradient: Value,
-  sum: Value | null,
-  apply: Value | null,
-  constants: AgrConstants,
-  plan: Plan,
-): Value {
+/**
+ * Emits the formula in primitive operators: float16 and bfloat16 are computed in float32 and turned back, and what the
+ * plan's predicate leaves out comes through as it was.
+ */
+function emitFormula(build: Builder, gradient: Value, sum: Value | null, constants: AgrConstants, plan: Plan): Value {
   const narrow = plan.dtype !== DataType.float;
   const wide = narrow ? build.cast(gradient, DataType.float) : gradient;
   const magnitude = build.emit("Abs", [wide]);
   const total = sum ?? sumOfMagnitudes(build, magnitude, plan.settings.scope);
   const result = regularize(build, wide, magnitude, total, constants);
   const typed = narrow ? build.cast(result, plan.dtype) : result;
-  return apply === null ? typed : build.emit("Where", [apply, typed, gradient], { hint: "selected" });
+  if (plan.predicate === null) return typed;
+  const apply = emitPredicate(build, gradient, plan.predicate, plan.settings.scope);
+  return build.emit("Where", [apply, typed, gradient], { hint: "selected" });
 }
 
-/** The sum of |g| that one gradient adds to the global sum; nothing where the predicate leaves it alone. */
-function shareOfGlobalSum(build: Builder, gradient: Value, plan: Plan): Value {
+/** Emits the sum of |g| that one gradient adds to the global sum: zero where the predicate leaves it out. */
+function emitShare(build: Builder, gradient: Value, plan: Plan): Value {
   const wide = plan.dtype === DataType.float ? gradient : build.cast(gradient, DataType.float);
   const sum = sumOfMagnitudes(build, build.emit("Abs", [wide]), "global");
   if (plan.predicate === null) return sum;
@@ -55,78 +51,97 @@ function shareOfGlobalSum(build: Builder, gradient: Value, plan: Plan): Value {
   return build.emit("Where", [apply, sum, zero], { hint: "selected_sum" });
 }
 
-const strengthAttribute = "strength";
+/** How one gradient is written: as calls of functions, or as primitive operators on the spot. */
+interface Writer {
+  readonly share: (build: Builder, gradient: Value) => Value;
+  readonly regularized: (build: Builder, gradient: Value, sum: Value | null) => Value;
+}
 
-/** The model-local function behind the `AGR` node: gradient, then the global sum and the test where the plan has them. */
-export function agrFunction(model: Model, plan: Plan): GraphFunction {
-  const definition = new GraphFunction(AGR_FUNCTION, AGR_DOMAIN);
-  definition.opsets.set(ONNX_DOMAIN, model.opset);
-  definition.attributes.push(strengthAttribute);
-  definition.docString = "Adaptive gradient regularization, arXiv 2407.16944: g - strength * |g| / sum(|g|) * g";
-  const build = new Builder({ prefix: AGR_FUNCTION, names: new Names(model), opset: model.opset });
-  const input = (hint: string): Value => {
+function inlineWriter(build: Builder, plan: Plan): Writer {
+  const constants = agrConstants(build, plan.settings.strength);
+  return {
+    share: (each, gradient) => emitShare(each, gradient, plan),
+    regularized: (each, gradient, sum) => emitFormula(each, gradient, sum, constants, plan),
+  };
+}
+
+const STRENGTH = "strength";
+
+function callWriter({ settings }: Plan): Writer {
+  const call = (build: Builder, name: string, inputs: readonly Value[], attributes: readonly Attribute[]): Value =>
+    build.emit(name, inputs, { domain: AGR_DOMAIN, attributes });
+  return {
+    share: (build, gradient) => call(build, AGR_SUM_FUNCTION, [gradient], []),
+    regularized: (build, gradient, sum) =>
+      call(build, AGR_FUNCTION, sum === null ? [gradient] : [gradient, sum], [
+        attribute.float(STRENGTH, settings.strength),
+      ]),
+  };
+}
+
+/** The model-local functions behind the nodes: `AGR`, and for the global scope `AGRSum`, one gradient's share of the sum. */
+export function agrFunctions(model: Model, plan: Plan): readonly GraphFunction[] {
+  const names = new Names(model);
+  const isGlobal = plan.settings.scope === "global";
+  const agr = defineFunction(AGR_FUNCTION, model.opset, names, (build, input) => {
+    const source: Attribute = { name: "value_float", kind: "reference", value: STRENGTH };
+    const gradient = input("gradient");
+    const sum = isGlobal ? input("sum") : null;
+    const strength = build.emit("Constant", [], { hint: STRENGTH, attributes: [source] });
+    return emitFormula(build, gradient, sum, agrConstants(build, strength), plan);
+  });
+  agr.attributes.push(STRENGTH);
+  agr.docString = "Adaptive gradient regularization, arXiv 2407.16944: g - strength * |g| / sum(|g|) * g";
+  if (!isGlobal) return [agr];
+  return [
+    agr,
+    defineFunction(AGR_SUM_FUNCTION, model.opset, names, (build, input) => emitShare(build, input("gradient"), plan)),
+  ];
+}
+
+function defineFunction(
+  name: string,
+  opset: number,
+  names: Names,
+  emit: (build: Builder, input: (hint: string) => Value) => Value,
+): GraphFunction {
+  const definition = new GraphFunction(name, AGR_DOMAIN);
+  definition.opsets.set(ONNX_DOMAIN, opset);
+  const build = new Builder({ prefix: name, names, opset });
+  const result = emit(build, (hint) => {
     const value = build.input(hint, null);
     definition.body.inputs.push(value);
     return value;
-  };
-  const gradient = input("gradient");
-  const sum = plan.settings.scope === "global" ? input("sum") : null;
-  const apply = plan.predicate === null ? null : input("apply");
-  const strength = build.emit("Constant", [], {
-    hint: "strength",
-    attributes: [{ name: "value_float", kind: "reference", value: strengthAttribute }],
   });
-  const result = formula(build, gradient, sum, apply, agrConstants(build, strength), plan);
   definition.body.append(...build.nodes);
   definition.body.addOutput(result);
   return definition;
 }
 
-function functionCall(plan: Plan): Rewrite {
-  return (build, gradient, sum) => {
-    const apply = plan.predicate === null ? [] : [emitPredicate(build, gradient, plan.predicate, plan.settings.scope)];
-    return build.emit(AGR_FUNCTION, [gradient, ...(sum === null ? [] : [sum]), ...apply], {
-      domain: AGR_DOMAIN,
-      attributes: [attribute.float(strengthAttribute, plan.settings.strength)],
-    });
-  };
-}
-
-function inlineFormula(constants: AgrConstants, plan: Plan): Rewrite {
-  return (build, gradient, sum) => {
-    const apply = plan.predicate === null ? null : emitPredicate(build, gradient, plan.predicate, plan.settings.scope);
-    return formula(build, gradient, sum, apply, constants, plan);
-  };
-}
-
 /** Takes the sequence apart, regularizes each of its `count` tensors and puts it together again. */
 export function emitUnrolled(build: Builder, sequence: Value, count: number, plan: Plan): Value {
-  const rewrite =
-    plan.form === "function" ? functionCall(plan) : inlineFormula(agrConstants(build, plan.settings.strength), plan);
-  const element = tensorType(plan.dtype);
-  const gradients = Array.from({ length: count }, (_, index) => {
-    const each = build.within(String(index));
-    const position = each.constant(Tensor.scalar(DataType.int64, index), "position");
-    const gradient = each.emit("SequenceAt", [sequence, position]);
-    gradient.type = element;
-    build.nodes.push(...each.nodes);
+  const writer = plan.form === "function" ? callWriter(plan) : inlineWriter(build, plan);
+  const emitEach = (emit: (each: Builder, index: number) => Value): Value[] =>
+    Array.from({ length: count }, (_, index) => {
+      const each = build.within(String(index));
+      const value = emit(each, index);
+      build.nodes.push(...each.nodes);
+      return value;
+    });
+  const gradients = emitEach((each, index) =>
+    each.emit("SequenceAt", [sequence, each.constant(Tensor.scalar(DataType.int64, index), "position")]),
+  );
+  const at = (index: number): Value => {
+    const gradient = gradients[index];
+    if (gradient === undefined) throw new RangeError(`There is no gradient ${index}`);
     return gradient;
-  });
-  const inOwnNames = <T extends Value>(index: number, emit: (each: Builder) => T): T => {
-    const each = build.within(String(index));
-    const value = emit(each);
-    build.nodes.push(...each.nodes);
-    return value;
   };
-  let sum: Value | null = null;
-  if (plan.settings.scope === "global") {
-    const shares = gradients.map((gradient, index) =>
-      inOwnNames(index, (each) => shareOfGlobalSum(each, gradient, plan)),
-    );
-    sum = build.emit("Sum", shares, { hint: "global_sum" });
-  }
-  const regularized = gradients.map((gradient, index) => inOwnNames(index, (each) => rewrite(each, gradient, sum)));
-  return build.emit("SequenceConstruct", regularized);
+  const shares = plan.settings.scope === "global" ? emitEach((each, index) => writer.share(each, at(index))) : null;
+  const sum = shares === null ? null : build.emit("Sum", shares, { hint: "global_sum" });
+  return build.emit(
+    "SequenceConstruct",
+    emitEach((each, index) => writer.regularized(each, at(index), sum)),
+  );
 }
 
 /** One SequenceMap over the sequence, however long it is; opset 17 and later. Its body is always inline. */
@@ -145,7 +160,7 @@ export function emitMapped(build: Builder, sequence: Value, plan: Plan): Value {
   let sum: Value | null = null;
   if (plan.settings.scope === "global") {
     const shares = map("share", "SequenceMap_share", (each, gradient) => {
-      const share = shareOfGlobalSum(each, gradient, plan);
+      const share = emitShare(each, gradient, plan);
       share.type = tensorType(DataType.float);
       return share;
     });
@@ -154,9 +169,7 @@ export function emitMapped(build: Builder, sequence: Value, plan: Plan): Value {
     });
     sum = build.reduceSum(list, null, false);
   }
-  return map("each", "SequenceMap", (each, gradient) =>
-    inlineFormula(agrConstants(each, plan.settings.strength), plan)(each, gradient, sum),
-  );
+  return map("each", "SequenceMap", (each, gradient) => inlineWriter(each, plan).regularized(each, gradient, sum));
 }
 
 export function agrBuilder(model: Model, names: Names, edge: string): Builder {

@@ -6,7 +6,7 @@ import type { GradientEdge, OptimizerSite } from "../find-optimizers/site.ts";
 import type { Report, Skipped } from "../pass.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord, writeRecord } from "../record.ts";
 import { stripAgr } from "../strip-agr.ts";
-import { AGR_DOMAIN, agrBuilder, agrFunction, emitMapped, emitUnrolled, type Plan } from "./emit.ts";
+import { AGR_DOMAIN, agrBuilder, agrFunctions, emitMapped, emitUnrolled, type Plan } from "./emit.ts";
 import { type InsertAgrOptions, type Settings, settingsOf } from "./options.ts";
 import { select } from "./selection.ts";
 
@@ -113,7 +113,7 @@ function apply(model: Model, intent: Intent): InsertAgrReport {
   const { site, edge, plan, count, recorded } = intent;
   const build = agrBuilder(model, new Names(model), edge.value.name);
   if (plan.form === "function") {
-    model.functions.push(agrFunction(model, plan));
+    model.functions.push(...agrFunctions(model, plan));
     model.opsets.set(AGR_DOMAIN, 1);
   }
   const result =
