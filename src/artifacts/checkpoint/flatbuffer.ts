@@ -118,8 +118,12 @@ export class Table {
   }
 
   string(field: number, name: string): string {
-    const bytes = this.bytes(field, name);
-    if (bytes === null) return "";
+    const vector = this.#vector(field, name, 1);
+    if (vector === null) return "";
+    const { at, length } = vector;
+    const bytes = this.#buffer.bytes(at, length, this.#name(name));
+    if (this.#buffer.bytes(at + length, 1, this.#name(name))[0] !== 0)
+      throw damaged(`${this.#name(name)} is not terminated`);
     try {
       return text.decode(bytes);
     } catch {

@@ -1,0 +1,232 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { TENSOR, type TensorProto } from "../../src/graph/proto/schema.ts";
+import { writeMessage } from "../../src/graph/proto/write.ts";
+import {
+  type Checkpoint,
+  checkCheckpointFits,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  GraphTensor,
+  readArtifacts,
+  readCheckpointFile,
+  TrainingSession,
+} from "../../src/index.ts";
+import { errorOf, rejectionOf } from "../support/errors.ts";
+import { hasShared, SHARED } from "../support/shared.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+const CHECKPOINT: Checkpoint = {
+  trainable: [
+    { name: "fc.weight", tensor: GraphTensor.floats([2, 2], [1, 2, 3, 4]) },
+    { name: "__proto__", tensor: GraphTensor.floats([0], []) },
+  ],
+  frozen: [{ name: "mean", tensor: GraphTensor.ints([7]) }],
+  nominal: false,
+  optimizerGroups: [
+    {
+      name: "group0",
+      step: 12n,
+      initialLearningRate: 0.5,
+      states: [
+        { parameter: "fc.weight", moments: [{ name: "momentum0", tensor: GraphTensor.floats([2, 2], [0, 0, 0, 1]) }] },
+      ],
+    },
+  ],
+  properties: new Map([
+    ["epoch", { kind: "int", value: -3n }],
+    ["score", { kind: "float", value: 0.25 }],
+    ["note", { kind: "string", value: "ünïcode" }],
+  ]),
+};
+
+describe("a checkpoint", () => {
+  it("is read back as it was written", () => {
+    expect(decodeCheckpoint(encodeCheckpoint(CHECKPOINT))).toEqual(CHECKPOINT);
+  });
+
+  it.skipIf(!hasShared)("of onnxruntime-training is read, and what we write of it ONNX Runtime reads", async () => {
+    const folder = `${SHARED}artifacts/conv-l1`;
+    const bytes = readFileSync(`${folder}/checkpoint`);
+    const checkpoint = decodeCheckpoint(bytes);
+    expect(checkpoint.trainable.map(({ name, tensor }) => [name, tensor.dims])).toEqual([
+      ["conv.weight", [4, 1, 4]],
+      ["conv.bias", [4]],
+      ["fc.weight", [2, 8]],
+      ["fc.bias", [2]],
+    ]);
+    const parameters = async (checkpointState: Uint8Array): Promise<unknown> => {
+      const session = await TrainingSession.create({ checkpointState, trainModel: `${folder}/training_model.onnx` });
+      const { data } = await session.getContiguousParameters();
+      await session.release();
+      return data;
+    };
+    expect(await parameters(encodeCheckpoint(checkpoint))).toEqual(await parameters(bytes));
+  });
+
+  it("that is nominal says so and has no values", () => {
+    const nominal = { ...CHECKPOINT, nominal: true, optimizerGroups: [] };
+    expect(decodeCheckpoint(encodeCheckpoint(nominal)).nominal).toBe(true);
+  });
+
+  it("of another version is refused by number", () => {
+    const bytes = encodeCheckpoint(CHECKPOINT);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 8; at + 4 <= bytes.length; at++) {
+      if (view.getInt32(at, true) !== 2) continue;
+      const other = bytes.slice();
+      new DataView(other.buffer).setInt32(at, 1, true);
+      let code = "";
+      try {
+        decodeCheckpoint(other);
+      } catch (error) {
+        code = (error as { code: string }).code;
+      }
+      if (code !== "E_CHECKPOINT_VERSION") continue;
+      expect(errorOf(() => decodeCheckpoint(other)).message).toBe("checkpoint version 1, this package reads version 2");
+      return;
+    }
+    throw new Error("the version was not found");
+  });
+});
+
+describe("a damaged checkpoint is refused and never read past its end", () => {
+  const bytes = encodeCheckpoint(CHECKPOINT);
+  const outcome = (damaged: Uint8Array): number => {
+    try {
+      decodeCheckpoint(damaged);
+      return 0;
+    } catch (error) {
+      return (error as { exitCode?: number }).exitCode ?? 1;
+    }
+  };
+
+  it("cut off anywhere before the padding at its end", () => {
+    const outcomes = Array.from({ length: bytes.length }, (_, length) => outcome(bytes.subarray(0, length)));
+    expect(new Set(outcomes.slice(0, -8))).toEqual(new Set([3]));
+  });
+
+  it("with any bit flipped", () => {
+    const allowed = new Set([0, 3, 4]);
+    for (let position = 0; position < bytes.length * 8; position++) {
+      const flipped = bytes.slice();
+      flipped[position >> 3] = (flipped[position >> 3] ?? 0) ^ (1 << (position & 7));
+      expect(allowed).toContain(outcome(flipped));
+    }
+  });
+
+  it("with the root beyond the end", () => {
+    const wrong = bytes.slice();
+    new DataView(wrong.buffer).setUint32(0, 0x7fffffff, true);
+    expect(errorOf(() => decodeCheckpoint(wrong)).message).toMatch(
+      /the checkpoint is damaged: checkpoint: bytes 2147483647 to/,
+    );
+  });
+
+  it("of random bytes", () => {
+    let state = 1;
+    for (let round = 0; round < 200; round++) {
+      const random = Uint8Array.from({ length: 200 }, () => (state = (state * 48271) % 0x7fffffff));
+      random.set(new TextEncoder().encode("ODTC"), 4);
+      new DataView(random.buffer).setUint32(0, 8 + (round % 180), true);
+      expect([3, 4]).toContain(outcome(random));
+    }
+  });
+
+  it("never reaches ONNX Runtime", async () => {
+    const folder = new URL("../../fixtures/digits/", import.meta.url).pathname;
+    const error = await rejectionOf(
+      TrainingSession.create({ checkpointState: bytes.subarray(0, 60), trainModel: `${folder}training_model.onnx` }),
+    );
+    expect([error.code, error.file]).toEqual(["E_CHECKPOINT", "checkpointState"]);
+  });
+});
+
+describe("a checkpoint folder from before ONNX Runtime 1.16", () => {
+  const pbseq = (...tensors: TensorProto[]): Uint8Array => {
+    const messages = tensors.map((tensor) => Buffer.concat(writeMessage(TENSOR, tensor).parts));
+    return Buffer.concat([
+      Uint8Array.of(tensors.length),
+      ...messages.flatMap((message) => [Uint8Array.of(message.length), message]),
+    ]);
+  };
+  const floats = (name: string, ...values: number[]): TensorProto => ({
+    name,
+    dims: [BigInt(values.length)],
+    dataType: 1,
+    floatData: new Uint8Array(Float32Array.from(values).buffer),
+  });
+
+  it("is converted", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "paramtrain_tensors.pbseq"), pbseq(floats("w", 1, 2), floats("b", 3)));
+    writeFileSync(join(folder, "paramfrozen_tensors.pbseq"), pbseq(floats("mean", 4)));
+    writeFileSync(join(folder, "optim_group0_momentum0_tensors.pbseq"), pbseq(floats("w", 5, 6)));
+    writeFileSync(join(folder, "optim_group0_momentum1_tensors.pbseq"), pbseq(floats("w", 7, 8)));
+    const step: TensorProto = { name: "builtin.step", dims: [1n], dataType: 7, int64Data: Uint8Array.of(9) };
+    writeFileSync(
+      join(folder, "optim_group0_properties.pbseq"),
+      pbseq(floats("builtin.initial_learning_rate", 0.5), step),
+    );
+    writeFileSync(join(folder, "custom_properties.pbseq"), pbseq(floats("score", 0.75)));
+    const checkpoint = decodeCheckpoint(await readCheckpointFile(folder));
+    expect(checkpoint.trainable.map(({ name, tensor }) => [name, ...tensor.values()])).toEqual([
+      ["w", 1, 2],
+      ["b", 3],
+    ]);
+    expect(checkpoint.frozen.map(({ name }) => name)).toEqual(["mean"]);
+    const [group] = checkpoint.optimizerGroups;
+    expect([group?.name, group?.step, group?.initialLearningRate]).toEqual(["group0", 9n, 0.5]);
+    expect(
+      group?.states.map(({ parameter, moments }) => [
+        parameter,
+        ...moments.map(({ name, tensor }) => [name, ...tensor.values()]),
+      ]),
+    ).toEqual([["w", ["momentum0", 5, 6], ["momentum1", 7, 8]]]);
+    expect(checkpoint.properties.get("score")).toEqual({ kind: "float", value: 0.75 });
+  });
+
+  it.each([
+    ["cut off", pbseq(floats("w", 1)).subarray(0, 5), /has \d+ bytes, \d+ are left/],
+    ["longer than it says", Buffer.concat([pbseq(floats("w", 1)), Uint8Array.of(0)]), /1 bytes follow the last tensor/],
+    ["with more tensors than bytes", Uint8Array.of(100), /100 tensors do not fit/],
+  ])("is refused %s", async (_, bytes, message) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "paramtrain_tensors.pbseq"), bytes);
+    const error = await rejectionOf(readCheckpointFile(folder));
+    expect(error.exitCode).toBe(3);
+    expect(error.message).toMatch(message);
+  });
+
+  it("without parameters is refused by the file's name", async () => {
+    const folder = join(temporaryFolder(), "empty");
+    mkdirSync(folder);
+    expect((await rejectionOf(readCheckpointFile(folder))).message).toContain("paramtrain_tensors.pbseq");
+  });
+});
+
+describe("a checkpoint of another model", () => {
+  it("is refused with up to ten differences", async () => {
+    const { trainingModel, checkpoint } = await readArtifacts(
+      new URL("../../fixtures/digits", import.meta.url).pathname,
+    );
+    if (trainingModel === null || checkpoint === null) throw new Error("the fixture is incomplete");
+    const own = decodeCheckpoint(checkpoint);
+    expect(() => checkCheckpointFits(trainingModel, own)).not.toThrow();
+    const [first, second, third, ...rest] = own.trainable;
+    if (first === undefined || second === undefined || third === undefined)
+      throw new Error("the fixture is incomplete");
+    const wrong: Checkpoint = {
+      ...own,
+      trainable: [{ name: first.name, tensor: GraphTensor.floats([1], [0]) }, ...rest],
+      frozen: [second, { name: "extra", tensor: GraphTensor.floats([1], [0]) }],
+    };
+    const error = errorOf(() => checkCheckpointFits(trainingModel, wrong));
+    expect([error.code, error.exitCode]).toEqual(["E_CHECKPOINT_MISMATCH", 8]);
+    expect(error.message).toContain('"conv1.weight" has shape [1], the model takes [8,1,3,3]');
+    expect(error.message).toContain('"conv1.bias" is frozen in the checkpoint, trainable in the model');
+    expect(error.message).toContain('"conv2.weight" is missing in the checkpoint');
+    expect(error.message).not.toContain("extra");
+  });
+});

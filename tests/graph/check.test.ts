@@ -1,0 +1,324 @@
+import { describe, expect, it } from "vitest";
+import { makeOptimizer } from "../../fixtures/optimizer.ts";
+import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto } from "../../src/graph/proto/schema.ts";
+import {
+  checkModel,
+  decodeModel,
+  encodeModel,
+  Graph,
+  insertAgr,
+  type Model,
+  Node,
+  stripAgr,
+  Value,
+} from "../../src/index.ts";
+import { errorOf } from "../support/errors.ts";
+import { encodeProto, FULL_MODEL } from "./serde/full-model.ts";
+
+const load = (model: ModelProto): Model => {
+  const decoded = decodeModel(encodeProto(model));
+  checkModel(decoded);
+  return decoded;
+};
+const withGraph = (graph: GraphProto): ModelProto => ({ irVersion: 8n, opsetImport: [{ version: 17n }], graph });
+const node = (
+  name: string,
+  opType: string,
+  input: string[],
+  output: string[],
+  attribute: AttributeProto[] = [],
+): NodeProto => ({
+  name,
+  opType,
+  input,
+  output,
+  ...(attribute.length === 0 ? {} : { attribute }),
+});
+const tensor = (proto: TensorProto): ModelProto => withGraph({ initializer: [{ name: "w", ...proto }] });
+const functionCalling = (name: string, callee: string): NonNullable<ModelProto["functions"]>[number] => ({
+  name,
+  domain: "d",
+  opsetImport: [{ domain: "d", version: 1n }],
+  node: [{ opType: callee, domain: "d" }],
+});
+const nestedIf = (depth: number): NodeProto[] =>
+  depth === 0
+    ? []
+    : [
+        {
+          opType: "If",
+          attribute: [{ name: "then_branch", type: 5, g: { name: `g${depth}`, node: nestedIf(depth - 1) } }],
+        },
+      ];
+
+/** Rows 20 to 24, 33, 35 and 36 of the matrix of bad inputs. */
+const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, exitCode: number, message: RegExp])[] =
+  [
+    ["no irVersion", { opsetImport: [{ version: 17n }], graph: {} }, "E_MISSING_FIELD", 3, /no irVersion/],
+    ["no graph", { irVersion: 8n, opsetImport: [{ version: 17n }] }, "E_MISSING_FIELD", 3, /no graph/],
+    ["no opsetImport", { irVersion: 8n, graph: {} }, "E_MISSING_FIELD", 3, /no opsetImport/],
+    [
+      "an opset of the future",
+      { irVersion: 8n, opsetImport: [{ version: 99n }], graph: {} },
+      "E_OPSET",
+      4,
+      /opset 99 is newer than 28/,
+    ],
+    [
+      "a domain imported twice",
+      { irVersion: 8n, opsetImport: [{ version: 17n }, { domain: "ai.onnx", version: 18n }], graph: {} },
+      "E_OPSET",
+      4,
+      /"ai\.onnx" is imported twice, as 17 and as 18/,
+    ],
+    [
+      "functions that call each other",
+      {
+        irVersion: 8n,
+        opsetImport: [{ version: 17n }],
+        graph: {},
+        functions: [functionCalling("A", "B"), functionCalling("B", "A")],
+      },
+      "E_FUNCTION_CYCLE",
+      3,
+      /cycle: A → B → A/,
+    ],
+    [
+      "a function that calls itself inside an If",
+      {
+        irVersion: 8n,
+        opsetImport: [{ version: 17n }],
+        graph: {},
+        functions: [
+          {
+            ...functionCalling("A", "B"),
+            node: [{ opType: "If", attribute: [{ name: "g", type: 5, g: { node: [{ opType: "A", domain: "d" }] } }] }],
+          },
+        ],
+      },
+      "E_FUNCTION_CYCLE",
+      3,
+      /cycle: A → A/,
+    ],
+    [
+      "a cycle",
+      withGraph({ node: [node("p", "Neg", ["b"], ["a"]), node("q", "Neg", ["a"], ["b"])] }),
+      "E_GRAPH",
+      3,
+      /graph\.node\[0\] "p" \(Neg\) reads "b", but only graph\.node\[1\] "q" further down makes it: the nodes are unsorted or form a cycle/,
+    ],
+    [
+      "a node that reads itself",
+      withGraph({ node: [node("p", "Neg", ["a"], ["a"])] }),
+      "E_GRAPH",
+      3,
+      /"p" \(Neg\) reads "a".*cycle/,
+    ],
+    [
+      "a dangling input",
+      withGraph({ node: [node("p", "Neg", ["nowhere"], ["a"])] }),
+      "E_GRAPH",
+      3,
+      /"p" \(Neg\) reads "nowhere", but nothing defines it/,
+    ],
+    [
+      "an output made twice",
+      withGraph({ input: [{ name: "x" }], node: [node("p", "Neg", ["x"], ["a"]), node("q", "Neg", ["x"], ["a"])] }),
+      "E_GRAPH",
+      3,
+      /"a" is defined twice in the graph; the second time by node "q"/,
+    ],
+    [
+      "a dangling graph output",
+      withGraph({ output: [{ name: "y" }] }),
+      "E_GRAPH",
+      3,
+      /nothing computes the output "y"/,
+    ],
+    [
+      "an attribute given twice",
+      withGraph({
+        node: [
+          node(
+            "p",
+            "Constant",
+            [],
+            ["a"],
+            [
+              { name: "v", f: 1, type: 1 },
+              { name: "v", f: 2, type: 1 },
+            ],
+          ),
+        ],
+      }),
+      "E_GRAPH",
+      3,
+      /attribute "v" twice/,
+    ],
+    [
+      "a binding of something that is no initializer",
+      {
+        ...withGraph({ input: [] }),
+        trainingInfo: [{ algorithm: {}, updateBinding: [{ key: "gone", value: "new" }] }],
+      },
+      "E_BINDING",
+      3,
+      /updateBinding "gone": "gone" is not an initializer/,
+    ],
+    [
+      "a binding to something that is no output",
+      {
+        ...withGraph({ initializer: [{ name: "w", dims: [0n], dataType: 1 }] }),
+        trainingInfo: [{ algorithm: {}, updateBinding: [{ key: "w", value: "new" }] }],
+      },
+      "E_BINDING",
+      3,
+      /"new" is not an output of its graph/,
+    ],
+    [
+      "raw data of the wrong length",
+      tensor({ dims: [3n], dataType: 1, rawData: new Uint8Array(8) }),
+      "E_TENSOR",
+      3,
+      /tensor "w": 8 bytes of data, 12 expected for float\[3\]/,
+    ],
+    [
+      "typed data of the wrong length",
+      tensor({ dims: [3n], dataType: 1, floatData: new Uint8Array(8) }),
+      "E_TENSOR",
+      3,
+      /2 values in floatData, 3 expected/,
+    ],
+    [
+      "data given twice",
+      tensor({ dims: [1n], dataType: 1, floatData: new Uint8Array(4), rawData: new Uint8Array(4) }),
+      "E_TENSOR",
+      3,
+      /"w".*given twice, in rawData and floatData/,
+    ],
+    [
+      "data in the wrong typed field",
+      tensor({ dims: [1n], dataType: 7, floatData: new Uint8Array(4) }),
+      "E_TENSOR",
+      3,
+      /cannot be in floatData/,
+    ],
+    ["a negative dimension", tensor({ dims: [-1n], dataType: 1 }), "E_TENSOR", 3, /"w": dimension -1 is negative/],
+    ["dimensions beyond 2^53", tensor({ dims: [2n ** 40n, 2n ** 40n], dataType: 1 }), "E_TENSOR", 3, /too large/],
+    [
+      "int4 of the wrong length",
+      tensor({ dims: [3n], dataType: 22, rawData: new Uint8Array(3) }),
+      "E_TENSOR",
+      3,
+      /3 bytes of data, 2 expected for int4\[3\]/,
+    ],
+    [
+      "an unknown element type",
+      tensor({ dims: [1n], dataType: 99, rawData: new Uint8Array(4) }),
+      "E_TENSOR",
+      3,
+      /"w": element type unknown\(99\) does not exist/,
+    ],
+    [
+      "a wrong tensor deep in a function's attribute",
+      {
+        irVersion: 8n,
+        opsetImport: [{ version: 17n }],
+        graph: {},
+        functions: [
+          {
+            name: "F",
+            domain: "d",
+            node: [
+              node(
+                "c",
+                "Constant",
+                [],
+                ["y"],
+                [{ name: "value", type: 4, t: { dims: [2n], dataType: 1, rawData: new Uint8Array(4) } }],
+              ),
+            ],
+          },
+        ],
+      },
+      "E_TENSOR",
+      3,
+      /tensor "c\.value": 4 bytes of data, 8 expected/,
+    ],
+  ];
+
+describe("a wrong model is refused with what and where:", () => {
+  it.each(WRONG)("%s", (_, model, code, exitCode, message) => {
+    const error = errorOf(() => load(model));
+    expect([error.code, error.exitCode]).toEqual([code, exitCode]);
+    expect(error.message).toMatch(message);
+  });
+
+  it("graphs nested more than 32 deep", () => {
+    expect(() => load(withGraph({ node: nestedIf(30) }))).not.toThrow();
+    const error = errorOf(() => load(withGraph({ node: nestedIf(33) })));
+    expect(error.exitCode).toBe(3);
+    expect(error.message).toMatch(/nested deeper than/);
+  });
+});
+
+describe("what is unusual but right passes:", () => {
+  it("every kind of tensor, sparse initializers, annotations, metadata", () => {
+    expect(() => load(FULL_MODEL)).not.toThrow();
+  });
+
+  it("names that JavaScript objects have already", () => {
+    const names = ["__proto__", "constructor", "toString", "hasOwnProperty", "名前 with spaces/and/slashes"];
+    const model = withGraph({
+      input: names.map((name) => ({ name })),
+      node: names.map((name) => node(name, "Identity", [name], [`${name}!`])),
+      output: names.map((name) => ({ name: `${name}!` })),
+    });
+    const bytes = encodeProto(model);
+    const decoded = load(model);
+    expect(decoded.graph.outputs.map(({ name }) => name)).toEqual(names.map((name) => `${name}!`));
+    expect(encodeModel(decoded)).toEqual(bytes);
+  });
+
+  it("everything beside the optimizer survives an insertion and its removal", () => {
+    const full = decodeModel(encodeProto(FULL_MODEL));
+    const model = decodeModel(encodeModel(makeOptimizer()));
+    model.graph.sparseInitializers.push(...full.graph.sparseInitializers);
+    model.graph.metadata.set("note", "kept");
+    model.docString = "kept";
+    const original = encodeModel(model);
+    const changed = decodeModel(original);
+    insertAgr(changed, { count: 2 });
+    const inserted = decodeModel(encodeModel(changed));
+    expect(inserted.graph.sparseInitializers).toHaveLength(1);
+    expect([inserted.docString, inserted.graph.metadata.get("note")]).toEqual(["kept", "kept"]);
+    stripAgr(inserted);
+    expect(encodeModel(inserted)).toEqual(original);
+  });
+
+  it("a graph that reads values of the graph around it", () => {
+    const graph = new Graph("inner");
+    graph.append(new Node("Identity", [new Value("x")], [new Value("y")]));
+    expect(graph.nodeCount).toBe(1);
+    const model = withGraph({
+      input: [{ name: "x" }],
+      node: [
+        node(
+          "if",
+          "If",
+          ["x"],
+          ["y"],
+          [
+            {
+              name: "then_branch",
+              type: 5,
+              g: { node: [node("i", "Identity", ["x"], ["x2"])], output: [{ name: "x2" }] },
+            },
+          ],
+        ),
+      ],
+    });
+    const decoded = load(model);
+    expect(decoded.graph.inputs[0]?.uses).toHaveLength(2);
+  });
+});

@@ -1,0 +1,320 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { makeOptimizer } from "../../../fixtures/optimizer.ts";
+import type { ModelProto, TensorProto } from "../../../src/graph/proto/schema.ts";
+import {
+  encodeModel,
+  hasExternalData,
+  insertAgr,
+  readExternalTensors,
+  readModel,
+  writeModel,
+} from "../../../src/index.ts";
+import { rejectionOf } from "../../support/errors.ts";
+import { temporaryFolder } from "../../support/temporary.ts";
+import { encodeProto } from "../serde/full-model.ts";
+
+const entries = (values: Readonly<Record<string, string>>): { key: string; value: string }[] =>
+  Object.entries(values).map(([key, value]) => ({ key, value }));
+const external = (name: string, values: Readonly<Record<string, string>>): TensorProto => ({
+  name,
+  dims: [2n],
+  dataType: 1,
+  externalData: entries(values),
+  dataLocation: 1,
+});
+const withTensors = (...initializer: TensorProto[]): ModelProto => ({
+  irVersion: 8n,
+  opsetImport: [{ version: 17n }],
+  graph: { name: "g", initializer },
+});
+
+/** A folder with a model and its data file of 4096 floats. */
+function place(model: ModelProto, folder = temporaryFolder()): string {
+  writeFileSync(
+    join(folder, "weights.bin"),
+    new Uint8Array(Float32Array.from({ length: 4096 }, (_, index) => index).buffer),
+  );
+  writeFileSync(join(folder, "model.onnx"), encodeProto(model));
+  return join(folder, "model.onnx");
+}
+
+describe("what is no regular file of less than 2 GiB", () => {
+  it("is refused, naming the path", async () => {
+    const folder = temporaryFolder();
+    execFileSync("mkfifo", [join(folder, "fifo")]);
+    writeFileSync(join(folder, "empty.onnx"), "");
+    writeFileSync(join(folder, "huge.onnx"), "");
+    truncateSync(join(folder, "huge.onnx"), 2 ** 31);
+    const cases = [
+      [join(folder, "missing.onnx"), "E_NO_FILE", /missing\.onnx: no such file/],
+      [folder, "E_NO_FILE", /is a folder/],
+      [join(folder, "fifo"), "E_NO_FILE", /not a regular file/],
+      ["/dev/zero", "E_NO_FILE", /not a regular file/],
+      [join(folder, "empty.onnx"), "E_NOT_ONNX", /an empty file/],
+      [join(folder, "huge.onnx"), "E_MODEL_TOO_LARGE", /2147483648 bytes/],
+    ] as const;
+    for (const [path, code, message] of cases) {
+      const error = await rejectionOf(readModel(path));
+      expect([error.code, error.exitCode, error.file]).toEqual([code, 3, path]);
+      expect(error.message).toMatch(message);
+    }
+  });
+
+  it("at one byte less than 2 GiB is read, and found to be no model", async () => {
+    const path = join(temporaryFolder(), "zeros.onnx");
+    writeFileSync(path, "");
+    truncateSync(path, 2 ** 31 - 1);
+    expect((await rejectionOf(readModel(path))).code).toBe("E_PROTOBUF");
+  });
+});
+
+describe("writing", () => {
+  it("replaces the file as a whole and leaves nothing else in the folder", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "model.onnx");
+    writeFileSync(path, "old");
+    await writeModel(path, makeOptimizer());
+    expect(Buffer.compare(readFileSync(path), encodeModel(makeOptimizer()))).toBe(0);
+    expect(readdirSync(folder)).toEqual(["model.onnx"]);
+  });
+
+  it("goes through a symbolic link to the file behind it", async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, "real"));
+    writeFileSync(join(folder, "real", "model.onnx"), "old");
+    symlinkSync(join("real", "model.onnx"), join(folder, "link.onnx"));
+    await writeModel(join(folder, "link.onnx"), makeOptimizer());
+    expect(readdirSync(folder).sort()).toEqual(["link.onnx", "real"]);
+    expect(readFileSync(join(folder, "real", "model.onnx")).length).toBe(encodeModel(makeOptimizer()).length);
+  });
+
+  it("that fails names the path and the cause", async () => {
+    const error = await rejectionOf(writeModel(join(temporaryFolder(), "missing", "model.onnx"), makeOptimizer()));
+    expect([error.code, error.exitCode]).toEqual(["E_FILE_SYSTEM", 6]);
+    expect(error.message).toMatch(/cannot write .*model\.onnx: no such file or folder/);
+  });
+
+  it("to a full disk leaves the old file and no temporary one", () => {
+    const folder = temporaryFolder();
+    const script = `
+      set -e
+      mount -t tmpfs -o size=128k tmpfs "$1"
+      echo old > "$1/model.onnx"
+      status=0
+      node --import tsx --input-type=module -e '
+        import { attribute, GraphTensor, Model, Graph, Value, writeModel } from "./src/index.ts";
+        const model = new Model(8, new Graph("g"));
+        model.opsets.set("", 17);
+        const value = new Value("w");
+        value.tensor = GraphTensor.from(1, [100000], new Float32Array(100000));
+        model.graph.initializers.push(value);
+        await writeModel(process.argv[1] + "/model.onnx", model).catch((error) => {
+          console.log(error.code, error.message);
+          process.exit(error.exitCode);
+        });
+      ' "$1" || status=$?
+      cat "$1/model.onnx"; ls -A "$1"; echo "status $status"
+    `;
+    let output: string;
+    try {
+      output = execFileSync("unshare", ["-m", "bash", "-c", script, "bash", folder], { encoding: "utf8" });
+    } catch (error) {
+      if (process.getuid?.() === 0) throw error;
+      return;
+    }
+    expect(output).toMatch(
+      /^E_FILE_SYSTEM cannot write .*: no space left on the device\nold\nmodel\.onnx\nstatus 6\n$/,
+    );
+  });
+});
+
+describe("external data", () => {
+  it("are not read until asked for", async () => {
+    const model = await readModel(
+      place(withTensors(external("w", { location: "weights.bin", offset: "8", length: "8" }))),
+    );
+    const [value] = model.graph.initializers;
+    expect(hasExternalData(model)).toBe(true);
+    expect(() => value?.tensor?.values()).toThrow(/have not been read/);
+    await readExternalTensors(model);
+    expect([...(value?.tensor?.values() ?? [])]).toEqual([2, 3]);
+  });
+
+  it("go with the model, in a file of its name, the layout as it was", async () => {
+    const path = place(
+      withTensors(
+        external("a", { location: "weights.bin", offset: "4096", length: "8" }),
+        external("b", { location: "weights.bin", length: "8" }),
+      ),
+    );
+    const target = join(temporaryFolder(), "copy.onnx");
+    const model = await readModel(path);
+    await writeModel(target, model);
+    const copy = await readModel(target);
+    expect(readdirSync(join(target, "..")).sort()).toEqual(["copy.onnx", "copy.onnx.data"]);
+    await readExternalTensors(copy);
+    expect(copy.graph.initializers.map(({ tensor }) => [...(tensor?.values() ?? [])])).toEqual([
+      [1024, 1025],
+      [0, 1],
+    ]);
+    const again = await readModel(target);
+    const bytes = readFileSync(target);
+    await writeModel(target, again);
+    expect(Buffer.compare(readFileSync(target), bytes)).toBe(0);
+  });
+
+  it("of several files are put into one", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "other.bin"), new Uint8Array(Float32Array.of(7, 8).buffer));
+    const path = place(
+      withTensors(
+        external("a", { location: "weights.bin", offset: "8", length: "8" }),
+        external("b", { location: "other.bin" }),
+      ),
+      folder,
+    );
+    const target = join(temporaryFolder(), "copy.onnx");
+    await writeModel(target, await readModel(path));
+    const copy = await readModel(target);
+    await readExternalTensors(copy);
+    expect(copy.graph.initializers.map(({ tensor }) => [...(tensor?.values() ?? [])])).toEqual([
+      [2, 3],
+      [7, 8],
+    ]);
+  });
+
+  it("of a Hugging Face cache, where model and data are links into one folder, work", async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, "blobs"));
+    mkdirSync(join(folder, "snapshots"));
+    const path = place(withTensors(external("w", { location: "weights.bin", length: "8" })), join(folder, "blobs"));
+    renameSync(path, join(folder, "blobs", "abc"));
+    renameSync(join(folder, "blobs", "weights.bin"), join(folder, "blobs", "def"));
+    symlinkSync(join("..", "blobs", "abc"), join(folder, "snapshots", "model.onnx"));
+    symlinkSync(join("..", "blobs", "def"), join(folder, "snapshots", "weights.bin"));
+    const model = await readModel(join(folder, "snapshots", "model.onnx"));
+    await readExternalTensors(model);
+    expect([...(model.graph.initializers[0]?.tensor?.values() ?? [])]).toEqual([0, 1]);
+  });
+
+  it("of unknown keys are read by the known ones, first come", async () => {
+    const tensor = external("w", {
+      location: "weights.bin",
+      offset: "8",
+      length: "8",
+      __proto__x: "1",
+      __class__: "2",
+      basepath: "/etc",
+    });
+    const path = place(
+      withTensors({
+        ...tensor,
+        externalData: [...(tensor.externalData ?? []), { key: "location", value: "../secret" }],
+      }),
+    );
+    await expect(readModel(path)).resolves.toBeDefined();
+  });
+
+  const LOCATIONS = [
+    "../x",
+    "a/../../x",
+    "/etc/passwd",
+    "C:\\x",
+    "\\\\srv\\x",
+    "",
+    "a\0b",
+    "x".repeat(1_000_000),
+    "*/_ORT_MEM_ADDR_/*",
+  ];
+
+  it.each(LOCATIONS.map((location) => [location.slice(0, 30), location]))("at %j are refused", async (_, location) => {
+    const error = await rejectionOf(readModel(place(withTensors(external("w", { location })))));
+    expect([error.code, error.exitCode, error.field]).toEqual(["E_EXTERNAL_PATH", 3, "w"]);
+  });
+
+  it("behind a link that leads out of the folder are refused, by the file or by a folder above it", async () => {
+    const outside = temporaryFolder();
+    writeFileSync(join(outside, "secret"), new Uint8Array(64));
+    for (const [link, location] of [
+      ["secret", "secret"],
+      ["folder", "folder/secret"],
+    ] as const) {
+      const path = place(withTensors(external("w", { location })));
+      symlinkSync(link === "folder" ? outside : join(outside, "secret"), join(path, "..", link));
+      expect((await rejectionOf(readModel(path))).code).toBe("E_EXTERNAL_PATH");
+    }
+  });
+
+  it("that are missing name the file", async () => {
+    const error = await rejectionOf(readModel(place(withTensors(external("w", { location: "gone.bin" })))));
+    expect(error.code).toBe("E_EXTERNAL_MISSING");
+    expect(error.message).toContain("gone.bin");
+  });
+
+  it.each([
+    ["offset", "-1"],
+    ["offset", "1e3"],
+    ["offset", "0x10"],
+    ["length", "18446744073709551616"],
+    ["length", "1152921504606846976"],
+    ["length", "nine"],
+    ["offset", "16383"],
+  ])("with %s %s are refused, naming the tensor", async (key, value) => {
+    const values = { location: "weights.bin", ...(key === "offset" ? { length: "8" } : {}), [key]: value };
+    const error = await rejectionOf(readModel(place(withTensors(external("w", values)))));
+    expect(error.exitCode).toBe(3);
+    expect(error.message).toContain('"w"');
+  });
+
+  it("in attributes, sparse tensors, functions and training_info are held to the same", async () => {
+    const bad = external("bad", { location: "../x" });
+    const constant = { opType: "Constant", output: ["c"], name: "n", attribute: [{ name: "value", type: 4, t: bad }] };
+    const sparse = { values: bad, indices: { dims: [1n], dataType: 7, rawData: new Uint8Array(8) }, dims: [4n] };
+    const base = { irVersion: 8n, opsetImport: [{ version: 17n }] };
+    const models: readonly ModelProto[] = [
+      { ...base, graph: { node: [constant] } },
+      { ...base, graph: { sparseInitializer: [sparse] } },
+      { ...base, graph: { node: [{ ...constant, attribute: [{ name: "s", type: 11, sparseTensor: sparse }] }] } },
+      {
+        ...base,
+        graph: { node: [{ opType: "If", attribute: [{ name: "then_branch", type: 5, g: { node: [constant] } }] }] },
+      },
+      { ...base, graph: {}, functions: [{ name: "F", domain: "d", node: [constant] }] },
+      { ...base, graph: {}, trainingInfo: [{ algorithm: { initializer: [bad] } }] },
+    ];
+    for (const model of models) expect((await rejectionOf(readModel(place(model)))).code).toBe("E_EXTERNAL_PATH");
+  });
+
+  it("reached by a hard link work", async () => {
+    const folder = temporaryFolder();
+    const path = place(withTensors(external("w", { location: "linked.bin", length: "8" })), folder);
+    linkSync(join(folder, "weights.bin"), join(folder, "linked.bin"));
+    await expect(readModel(path)).resolves.toBeDefined();
+  });
+});
+
+describe("the same model and options", () => {
+  it("give the same bytes", async () => {
+    const hash = async (): Promise<string> => {
+      const path = join(temporaryFolder(), "model.onnx");
+      const model = makeOptimizer();
+      insertAgr(model, { count: 3 });
+      await writeModel(path, model);
+      return createHash("sha256").update(readFileSync(path)).digest("hex");
+    };
+    expect(await hash()).toBe(await hash());
+  });
+});
