@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { makeLinearArtifacts } from "../../../fixtures/linear.ts";
+import { makeOptimizer } from "../../../fixtures/optimizer.ts";
+import { decodeModel, encodeModel, insertAgr, Node, Tensor, TrainingSession, Value } from "../../../src/index.ts";
+import { worstDifference } from "../../support/agr-reference.ts";
+import { rejectionOf } from "../../support/errors.ts";
+import { publishedCases } from "../../support/published-cases.ts";
+import { hasShared } from "../../support/shared.ts";
+import { testBackend } from "../session.case.ts";
+
+testBackend({
+  name: "ort-training",
+  open: (artifacts, options) => TrainingSession.create(artifacts, options),
+  tolerance: 2e-7,
+  skip: [],
+});
+
+const PARAMETERS = [{ name: "w", shape: [3] }];
+const files = (change?: Parameters<typeof makeLinearArtifacts>[2]) => makeLinearArtifacts(PARAMETERS, {}, change);
+
+describe.skipIf(!hasShared)("AGR in the training API, against the published code's numbers", () => {
+  it.each(publishedCases())("$name", async ({ shape, gradient, expected }) => {
+    const parameters = [{ name: "w", shape }];
+    const artifacts = makeLinearArtifacts(parameters, { algorithm: "SGDOptimizerV2" }, (optimizer) => {
+      insertAgr(optimizer, { parameters, minElements: 1 });
+    });
+    const session = await TrainingSession.create(artifacts, { learningRate: 1 });
+    await session.runTrainStep({ x_w: new Tensor("float32", Float32Array.from(gradient), [...shape]) });
+    await session.runOptimizerStep();
+    const { data } = await session.getContiguousParameters();
+    await session.release();
+    const actual = [...(data as Float32Array)].map((value) => -value);
+    expect(worstDifference(actual, expected, gradient)).toBeLessThan(2e-7);
+  });
+});
+
+describe("artifacts the training build would answer with a number", () => {
+  it.each([
+    [
+      "no optimizer",
+      files((model) => renamed(model, "AdamWOptimizer", "Adam")),
+      "E_OPTIMIZER_MODEL",
+      /no AdamWOptimizer or SGDOptimizerV2 stands in its main graph/,
+    ],
+    [
+      "inputs renamed",
+      files((model) => renameInput(model, "gradients", "grads")),
+      "E_OPTIMIZER_MODEL",
+      /its inputs must be learning_rate, step, params, gradients/,
+    ],
+    [
+      "an opset of today",
+      { ...files(), optimizerModel: encodeModel(makeOptimizer({ opset: 23 })) },
+      "E_OPSET",
+      /optimizerModel has opset 23; ONNX Runtime 1\.19\.2 reads up to 21/,
+    ],
+    [
+      "an IR version of today",
+      { ...files(), optimizerModel: encodeModel(makeOptimizer({ irVersion: 12 })) },
+      "E_IR_VERSION",
+      /IR version 12/,
+    ],
+    ["a model that is none", { ...files(), evalModel: Uint8Array.of(0x1f, 0x8b) }, "E_NOT_ONNX", /gzip/],
+    [
+      "a checkpoint of another model",
+      { ...files(), checkpointState: makeLinearArtifacts([{ name: "v", shape: [3] }], {}).checkpointState },
+      "E_CHECKPOINT_MISMATCH",
+      /"w" is missing/,
+    ],
+  ] as const)("with %s are refused first", async (_, artifacts, code, message) => {
+    const error = await rejectionOf(TrainingSession.create(artifacts));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+  });
+
+  it("and that pass every check are named by which of them fails to load", async () => {
+    const unknownOp = decodeModel(files().evalModel as Uint8Array);
+    const [first] = unknownOp.graph.nodes;
+    if (first === undefined) throw new Error("no node");
+    unknownOp.graph.insertBefore(first, new Node("NoSuchOperator", [], [new Value("nothing")], { name: "bad" }));
+    const error = await rejectionOf(TrainingSession.create({ ...files(), evalModel: encodeModel(unknownOp) }));
+    expect([error.code, error.exitCode]).toEqual(["E_LOAD", 9]);
+    expect(error.message).toContain("could not load the eval model");
+  });
+});
+
+describe("options", () => {
+  it("out of range are usage errors", async () => {
+    expect((await rejectionOf(TrainingSession.create(files(), { threads: 0 }))).exitCode).toBe(2);
+    expect((await rejectionOf(TrainingSession.create(files(), { learningRate: -1 }))).exitCode).toBe(2);
+    expect((await rejectionOf(TrainingSession.create(files(), { runtime: "other" as "ort-training" }))).exitCode).toBe(
+      2,
+    );
+  });
+
+  it("for threads hold for the process", async () => {
+    await (await TrainingSession.create(files())).release();
+    const error = await rejectionOf(TrainingSession.create(files(), { threads: 2 }));
+    expect([error.code, error.exitCode]).toEqual(["E_THREADS", 9]);
+  });
+});
+
+function renamed(model: ReturnType<typeof makeOptimizer>, from: string, to: string): void {
+  const old = model.graph.nodes.find(({ opType }) => opType === from);
+  if (old === undefined) throw new Error(`no ${from}`);
+  const flag = new Value("flag", model.graph.outputs[0]?.type ?? null);
+  model.graph.append(new Node(to, old.inputs, [flag], { domain: old.domain }));
+  model.graph.setOutput(0, flag);
+  model.graph.remove(old);
+}
+
+function renameInput(model: ReturnType<typeof makeOptimizer>, from: string, to: string): void {
+  for (const input of model.graph.inputs) if (input.name === from) input.name = to;
+}
