@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const SRC = fileURLToPath(new URL("../src", import.meta.url));
+
+/** Which folders of src each folder may import from, beside itself and errors.ts. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  graph: [],
+  ops: ["graph"],
+  autodiff: ["graph", "ops"],
+  optim: ["graph", "ops"],
+  passes: ["graph", "ops", "autodiff", "optim"],
+  artifacts: ["graph"],
+  runtime: ["graph", "artifacts"],
+  cli: ["index.ts"],
+  "index.ts": ["graph", "ops", "optim", "passes", "artifacts", "runtime", "training-session.ts"],
+  "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime"],
+  "errors.ts": [],
+};
+
+const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+const partOf = (path: string): string => path.split("/")[0] ?? path;
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(SRC, file), "utf8");
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map(([, specifier = ""]) => specifier);
+}
+
+describe("imports", () => {
+  it.each(files)("of %s go only where they may", (file) => {
+    const part = partOf(file);
+    const allowed = ALLOWED[part];
+    expect(allowed, `src/${part} is not in the plan`).toBeDefined();
+    for (const specifier of importsOf(file).filter((each) => each.startsWith("."))) {
+      const target = partOf(relative(SRC, resolve(SRC, dirname(file), specifier)));
+      if (target !== part && target !== "errors.ts") expect(allowed, `${file} imports ${specifier}`).toContain(target);
+    }
+  });
+
+  it("name ONNX Runtime only in the runtime", () => {
+    const importers = files.filter((file) => importsOf(file).some((each) => each.startsWith("onnxruntime")));
+    expect(importers.filter((file) => partOf(file) !== "runtime" && file !== "index.ts")).toEqual([]);
+  });
+
+  it("name protobuf only in the codec and its readers", () => {
+    const importers = files.filter((file) => importsOf(file).some((each) => each.startsWith("protobufjs")));
+    expect(importers.sort()).toEqual([
+      "artifacts/checkpoint/read-pbseq.ts",
+      "graph/proto/read.ts",
+      "graph/proto/write.ts",
+      "graph/tensor.ts",
+    ]);
+  });
+
+  it("never reach the passes from the runtime, whatever the way", () => {
+    const reached = new Set<string>();
+    const pending = files.filter((file) => partOf(file) === "runtime");
+    for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+      if (reached.has(file)) continue;
+      reached.add(file);
+      const from = file;
+      pending.push(
+        ...importsOf(file)
+          .filter((each) => each.startsWith("."))
+          .map((each) => relative(SRC, resolve(SRC, dirname(from), each))),
+      );
+    }
+    expect([...reached].filter((file) => ["passes", "optim", "autodiff"].includes(partOf(file)))).toEqual([]);
+  });
+});
+
+describe("every dialect and pass", () => {
+  it("has a name of its own", async () => {
+    const { DIALECTS } = await import("../src/passes/find-optimizers/index.ts");
+    expect(new Set(DIALECTS.map(({ name }) => name)).size).toBe(DIALECTS.length);
+  });
+
+  it("has tests under its path", () => {
+    const passes = readdirSync(join(SRC, "passes"), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() || entry.name.includes("-"))
+      .map((entry) => entry.name.replace(/\.ts$/, ""))
+      .filter((name) => name !== "find-optimizers");
+    const tests = readdirSync(fileURLToPath(new URL("passes", import.meta.url)));
+    for (const name of passes) expect(tests).toContain(`${name}.test.ts`);
+  });
+});
+
+describe("the package", () => {
+  it("ships no install script and pins the training build", () => {
+    const { scripts, optionalDependencies } = JSON.parse(readFileSync(join(SRC, "..", "package.json"), "utf8")) as {
+      scripts: Record<string, string>;
+      optionalDependencies: Record<string, string>;
+    };
+    for (const name of ["preinstall", "install", "postinstall", "prepare"]) expect(scripts).not.toHaveProperty(name);
+    expect(optionalDependencies).toEqual({ "onnxruntime-web": "1.19.2" });
+  });
+});

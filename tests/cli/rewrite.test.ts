@@ -1,0 +1,238 @@
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { makeOptimizer } from "../../fixtures/optimizer.ts";
+import { decodeModel, encodeModel } from "../../src/index.ts";
+import { cli, cliBytes, DIGITS } from "../support/cli.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+const FILES = ["checkpoint", "eval_model.onnx", "optimizer_model.onnx", "training_model.onnx"];
+const same = (a: string, b: string): boolean => Buffer.compare(readFileSync(a), readFileSync(b)) === 0;
+
+describe("insert and strip", () => {
+  it("of a folder: AGR in, the other files as they were, and out again byte for byte", () => {
+    const [out, back] = [join(temporaryFolder(), "agr"), join(temporaryFolder(), "back")];
+    const inserted = cli(["insert", DIGITS, "-o", out]);
+    expect([inserted.status, inserted.stderr]).toEqual([0, ""]);
+    expect(inserted.stdout).toContain("one AGR node per gradient, scope tensor, strength 1");
+    expect(inserted.stdout).toContain(
+      "regularized: conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc.weight, fc.bias",
+    );
+    expect(readdirSync(out).sort()).toEqual(FILES);
+    for (const name of FILES)
+      expect(same(join(out, name), join(DIGITS, name)), name).toBe(name !== "optimizer_model.onnx");
+    const stripped = cli(["strip", out, "-o", back]);
+    expect([stripped.status, stripped.stderr]).toEqual([0, ""]);
+    for (const name of FILES) expect(same(join(back, name), join(DIGITS, name)), name).toBe(true);
+  });
+
+  it("of a file alone: one SequenceMap", () => {
+    const out = join(temporaryFolder(), "agr.onnx");
+    const { status, stdout } = cli([
+      "insert",
+      join(DIGITS, "optimizer_model.onnx"),
+      "-o",
+      out,
+      "--json",
+      "--min-rank",
+      "2",
+    ]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      schemaVersion: 1,
+      command: "insert",
+      output: out,
+      changed: 1,
+      structure: "map",
+      dialect: "ort-sequence",
+      edges: [{ from: "gradients", to: "onnx-agr/gradients/SequenceMap:out" }],
+      options: { minRank: 2 },
+    });
+    expect(decodeModel(readFileSync(out)).graph.nodes.filter(({ opType }) => opType === "SequenceMap")).toHaveLength(1);
+  });
+
+  it("from stdin to stdout", () => {
+    const original = encodeModel(makeOptimizer());
+    const inserted = cliBytes(["insert", "-", "-o", "-", "--count", "3"], original);
+    expect(inserted.status).toBe(0);
+    expect(decodeModel(inserted.stdout).graph.nodes.filter(({ opType }) => opType === "AGR")).toHaveLength(3);
+    expect(Buffer.compare(cliBytes(["strip", "-", "-o", "-"], inserted.stdout).stdout, original)).toBe(0);
+  });
+
+  it("in place, twice: the second changes nothing and says so", () => {
+    const folder = join(temporaryFolder(), "artifacts");
+    cpSync(DIGITS, folder, { recursive: true });
+    expect(cli(["insert", folder, "--in-place"]).status).toBe(0);
+    const bytes = readFileSync(join(folder, "optimizer_model.onnx"));
+    const again = cli(["insert", folder, "--in-place"]);
+    expect([again.status, again.stderr]).toEqual([0, "AGR was already there with these options; nothing changed\n"]);
+    expect(Buffer.compare(readFileSync(join(folder, "optimizer_model.onnx")), bytes)).toBe(0);
+    const strict = cli(["insert", folder, "--in-place", "--fail-if-present"]);
+    expect([strict.status, strict.stderr]).toEqual([4, expect.stringMatching(/^error \[E_AGR_PRESENT\]/)]);
+    expect(cli(["strip", folder, "--in-place"]).status).toBe(0);
+    expect(cli(["strip", folder, "--in-place"]).status).toBe(4);
+  });
+
+  it("with names that JavaScript, shells and terminals take for something else", () => {
+    const folder = temporaryFolder();
+    const name = join(folder, "__proto__ $(x)\n ünïcode.onnx");
+    writeFileSync(name, encodeModel(makeOptimizer()));
+    const out = join(folder, "out dir");
+    mkdirSync(out);
+    expect(cli(["insert", name, "-o", join(out, "a b.onnx")]).status).toBe(0);
+    const missing = cli(["insert", `${name}x`, "-o", join(out, "c")]);
+    expect(missing.stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it("--dry-run tells and writes nothing", () => {
+    const folder = temporaryFolder();
+    const { status, stdout } = cli(["insert", DIGITS, "--dry-run"], { cwd: folder });
+    expect([status, stdout.includes("nothing written (--dry-run)")]).toEqual([0, true]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe("errors: exit code, one line, nothing written", () => {
+  const input = join(DIGITS, "optimizer_model.onnx");
+  const cases: readonly (readonly [string, (folder: string) => readonly string[], number, RegExp])[] = [
+    [
+      "a missing file",
+      (to) => ["insert", "missing.onnx", "-o", join(to, "o")],
+      3,
+      /\[E_NO_FILE\] missing\.onnx: no such file/,
+    ],
+    ["no output", () => ["insert", input], 2, /\[E_OPTION\] there is no output\. Give -o/],
+    ["the input as output", () => ["insert", input, "-o", input], 2, /\[E_OUTPUT_IS_INPUT\].*--in-place/],
+    ["both outputs", () => ["insert", input, "-o", "x", "--in-place"], 2, /exclude each other/],
+    [
+      "a folder that does not exist",
+      (to) => ["insert", input, "-o", join(to, "no", "o")],
+      6,
+      /\[E_FILE_SYSTEM\] cannot write .*does not exist/,
+    ],
+    [
+      "a model without optimizer",
+      (to) => ["insert", join(DIGITS, "eval_model.onnx"), "-o", join(to, "o")],
+      4,
+      /\[E_NO_OPTIMIZER\] no optimizer was found; looked for/,
+    ],
+    [
+      "a checkpoint for a model",
+      (to) => ["insert", join(DIGITS, "checkpoint"), "-o", join(to, "o")],
+      3,
+      /\[E_NOT_ONNX\].*checkpoint: this is an ONNX Runtime training checkpoint/,
+    ],
+    [
+      "a folder without artifacts",
+      (to) => ["insert", to, "-o", join(to, "o")],
+      3,
+      /\[E_NO_ARTIFACTS\].*training_model\.onnx/,
+    ],
+    [
+      "an unknown option",
+      (to) => ["insert", input, "-o", join(to, "o"), "--strenght", "1"],
+      2,
+      /\[E_USAGE\] unknown option '--strenght' \(Did you mean --strength\?\)/,
+    ],
+    ["an unknown command", () => ["insret"], 2, /unknown command 'insret' \(Did you mean insert\?\)/],
+    [
+      "a wrong number",
+      (to) => ["insert", input, "-o", join(to, "o"), "--strength", "much"],
+      2,
+      /'--strength <number>' argument 'much' is invalid/,
+    ],
+    ["a negative number", (to) => ["insert", input, "-o", join(to, "o"), "--strength=-1"], 2, /from 0 on/],
+    [
+      "a wrong choice",
+      (to) => ["insert", input, "-o", join(to, "o"), "--scope", "layer"],
+      2,
+      /Allowed choices are tensor, channel, global/,
+    ],
+    [
+      "names for a lone file",
+      (to) => ["insert", input, "-o", join(to, "o"), "--include", "*.weight"],
+      4,
+      /\[E_SELECTION\].*artifacts folder/,
+    ],
+    ["nothing to strip", (to) => ["strip", input, "-o", join(to, "o")], 4, /\[E_NO_AGR\]/],
+  ];
+
+  it.each(cases)("%s", (_, args, status, message) => {
+    const folder = temporaryFolder();
+    const plain = cli(args(folder));
+    expect(plain.stderr).toMatch(message);
+    expect([plain.status, plain.stdout, plain.stderr.trimEnd().split("\n").length]).toEqual([status, "", 1]);
+    const json = cli([...args(folder), "--json"]);
+    const { error } = JSON.parse(json.stderr) as { error: { code: string; exit: number; message: string } };
+    expect([json.status, json.stdout, error.exit]).toEqual([status, "", status]);
+    expect(plain.stderr).toContain(`[${error.code}]`);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("an output that exists is left as it was, without --force", () => {
+    const out = join(temporaryFolder(), "out.onnx");
+    writeFileSync(out, "precious");
+    const refused = cli(["insert", input, "-o", out]);
+    expect([refused.status, readFileSync(out, "utf8")]).toEqual([2, "precious"]);
+    expect(refused.stderr).toMatch(/\[E_OUTPUT_EXISTS\].*--force/);
+    expect(cli(["insert", input, "-o", out, "--force"]).status).toBe(0);
+    expect(decodeModel(readFileSync(out)).metadata.has("onnx-agr")).toBe(true);
+  });
+
+  it("an input that is a link to the output counts as the output", () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "model.onnx"), encodeModel(makeOptimizer()));
+    symlinkSync("model.onnx", join(folder, "link.onnx"));
+    expect(cli(["insert", join(folder, "link.onnx"), "-o", join(folder, "model.onnx"), "--force"]).status).toBe(2);
+  });
+
+  it("a folder that could not be filled is not left behind", () => {
+    const broken = join(temporaryFolder(), "broken");
+    cpSync(DIGITS, broken, { recursive: true });
+    writeFileSync(join(broken, "eval_model.onnx"), "<html>");
+    const out = join(temporaryFolder(), "out");
+    const { status, stderr } = cli(["insert", broken, "-o", out]);
+    expect([status, existsSync(out)]).toEqual([3, false]);
+    expect(stderr).toMatch(/eval_model\.onnx: this is an HTML page/);
+  });
+
+  it("--debug adds the stack", () => {
+    expect(cli(["insert", "missing.onnx", "-o", "o", "--debug"]).stderr).toMatch(/\n\s+at /);
+  });
+});
+
+describe("inspect", () => {
+  it("tells what is in a folder, with AGR and without", () => {
+    const out = join(temporaryFolder(), "agr");
+    expect(cli(["inspect", DIGITS]).stdout).toContain('gradients: sequence "gradients", without AGR');
+    cli(["insert", DIGITS, "-o", out]);
+    const { status, stdout } = cli(["inspect", out, "--json"]);
+    const document = JSON.parse(stdout) as {
+      kind: string;
+      optimizerModel: { optimizers: { gradients: unknown }[]; agr: { edges: unknown } };
+    };
+    expect([status, document.kind]).toEqual([0, "artifacts"]);
+    expect(document.optimizerModel.optimizers[0]?.gradients).toEqual([
+      { value: "gradients", form: "sequence", regularized: true },
+    ]);
+    expect(document.optimizerModel.agr.edges).toEqual([
+      { from: "gradients", to: "onnx-agr/gradients/SequenceConstruct:out" },
+    ]);
+  });
+
+  it("prints a graph as text, and a checkpoint under any name", () => {
+    expect(cli(["inspect", join(DIGITS, "optimizer_model.onnx"), "--text"]).stdout).toContain(
+      "com.microsoft.AdamWOptimizer",
+    );
+    const copy = join(temporaryFolder(), "trained");
+    cpSync(join(DIGITS, "checkpoint"), copy);
+    expect(cli(["inspect", copy]).stdout).toContain(
+      "ONNX Runtime training checkpoint: 6 trainable and 0 frozen parameters",
+    );
+  });
+
+  it("ends quietly when nobody reads on", () => {
+    const { status, stderr } = cli(["--help"]);
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+});

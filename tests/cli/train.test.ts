@@ -1,0 +1,175 @@
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { decodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
+import { cli, DIGITS, MAIN } from "../support/cli.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+function data(count: number): string {
+  const path = join(temporaryFolder(), "digits.safetensors");
+  writeFileSync(path, encodeSafetensors(drawDigits(count, 5)));
+  return path;
+}
+
+const lines = (text: string): Record<string, unknown>[] =>
+  text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe("train", () => {
+  it("writes steps and epochs to the log, the trained checkpoint, and says how it went", () => {
+    const folder = temporaryFolder();
+    const [log, output] = [join(folder, "run.jsonl"), join(folder, "trained")];
+    const { status, stdout, stderr } = cli([
+      "train",
+      DIGITS,
+      "--data",
+      data(100),
+      "--epochs",
+      "2",
+      "--batch-size",
+      "40",
+      "--lr",
+      "0.01",
+      "--schedule",
+      "cosine",
+      "--log",
+      log,
+      "-o",
+      output,
+    ]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\n$/);
+    expect(stderr.trim().split("\n")).toHaveLength(2);
+    const events = lines(readFileSync(log, "utf8"));
+    expect(events.map(({ type }) => type)).toEqual(["step", "step", "step", "epoch", "step", "step", "step", "epoch"]);
+    expect(events[0]).toMatchObject({
+      type: "step",
+      step: 1,
+      epoch: 0,
+      learningRate: 0.01,
+      loss: expect.any(Number),
+      seconds: expect.any(Number),
+    });
+    const names = (bytes: Uint8Array): string[] => decodeCheckpoint(bytes).trainable.map(({ name }) => name);
+    expect(names(readFileSync(output))).toEqual(names(readFileSync(join(DIGITS, "checkpoint"))));
+    expect(readFileSync(output)).not.toEqual(readFileSync(join(DIGITS, "checkpoint")));
+    expect(readdirSync(folder).sort()).toEqual(["run.jsonl", "trained"]);
+  });
+
+  it("--json gives one line per step, and the same losses for the same seed", () => {
+    const file = data(60);
+    const run = (): unknown[] =>
+      lines(cli(["train", DIGITS, "--data", file, "--batch-size", "20", "--seed", "9", "--json"]).stdout).map(
+        ({ type, loss }) => [type, loss],
+      );
+    const first = run();
+    expect(first.map((each) => (each as unknown[])[0])).toEqual(["step", "step", "step", "epoch", "end"]);
+    expect(run()).toEqual(first);
+  });
+
+  it("refuses before it trains what it could not write afterwards", () => {
+    const output = join(temporaryFolder(), "exists");
+    writeFileSync(output, "precious");
+    const { status, stderr } = cli(["train", DIGITS, "--data", data(10), "-o", output]);
+    expect([status, readFileSync(output, "utf8")]).toEqual([2, "precious"]);
+    expect(stderr).toContain("--force");
+  });
+
+  it.each([
+    ["data that are missing", ["--data", "missing.npz"], 3, /\[E_NO_FILE\]/],
+    ["data of another kind", ["--data", "x.csv"], 5, /\[E_DATA_FORMAT\]/],
+    ["no data", [], 2, /required option '--data <file>'/],
+    ["a NaN rate", ["--data", "x.npz", "--lr", "NaN"], 2, /finite number/],
+    ["a schedule without a rate", ["--data", "DATA", "--schedule", "linear"], 2, /need --lr/],
+    ["an unknown runtime", ["--data", "DATA", "--runtime", "tensorflow"], 2, /Allowed choices are ort-training/],
+  ])("refuses %s", (_, args, status, message) => {
+    const file = data(10);
+    const outcome = cli(["train", DIGITS, ...args.map((each) => (each === "DATA" ? file : each))]);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.status).toBe(status);
+  });
+
+  it("names the tensors that are missing", () => {
+    const path = join(temporaryFolder(), "wrong.safetensors");
+    writeFileSync(path, encodeSafetensors(drawDigits(4, 1).slice(0, 1)));
+    const { status, stderr } = cli(["train", DIGITS, "--data", path]);
+    expect([status, stderr]).toEqual([5, expect.stringMatching(/\[E_DATA\] the data have no tensor "labels"/)]);
+  });
+
+  it("ends with 7 and the step where the loss is no number", () => {
+    const output = join(temporaryFolder(), "trained");
+    const { status, stderr } = cli([
+      "train",
+      DIGITS,
+      "--data",
+      data(200),
+      "--lr",
+      "1e30",
+      "--batch-size",
+      "10",
+      "--json",
+      "-o",
+      output,
+    ]);
+    expect(status).toBe(7);
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: "E_NOT_FINITE", exit: 7 } });
+    expect(existsSync(output)).toBe(false);
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("on %s finishes the step, writes the checkpoint and ends with %d", async (signal, code) => {
+    const output = join(temporaryFolder(), "trained");
+    const child = spawn(process.execPath, [
+      MAIN,
+      "train",
+      DIGITS,
+      "--data",
+      data(400),
+      "--epochs",
+      "100000",
+      "--json",
+      "-o",
+      output,
+    ]);
+    let stdout = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      if (stdout.split("\n").length < 20 && stdout.split("\n").length + chunk.toString().split("\n").length >= 20)
+        child.kill(signal);
+      stdout += chunk.toString();
+    });
+    const status = await new Promise((done) => child.on("exit", done));
+    expect(status).toBe(code);
+    const events = lines(stdout);
+    expect(events.at(-1)).toMatchObject({ type: "end", interrupted: true, output });
+    expect(decodeCheckpoint(readFileSync(output)).trainable).toHaveLength(6);
+  });
+});
+
+describe("demo", () => {
+  it("inserts, trains with and without AGR, and draws the picture", () => {
+    const folder = temporaryFolder();
+    const { status, stdout, stderr } = cli(["demo", "--epochs", "2"], { cwd: folder });
+    expect(status).toBe(0);
+    expect(stderr).toContain("Inserted AGR into the optimizer model: com.microsoft.AdamWOptimizer, 6 gradients");
+    expect(stdout).toMatch(/AdamW with AGR\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %/);
+    expect(readFileSync(join(folder, "agr-demo.svg"), "utf8")).toMatch(/^<svg xmlns.*<polyline points="[\d., ]+"/s);
+  });
+
+  it("with --json is one document, and learns", () => {
+    const { status, stdout } = cli(["demo", "--json"], { cwd: temporaryFolder() });
+    const { results } = JSON.parse(stdout) as { results: { label: string; losses: number[]; testAccuracy: number }[] };
+    expect([status, results.map(({ label }) => label)]).toEqual([0, ["AdamW", "AdamW with AGR"]]);
+    for (const { testAccuracy, losses } of results) {
+      expect(testAccuracy).toBeGreaterThan(0.85);
+      expect(losses).toHaveLength(756);
+    }
+    expect(results[0]?.losses).not.toEqual(results[1]?.losses);
+    expect(results[0]?.losses[0]).toBe(results[1]?.losses[0]);
+  });
+});

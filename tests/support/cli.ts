@@ -1,0 +1,38 @@
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+export const DIGITS = fileURLToPath(new URL("../../fixtures/digits", import.meta.url));
+
+export interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line as a process of its own. */
+export function cli(
+  args: readonly string[],
+  options: { readonly input?: Uint8Array; readonly cwd?: string; readonly env?: Record<string, string> } = {},
+): Outcome {
+  const result: SpawnSyncReturns<string> = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: "utf8",
+    timeout: 60_000,
+    maxBuffer: 2 ** 26,
+    ...options,
+    env: { ...process.env, NO_COLOR: "1", ...options.env },
+  });
+  return { status: result.status, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** The same for binary output. */
+export function cliBytes(
+  args: readonly string[],
+  input?: Uint8Array,
+): { readonly status: number | null; readonly stdout: Buffer } {
+  const { status, stdout } = spawnSync(process.execPath, [MAIN, ...args], {
+    timeout: 60_000,
+    ...(input === undefined ? {} : { input }),
+  });
+  return { status, stdout };
+}
