@@ -42,7 +42,13 @@ export { removeLearningRate, type SetLearningRateReport, setLearningRate } from 
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
-export type { NamedTensors, TrainingSessionCreateOptions, UriOrBuffer } from "./runtime/session.ts";
+export type {
+  Fetches,
+  NamedTensors,
+  RunOptions,
+  TrainingSessionCreateOptions,
+  UriOrBuffer,
+} from "./runtime/session.ts";
 export {
   type EpochEvent,
   planTraining,

@@ -1,5 +1,5 @@
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { UsageError } from "./errors.ts";
+import { BackendError, UsageError } from "./errors.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
@@ -12,6 +12,8 @@ import type { TrainingSession as Session, TrainingSessionCreateOptions } from ".
 export interface TrainingSessionOptions {
   /** Default `ort-training`, the training build of onnxruntime-web 1.19.2. */
   readonly runtime?: "ort-training";
+  /** As code for onnxruntime-common gives them. This runtime has one, the CPU: `cpu`, or `wasm` as it was called there. */
+  readonly executionProviders?: readonly (string | { readonly name: string })[];
   /** Threads of the runtime. Default 1. */
   readonly threads?: number;
   /**
@@ -41,11 +43,25 @@ export const TrainingSession = {
         field: "runtime",
       });
     }
+    requireCpu(options.executionProviders ?? []);
     const files = "checkpointState" in artifacts ? artifacts : toFiles(artifacts);
     const prepared = learningRate === undefined ? files : await withLearningRate(files, learningRate);
     return OrtTrainingSession.create(prepared, threads === undefined ? {} : { threads });
   },
 };
+
+function requireCpu(providers: NonNullable<TrainingSessionOptions["executionProviders"]>): void {
+  const names = providers.map((provider) => (typeof provider === "string" ? provider : provider.name));
+  const other = names.find((name) => name !== "cpu" && name !== "wasm");
+  if (other === undefined || names.includes("cpu") || names.includes("wasm")) return;
+  throw new BackendError(
+    "E_EXECUTION_PROVIDER",
+    `the runtime ort-training has no execution provider "${other}"; it has cpu`,
+    {
+      field: "executionProviders",
+    },
+  );
+}
 
 function toFiles(artifacts: TrainingArtifacts): TrainingSessionCreateOptions {
   const { checkpoint, trainingModel, evalModel, optimizerModel } = artifacts;

@@ -1,14 +1,14 @@
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { prepareModel, readModel } from "../graph/io/model-file.ts";
-import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
+import { filePieces, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import { type PendingFile, publishAll, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import { decodeCheckpoint, ODTC } from "./checkpoint/read-odtc.ts";
+import { decodeCheckpoint, ODTC, ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
 import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./checkpoint/write-odtc.ts";
 
@@ -31,6 +31,8 @@ export interface TrainingArtifacts {
   readonly optimizerModel: Model | null;
   /** The checkpoint as it is in the file, in today's format also where the folder has the old one. */
   readonly checkpoint: Uint8Array | null;
+  /** The file with the tensors a large checkpoint keeps outside itself; it is copied, never read whole. */
+  readonly checkpointData: string | null;
 }
 
 /** A parameter the training graph takes, with the shape it has there. */
@@ -50,6 +52,7 @@ const RESET_FLAG = "lazy_reset_grad";
 export async function readArtifacts(folder: string): Promise<TrainingArtifacts> {
   const names = await listFolder(folder);
   const prefix = findPrefix(names, folder);
+  const dataFile = prefix + ARTIFACT_FILES.checkpoint + ODTC_DATA_SUFFIX;
   const model = async (kind: ArtifactKind): Promise<Model | null> => {
     const name = prefix + ARTIFACT_FILES[kind];
     return names.includes(name) ? readModel(join(folder, name)) : null;
@@ -60,6 +63,7 @@ export async function readArtifacts(folder: string): Promise<TrainingArtifacts> 
     evalModel: await model("evalModel"),
     optimizerModel: await model("optimizerModel"),
     checkpoint: await readCheckpointBytes(folder, prefix, names),
+    checkpointData: names.includes(dataFile) ? join(folder, dataFile) : null,
   };
 }
 
@@ -150,7 +154,12 @@ export async function writeArtifacts(folder: string, artifacts: TrainingArtifact
       const model = artifacts[kind];
       if (model !== null) pending.push(...(await prepareModel(path(kind), model)));
     }
-    if (artifacts.checkpoint !== null) pending.push(await writePending(path("checkpoint"), [artifacts.checkpoint]));
+    const { checkpoint, checkpointData } = artifacts;
+    const dataTarget = path("checkpoint") + ODTC_DATA_SUFFIX;
+    if (checkpointData !== null && resolve(checkpointData) !== resolve(dataTarget)) {
+      pending.push(await writePending(dataTarget, filePieces(checkpointData)));
+    }
+    if (checkpoint !== null) pending.push(await writePending(path("checkpoint"), [checkpoint]));
   } catch (error) {
     for (const file of pending) await file.discard();
     throw error;

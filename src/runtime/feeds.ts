@@ -3,7 +3,7 @@ import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
-import type { NamedTensors } from "./session.ts";
+import type { Fetches, NamedTensors, RunOptions } from "./session.ts";
 
 /** ONNX Runtime's names for element types in JavaScript. */
 const ORT_TYPES = new Map<number, Tensor.Type>([
@@ -66,4 +66,60 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
       if (dim !== expected) throw fail(`"${spec.name}" is ${given}, its axis ${axis} must be ${expected}`, spec.name);
     }
   }
+}
+
+/** The outputs a run is to give, and the tensors that some of them are to be written into. */
+export interface Wanted {
+  readonly names: readonly string[];
+  readonly into: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Tells fetches from run options as onnxruntime-common does: an object is fetches where one of its keys is an output whose
+ * value is null or a tensor.
+ * @throws DataError `E_FETCH` for names that are no outputs.
+ */
+export function wantedOutputs(outputs: readonly string[], fetches: Fetches | RunOptions | undefined): Wanted {
+  const all = { names: outputs, into: new Map<string, Tensor>() };
+  if (fetches === undefined) return all;
+  const isList = Array.isArray(fetches);
+  const entries: readonly (readonly [string, unknown])[] = isList
+    ? fetches.map((name: string) => [name, null])
+    : Object.entries(fetches);
+  const isOutput = ([name, value]: readonly [string, unknown]): boolean =>
+    outputs.includes(name) && (value === null || value instanceof Tensor);
+  if (!isList && !entries.some(isOutput)) return all;
+  const unknown = entries.find((entry) => !isOutput(entry));
+  if (unknown !== undefined) {
+    throw new DataError("E_FETCH", `there is no output "${unknown[0]}"; there is ${outputs.join(", ")}`, {
+      field: unknown[0],
+    });
+  }
+  const into = new Map(
+    entries.flatMap(([name, value]): [string, Tensor][] => (value instanceof Tensor ? [[name, value]] : [])),
+  );
+  return { names: entries.map(([name]) => name), into };
+}
+
+/** The wanted outputs out of all. */
+export function deliver(results: NamedTensors, { names, into }: Wanted): NamedTensors {
+  return Object.fromEntries(
+    names.flatMap((name): [string, Tensor][] => {
+      const result = results[name];
+      if (result === undefined) return [];
+      const target = into.get(name);
+      if (target === undefined) return [[name, result]];
+      if (target.type !== result.type || target.size !== result.size) {
+        throw new DataError(
+          "E_FETCH",
+          `"${name}" is ${result.type}[${result.dims.join(",")}], which does not fit the tensor it is to be written into`,
+          {
+            field: name,
+          },
+        );
+      }
+      (target.data as Float32Array).set(result.data as Float32Array);
+      return [[name, target]];
+    }),
+  );
 }

@@ -6,6 +6,12 @@ export type NamedTensors = Readonly<Record<string, Tensor>>;
 
 export type UriOrBuffer = string | Uint8Array;
 
+/** Which outputs are wanted: their names, or a map of names to null or to a tensor that takes the values. */
+export type Fetches = readonly string[] | Readonly<Record<string, Tensor | null>>;
+
+/** Options of a single run, as onnxruntime-common has them. The training API has none that matter here; they are ignored. */
+export type RunOptions = Readonly<Record<string, unknown>>;
+
 /** The four training artifacts, as paths or bytes. */
 export interface TrainingSessionCreateOptions {
   readonly checkpointState: UriOrBuffer;
@@ -34,14 +40,15 @@ export interface TrainingSession {
   lazyResetGrad(): Promise<void>;
   /**
    * Forward and backward: computes the outputs and adds to the gradients.
-   * @param fetches names of the outputs wanted. Default all.
-   * @throws DataError `E_FEED` where feeds are missing, unknown, or of the wrong type or shape.
+   * @param fetches the outputs wanted. Default all. As in onnxruntime-common, run options may stand in its place.
+   * @throws DataError `E_FEED` where feeds are missing, unknown, or of the wrong type or shape; `E_FETCH` for an output that
+   *   does not exist; BackendError `E_NOMINAL` before the parameters of a nominal checkpoint are loaded.
    */
-  runTrainStep(feeds: NamedTensors, fetches?: readonly string[]): Promise<NamedTensors>;
+  runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions, options?: RunOptions): Promise<NamedTensors>;
   /** Updates the parameters with the gradients; does not reset them. @throws BackendError `E_NO_OPTIMIZER_MODEL` */
-  runOptimizerStep(): Promise<void>;
-  /** Forward only, in inference mode. @throws DataError `E_FEED`, BackendError `E_NO_EVAL_MODEL` */
-  runEvalStep(feeds: NamedTensors, fetches?: readonly string[]): Promise<NamedTensors>;
+  runOptimizerStep(options?: RunOptions): Promise<void>;
+  /** Forward only, in inference mode. @throws as `runTrainStep`; BackendError `E_NO_EVAL_MODEL` */
+  runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions, options?: RunOptions): Promise<NamedTensors>;
 
   /** Number of elements of all parameters together. @param trainableOnly default true */
   getParametersSize(trainableOnly?: boolean): Promise<number>;

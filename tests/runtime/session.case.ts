@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
 import {
   decodeCheckpoint,
+  encodeCheckpoint,
+  GraphTensor,
   insertAgr,
   Tensor,
   type TrainingSession,
@@ -119,6 +121,20 @@ export function testBackend({ name, open, tolerance, skip }: Backend): void {
         expect(one["logits"]?.data).toEqual(all["logits"]?.data);
         const trained = await session.runTrainStep(digitFeeds());
         expect(Object.keys(trained)).toEqual(["loss"]);
+      });
+    });
+
+    test("takes fetches and run options as onnxruntime-common did", async () => {
+      await withSession(DIGITS_FILES, async (session) => {
+        const target = new Tensor("float32", new Float32Array(20), [2, 10]);
+        const byMap = await session.runEvalStep(digitFeeds(), { logits: target }, { logSeverityLevel: 3 });
+        expect(byMap).toEqual({ logits: target });
+        const all = await session.runEvalStep(digitFeeds(), { logSeverityLevel: 3 });
+        expect(Object.keys(all)).toEqual(["loss", "logits"]);
+        expect(target.data).toEqual(all["logits"]?.data);
+        expect(Object.keys(await session.runTrainStep(digitFeeds(), { loss: null }))).toEqual(["loss"]);
+        const small = new Tensor("float32", new Float32Array(2), [2]);
+        expect((await rejectionOf(session.runEvalStep(digitFeeds(), { logits: small }))).code).toBe("E_FETCH");
       });
     });
 
@@ -254,6 +270,32 @@ export function testBackend({ name, open, tolerance, skip }: Backend): void {
         await withSession({ ...artifacts, checkpointState: await session.saveCheckpoint() }, async (next) => {
           expect(await parametersOf(next)).toEqual(trained);
         });
+      });
+    });
+  });
+
+  describe(`${name}: a nominal checkpoint`, () => {
+    test("waits for its parameters", async () => {
+      const artifacts = makeLinearArtifacts(PARAMETERS, SGD);
+      const full = decodeCheckpoint(artifacts.checkpointState as Uint8Array);
+      const names = full.trainable.map(({ name: parameter, tensor }) => ({
+        name: parameter,
+        tensor: new GraphTensor(tensor.dtype, [], { kind: "raw", bytes: new Uint8Array() }),
+      }));
+      const nominal = encodeCheckpoint({ ...full, trainable: names, nominal: true });
+      await withSession({ ...artifacts, checkpointState: nominal }, async (session) => {
+        for (const run of [
+          () => session.runTrainStep(feeds()),
+          () => session.runOptimizerStep(),
+          () => session.saveCheckpoint(),
+        ]) {
+          expect((await rejectionOf(run())).code).toBe("E_NOMINAL");
+        }
+        const values = Float32Array.from({ length: 11 }, (_, index) => index);
+        await session.loadParametersBuffer(new Uint8Array(values.buffer), false);
+        await session.runTrainStep(feeds());
+        await session.runOptimizerStep();
+        expect(await parametersOf(session)).not.toEqual([...values]);
       });
     });
   });

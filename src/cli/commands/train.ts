@@ -6,6 +6,7 @@ import {
   FileSystemError,
   type LearningRateSchedule,
   learningRateAt,
+  PassError,
   planTraining,
   readArtifacts,
   readDataFile,
@@ -89,7 +90,18 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
     const file = checkpoint === null ? "checkpoint" : "training model";
     throw new UsageError("E_ARTIFACT_MISSING", `${folder} has no ${file}, which training needs`, { file: folder });
   }
-  const inputs = userInputs(trainingModel, decodeCheckpoint(checkpoint));
+  const decoded = decodeCheckpoint(checkpoint);
+  if (decoded.nominal) {
+    throw new PassError(
+      "E_NOMINAL",
+      `the checkpoint of ${folder} is nominal: it has the parameters' names and no values`,
+      {
+        file: folder,
+        hint: "Use the full checkpoint that was exported beside it.",
+      },
+    );
+  }
+  const inputs = userInputs(trainingModel, decoded);
   const dataset = datasetFor(inputs, await readDataFile(options.data));
   const plan = planTraining(inputs, dataset, trainOptions(options));
   const schedule = scheduleOf(options, plan.totalSteps);

@@ -90,3 +90,14 @@ export async function readRange(handle: FileHandle, path: string, offset: number
   }
   return bytes;
 }
+
+/** A file's content in pieces, for copying what is too large for memory. */
+export async function* filePieces(path: string, pieceBytes = 64 * 2 ** 20): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; ; offset += pieceBytes) {
+    const piece = await withFile(path, async (handle, size) =>
+      offset < size ? readRange(handle, path, offset, Math.min(pieceBytes, size - offset)) : null,
+    );
+    if (piece === null) return;
+    yield piece;
+  }
+}

@@ -12,8 +12,15 @@ import type { Model } from "../../graph/model.ts";
 import { decodeModel } from "../../graph/serde/decode.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
-import { checkFeeds } from "../feeds.ts";
-import type { NamedTensors, TrainingSession, TrainingSessionCreateOptions, UriOrBuffer } from "../session.ts";
+import { checkFeeds, deliver, wantedOutputs } from "../feeds.ts";
+import type {
+  Fetches,
+  NamedTensors,
+  RunOptions,
+  TrainingSession,
+  TrainingSessionCreateOptions,
+  UriOrBuffer,
+} from "../session.ts";
 import {
   loadTrainingBuild,
   type NativeModels,
@@ -37,6 +44,7 @@ export class OrtTrainingSession implements TrainingSession {
   readonly #evalInputs: readonly InputSpec[] | null;
   readonly #hasOptimizer: boolean;
   #released = false;
+  #hasValues: boolean;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -46,6 +54,7 @@ export class OrtTrainingSession implements TrainingSession {
   ) {
     this.#native = native;
     this.#checkpoint = checkpoint;
+    this.#hasValues = !checkpoint.nominal;
     this.#trainModel = models.trainModel;
     this.#hasOptimizer = models.optimizerModel !== null;
     this.trainingInputs = userInputs(models.trainModel, checkpoint);
@@ -103,14 +112,12 @@ export class OrtTrainingSession implements TrainingSession {
     await this.#call("lazyResetGrad", (native) => native.lazyResetGrad());
   }
 
-  async runTrainStep(
-    feeds: NamedTensors,
-    fetches: readonly string[] = this.trainingOutputNames,
-  ): Promise<NamedTensors> {
+  async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const inputs = orderedFeeds(this.trainingInputs, feeds);
     const names = this.trainingOutputNames;
-    checkFetches(fetches, names);
-    return pick(await this.#call("runTrainStep", (native) => native.runTrainStep(inputs, names)), fetches);
+    const wanted = wantedOutputs(names, fetches);
+    this.#requireValues();
+    return deliver(await this.#call("runTrainStep", (native) => native.runTrainStep(inputs, names)), wanted);
   }
 
   async runOptimizerStep(): Promise<void> {
@@ -119,15 +126,17 @@ export class OrtTrainingSession implements TrainingSession {
         hint: "Give optimizerModel to TrainingSession.create.",
       });
     }
+    this.#requireValues();
     await this.#call("runOptimizerStep", (native) => native.runOptimizerStep());
   }
 
-  async runEvalStep(feeds: NamedTensors, fetches: readonly string[] = this.evalOutputNames): Promise<NamedTensors> {
+  async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const inputs = orderedFeeds(this.#requireEval(), feeds);
     const names = this.evalOutputNames;
-    checkFetches(fetches, names);
+    const wanted = wantedOutputs(names, fetches);
+    this.#requireValues();
     const run = (native: NativeSession): Promise<NamedTensors> => runEvalStepByName(native, inputs, names);
-    return pick(await this.#call("runEvalStep", run), fetches);
+    return deliver(await this.#call("runEvalStep", run), wanted);
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
@@ -142,9 +151,11 @@ export class OrtTrainingSession implements TrainingSession {
       });
     }
     await this.#call("loadParametersBuffer", (native) => native.loadParametersBuffer(buffer, trainableOnly));
+    if (!trainableOnly || this.#checkpoint.frozen.length === 0) this.#hasValues = true;
   }
 
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
+    this.#requireValues();
     const { data, dims } = await this.#call("getContiguousParameters", (native) =>
       native.getContiguousParameters(trainableOnly),
     );
@@ -178,6 +189,7 @@ export class OrtTrainingSession implements TrainingSession {
     const current = ({ name, tensor }: NamedTensor): NamedTensor => ({ name, tensor: now.get(name) ?? tensor });
     return encodeCheckpoint({
       ...this.#checkpoint,
+      nominal: false,
       trainable: this.#checkpoint.trainable.map(current),
       frozen: this.#checkpoint.frozen.map(current),
       optimizerGroups: [],
@@ -188,6 +200,13 @@ export class OrtTrainingSession implements TrainingSession {
     if (this.#released) return;
     this.#released = true;
     await this.#native.release();
+  }
+
+  #requireValues(): void {
+    if (this.#hasValues) return;
+    throw new BackendError("E_NOMINAL", "the checkpoint is nominal: it has the parameters' names and no values", {
+      hint: "Load all parameters first, with loadParametersBuffer(bytes, false).",
+    });
   }
 
   #requireEval(): readonly InputSpec[] {
@@ -213,25 +232,7 @@ export class OrtTrainingSession implements TrainingSession {
 /** The build takes inputs by position, in the order in which `feeds` happens to have them: put them in the model's order. */
 function orderedFeeds(inputs: readonly InputSpec[], feeds: NamedTensors): NamedTensors {
   checkFeeds(inputs, feeds);
-  return pick(
-    feeds,
-    inputs.map(({ name }) => name),
-  );
-}
-
-function pick(tensors: NamedTensors, names: readonly string[]): NamedTensors {
-  return Object.fromEntries(
-    names.flatMap((name): [string, Tensor][] => {
-      const tensor = tensors[name];
-      return tensor === undefined ? [] : [[name, tensor]];
-    }),
-  );
-}
-
-function checkFetches(fetches: readonly string[], names: readonly string[]): void {
-  const unknown = fetches.find((name) => !names.includes(name));
-  if (unknown === undefined) return;
-  throw new DataError("E_FETCH", `there is no output "${unknown}"; there is ${names.join(", ")}`, { field: unknown });
+  return deliver(feeds, { names: inputs.map(({ name }) => name), into: new Map() });
 }
 
 function nameOf(artifacts: TrainingSessionCreateOptions, name: keyof TrainingSessionCreateOptions): string {

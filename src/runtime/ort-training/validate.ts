@@ -25,7 +25,7 @@ export interface DecodedArtifacts {
 /**
  * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
  * @throws PassError `E_OPSET`, `E_IR_VERSION`, `E_OPTIMIZER_MODEL`; CheckpointError `E_CHECKPOINT_MISMATCH`;
- *   BackendError `E_CHECKPOINT_EXTERNAL`, `E_NOMINAL`
+ *   BackendError `E_CHECKPOINT_EXTERNAL`
  */
 export function validateArtifacts({ checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts): void {
   const models = { trainModel, evalModel, optimizerModel };

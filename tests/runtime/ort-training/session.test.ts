@@ -93,6 +93,13 @@ describe("options", () => {
     );
   });
 
+  it("for execution providers take the CPU by either name, and no other", async () => {
+    await (await TrainingSession.create(files(), { executionProviders: ["wasm"] })).release();
+    await (await TrainingSession.create(files(), { executionProviders: [{ name: "cuda" }, "cpu"] })).release();
+    const error = await rejectionOf(TrainingSession.create(files(), { executionProviders: ["webgpu"] }));
+    expect([error.code, error.exitCode]).toEqual(["E_EXECUTION_PROVIDER", 9]);
+  });
+
   it("for threads hold for the process", async () => {
     await (await TrainingSession.create(files())).release();
     const error = await rejectionOf(TrainingSession.create(files(), { threads: 2 }));
