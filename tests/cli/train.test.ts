@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { decodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
+import { decodeCheckpoint, encodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -91,6 +91,27 @@ describe("train", () => {
     const outcome = cli(["train", DIGITS, ...args.map((each) => (each === "DATA" ? file : each))]);
     expect(outcome.stderr).toMatch(message);
     expect(outcome.status).toBe(status);
+  });
+
+  it("refuses folders it cannot train, and says what they lack", () => {
+    const folder = join(temporaryFolder(), "artifacts");
+    cpSync(DIGITS, folder, { recursive: true });
+    const checkpoint = decodeCheckpoint(readFileSync(join(DIGITS, "checkpoint")));
+    writeFileSync(join(folder, "checkpoint"), encodeCheckpoint({ ...checkpoint, nominal: true }));
+    const nominal = cli(["train", folder, "--data", data(10)]);
+    expect([nominal.status, nominal.stderr]).toEqual([4, expect.stringMatching(/\[E_NOMINAL\]/)]);
+    writeFileSync(
+      join(folder, "checkpoint"),
+      encodeCheckpoint({ ...checkpoint, trainable: checkpoint.trainable.slice(1) }),
+    );
+    const other = cli(["train", folder, "--data", data(10)]);
+    expect([other.status, other.stderr]).toEqual([
+      8,
+      expect.stringMatching(/\[E_CHECKPOINT_MISMATCH\].*"conv1.weight" is missing/),
+    ]);
+    rmSync(join(folder, "checkpoint"));
+    const none = cli(["train", folder, "--data", data(10)]);
+    expect([none.status, none.stderr]).toEqual([2, expect.stringMatching(/\[E_ARTIFACT_MISSING\].*has no checkpoint/)]);
   });
 
   it("names the tensors that are missing", () => {

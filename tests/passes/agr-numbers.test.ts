@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
-import { decodeModel, encodeModel, type InsertAgrOptions, insertAgr } from "../../src/index.ts";
+import { DataType, decodeModel, encodeModel, type InsertAgrOptions, insertAgr } from "../../src/index.ts";
 import { agrReference, worstDifference } from "../support/agr-reference.ts";
 import { publishedCases } from "../support/published-cases.ts";
 import { type Gradient, runInsertedGradients } from "../support/run-gradients.ts";
@@ -109,6 +109,27 @@ describe("in onnxruntime-node, against the formula in float64", () => {
         [3e38, 3e38, -3e38].map(Math.fround),
         [Number.POSITIVE_INFINITY],
       ]);
+    }
+  });
+});
+
+describe("float16 gradients", () => {
+  it("are summed in float32, where float16 would overflow, and come back as float16", async () => {
+    const values = [30000, -40000, 50000, 20000];
+    for (const options of [{ count: 1 }, { count: 1, form: "inline" as const }, {}]) {
+      const model = decodeModel(encodeModel(makeOptimizer()));
+      for (const input of model.graph.inputs) {
+        if (input.name === "gradients")
+          input.type = { kind: "sequence", element: { kind: "tensor", dtype: DataType.float16, shape: null } };
+      }
+      insertAgr(model, options);
+      const [actual = []] = await runInsertedGradients(
+        decodeModel(encodeModel(model)),
+        [{ shape: [4], values }],
+        DataType.float16,
+      );
+      const [expected = []] = agrReference([{ shape: [4], values }]);
+      expect(worstDifference(actual, expected, values)).toBeLessThan(2 ** -11);
     }
   });
 });

@@ -1,6 +1,7 @@
 import { createWriteStream } from "node:fs";
 import { Command, type Command as CommandType, Option } from "commander";
 import {
+  checkCheckpointFits,
   datasetFor,
   decodeCheckpoint,
   FileSystemError,
@@ -101,6 +102,7 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
       },
     );
   }
+  checkCheckpointFits(trainingModel, decoded);
   const inputs = userInputs(trainingModel, decoded);
   const dataset = datasetFor(inputs, await readDataFile(options.data));
   const plan = planTraining(inputs, dataset, trainOptions(options));

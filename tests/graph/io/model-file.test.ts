@@ -58,6 +58,8 @@ describe("what is no regular file of less than 2 GiB", () => {
     writeFileSync(join(folder, "empty.onnx"), "");
     writeFileSync(join(folder, "huge.onnx"), "");
     truncateSync(join(folder, "huge.onnx"), 2 ** 31);
+    writeFileSync(join(folder, "huger.onnx"), "");
+    truncateSync(join(folder, "huger.onnx"), 5 * 2 ** 30);
     const cases = [
       [join(folder, "missing.onnx"), "E_NO_FILE", /missing\.onnx: no such file/],
       [folder, "E_NO_FILE", /is a folder/],
@@ -65,6 +67,7 @@ describe("what is no regular file of less than 2 GiB", () => {
       ["/dev/zero", "E_NO_FILE", /not a regular file/],
       [join(folder, "empty.onnx"), "E_NOT_ONNX", /an empty file/],
       [join(folder, "huge.onnx"), "E_MODEL_TOO_LARGE", /2147483648 bytes/],
+      [join(folder, "huger.onnx"), "E_MODEL_TOO_LARGE", /5368709120 bytes/],
     ] as const;
     for (const [path, code, message] of cases) {
       const error = await rejectionOf(readModel(path));
