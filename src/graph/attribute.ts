@@ -30,8 +30,8 @@ interface AttributeValues {
   readonly graphs: readonly Graph[];
   readonly "sparse-tensors": readonly SparseTensor[];
   readonly types: readonly (ValueType | null)[];
-  /** Inside a function body: the name of the function's attribute that gives the value. */
-  readonly reference: string;
+  /** Inside a function body: the function's attribute that gives the value, and what kind of value it is. */
+  readonly reference: { readonly attribute: string; readonly type: AttributeKind };
   readonly undefined: null;
 }
 

@@ -111,7 +111,7 @@ function attributeText(attribute: Attribute, indent: string, limit: number): str
       case "ints":
         return `[${attribute.value.join(", ")}]`;
       case "reference":
-        return `@${attribute.value}`;
+        return `@${attribute.value.attribute}`;
       case "undefined":
         return "?";
     }

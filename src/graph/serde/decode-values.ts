@@ -1,5 +1,5 @@
 import { FormatError, GraphError } from "../../errors.ts";
-import type { Attribute, NamedTensor, SparseTensor } from "../attribute.ts";
+import type { Attribute, AttributeKind, NamedTensor, SparseTensor } from "../attribute.ts";
 import { layoutOf } from "../data-type.ts";
 import type { Graph } from "../graph.ts";
 import type {
@@ -13,6 +13,7 @@ import type {
 } from "../proto/schema.ts";
 import { type ExternalData, type PackedField, Tensor, type TensorData } from "../tensor.ts";
 import type { Dimension, ValueType } from "../value-type.ts";
+import { attributeKind } from "./attribute-types.ts";
 import { sources } from "./sources.ts";
 
 const EXTERNAL = 1;
@@ -122,95 +123,70 @@ export function decodeSparseTensor(proto: SparseTensorProto, path: string): Spar
 }
 
 /** @param decodeGraph how a graph inside the attribute is decoded, in the scope of the node that holds it. */
-export function decodeAttribute(
-  proto: AttributeProto,
-  path: string,
-  decodeGraph: (proto: GraphProto, path: string) => Graph,
-): Attribute {
+export function decodeAttribute(proto: AttributeProto, path: string, decodeGraph: GraphDecoder): Attribute {
   const attribute = attributeOf(proto, path, decodeGraph);
   sources.attribute.set(attribute, proto);
   return attribute;
 }
 
-type Reader = (proto: AttributeProto, path: string, graph: (proto: GraphProto, path: string) => Graph) => Attribute;
+type GraphDecoder = (proto: GraphProto, path: string) => Graph;
 
 const named = (proto: TensorProto, path: string): NamedTensor => ({
   name: proto.name ?? "",
   tensor: decodeTensor(proto, path),
 });
 
-/** By `AttributeProto.AttributeType`. */
-const READERS = new Map<number, Reader>([
-  [1, ({ name = "", f = 0 }) => ({ name, kind: "float", value: f })],
-  [2, ({ name = "", i = 0n }) => ({ name, kind: "int", value: i })],
-  [3, ({ name = "", s = new Uint8Array() }) => ({ name, kind: "string", value: s })],
-  [4, ({ name = "", t = {} }, path) => ({ name, kind: "tensor", value: named(t, `${path}.t`) })],
-  [5, ({ name = "", g = {} }, path, graph) => ({ name, kind: "graph", value: graph(g, `${path}.g`) })],
-  [6, ({ name = "", floats = [] }) => ({ name, kind: "floats", value: floats })],
-  [7, ({ name = "", ints = [] }) => ({ name, kind: "ints", value: ints })],
-  [8, ({ name = "", strings = [] }) => ({ name, kind: "strings", value: strings })],
-  [
-    9,
-    ({ name = "", tensors = [] }, path) => ({
-      name,
-      kind: "tensors",
-      value: tensors.map((tensor, index) => named(tensor, `${path}.tensors[${index}]`)),
-    }),
-  ],
-  [
-    10,
-    ({ name = "", graphs = [] }, path, graph) => ({
-      name,
-      kind: "graphs",
-      value: graphs.map((proto, index) => graph(proto, `${path}.graphs[${index}]`)),
-    }),
-  ],
-  [
-    11,
-    ({ name = "", sparseTensor = {} }, path) => ({
-      name,
-      kind: "sparse-tensor",
-      value: decodeSparseTensor(sparseTensor, `${path}.sparseTensor`),
-    }),
-  ],
-  [
-    12,
-    ({ name = "", sparseTensors = [] }, path) => ({
-      name,
-      kind: "sparse-tensors",
-      value: sparseTensors.map((tensor, index) => decodeSparseTensor(tensor, `${path}.sparseTensors[${index}]`)),
-    }),
-  ],
-  [13, ({ name = "", tp }) => ({ name, kind: "type", value: decodeType(tp) })],
-  [14, ({ name = "", typeProtos = [] }) => ({ name, kind: "types", value: typeProtos.map(decodeType) })],
-]);
+type Readers = {
+  readonly [Kind in Exclude<AttributeKind, "reference">]: (
+    proto: AttributeProto,
+    path: string,
+    graph: GraphDecoder,
+  ) => Extract<Attribute, { kind: Kind }>["value"];
+};
+
+const READERS: Readers = {
+  undefined: () => null,
+  float: ({ f = 0 }) => f,
+  int: ({ i = 0n }) => i,
+  string: ({ s = new Uint8Array() }) => s,
+  tensor: ({ t = {} }, path) => named(t, `${path}.t`),
+  graph: ({ g = {} }, path, graph) => graph(g, `${path}.g`),
+  floats: ({ floats = [] }) => floats,
+  ints: ({ ints = [] }) => ints,
+  strings: ({ strings = [] }) => strings,
+  tensors: ({ tensors = [] }, path) => tensors.map((tensor, index) => named(tensor, `${path}.tensors[${index}]`)),
+  graphs: ({ graphs = [] }, path, graph) => graphs.map((proto, index) => graph(proto, `${path}.graphs[${index}]`)),
+  "sparse-tensor": ({ sparseTensor = {} }, path) => decodeSparseTensor(sparseTensor, `${path}.sparseTensor`),
+  "sparse-tensors": ({ sparseTensors = [] }, path) =>
+    sparseTensors.map((tensor, index) => decodeSparseTensor(tensor, `${path}.sparseTensors[${index}]`)),
+  type: ({ tp }) => decodeType(tp),
+  types: ({ typeProtos = [] }) => typeProtos.map(decodeType),
+};
 
 /** IR versions 1 and 2 leave the type out; then the field that is set tells it. */
-const IMPLIED: readonly (readonly [keyof AttributeProto, number])[] = [
-  ["f", 1],
-  ["i", 2],
-  ["s", 3],
-  ["t", 4],
-  ["g", 5],
-  ["floats", 6],
-  ["ints", 7],
-  ["strings", 8],
-  ["tensors", 9],
-  ["graphs", 10],
+const IMPLIED: readonly (readonly [keyof AttributeProto, keyof typeof READERS])[] = [
+  ["f", "float"],
+  ["i", "int"],
+  ["s", "string"],
+  ["t", "tensor"],
+  ["g", "graph"],
+  ["floats", "floats"],
+  ["ints", "ints"],
+  ["strings", "strings"],
+  ["tensors", "tensors"],
+  ["graphs", "graphs"],
 ];
 
-function attributeOf(
-  proto: AttributeProto,
-  path: string,
-  graph: (proto: GraphProto, path: string) => Graph,
-): Attribute {
-  const { name = "", refAttrName } = proto;
-  if (refAttrName !== undefined && refAttrName !== "") return { name, kind: "reference", value: refAttrName };
-  const type = proto.type || IMPLIED.find(([field]) => proto[field] !== undefined)?.[1] || 0;
-  const read = READERS.get(type);
-  if (read !== undefined) return read(proto, path, graph);
-  if (type === 0) return { name, kind: "undefined", value: null };
-  throw new GraphError("E_ATTRIBUTE", `${path} "${name}": attribute type ${type} does not exist`, { field: path });
+function attributeOf(proto: AttributeProto, path: string, graph: GraphDecoder): Attribute {
+  const { name = "", refAttrName = "", type = 0 } = proto;
+  const declared = attributeKind(type);
+  if (declared === undefined) {
+    throw new GraphError("E_ATTRIBUTE", `${path} "${name}": attribute type ${type} does not exist`, { field: path });
+  }
+  if (refAttrName !== "") return { name, kind: "reference", value: { attribute: refAttrName, type: declared } };
+  const implied = IMPLIED.find(([field]) => proto[field] !== undefined)?.[1] ?? "undefined";
+  const kind = declared === "undefined" ? implied : declared;
+  return { name, kind, value: READERS[kind](proto, path, graph) } as Attribute;
 }
 
 function tensorError(where: string, reason: string): FormatError {

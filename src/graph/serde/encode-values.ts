@@ -10,6 +10,7 @@ import type {
 } from "../proto/schema.ts";
 import { type ExternalData, Tensor } from "../tensor.ts";
 import type { Dimension, ValueType } from "../value-type.ts";
+import { ATTRIBUTE_TYPES } from "./attribute-types.ts";
 import { sources } from "./sources.ts";
 
 const EXTERNAL = 1;
@@ -93,21 +94,24 @@ type Writers = {
 };
 
 const WRITERS: Writers = {
-  float: (f) => ({ type: 1, f }),
-  int: (i) => ({ type: 2, i }),
-  string: (s) => ({ type: 3, s }),
-  tensor: (t) => ({ type: 4, t: tensors(t) }),
-  graph: (g, graph) => ({ type: 5, g: graph(g) }),
-  floats: (floats) => ({ type: 6, floats: [...floats] }),
-  ints: (ints) => ({ type: 7, ints: [...ints] }),
-  strings: (strings) => ({ type: 8, strings: [...strings] }),
-  tensors: (list) => ({ type: 9, tensors: list.map(tensors) }),
-  graphs: (graphs, graph) => ({ type: 10, graphs: graphs.map(graph) }),
-  "sparse-tensor": (sparse) => ({ type: 11, sparseTensor: encodeSparseTensor(sparse.name, sparse) }),
-  "sparse-tensors": (list) => ({ type: 12, sparseTensors: list.map((each) => encodeSparseTensor(each.name, each)) }),
-  type: (type) => ({ type: 13, ...(type === null ? {} : { tp: encodeType(type) }) }),
-  types: (list) => ({ type: 14, typeProtos: list.map((type) => (type === null ? {} : encodeType(type))) }),
-  reference: (refAttrName) => ({ refAttrName }),
+  float: (f) => ({ f }),
+  int: (i) => ({ i }),
+  string: (s) => ({ s }),
+  tensor: (t) => ({ t: tensors(t) }),
+  graph: (g, graph) => ({ g: graph(g) }),
+  floats: (floats) => ({ floats: [...floats] }),
+  ints: (ints) => ({ ints: [...ints] }),
+  strings: (strings) => ({ strings: [...strings] }),
+  tensors: (list) => ({ tensors: list.map(tensors) }),
+  graphs: (graphs, graph) => ({ graphs: graphs.map(graph) }),
+  "sparse-tensor": (sparse) => ({ sparseTensor: encodeSparseTensor(sparse.name, sparse) }),
+  "sparse-tensors": (list) => ({ sparseTensors: list.map((each) => encodeSparseTensor(each.name, each)) }),
+  type: (type) => ({ ...(type === null ? {} : { tp: encodeType(type) }) }),
+  types: (list) => ({ typeProtos: list.map((type) => (type === null ? {} : encodeType(type))) }),
+  reference: ({ attribute, type }) => ({
+    refAttrName: attribute,
+    type: type === "reference" ? 0 : ATTRIBUTE_TYPES[type],
+  }),
   undefined: () => ({}),
 };
 
@@ -122,7 +126,8 @@ export function encodeAttribute(attribute: Attribute, graph: (graph: Graph) => G
     value: Attribute["value"],
     graph: (graph: Graph) => GraphProto,
   ) => AttributeProto;
-  return { name: attribute.name, ...write(attribute.value, graph) };
+  const type = attribute.kind === "reference" ? 0 : ATTRIBUTE_TYPES[attribute.kind];
+  return { name: attribute.name, type, ...write(attribute.value, graph) };
 }
 
 /** The tensor with its external data at another place, everything else in its message unchanged. */

@@ -84,7 +84,7 @@ export function agrFunctions(model: Model, plan: Plan): readonly GraphFunction[]
   const names = new Names(model);
   const isGlobal = plan.settings.scope === "global";
   const agr = defineFunction(AGR_FUNCTION, model.opset, names, (build, input) => {
-    const source: Attribute = { name: "value_float", kind: "reference", value: STRENGTH };
+    const source: Attribute = { name: "value_float", kind: "reference", value: { attribute: STRENGTH, type: "float" } };
     const gradient = input("gradient");
     const sum = isGlobal ? input("sum") : null;
     const strength = build.emit("Constant", [], { hint: STRENGTH, attributes: [source] });

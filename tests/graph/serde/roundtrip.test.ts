@@ -97,6 +97,11 @@ describe("what we write", () => {
     const proto = onnx.ModelProto.decode(encodeModel(model));
     expect(proto.functions.map(({ name, domain }) => [name, domain])).toEqual([["AGR", "onnx-agr"]]);
     expect(proto.graph?.node?.filter(({ opType }) => opType === "AGR")).toHaveLength(2);
+    expect(proto.functions[0]?.node?.[0]?.attribute?.[0]).toMatchObject({
+      name: "value_float",
+      refAttrName: "strength",
+      type: 1,
+    });
     expect(proto.metadataProps.map(({ key }) => key)).toEqual(["onnx-agr"]);
   });
 });
