@@ -1,5 +1,6 @@
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { BackendError, UsageError } from "./errors.ts";
+import { readExternalTensors } from "./graph/io/model-file.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
@@ -44,7 +45,7 @@ export const TrainingSession = {
       });
     }
     requireCpu(options.executionProviders ?? []);
-    const files = "checkpointState" in artifacts ? artifacts : toFiles(artifacts);
+    const files = "checkpointState" in artifacts ? artifacts : await toFiles(artifacts);
     const prepared = learningRate === undefined ? files : await withLearningRate(files, learningRate);
     return OrtTrainingSession.create(prepared, threads === undefined ? {} : { threads });
   },
@@ -63,7 +64,7 @@ function requireCpu(providers: NonNullable<TrainingSessionOptions["executionProv
   );
 }
 
-function toFiles(artifacts: TrainingArtifacts): TrainingSessionCreateOptions {
+async function toFiles(artifacts: TrainingArtifacts): Promise<TrainingSessionCreateOptions> {
   const { checkpoint, trainingModel, evalModel, optimizerModel } = artifacts;
   const missing = (file: string): UsageError =>
     new UsageError("E_ARTIFACT_MISSING", `training needs the ${file}, which the artifacts do not have`, {
@@ -71,14 +72,22 @@ function toFiles(artifacts: TrainingArtifacts): TrainingSessionCreateOptions {
     });
   if (checkpoint === null) throw missing("checkpoint");
   if (trainingModel === null) throw missing("training model");
-  const optional = (name: "evalModel" | "optimizerModel", model: Model | null): Record<string, Uint8Array> =>
-    model === null ? {} : { [name]: encodeModel(model) };
+  const optional = async (
+    name: "evalModel" | "optimizerModel",
+    model: Model | null,
+  ): Promise<Record<string, Uint8Array>> => (model === null ? {} : { [name]: await wholeModel(model) });
   return {
     checkpointState: checkpoint,
-    trainModel: encodeModel(trainingModel),
-    ...optional("evalModel", evalModel),
-    ...optional("optimizerModel", optimizerModel),
+    trainModel: await wholeModel(trainingModel),
+    ...(await optional("evalModel", evalModel)),
+    ...(await optional("optimizerModel", optimizerModel)),
   };
+}
+
+/** The model's bytes with its external data in it: the runtime gets no folder to look into. */
+async function wholeModel(model: Model): Promise<Uint8Array> {
+  await readExternalTensors(model);
+  return encodeModel(model);
 }
 
 async function withLearningRate(

@@ -28,7 +28,10 @@ export async function interruptible<T>(
 
 /** Outside training a signal ends the process, through `exit`, so that temporary files are removed. */
 export function exitOnSignals(): void {
-  replaceHandlers((signal) => process.exit(exitCodeOf(signal)));
+  replaceHandlers((signal) => {
+    if (process.stderr.isTTY) process.stderr.write("\n");
+    process.exit(exitCodeOf(signal));
+  });
 }
 
 function replaceHandlers(handler: (signal: NodeJS.Signals) => void): () => void {

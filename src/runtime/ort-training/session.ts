@@ -1,33 +1,18 @@
 import { Tensor } from "onnxruntime-common";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
-import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
-import { type InputSpec, readCheckpointFile, userInputs } from "../../artifacts/ort-artifacts.ts";
-import { BackendError, DataError, OnnxAgrError, UsageError } from "../../errors.ts";
+import { type InputSpec, userInputs } from "../../artifacts/ort-artifacts.ts";
+import { BackendError, DataError, UsageError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
-import { checkModel } from "../../graph/check.ts";
 import { DataType } from "../../graph/data-type.ts";
-import { readRegularFile } from "../../graph/io/read-file.ts";
 import type { Model } from "../../graph/model.ts";
-import { decodeModel } from "../../graph/serde/decode.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { checkFeeds, deliver, wantedOutputs } from "../feeds.ts";
-import type {
-  Fetches,
-  NamedTensors,
-  RunOptions,
-  TrainingSession,
-  TrainingSessionCreateOptions,
-  UriOrBuffer,
-} from "../session.ts";
-import {
-  loadTrainingBuild,
-  type NativeModels,
-  type NativeModule,
-  type NativeSession,
-  runEvalStepByName,
-} from "./load.ts";
+import type { Fetches, NamedTensors, RunOptions, TrainingSession, TrainingSessionCreateOptions } from "../session.ts";
+import { createNative, reasonOf } from "./create.ts";
+import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
+import { type DecodedArtifacts, readSessionFiles } from "./session-files.ts";
 import { relaxFlagShape, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
@@ -47,18 +32,14 @@ export class OrtTrainingSession implements TrainingSession {
   #hasValues: boolean;
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    native: NativeSession,
-    checkpoint: Checkpoint,
-    models: { readonly trainModel: Model; readonly evalModel: Model | null; readonly optimizerModel: Model | null },
-  ) {
+  private constructor(native: NativeSession, { checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts) {
     this.#native = native;
     this.#checkpoint = checkpoint;
     this.#hasValues = !checkpoint.nominal;
-    this.#trainModel = models.trainModel;
-    this.#hasOptimizer = models.optimizerModel !== null;
-    this.trainingInputs = userInputs(models.trainModel, checkpoint);
-    this.#evalInputs = models.evalModel === null ? null : userInputs(models.evalModel, checkpoint);
+    this.#trainModel = trainModel;
+    this.#hasOptimizer = optimizerModel !== null;
+    this.trainingInputs = userInputs(trainModel, checkpoint);
+    this.#evalInputs = evalModel === null ? null : userInputs(evalModel, checkpoint);
   }
 
   /**
@@ -73,21 +54,15 @@ export class OrtTrainingSession implements TrainingSession {
     if (!Number.isSafeInteger(threads) || threads < 1) {
       throw new UsageError("E_OPTION", "threads must be a whole number from 1 on", { field: "threads" });
     }
-    const bytes = await loadAll(artifacts);
-    const decode = (name: "trainModel" | "evalModel" | "optimizerModel"): Model | null => {
-      const found = bytes[name];
-      return found === undefined ? null : naming(nameOf(artifacts, name), () => checked(decodeModel(found)));
-    };
-    const trainModel = decode("trainModel");
-    if (trainModel === null) throw new UsageError("E_OPTION", "trainModel is missing", { field: "trainModel" });
-    const models = { trainModel, evalModel: decode("evalModel"), optimizerModel: decode("optimizerModel") };
-    const checkpoint = naming(nameOf(artifacts, "checkpointState"), () => decodeCheckpoint(bytes.checkpointState));
-    validateArtifacts({ checkpoint, ...models });
-    const optimizer = models.optimizerModel;
+    const { bytes, decoded } = await readSessionFiles(artifacts);
+    validateArtifacts(decoded);
+    const { optimizerModel } = decoded;
     const ready: NativeModels =
-      optimizer !== null && relaxFlagShape(optimizer) ? { ...bytes, optimizerModel: encodeModel(optimizer) } : bytes;
+      optimizerModel !== null && relaxFlagShape(optimizerModel)
+        ? { ...bytes, optimizerModel: encodeModel(optimizerModel) }
+        : bytes;
     const module = await loadTrainingBuild(threads);
-    return new OrtTrainingSession(await createNative(module, ready), checkpoint, models);
+    return new OrtTrainingSession(await createNative(module, ready), decoded);
   }
 
   get trainingInputNames(): readonly string[] {
@@ -233,81 +208,4 @@ export class OrtTrainingSession implements TrainingSession {
 function orderedFeeds(inputs: readonly InputSpec[], feeds: NamedTensors): NamedTensors {
   checkFeeds(inputs, feeds);
   return deliver(feeds, { names: inputs.map(({ name }) => name), into: new Map() });
-}
-
-function nameOf(artifacts: TrainingSessionCreateOptions, name: keyof TrainingSessionCreateOptions): string {
-  const source = artifacts[name];
-  return typeof source === "string" ? source : name;
-}
-
-async function loadAll(artifacts: TrainingSessionCreateOptions): Promise<NativeModels> {
-  const load = async (source: UriOrBuffer): Promise<Uint8Array> =>
-    typeof source === "string" ? readRegularFile(source) : source;
-  const { checkpointState: checkpoint, evalModel, optimizerModel } = artifacts;
-  return {
-    checkpointState: typeof checkpoint === "string" ? await readCheckpointFile(checkpoint) : checkpoint,
-    trainModel: await load(artifacts.trainModel),
-    ...(evalModel === undefined ? {} : { evalModel: await load(evalModel) }),
-    ...(optimizerModel === undefined ? {} : { optimizerModel: await load(optimizerModel) }),
-  };
-}
-
-function checked(model: Model): Model {
-  checkModel(model);
-  return model;
-}
-
-function naming<T>(file: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw error instanceof OnnxAgrError ? error.inFile(file) : error;
-  }
-}
-
-/** ONNX Runtime's log goes to the console past everything; its warnings are about its own optimizations. */
-const ERRORS_ONLY = { logSeverityLevel: 3 };
-
-/** Creates the session; on failure adds the artifacts one by one to find out which the build does not take. */
-async function createNative(module: NativeModule, models: NativeModels): Promise<NativeSession> {
-  try {
-    return await module.TrainingSession.create(models, ERRORS_ONLY);
-  } catch (cause) {
-    const { checkpointState, trainModel, evalModel, optimizerModel } = models;
-    const attempts: readonly (readonly [string, NativeModels])[] = [
-      ["the training model or the checkpoint", { checkpointState, trainModel }],
-      ["the eval model", { checkpointState, trainModel, ...(evalModel === undefined ? {} : { evalModel }) }],
-      [
-        "the optimizer model",
-        { checkpointState, trainModel, ...(optimizerModel === undefined ? {} : { optimizerModel }) },
-      ],
-    ];
-    for (const [what, attempt] of attempts) {
-      const failed = await module.TrainingSession.create(attempt, ERRORS_ONLY).then(
-        async (session) => {
-          await session.release();
-          return false;
-        },
-        () => true,
-      );
-      if (failed) throw loadError(what, cause);
-    }
-    throw loadError("the artifacts together", cause);
-  }
-}
-
-function loadError(what: string, cause: unknown): BackendError {
-  return new BackendError("E_LOAD", `ONNX Runtime 1.19.2 could not load ${what}: ${reasonOf(cause)}`, {
-    hint: "An operator that this build lacks, shapes that contradict each other, and too little memory are the usual causes.",
-    cause,
-  });
-}
-
-/** The build throws bare numbers (addresses of C++ exceptions), and a RangeError where WebAssembly's memory ends. */
-function reasonOf(cause: unknown): string {
-  if (typeof cause === "number") return "it gave no reason (an exception inside WebAssembly)";
-  if (cause instanceof RangeError && /memory|allocation/i.test(cause.message)) {
-    return "WebAssembly's memory of 4 GiB is used up; the model is too large for this runtime";
-  }
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -1,8 +1,9 @@
-import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
 import { checkCheckpointFits } from "../../artifacts/ort-artifacts.ts";
 import { BackendError, PassError } from "../../errors.ts";
 import { describeNode } from "../../graph/graph.ts";
+import { hasExternalData } from "../../graph/io/model-file.ts";
 import type { Model } from "../../graph/model.ts";
+import type { DecodedArtifacts } from "./session-files.ts";
 
 /** What ONNX Runtime 1.19.2 reads. */
 const NEWEST = { irVersion: 10, opset: 21 };
@@ -15,21 +16,14 @@ const OPTIMIZER_INPUTS: Record<string, readonly string[]> = {
   SGDOptimizerV2: ["learning_rate", "step", "params", "gradients", "first_order_moments"],
 };
 
-export interface DecodedArtifacts {
-  readonly checkpoint: Checkpoint;
-  readonly trainModel: Model;
-  readonly evalModel: Model | null;
-  readonly optimizerModel: Model | null;
-}
-
 /**
  * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
  * @throws PassError `E_OPSET`, `E_IR_VERSION`, `E_OPTIMIZER_MODEL`; CheckpointError `E_CHECKPOINT_MISMATCH`;
- *   BackendError `E_CHECKPOINT_EXTERNAL`
+ *   BackendError `E_CHECKPOINT_EXTERNAL`, `E_EXTERNAL_DATA`
  */
 export function validateArtifacts({ checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts): void {
   const models = { trainModel, evalModel, optimizerModel };
-  for (const [name, model] of Object.entries(models)) if (model !== null) checkVersions(name, model);
+  for (const [name, model] of Object.entries(models)) if (model !== null) checkReadable(name, model);
   const tensors = [...checkpoint.trainable, ...checkpoint.frozen];
   if (tensors.some(({ tensor }) => tensor.data.kind === "external")) {
     throw new BackendError(
@@ -45,7 +39,17 @@ export function validateArtifacts({ checkpoint, trainModel, evalModel, optimizer
   if (optimizerModel !== null) checkOptimizer(optimizerModel);
 }
 
-function checkVersions(name: string, model: Model): void {
+function checkReadable(name: string, model: Model): void {
+  if (hasExternalData(model)) {
+    throw new BackendError(
+      "E_EXTERNAL_DATA",
+      `${name} keeps tensors in another file, which the training build cannot read`,
+      {
+        field: name,
+        hint: "Read the folder with readArtifacts, or the model with readModel and readExternalTensors.",
+      },
+    );
+  }
   if (model.irVersion > NEWEST.irVersion) {
     throw new PassError(
       "E_IR_VERSION",
