@@ -1,6 +1,6 @@
 import type { Attribute } from "./attribute.ts";
 import { graphsOf } from "./attribute.ts";
-import { Graph, type Node } from "./graph.ts";
+import { Graph, type Node, type Value } from "./graph.ts";
 
 /** ONNX's own operator domain; `ai.onnx` and `""` mean the same and are read as `""`. */
 export const ONNX_DOMAIN = "";
@@ -83,4 +83,19 @@ export function* walkGraphs(graph: Graph): Generator<Graph> {
 
 export function subgraphsOf(node: Node): readonly Graph[] {
   return [...node.attributes.values()].flatMap(graphsOf);
+}
+
+/** Every value a node depends on: its inputs, and what the graphs inside it read from around them. */
+export function valuesReadBy(node: Node): readonly Value[] {
+  const inner = subgraphsOf(node).flatMap((graph) => [...walkGraphs(graph)]);
+  if (inner.length === 0) return node.inputs.filter((value) => value !== null);
+  const own = new Set<Value | null>(
+    inner.flatMap((graph) => [
+      ...graph.inputs,
+      ...graph.initializers,
+      ...graph.nodes.flatMap(({ outputs }) => outputs),
+    ]),
+  );
+  const read = inner.flatMap((graph) => [...graph.outputs, ...graph.nodes.flatMap(({ inputs }) => inputs)]);
+  return [...node.inputs, ...read.filter((value) => !own.has(value))].filter((value) => value !== null);
 }

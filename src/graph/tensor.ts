@@ -53,8 +53,17 @@ export class Tensor {
     return Tensor.from(DataType.int64, [values.length], BigInt64Array.from(values, BigInt));
   }
 
-  static scalar(dtype: typeof DataType.float | typeof DataType.int64, value: number): Tensor {
-    return Tensor.from(dtype, [], dtype === DataType.float ? Float32Array.of(value) : BigInt64Array.of(BigInt(value)));
+  static scalar(
+    dtype: typeof DataType.float | typeof DataType.double | typeof DataType.int32 | typeof DataType.int64,
+    value: number,
+  ): Tensor {
+    const arrays = {
+      [DataType.float]: () => Float32Array.of(value),
+      [DataType.double]: () => Float64Array.of(value),
+      [DataType.int32]: () => Int32Array.of(value),
+      [DataType.int64]: () => BigInt64Array.of(BigInt(value)),
+    };
+    return Tensor.from(dtype, [], arrays[dtype]());
   }
 
   /** Number of elements. */

@@ -6,8 +6,18 @@ import type { Builder } from "../ops/builder.ts";
 /** Over which elements |g| is summed: one tensor, one slice along the tensor's first axis, or all tensors together. */
 export type AgrScope = "tensor" | "channel" | "global";
 
-/** The smallest normal float32: what the sum is raised to, so that a zero gradient stays zero instead of becoming 0/0. */
-export const SMALLEST_NORMAL = 2 ** -126;
+/** The type |g| is summed in, and its smallest normal number: what the sum is raised to, so that zero stays zero, not 0/0. */
+export interface Accumulation {
+  readonly dtype: typeof DataType.float | typeof DataType.double;
+  readonly smallestNormal: number;
+}
+
+/** float64 gradients are summed in float64, all others in float32. */
+export function accumulationOf(dtype: number): Accumulation {
+  return dtype === DataType.double
+    ? { dtype: DataType.double, smallestNormal: 2 ** -1022 }
+    : { dtype: DataType.float, smallestNormal: 2 ** -126 };
+}
 
 /** Values that every gradient's formula shares. */
 export interface AgrConstants {
@@ -16,19 +26,23 @@ export interface AgrConstants {
   readonly strength: Value;
 }
 
-/** @param strength of the regularization: a number, or a value that holds it as a float scalar. */
-export function agrConstants(build: Builder, strength: number | Value): AgrConstants {
-  const scalar = (value: number, hint: string): Value => build.constant(Tensor.scalar(DataType.float, value), hint);
+/** @param strength of the regularization: a number, or a value that holds it as a scalar of the accumulation's type. */
+export function agrConstants(
+  build: Builder,
+  strength: number | Value,
+  { dtype, smallestNormal }: Accumulation,
+): AgrConstants {
+  const scalar = (value: number, hint: string): Value => build.constant(Tensor.scalar(dtype, value), hint);
   return {
     one: scalar(1, "one"),
-    floor: scalar(SMALLEST_NORMAL, "smallest_normal"),
+    floor: scalar(smallestNormal, "smallest_normal"),
     strength: typeof strength === "number" ? scalar(strength, "strength") : strength,
   };
 }
 
 /**
  * Sum of |g| over what `scope` says.
- * @param magnitude |g| in float32, also where g is float16
+ * @param magnitude |g| in the accumulation's type
  * @returns a scalar; for `channel` one sum per entry of the first axis, shaped to broadcast against the gradient.
  */
 export function sumOfMagnitudes(build: Builder, magnitude: Value, scope: AgrScope): Value {
@@ -44,7 +58,7 @@ export function sumOfMagnitudes(build: Builder, magnitude: Value, scope: AgrScop
  * g' = g - strength * alpha * g with alpha = |g| / s, written as g * (1 - |g| / (s / strength)): one pass over memory less,
  * and s / strength is a scalar. arXiv 2407.16944, equation of section 3; s as in the authors' code, guarded against zero.
  * NaN in s stays NaN: the guard is a comparison, not a maximum, which would lose it on some execution providers.
- * @param gradient float32
+ * @param gradient in the accumulation's type
  * @param magnitude |g|
  * @param sum from `sumOfMagnitudes`
  */

@@ -1,11 +1,13 @@
 import { GraphError } from "../errors.ts";
 import { type Graph, Node, type Value } from "../graph/graph.ts";
-import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
+import { type Model, valuesReadBy, walkGraphs } from "../graph/model.ts";
 
 /** An edge a pass took over: what read `from` now reads `to`, and everything between them is the pass's. */
 export interface RecordedEdge {
   readonly from: string;
   readonly to: string;
+  /** True where `to` is the name of a graph output that was `from`'s before. */
+  readonly renamed?: true;
 }
 
 /** What a pass did to a model, kept in the model's metadata so that it can be undone and recognised. */
@@ -50,14 +52,18 @@ function isRecord(value: unknown): value is InsertionRecord {
     "from" in edge &&
     "to" in edge &&
     typeof edge.from === "string" &&
-    typeof edge.to === "string";
+    typeof edge.to === "string" &&
+    (!("renamed" in edge) || edge.renamed === true);
   return schema === 1 && typeof options === "object" && options !== null && Array.isArray(edges) && edges.every(isEdge);
 }
 
 /** What a recorded edge replaced: the value from before the insertion where `value` is one that was inserted, else itself. */
 export function originalOf(model: Model, key: string, value: Value): Value {
-  const edge = readRecord(model, key)?.edges.find(({ to }) => to === value.name);
-  return edge === undefined ? value : (namedValues(model).get(edge.from) ?? value);
+  const record = readRecord(model, key);
+  const edge = record?.edges.find(({ to }) => to === value.name);
+  if (record === null || edge === undefined) return value;
+  const origins = new Set(record.edges.map(({ from }) => from));
+  return walkBack(value, origins).origins.find(({ name }) => name === edge.from) ?? value;
 }
 
 export function writeRecord(model: Model, key: string, record: Omit<InsertionRecord, "schema">): void {
@@ -76,25 +82,31 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
       hint: "The graph was changed after the insertion; start from the original model.",
     });
   const values = namedValues(model);
-  const resolved = edges.map(({ from, to }) => {
-    const [original, inserted] = [values.get(from), values.get(to)];
-    if (original === undefined) throw fail(`"${from}" is not in the graph`);
-    if (inserted === undefined || inserted.producer === null) throw fail(`"${to}" is not in the graph`);
-    return { original, inserted };
+  const origins = new Set(edges.map(({ from }) => from));
+  const resolved = edges.map((edge) => {
+    const inserted = values.get(edge.to);
+    if (inserted === undefined || inserted.producer === null) throw fail(`"${edge.to}" is not in the graph`);
+    const between = walkBack(inserted, origins);
+    const original = between.origins.find(({ name }) => name === edge.from) ?? values.get(edge.from);
+    if (original === undefined) throw fail(`"${edge.from}" is not in the graph`);
+    return { edge, inserted, original, nodes: between.nodes };
   });
-  const originals = new Set(resolved.map(({ original }) => original));
-  const nodes = new Set(resolved.flatMap(({ inserted }) => [...nodesBetween(originals, inserted)]));
+  const nodes = new Set(resolved.flatMap((each) => [...each.nodes]));
   const ends = new Set<Value | null>(resolved.map(({ inserted }) => inserted));
   for (const node of nodes) {
-    if (!node.name.startsWith(`${PREFIX}/`))
+    if (!node.name.startsWith(`${PREFIX}/`)) {
       throw fail(`node "${node.name}" (${node.opType}) is not one this package inserted`);
+    }
     for (const output of node.outputs) {
       if (ends.has(output)) continue;
       const stranger = output?.uses.find(({ user }) => !(user instanceof Node) || !belongs(user, nodes));
       if (stranger !== undefined) throw fail(`"${output?.name}" is read outside the inserted nodes`);
     }
   }
-  for (const { original, inserted } of resolved) inserted.replaceAllUsesWith(original);
+  for (const { edge, original, inserted } of resolved) {
+    inserted.replaceAllUsesWith(original);
+    if (edge.renamed) original.name = edge.to;
+  }
   for (const [graph, list] of groupByGraph(nodes)) graph.remove(...list);
   return nodes.size;
 }
@@ -116,19 +128,25 @@ function namedValues(model: Model): ReadonlyMap<string, Value> {
   return values;
 }
 
-/** The nodes on which `end` depends, up to the originals, inputs and initializers. */
-function nodesBetween(originals: ReadonlySet<Value>, end: Value): ReadonlySet<Node> {
+/** The nodes on which `end` depends, up to values with the names of origins, inputs and initializers. */
+function walkBack(
+  end: Value,
+  originNames: ReadonlySet<string>,
+): { readonly nodes: ReadonlySet<Node>; readonly origins: readonly Value[] } {
   const nodes = new Set<Node>();
+  const origins = new Set<Value>();
   const pending = [end];
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (value !== end && originNames.has(value.name)) {
+      origins.add(value);
+      continue;
+    }
     const { producer } = value;
-    if (producer === null || originals.has(value) || nodes.has(producer)) continue;
+    if (producer === null || nodes.has(producer)) continue;
     nodes.add(producer);
-    const inner = subgraphsOf(producer).flatMap((graph) => [...walkGraphs(graph)].flatMap(({ nodes }) => nodes));
-    const captured = inner.flatMap(({ inputs }) => inputs.filter((input) => input?.producer?.graph === producer.graph));
-    pending.push(...[...producer.inputs, ...captured].filter((input) => input !== null));
+    pending.push(...valuesReadBy(producer));
   }
-  return nodes;
+  return { nodes, origins: [...origins] };
 }
 
 function groupByGraph(nodes: Iterable<Node>): ReadonlyMap<Graph, readonly Node[]> {

@@ -10,8 +10,6 @@ import { PREFIX, readRecord, undo, writeRecord } from "./record.ts";
 /** Where in a model's metadata the built-in learning rate is recorded. */
 export const LEARNING_RATE_RECORD = "onnx-agr.learning-rate";
 
-const LEARNING_RATE_INPUT = 0;
-
 export interface SetLearningRateReport extends Report {
   readonly pass: "set-learning-rate";
   readonly schedule: LearningRateSchedule;
@@ -28,28 +26,25 @@ export function setLearningRate(model: Model, schedule: LearningRateSchedule): S
   const complete = completeSchedule(schedule);
   const earlier = readRecord(model, LEARNING_RATE_RECORD);
   if (earlier !== null) removeLearningRate(model);
-  const { sites } = findOptimizers(model);
+  const rates = findOptimizers(model).sites.flatMap(({ learningRate }) =>
+    learningRate === null ? [] : [learningRate],
+  );
   const step = model.graph.inputs.find(({ name }) => name === "step");
-  if (sites.length === 0 || step === undefined) {
+  if (rates.length === 0 || step === undefined) {
     throw new PassError("E_NO_OPTIMIZER", "no optimizer with the inputs learning_rate and step was found", {
       hint: "Give optimizer_model.onnx of a set of ONNX Runtime training artifacts.",
     });
   }
   const build = new Builder({ prefix: `${PREFIX}/learning_rate`, names: new Names(model), opset: model.opset });
   const rate = emitSchedule(build, complete, step);
-  const edges = sites.map(({ edges: [edge] }) => {
-    const node = edge?.node;
-    const from = node?.inputs[LEARNING_RATE_INPUT];
-    if (node === undefined || !from) throw new PassError("E_NO_OPTIMIZER", "the optimizer has no learning rate input");
-    node.setInput(LEARNING_RATE_INPUT, rate);
-    return { node, from: from.name, to: rate.name };
+  const edges = rates.map(({ node, input }) => {
+    const from = node.inputs[input]?.name ?? "";
+    node.setInput(input, rate);
+    return { from, to: rate.name };
   });
   const [first] = model.graph.nodes;
   if (first !== undefined) model.graph.insertBefore(first, ...build.nodes);
-  writeRecord(model, LEARNING_RATE_RECORD, {
-    options: { ...complete },
-    edges: edges.map(({ from, to }) => ({ from, to })),
-  });
+  writeRecord(model, LEARNING_RATE_RECORD, { options: { ...complete }, edges });
   return {
     pass: "set-learning-rate",
     changed: edges.length,

@@ -65,10 +65,10 @@ function describeModel(model: Model): Document {
     dialect,
     name,
     optimizer,
-    gradients: edges.map(({ value, form, node, input }) => ({
+    gradients: edges.map(({ value, form, uses }) => ({
       value: value.name,
       form,
-      regularized: node.inputs[input] !== value,
+      regularized: uses.some(({ user, index }) => !value.uses.some((use) => use.user === user && use.index === index)),
     })),
   }));
   const json = {
@@ -81,7 +81,7 @@ function describeModel(model: Model): Document {
     inputs: values(model.graph.inputs),
     outputs: values([...model.graph.outputs]),
     optimizers,
-    refusals,
+    refusals: refusals.map(({ dialect, at, reason }) => ({ dialect, at, reason })),
     agr: agr === undefined ? null : (JSON.parse(agr) as object),
   };
   const text = [

@@ -3,7 +3,7 @@ import { describeNode, type Graph, type Node, type Value } from "../../graph/gra
 import { type Model, walkGraphs } from "../../graph/model.ts";
 import type { ValueType } from "../../graph/value-type.ts";
 import { AGR_RECORD, originalOf } from "../record.ts";
-import type { Dialect, Found, OptimizerSite, Refusal } from "./site.ts";
+import { type Dialect, type Found, nodeName, type OptimizerSite, type Refusal } from "./site.ts";
 
 const NAME = "ort-sequence";
 const DOMAIN = "com.microsoft";
@@ -13,6 +13,8 @@ const GRADIENTS_INPUT = new Map([
   ["AdamWOptimizer", 3],
   ["SGDOptimizerV2", 2],
 ]);
+
+const LEARNING_RATE_INPUT = 0;
 
 /** Operators that hand a sequence on: the type of their first input is that of their output. */
 const PASSES_SEQUENCE_ON = new Set([
@@ -46,7 +48,7 @@ export const ortSequence: Dialect = {
 };
 
 function recognise(model: Model, graph: Graph, node: Node, input: number): OptimizerSite | Refusal {
-  const refuse = (reason: string): Refusal => ({ dialect: NAME, at: describeNode(node), reason });
+  const refuse = (reason: string): Refusal => ({ dialect: NAME, node, at: describeNode(node), reason });
   const read = node.inputs[input] ?? null;
   if (read === null) return refuse(`input ${input}, the gradients, is absent`);
   const value = originalOf(model, AGR_RECORD, read);
@@ -59,9 +61,10 @@ function recognise(model: Model, graph: Graph, node: Node, input: number): Optim
   return {
     dialect: NAME,
     graph,
-    name: node.name || (node.outputs[0]?.name ?? node.opType),
+    name: nodeName(node),
     optimizer: `${node.domain}.${node.opType}`,
-    edges: [{ node, input, value, form: "sequence", dtype: element.dtype }],
+    edges: [{ value, uses: [{ user: node, index: input }], form: "sequence", dtype: element.dtype, parameter: null }],
+    learningRate: { node, input: LEARNING_RATE_INPUT },
   };
 }
 

@@ -1,14 +1,22 @@
-import type { Graph, Node, Value } from "../../graph/graph.ts";
+import type { Graph, Node, Use, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 
-/** The edge AGR goes on: input `input` of an optimizer node, as a whole sequence of gradients or as one tensor. */
+/** The parameter an edge belongs to. Its shape is null where the graph does not tell it. */
+export interface EdgeParameter {
+  readonly name: string;
+  readonly shape: readonly number[] | null;
+}
+
+/** A gradient on its way into an optimizer: one tensor, or a sequence of all of them. */
 export interface GradientEdge {
-  readonly node: Node;
-  readonly input: number;
   readonly value: Value;
+  /** What reads it in order to update the parameter; whoever else reads it is not the optimizer. */
+  readonly uses: readonly Use[];
   readonly form: "sequence" | "tensor";
-  /** Element type of the gradients. */
+  /** Element type of the gradient or gradients. */
   readonly dtype: number;
+  /** Null for a sequence: its elements' parameters are not known. */
+  readonly parameter: EdgeParameter | null;
 }
 
 /** An optimizer found in a model. */
@@ -16,16 +24,20 @@ export interface OptimizerSite {
   /** The dialect that recognised it. */
   readonly dialect: string;
   readonly graph: Graph;
-  /** The name to select it by: the optimizer node's name, or its first output's where it has none. */
+  /** The name to select it by. */
   readonly name: string;
   /** Operator type, as `com.microsoft.AdamWOptimizer`. */
   readonly optimizer: string;
   readonly edges: readonly GradientEdge[];
+  /** The input that takes the learning rate, as float[1], where the dialect has such an input. */
+  readonly learningRate: { readonly node: Node; readonly input: number } | null;
 }
 
 /** Why a node that looked like an optimizer was not taken for one. */
 export interface Refusal {
   readonly dialect: string;
+  readonly node: Node | null;
+  /** What it is about, for people. */
   readonly at: string;
   readonly reason: string;
 }
@@ -41,4 +53,9 @@ export interface Dialect {
   /** What it looks for, for people: printed when nothing was found. */
   readonly looksFor: string;
   readonly find: (model: Model) => Found;
+}
+
+/** The node's name, or its first output's where it has none. */
+export function nodeName(node: Node): string {
+  return node.name || (node.outputs.find((output) => output !== null)?.name ?? node.opType);
 }

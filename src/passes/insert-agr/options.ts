@@ -1,6 +1,8 @@
 import { UsageError } from "../../errors.ts";
 import type { AgrScope } from "../../optim/agr.ts";
 
+export type Form = "function" | "inline";
+
 /** A trainable parameter, as the training model or the checkpoint knows it. */
 export interface Parameter {
   readonly name: string;
@@ -24,7 +26,7 @@ export interface InsertAgrOptions {
   /** Globs on parameter names that are left alone. Default: none. Needs `parameters`. */
   readonly exclude?: readonly string[];
   /** One `AGR` function node per gradient, or primitive operators. Default `function` from IR 8 on, else `inline`. */
-  readonly form?: "function" | "inline";
+  readonly form?: Form;
   /** The trainable parameters, where they are known; then one AGR is written per parameter. */
   readonly parameters?: readonly Parameter[];
   /** The number of gradients, where only that is known. */

@@ -4,6 +4,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Builder } from "../../ops/builder.ts";
+import type { EdgeParameter } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
 import type { Parameter, Settings } from "./options.ts";
 
@@ -35,19 +36,10 @@ export function select(settings: Settings, parameters: readonly Parameter[] | un
         hint: "Give the artifacts folder, or select by --min-rank or --min-elements.",
       });
     }
-    const predicate = { minElements: minElements > 1 ? minElements : null, minRank: minRank || null, shapes: null };
-    return { predicate: isEmpty(predicate) ? null : predicate, reached: null, skipped: [] };
+    return { predicate: runTimePredicate(settings), reached: null, skipped: [] };
   }
-  const smallEnough = (each: Parameter): boolean => summed(each, scope) < minElements;
-  const included = include.length === 0 ? (): boolean => true : matcher(include);
-  const excluded = exclude.length === 0 ? (): boolean => false : matcher(exclude);
-  const reasonOf = (each: Parameter): string | null => {
-    if (smallEnough(each)) return `sums over ${summed(each, scope)} elements, fewer than ${minElements}`;
-    if (each.shape.length < minRank) return `its rank ${each.shape.length} is below ${minRank}`;
-    if (excluded(each.name)) return "excluded by name";
-    return included(each.name) ? null : "not included by name";
-  };
-  const judged = parameters.map((parameter) => ({ parameter, reason: reasonOf(parameter) }));
+  const smallEnough = (each: Parameter): boolean => summed(each.shape, scope) < minElements;
+  const judged = parameters.map((parameter) => ({ parameter, reason: judge(settings, parameter) }));
   const reached = judged.filter(({ reason }) => reason === null).map(({ parameter }) => parameter);
   const skipped = judged.flatMap(({ parameter, reason }) => (reason === null ? [] : [{ at: parameter.name, reason }]));
   if (reached.length === 0) {
@@ -63,6 +55,25 @@ export function select(settings: Settings, parameters: readonly Parameter[] | un
   return { predicate: isEmpty(predicate) ? null : predicate, reached: reached.map(({ name }) => name), skipped };
 }
 
+/**
+ * Why a parameter is left alone; null where it is not. A shape that is not known is not held against it.
+ */
+export function judge(settings: Settings, { name, shape }: EdgeParameter): string | null {
+  const { minElements, minRank, include, exclude, scope } = settings;
+  if (shape !== null && summed(shape, scope) < minElements) {
+    return `sums over ${summed(shape, scope)} elements, fewer than ${minElements}`;
+  }
+  if (shape !== null && shape.length < minRank) return `its rank ${shape.length} is below ${minRank}`;
+  if (exclude.length > 0 && matcher(exclude)(name)) return "excluded by name";
+  return include.length === 0 || matcher(include)(name) ? null : "not included by name";
+}
+
+/** What is left to test when the graph runs, where the shape is not known before. */
+export function runTimePredicate({ minElements, minRank }: Settings): Predicate | null {
+  const predicate = { minElements: minElements > 1 ? minElements : null, minRank: minRank || null, shapes: null };
+  return isEmpty(predicate) ? null : predicate;
+}
+
 const describe = ({ at, reason }: Skipped): string => `${at}: ${reason}`;
 const isEmpty = (predicate: Predicate): boolean => Object.values(predicate).every((part) => part === null);
 const product = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
@@ -74,7 +85,7 @@ function matcher(globs: readonly string[]): (name: string) => boolean {
 }
 
 /** How many elements one sum of |g| runs over. */
-function summed({ shape }: Parameter, scope: Settings["scope"]): number {
+function summed(shape: readonly number[], scope: Settings["scope"]): number {
   return product(scope === "channel" ? shape.slice(1) : shape);
 }
 
@@ -142,7 +153,7 @@ function isOneOf(build: Builder, shape: Value, shapes: readonly (readonly number
   const padded = build.emit("Slice", [long, ints([0], "begin"), ints([width], "end")], { hint: "padded_shape" });
   const equal = build.emit("Equal", [padded, build.constant(table, "shapes")]);
   const misses = build.reduceSum(build.cast(build.emit("Not", [equal]), DataType.int32), ints([1], "axis"), false);
-  const zero = build.constant(Tensor.from(DataType.int32, [], Int32Array.of(0)), "zero");
+  const zero = build.constant(Tensor.scalar(DataType.int32, 0), "zero");
   const hits = build.reduceSum(build.cast(build.emit("Equal", [misses, zero]), DataType.int32), null, false);
   return build.emit("Less", [zero, hits], { hint: "is_selected_shape" });
 }

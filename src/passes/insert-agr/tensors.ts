@@ -1,0 +1,154 @@
+import { PassError } from "../../errors.ts";
+import { Graph, Node, type Use, type Value } from "../../graph/graph.ts";
+import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
+import type { Names } from "../../graph/names.ts";
+import type { GradientEdge, OptimizerSite } from "../find-optimizers/site.ts";
+import type { Skipped } from "../pass.ts";
+import { PREFIX, type RecordedEdge } from "../record.ts";
+import { isMixed, type Treatment } from "./formula.ts";
+import type { Intent } from "./intent.ts";
+import type { Form, Settings } from "./options.ts";
+import { judge, runTimePredicate } from "./selection.ts";
+import { AgrFunctions, agrBuilder, inlineWriter, type Writer } from "./writer.ts";
+
+interface Placed {
+  readonly graph: Graph;
+  readonly edge: GradientEdge;
+  readonly treatment: Treatment;
+}
+
+/**
+ * Decides about optimizers that take each gradient as a tensor: which parameter it belongs to is known, so what is left alone
+ * is left alone here and not when the graph runs.
+ * @throws PassError `E_SELECTION`, `E_GLOBAL_SCOPE`
+ */
+export function decideTensors(model: Model, sites: readonly OptimizerSite[], settings: Settings, form: Form): Intent {
+  const placed: Placed[] = [];
+  const skipped: Skipped[] = [];
+  for (const { graph, edges } of sites) {
+    for (const edge of edges) {
+      const parameter = edge.parameter ?? { name: edge.value.name, shape: null };
+      const reason = judge(settings, parameter);
+      if (reason !== null) skipped.push({ at: parameter.name, reason });
+      else {
+        const predicate = parameter.shape === null ? runTimePredicate(settings) : null;
+        placed.push({ graph, edge, treatment: { settings, predicate, dtype: edge.dtype } });
+      }
+    }
+  }
+  if (placed.length === 0) {
+    throw new PassError(
+      "E_SELECTION",
+      `no parameter is left to regularize: ${skipped.map(({ at, reason }) => `${at}: ${reason}`).join("; ")}`,
+      {
+        hint: "Loosen --include, --exclude, --min-rank or --min-elements.",
+      },
+    );
+  }
+  if (settings.scope === "global") requireOneSum(placed);
+  return {
+    structure: "tensors",
+    form,
+    dialect: [...new Set(sites.map(({ dialect }) => dialect))].join(", "),
+    optimizer: [...new Set(sites.map(({ optimizer }) => optimizer))].join(", "),
+    settings,
+    reached: placed.map(({ edge }) => edge.parameter?.name ?? edge.value.name),
+    skipped,
+    recorded: {},
+    apply: (names) => applyTensors(model, names, placed, form),
+  };
+}
+
+/** One sum over all gradients can only be formed where all of them are there before the first is used. */
+function requireOneSum(placed: readonly Placed[]): void {
+  const fail = (reason: string): PassError =>
+    new PassError("E_GLOBAL_SCOPE", `the scope "global" needs one sum over all gradients, but ${reason}`, {
+      hint: "Use the scope tensor or channel.",
+    });
+  const [first] = placed;
+  if (first === undefined) return;
+  const other = placed.find(({ graph }) => graph !== first.graph);
+  if (other !== undefined)
+    throw fail(`"${first.edge.value.name}" and "${other.edge.value.name}" are used in different graphs`);
+  if (isMixed(placed.map(({ edge }) => edge.dtype))) throw fail("some are float64 and some are not");
+  const positions = positionsIn(first.graph);
+  const begin = Math.min(...placed.map(({ edge }) => earliest(edge.uses, positions)));
+  const late = placed.find(
+    ({ edge }) => (edge.value.producer === null ? -1 : (positions.get(edge.value.producer) ?? -1)) >= begin,
+  );
+  if (late !== undefined) throw fail(`"${late.edge.value.name}" is computed after the first parameter was updated`);
+}
+
+/** Where each node stands in a graph; nodes inside graphs of a node stand where that node does. */
+function positionsIn(graph: Graph): ReadonlyMap<Node, number> {
+  const positions = new Map<Node, number>();
+  for (const [index, node] of graph.nodes.entries()) {
+    positions.set(node, index);
+    for (const inner of subgraphsOf(node).flatMap((each) => [...walkGraphs(each)])) {
+      for (const each of inner) positions.set(each, index);
+    }
+  }
+  return positions;
+}
+
+/** The position of the first node among the uses; the end of the graph for what only outputs read. */
+function earliest(uses: readonly Use[], positions: ReadonlyMap<Node, number>): number {
+  const places = uses.map(({ user }) =>
+    user instanceof Graph ? Number.POSITIVE_INFINITY : (positions.get(user) ?? 0),
+  );
+  return Math.min(...places);
+}
+
+function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
+  const functions = new AgrFunctions(model);
+  const sum = form === "function" ? sharedSum(model, names, placed, functions) : sharedSum(model, names, placed, null);
+  return placed.map(({ graph, edge, treatment }) => {
+    const { value, uses } = edge;
+    const build = agrBuilder(model, names, value.name);
+    const writer: Writer = form === "function" ? functions.writer(treatment) : inlineWriter(build, treatment);
+    const result = writer.regularized(build, value, sum);
+    result.type = value.type;
+    insertAt(graph, earliest(uses, positionsIn(graph)), build.nodes);
+    return rewire(names, value, result, uses);
+  });
+}
+
+function sharedSum(
+  model: Model,
+  names: Names,
+  placed: readonly Placed[],
+  functions: AgrFunctions | null,
+): Value | null {
+  const [first] = placed;
+  if (first === undefined || first.treatment.settings.scope !== "global") return null;
+  const build = agrBuilder(model, names, "all");
+  const shares = placed.map(({ edge, treatment }) => {
+    const writer = functions?.writer(treatment) ?? inlineWriter(build, treatment);
+    return writer.share(build, edge.value);
+  });
+  const sum = build.emit("Sum", shares, { hint: "global_sum" });
+  const positions = positionsIn(first.graph);
+  insertAt(first.graph, Math.min(...placed.map(({ edge }) => earliest(edge.uses, positions))), build.nodes);
+  return sum;
+}
+
+function insertAt(graph: Graph, position: number, nodes: readonly Node[]): void {
+  const anchor = graph.nodes[position];
+  if (anchor === undefined) graph.append(...nodes);
+  else graph.insertBefore(anchor, ...nodes);
+}
+
+/** Lets the uses read `result`. Where one is a graph output, `result` takes over its name, and the gradient gets a new one. */
+function rewire(names: Names, value: Value, result: Value, uses: readonly Use[]): RecordedEdge {
+  const isOutput = uses.some(({ user }) => user instanceof Graph);
+  const outputName = value.name;
+  if (isOutput) {
+    value.name = names.fresh(`${PREFIX}/${outputName}/raw`);
+    result.name = outputName;
+  }
+  for (const { user, index } of uses) {
+    if (user instanceof Node) user.setInput(index, result);
+    else user.setOutput(index, result);
+  }
+  return { from: value.name, to: result.name, ...(isOutput ? { renamed: true as const } : {}) };
+}
