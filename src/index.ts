@@ -34,7 +34,14 @@ export { Tensor as GraphTensor } from "./graph/tensor.ts";
 export { formatType, type ValueType } from "./graph/value-type.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 export { findOptimizers } from "./passes/find-optimizers/index.ts";
-export type { EdgeParameter, Found, GradientEdge, OptimizerSite, Refusal } from "./passes/find-optimizers/site.ts";
+export type {
+  EdgeParameter,
+  FindOptions,
+  Found,
+  GradientEdge,
+  OptimizerSite,
+  Refusal,
+} from "./passes/find-optimizers/site.ts";
 export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
 export type { Report, Skipped } from "./passes/pass.ts";

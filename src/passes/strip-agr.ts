@@ -1,5 +1,5 @@
 import type { Model } from "../graph/model.ts";
-import { AGR_DOMAIN } from "./insert-agr/writer.ts";
+import { AGR_DOMAIN } from "./agr-domain.ts";
 import type { Report } from "./pass.ts";
 import { AGR_RECORD, readRecord, undo } from "./record.ts";
 

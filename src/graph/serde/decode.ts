@@ -158,7 +158,6 @@ function declare(graph: Graph, scope: Scope, info: ValueInfoProto): void {
 }
 
 function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Scope, path: string): void {
-  const declared = new Map<Value, ValueInfoProto>();
   for (const info of infos) {
     const value = scope.find(info.name ?? "");
     if (value === undefined) {
@@ -167,10 +166,9 @@ function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Sc
       });
     }
     if (value.type === null) typed(value, info);
-    declared.set(value, info);
     graph.addOutput(value);
   }
-  sources.output.set(graph, declared);
+  sources.output.set(graph, infos);
 }
 
 function decodeNodes(protos: readonly NodeProto[], graph: Graph, scope: Scope, path: string, depth: number): void {

@@ -62,15 +62,15 @@ function graphProto(graph: Graph): GraphProto {
       graph.sparseInitializers.map(({ value, tensor }) => encodeSparseTensor(value.name, tensor)),
     ),
     input: list(graph.inputs.map((value) => valueInfoProto(value, sources.input.get(value)))),
-    output: list(graph.outputs.map((value) => valueInfoProto(value, outputs?.get(value)))),
+    output: list(graph.outputs.map((value, index) => valueInfoProto(value, outputs?.[index]))),
     valueInfo: list(graph.valueInfo.map((info) => valueInfoProto(info.value, sources.valueInfo.get(info)))),
     metadataProps: entries(source.metadataProps, graph.metadata),
   });
 }
 
 function valueInfoProto(value: Value, source: ValueInfoProto | undefined): ValueInfoProto {
-  const unchanged = source !== undefined && sources.decodedType.get(value)?.type === value.type;
-  const type = unchanged ? source.type : value.type === null ? undefined : encodeType(value.type);
+  const isKept = value.type === null || sources.decodedType.get(value)?.type === value.type;
+  const type = source !== undefined && isKept ? source.type : value.type === null ? undefined : encodeType(value.type);
   return overlay<ValueInfoProto>(source ?? {}, { name: text(source?.name, value.name), type });
 }
 

@@ -32,7 +32,8 @@ export const sources = {
   tensor: new WeakMap<Tensor, TensorProto>(),
   sparseTensor: new WeakMap<SparseTensor, SparseTensorProto>(),
   input: new WeakMap<Value, ValueInfoProto>(),
-  output: new WeakMap<Graph, Map<Value, ValueInfoProto>>(),
+  /** By position: a declaration stays with its output when another value is put there. */
+  output: new WeakMap<Graph, readonly ValueInfoProto[]>(),
   valueInfo: new WeakMap<ValueInfo, ValueInfoProto>(),
   /** The type a value had after decoding: while it has it still, each of its declarations is written back as it was. */
   decodedType: new WeakMap<Value, { readonly type: ValueType | null }>(),

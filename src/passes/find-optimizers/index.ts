@@ -1,21 +1,27 @@
-import { Node } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { onnxTraining } from "./onnx-training.ts";
 import { ortSequence } from "./ort-sequence.ts";
 import { ortTensor } from "./ort-tensor.ts";
-import type { Dialect, Found } from "./site.ts";
+import { plainStep } from "./plain-step/index.ts";
+import type { Dialect, FindOptions, Found } from "./site.ts";
 
 /** Every form of optimizer that is recognised, in the order in which they are tried. */
 export const DIALECTS: readonly Dialect[] = [ortSequence, ortTensor, onnxTraining];
 
+/** Tried where no operator says "optimizer": what has no such operator can only be told by how its tensors depend on each other. */
+export const LAST_DIALECTS: readonly Dialect[] = [plainStep];
+
 /**
  * Finds the optimizers of a model, and says of each node that looked like one why it was not taken. What one dialect refuses
  * and another takes is not refused.
+ * @throws UsageError `E_STATE`, `E_GRADIENT` for options that name what the graph does not have
  */
-export function findOptimizers(model: Model): Found {
-  const found = DIALECTS.map((dialect) => dialect.find(model));
+export function findOptimizers(model: Model, options: FindOptions = {}): Found {
+  const named = DIALECTS.map((dialect) => dialect.find(model, options));
+  const isNamed = named.some(({ sites, refusals }) => sites.length + refusals.length > 0);
+  const found = isNamed ? named : LAST_DIALECTS.map((dialect) => dialect.find(model, options));
   const sites = found.flatMap((each) => each.sites);
   const taken = new Set(sites.flatMap(({ edges }) => edges.flatMap(({ uses }) => uses.map(({ user }) => user))));
   const refusals = found.flatMap((each) => each.refusals);
-  return { sites, refusals: refusals.filter(({ node }) => !(node instanceof Node && taken.has(node))) };
+  return { sites, refusals: refusals.filter(({ node }) => node === null || !taken.has(node)) };
 }

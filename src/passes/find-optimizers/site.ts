@@ -47,12 +47,22 @@ export interface Found {
   readonly refusals: readonly Refusal[];
 }
 
+/** What a person can say about a graph that does not tell it itself. Only `plain-step` asks. */
+export interface FindOptions {
+  /** `input=output`: which output renews which state input. */
+  readonly state?: readonly string[];
+  /** `tensor=parameter`: which tensor is a parameter's gradient. */
+  readonly gradient?: readonly string[];
+  /** Whether gradients that are outputs for the user become g' too. Default `raw`. */
+  readonly reported?: "raw" | "regularized";
+}
+
 /** One way optimizers are exported. */
 export interface Dialect {
   readonly name: string;
   /** What it looks for, for people: printed when nothing was found. */
   readonly looksFor: string;
-  readonly find: (model: Model) => Found;
+  readonly find: (model: Model, options: FindOptions) => Found;
 }
 
 /** The node's name, or its first output's where it has none. */

@@ -1,7 +1,7 @@
 import { PassError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import { DIALECTS, findOptimizers } from "../find-optimizers/index.ts";
-import type { OptimizerSite } from "../find-optimizers/site.ts";
+import { DIALECTS, findOptimizers, LAST_DIALECTS } from "../find-optimizers/index.ts";
+import type { FindOptions, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import type { Form, InsertAgrOptions, Settings } from "./options.ts";
 
 const FIRST_IR_WITH_FUNCTIONS = 8;
@@ -15,11 +15,14 @@ const FIRST_OPSET_WITH_AXES = 13;
  * the only one where it takes a sequence.
  * @throws PassError `E_NO_OPTIMIZER`, `E_SEVERAL_OPTIMIZERS`
  */
-export function chooseSites(model: Model, wanted: string | undefined): readonly OptimizerSite[] {
-  const { sites, refusals } = findOptimizers(model);
+export function chooseSites(
+  model: Model,
+  { select: wanted, ...find }: Pick<InsertAgrOptions, "select" | keyof FindOptions>,
+): { readonly sites: readonly OptimizerSite[]; readonly refusals: readonly Refusal[] } {
+  const { sites, refusals } = findOptimizers(model, find);
   const candidates = wanted === undefined ? sites : sites.filter(({ name }) => name === wanted);
   const allTensors = candidates.every(({ edges }) => edges.every(({ form }) => form === "tensor"));
-  if (candidates.length === 1 || (candidates.length > 1 && allTensors)) return candidates;
+  if (candidates.length === 1 || (candidates.length > 1 && allTensors)) return { sites: candidates, refusals };
   const names = sites.map(({ name, optimizer }) => `"${name}" (${optimizer})`).join(", ");
   if (sites.length > 0) {
     const problem =
@@ -28,7 +31,7 @@ export function chooseSites(model: Model, wanted: string | undefined): readonly 
         : `no optimizer is named "${wanted}"; there is ${names}`;
     throw new PassError("E_SEVERAL_OPTIMIZERS", problem, { hint: "Choose one with --select <name>." });
   }
-  const looked = `looked for ${DIALECTS.map(({ looksFor }) => looksFor).join("; ")}`;
+  const looked = `looked for ${[...DIALECTS, ...LAST_DIALECTS].map(({ looksFor }) => looksFor).join("; ")}`;
   const nearest = refusals.map(({ at, reason }) => `${at}: ${reason}`).join("; ");
   throw new PassError(
     "E_NO_OPTIMIZER",

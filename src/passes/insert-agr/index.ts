@@ -54,7 +54,9 @@ interface Decision {
 
 function decide(model: Model, options: InsertAgrOptions): Decision {
   const settings = settingsOf(options);
-  const sites = chooseSites(model, options.select);
+  const { select, state = [], gradient = [], reported } = options;
+  const find = { state, gradient, ...(reported === undefined ? {} : { reported }) };
+  const { sites, refusals } = chooseSites(model, { ...find, ...(select === undefined ? {} : { select }) });
   requireOpset(model, settings);
   const { form, notes } = chooseForm(model, options);
   const [site] = sites;
@@ -62,9 +64,19 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
   const intent =
     site !== undefined && sequence !== undefined
       ? decideSequence(model, site, sequence, settings, form, options)
-      : decideTensors(model, sites, settings, form);
-  const { select } = options;
-  const recorded = { ...settings, form, ...intent.recorded, ...(select === undefined ? {} : { select }) };
+      : decideTensors(model, sites, refusals, settings, form);
+  const told = Object.entries({
+    select,
+    reported,
+    state: state.length > 0 ? state : undefined,
+    gradient: gradient.length > 0 ? gradient : undefined,
+  });
+  const recorded = {
+    ...settings,
+    form,
+    ...intent.recorded,
+    ...Object.fromEntries(told.filter(([, value]) => value !== undefined)),
+  };
   return { intent, notes, recorded };
 }
 

@@ -1,5 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import type { AgrScope } from "../../optim/agr.ts";
+import type { FindOptions } from "../find-optimizers/site.ts";
 
 export type Form = "function" | "inline";
 
@@ -9,7 +10,7 @@ export interface Parameter {
   readonly shape: readonly number[];
 }
 
-export interface InsertAgrOptions {
+export interface InsertAgrOptions extends FindOptions {
   /** Over which elements |g| is summed. Default `tensor`. */
   readonly scope?: AgrScope;
   /** 1 is the paper's formula, 0 changes nothing. Default 1. */

@@ -2,7 +2,7 @@ import { PassError } from "../../errors.ts";
 import { Graph, Node, type Use, type Value } from "../../graph/graph.ts";
 import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
-import type { GradientEdge, OptimizerSite } from "../find-optimizers/site.ts";
+import type { GradientEdge, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
 import { PREFIX, type RecordedEdge } from "../record.ts";
 import { isMixed, type Treatment } from "./formula.ts";
@@ -22,9 +22,15 @@ interface Placed {
  * is left alone here and not when the graph runs.
  * @throws PassError `E_SELECTION`, `E_GLOBAL_SCOPE`
  */
-export function decideTensors(model: Model, sites: readonly OptimizerSite[], settings: Settings, form: Form): Intent {
+export function decideTensors(
+  model: Model,
+  sites: readonly OptimizerSite[],
+  refusals: readonly Refusal[],
+  settings: Settings,
+  form: Form,
+): Intent {
   const placed: Placed[] = [];
-  const skipped: Skipped[] = [];
+  const skipped: Skipped[] = refusals.map(({ at, reason }) => ({ at, reason }));
   for (const { graph, edges } of sites) {
     for (const edge of edges) {
       const parameter = edge.parameter ?? { name: edge.value.name, shape: null };

@@ -5,11 +5,10 @@ import { GraphFunction, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { accumulationOf, agrConstants } from "../../optim/agr.ts";
+import { AGR_DOMAIN } from "../agr-domain.ts";
 import { PREFIX } from "../record.ts";
 import { emitFormula, emitShare, type Treatment } from "./formula.ts";
 
-/** Domain of the `AGR` function node. */
-export const AGR_DOMAIN = "onnx-agr";
 const AGR_FUNCTION = "AGR";
 const AGR_SUM_FUNCTION = "AGRSum";
 const STRENGTH = "strength";

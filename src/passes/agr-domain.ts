@@ -1,0 +1,2 @@
+/** Domain of the `AGR` function node. */
+export const AGR_DOMAIN = "onnx-agr";

@@ -1,0 +1,90 @@
+import { Graph, type Node, type Use, type Value } from "../../../graph/graph.ts";
+import { valuesReadBy } from "../../../graph/model.ts";
+
+/** Which values depend on some sources, and through which single values everything from the sources must pass. */
+export class Flow {
+  /** The nearest value through which every path from the sources runs; null where there is none. */
+  readonly #dominator = new Map<Value, Value | null>();
+  readonly #depth = new Map<Value, number>();
+
+  /** @param sources inputs of the graph, or values it starts from */
+  constructor(graph: Graph, sources: Iterable<Value>) {
+    for (const source of sources) this.#place(source, null);
+    for (const node of graph) {
+      const reached = valuesReadBy(node).filter((value) => this.reaches(value));
+      const [first, ...others] = reached;
+      if (first === undefined) continue;
+      const dominator = others.reduce<Value | null>((common, value) => this.common(common, value), first);
+      for (const output of node.outputs) if (output !== null) this.#place(output, dominator);
+    }
+  }
+
+  /** The nearest value through which every path from the sources to `value` runs; null where there is none. */
+  above(value: Value): Value | null {
+    return this.#dominator.get(value) ?? null;
+  }
+
+  reaches(value: Value): boolean {
+    return this.#dominator.has(value);
+  }
+
+  /** The lowest value through which every path from the sources to both runs; null where there is none. */
+  common(a: Value | null, b: Value | null): Value | null {
+    let [left, right] = [a, b];
+    while (left !== right) {
+      if (left === null || right === null) return null;
+      const [leftDepth, rightDepth] = [this.#depth.get(left) ?? 0, this.#depth.get(right) ?? 0];
+      if (leftDepth >= rightDepth) left = this.#dominator.get(left) ?? null;
+      if (rightDepth >= leftDepth) right = this.#dominator.get(right) ?? null;
+    }
+    return left;
+  }
+
+  #place(value: Value, dominator: Value | null): void {
+    this.#dominator.set(value, dominator);
+    this.#depth.set(value, dominator === null ? 0 : (this.#depth.get(dominator) ?? 0) + 1);
+  }
+}
+
+/** What each value leads to, as one bit per target. */
+export class Leads {
+  readonly #bits = new Map<Value, bigint>();
+  readonly #graph: Graph;
+
+  constructor(graph: Graph, targets: readonly Value[]) {
+    this.#graph = graph;
+    for (const [index, value] of targets.entries()) this.#add(value, 1n << BigInt(index));
+    for (const node of graph.nodes.toReversed()) {
+      const bits = this.ofNode(node);
+      if (bits !== 0n) for (const value of valuesReadBy(node)) this.#add(value, bits);
+    }
+  }
+
+  of(value: Value): bigint {
+    return this.#bits.get(value) ?? 0n;
+  }
+
+  ofNode(node: Node): bigint {
+    return node.outputs.reduce((bits, output) => bits | (output === null ? 0n : this.of(output)), 0n);
+  }
+
+  /** What a reader makes of the value: for a graph output, the value's own place among the targets. */
+  ofUse(use: Use, outputBit: (index: number) => bigint): bigint {
+    if (use.user instanceof Graph) return use.user === this.#graph ? outputBit(use.index) : 0n;
+    let { user } = use;
+    while (user.graph !== this.#graph) {
+      const holder = this.#holderOf(user.graph);
+      if (holder === null) return 0n;
+      user = holder;
+    }
+    return this.ofNode(user);
+  }
+
+  #holderOf(inner: Graph | null): Node | null {
+    return this.#graph.nodes.find((node) => [...node.attributes.values()].some((each) => each.value === inner)) ?? null;
+  }
+
+  #add(value: Value, bits: bigint): void {
+    this.#bits.set(value, this.of(value) | bits);
+  }
+}
