@@ -23,6 +23,7 @@ export * from "./errors.ts";
 export { type Attribute, attribute, type NamedTensor } from "./graph/attribute.ts";
 export { checkModel } from "./graph/check.ts";
 export { DataType, dataTypeName } from "./graph/data-type.ts";
+export { type Difference, diffModels } from "./graph/diff.ts";
 export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
 export { hasExternalData, readExternalTensors, readModel, writeModel } from "./graph/io/model-file.ts";
 export { writeFileAtomic } from "./graph/io/write-file.ts";
@@ -33,7 +34,7 @@ export { encodeModel } from "./graph/serde/encode.ts";
 export { Tensor as GraphTensor } from "./graph/tensor.ts";
 export { formatType, type ValueType } from "./graph/value-type.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
-export { findOptimizers } from "./passes/find-optimizers/index.ts";
+export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";
 export type {
   EdgeParameter,
   FindOptions,

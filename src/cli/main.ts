@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../index.ts";
 import { demoCommand } from "./commands/demo.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { insertCommand } from "./commands/insert.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { stripCommand } from "./commands/strip.ts";
@@ -10,7 +11,7 @@ import { trainCommand } from "./commands/train.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
 
-const COMMANDS = [inspectCommand, insertCommand, stripCommand, trainCommand, demoCommand];
+const COMMANDS = [inspectCommand, insertCommand, stripCommand, diffCommand, trainCommand, demoCommand];
 
 const EXIT_CODES = `
 Exit codes:

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
+import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { decodeModel, encodeModel } from "../../src/index.ts";
 import { cli, cliBytes, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
@@ -115,7 +116,7 @@ describe("errors: exit code, one line, nothing written", () => {
       "a model without optimizer",
       (to) => ["insert", join(DIGITS, "eval_model.onnx"), "-o", join(to, "o")],
       4,
-      /\[E_NO_OPTIMIZER\] no optimizer was found; looked for/,
+      /\[E_NO_OPTIMIZER\] no optimizer was found; nearest: the graph: .*looked for com\.microsoft AdamWOptimizer/,
     ],
     [
       "a checkpoint for a model",
@@ -214,11 +215,60 @@ describe("inspect", () => {
     };
     expect([status, document.kind]).toEqual([0, "artifacts"]);
     expect(document.optimizerModel.optimizers[0]?.gradients).toEqual([
-      { value: "gradients", form: "sequence", regularized: true },
+      { value: "gradients", form: "sequence", parameter: null, regularized: true },
     ]);
     expect(document.optimizerModel.agr.edges).toEqual([
       { from: "gradients", to: "onnx-agr/gradients/SequenceConstruct:out" },
     ]);
+  });
+
+  it("--explain says what every form found or what stopped it, and ends with 4 where there is nothing", () => {
+    const folder = temporaryFolder();
+    const step = join(folder, "step.onnx");
+    writeFileSync(step, encodeModel(makePlainStep({ update: "adan" })));
+    const found = cli(["inspect", step, "--explain"]);
+    expect(found.status).toBe(0);
+    expect(found.stdout).toMatch(
+      /^plain-step: 2 gradient edges; looks for .*\n {2}plain operators: tensor "weight_gradient" of weight\n/,
+    );
+    const nothing = cli(["inspect", join(DIGITS, "eval_model.onnx"), "--explain"]);
+    expect(nothing.status).toBe(4);
+    expect(nothing.stdout).toContain("ort-sequence: nothing; looks for com.microsoft AdamWOptimizer or SGDOptimizerV2");
+    expect(nothing.stdout).toContain("not the graph: no input has an output that renews it by name and type");
+    const document = JSON.parse(cli(["inspect", step, "--explain", "--json"]).stdout) as {
+      dialects: { dialect: string; matched: unknown[] }[];
+    };
+    expect(document.dialects.map(({ dialect, matched }) => [dialect, matched.length])).toEqual([
+      ["plain-step", 2],
+      ["ort-sequence", 0],
+      ["ort-tensor", 0],
+      ["onnx-training", 0],
+    ]);
+  });
+
+  it("and insert take a plain train step, told what its names do not tell", () => {
+    const folder = temporaryFolder();
+    const [step, out, back] = ["step.onnx", "agr.onnx", "back.onnx"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(step, encodeModel(makePlainStep({ update: "sgd", renewal: (name) => `r_${name}`, report: true })));
+    expect(cli(["insert", step, "-o", out]).status).toBe(4);
+    const told = [
+      "--state",
+      "weight=r_weight",
+      "--state",
+      "bias=r_bias",
+      "--gradient",
+      "weight_gradient=weight",
+      "--reported",
+      "regularized",
+    ];
+    expect(cli(["insert", step, "-o", out, ...told]).stdout).toContain("regularized: weight, bias");
+    expect(cli(["strip", out, "-o", back]).status).toBe(0);
+    expect(same(step, back)).toBe(true);
+    expect(cli(["insert", step, "-o", out, "--force", "--state", "weight=nothing"]).status).toBe(2);
   });
 
   it("prints a graph as text, and a checkpoint under any name", () => {
@@ -230,6 +280,18 @@ describe("inspect", () => {
     expect(cli(["inspect", copy]).stdout).toContain(
       "ONNX Runtime training checkpoint: 6 trainable and 0 frozen parameters",
     );
+  });
+
+  it("and diff tell two models apart", () => {
+    const out = join(temporaryFolder(), "agr.onnx");
+    cli(["insert", join(DIGITS, "optimizer_model.onnx"), "-o", out]);
+    const { status, stdout } = cli(["diff", join(DIGITS, "optimizer_model.onnx"), out]);
+    expect(status).toBe(0);
+    expect(stdout).toContain(
+      "> node graph: updated_flag/AdamWOptimizer, input 3: gradients -> onnx-agr/gradients/SequenceMap:out",
+    );
+    expect(JSON.parse(cli(["diff", out, out, "--json"]).stdout)).toMatchObject({ equal: true, differences: [] });
+    expect(cli(["diff", out, "missing"]).status).toBe(3);
   });
 
   it("ends quietly when nobody reads on", () => {

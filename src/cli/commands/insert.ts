@@ -13,10 +13,11 @@ import { type RewriteOptions, rewrite, rewriteCommand } from "./rewrite.ts";
 
 interface InsertOptions
   extends RewriteOptions,
-    Required<Omit<InsertAgrOptions, "form" | "parameters" | "count" | "select">> {
+    Required<Omit<InsertAgrOptions, "form" | "parameters" | "count" | "select" | "reported">> {
   readonly form?: "function" | "inline";
   readonly count?: number;
   readonly select?: string;
+  readonly reported?: "raw" | "regularized";
   readonly failIfPresent?: boolean;
 }
 
@@ -51,6 +52,24 @@ export function insertCommand(): Command {
     )
     .option("--count <n>", "number of trainable parameters, for an optimizer model alone", wholeNumber(1))
     .option("--select <name>", "the optimizer node to take where there are several")
+    .option(
+      "--state <input=output>",
+      "plain train steps: the output that renews a state input; repeatable",
+      collect,
+      [],
+    )
+    .option(
+      "--gradient <tensor=parameter>",
+      "plain train steps: the tensor that is a parameter's gradient; repeatable",
+      collect,
+      [],
+    )
+    .addOption(
+      new Option(
+        "--reported <which>",
+        "plain train steps: gradients that are outputs for the user too (default: raw)",
+      ).choices(["raw", "regularized"]),
+    )
     .option("--fail-if-present", "exit with 4 where AGR is there already")
     .addHelpText(
       "after",
@@ -82,7 +101,8 @@ Examples:
 }
 
 function agrOptions(options: InsertOptions): InsertAgrOptions {
-  const { scope, strength, minElements, minRank, include, exclude, form, count, select } = options;
+  const { scope, strength, minElements, minRank, include, exclude, state, gradient, form, count, select, reported } =
+    options;
   return {
     scope,
     strength,
@@ -90,6 +110,9 @@ function agrOptions(options: InsertOptions): InsertAgrOptions {
     minRank,
     include,
     exclude,
+    state,
+    gradient,
+    ...(reported === undefined ? {} : { reported }),
     ...(form === undefined ? {} : { form }),
     ...(count === undefined ? {} : { count }),
     ...(select === undefined ? {} : { select }),

@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import {
   decodeCheckpoint,
+  explainOptimizers,
+  type FindOptions,
   findOptimizers,
   formatType,
   isCheckpointFile,
@@ -15,9 +17,13 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { kindOf } from "../target.ts";
+import { collect } from "../values.ts";
 
 interface InspectOptions {
   readonly text?: boolean;
+  readonly explain?: boolean;
+  readonly state: readonly string[];
+  readonly gradient: readonly string[];
 }
 
 export function inspectCommand(): Command {
@@ -27,37 +33,92 @@ export function inspectCommand(): Command {
     )
     .argument("<input>", "model, checkpoint, folder of training artifacts, or - for a model on stdin")
     .option("--text", "print the whole graph as text")
+    .option(
+      "--explain",
+      "say of every form of optimizer what matched or what stopped it; exit with 4 where none is there",
+    )
+    .option(
+      "--state <input=output>",
+      "plain train steps: the output that renews a state input; repeatable",
+      collect,
+      [],
+    )
+    .option("--gradient <tensor=parameter>", "plain train steps: a parameter's gradient; repeatable", collect, [])
     .addHelpText(
       "after",
       `
 Examples:
   onnx-agr inspect artifacts
-  onnx-agr inspect optimizer_model.onnx --text`,
+  onnx-agr inspect optimizer_model.onnx --text
+  onnx-agr inspect train_step.onnx --explain`,
     )
     .action(async (input: string, options: InspectOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       const document = await inspect(input, options);
       console.result({ command: "inspect", input, ...document.json }, document.text);
+      if (document.isNothing === true) process.exitCode = 4;
     });
 }
 
 interface Document {
   readonly json: object;
   readonly text: string;
+  /** Set where an explanation found no optimizer. */
+  readonly isNothing?: boolean;
 }
 
-async function inspect(input: string, { text = false }: InspectOptions): Promise<Document> {
+async function inspect(input: string, options: InspectOptions): Promise<Document> {
+  const { text = false, explain = false, state, gradient } = options;
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
-  if (isFolder) return describeArtifacts(await readArtifacts(input));
+  if (isFolder) {
+    const artifacts = await readArtifacts(input);
+    const { optimizerModel, trainingModel } = artifacts;
+    const subject = optimizerModel ?? trainingModel;
+    return explain && subject !== null ? explainModel(subject, { state, gradient }) : describeArtifacts(artifacts);
+  }
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
   const model = await readModelArgument(input);
-  const document = describeModel(model);
+  if (explain) return explainModel(model, { state, gradient });
+  const document = describeModel(model, { state, gradient });
   return text ? { json: { ...document.json, text: printModel(model) }, text: printModel(model).trimEnd() } : document;
 }
 
-function describeModel(model: Model): Document {
-  const { sites, refusals } = findOptimizers(model);
+function explainModel(model: Model, options: FindOptions): Document {
+  const explanations = explainOptimizers(model, options);
+  const dialects = explanations.map(({ dialect, looksFor, sites, refusals }) => ({
+    dialect,
+    looksFor,
+    matched: sites.flatMap(({ name, optimizer, edges }) =>
+      edges.map(({ value, form, parameter }) => ({
+        optimizer,
+        name,
+        gradient: value.name,
+        form,
+        parameter: parameter?.name ?? null,
+      })),
+    ),
+    refused: refusals.map(({ at, reason }) => ({ at, reason })),
+  }));
+  const text = dialects.flatMap(({ dialect, looksFor, matched, refused }) => [
+    `${dialect}: ${matched.length > 0 ? `${matched.length} gradient edges` : "nothing"}; looks for ${looksFor}`,
+    ...matched.map(
+      ({ optimizer, gradient, form, parameter }) =>
+        `  ${optimizer}: ${form} "${gradient}"${parameter === null ? "" : ` of ${parameter}`}`,
+    ),
+    ...refused.map(({ at, reason }) => `  not ${at}: ${reason}`),
+  ]);
+  return {
+    json: { kind: "explanation", dialects },
+    text: text.join("\n"),
+    isNothing: dialects.every(({ matched }) => matched.length === 0),
+  };
+}
+
+function describeModel(model: Model, options: FindOptions = {}): Document {
+  const found = findOptimizers(model, options);
+  const { sites } = found;
+  const refusals = found.refusals.filter(({ node }) => node !== null || sites.length > 0);
   const agr = model.metadata.get("onnx-agr");
   const values = (list: Model["graph"]["inputs"]): { name: string; type: string }[] =>
     list.map(({ name, type }) => ({ name, type: formatType(type) }));
@@ -65,9 +126,10 @@ function describeModel(model: Model): Document {
     dialect,
     name,
     optimizer,
-    gradients: edges.map(({ value, form, uses }) => ({
+    gradients: edges.map(({ value, form, uses, parameter }) => ({
       value: value.name,
       form,
+      parameter: parameter?.name ?? null,
       regularized: uses.some(({ user, index }) => !value.uses.some((use) => use.user === user && use.index === index)),
     })),
   }));
@@ -92,8 +154,8 @@ function describeModel(model: Model): Document {
     ...optimizers.flatMap(({ optimizer, dialect, name, gradients }) => [
       `  optimizer ${optimizer} "${name}" (${dialect})`,
       ...gradients.map(
-        ({ value, form, regularized }) =>
-          `    gradients: ${form} "${value}", ${regularized ? "with AGR" : "without AGR"}`,
+        ({ value, form, parameter, regularized }) =>
+          `    gradients: ${form} "${value}"${parameter === null ? "" : ` of ${parameter}`}, ${regularized ? "with AGR" : "without AGR"}`,
       ),
     ]),
     ...(optimizers.length === 0 ? ["  no optimizer"] : []),

@@ -25,3 +25,23 @@ export function findOptimizers(model: Model, options: FindOptions = {}): Found {
   const refusals = found.flatMap((each) => each.refusals);
   return { sites, refusals: refusals.filter(({ node }) => node === null || !taken.has(node)) };
 }
+
+/** What one dialect makes of a model. */
+export interface Explanation {
+  readonly dialect: string;
+  readonly looksFor: string;
+  readonly sites: Found["sites"];
+  readonly refusals: Found["refusals"];
+}
+
+/** Every dialect with what it found or what stopped it: matches first, then near misses, then those that saw nothing. */
+export function explainOptimizers(model: Model, options: FindOptions = {}): readonly Explanation[] {
+  const explanations = [...DIALECTS, ...LAST_DIALECTS].map(({ name, looksFor, find }) => ({
+    dialect: name,
+    looksFor,
+    ...find(model, options),
+  }));
+  const rank = ({ sites, refusals }: Explanation): number =>
+    sites.length > 0 ? 0 : refusals.some(({ node }) => node !== null) ? 1 : 2;
+  return explanations.toSorted((a, b) => rank(a) - rank(b));
+}
