@@ -68,3 +68,4 @@ export {
   train,
 } from "./runtime/train.ts";
 export { TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
+export { type Verification, verifyInsertion } from "./verify/index.ts";

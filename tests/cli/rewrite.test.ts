@@ -86,6 +86,21 @@ describe("insert and strip", () => {
     expect(missing.stderr.trimEnd().split("\n")).toHaveLength(1);
   });
 
+  it("--verify runs what was inserted, and says what it found", () => {
+    const folder = temporaryFolder();
+    const artifacts = cli(["insert", DIGITS, "-o", join(folder, "agr"), "--verify"]);
+    expect(artifacts.status).toBe(0);
+    expect(artifacts.stderr).toMatch(
+      /gradients: 1 edges, what the optimizer reads is the formula to within \d\.\de-\d+ of the largest entry\n {2}whole graph: not run: its input "params" is seq\(float\)/,
+    );
+    writeFileSync(join(folder, "step.onnx"), encodeModel(makePlainStep({ update: "adan" })));
+    const step = cli(["insert", join(folder, "step.onnx"), "-o", join(folder, "out.onnx"), "--verify", "--json"]);
+    expect([step.status, step.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(step.stdout)).toMatchObject({
+      verification: { seed: 0, identicalAtStrengthZero: true, edges: [{ gradient: expect.any(String) }, {}] },
+    });
+  });
+
   it("--dry-run tells and writes nothing", () => {
     const folder = temporaryFolder();
     const { status, stdout } = cli(["insert", DIGITS, "--dry-run"], { cwd: folder });

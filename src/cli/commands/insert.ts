@@ -1,11 +1,17 @@
 import { type Command, Option } from "commander";
 import {
+  decodeModel,
+  encodeModel,
   INSERT_AGR_DEFAULTS,
   type InsertAgrOptions,
   type InsertAgrReport,
   insertAgr,
+  type Model,
   PassError,
+  stripAgr,
   trainableParameters,
+  type Verification,
+  verifyInsertion,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { collect, nonNegative, wholeNumber } from "../values.ts";
@@ -18,6 +24,7 @@ interface InsertOptions
   readonly count?: number;
   readonly select?: string;
   readonly reported?: "raw" | "regularized";
+  readonly verify?: boolean;
   readonly failIfPresent?: boolean;
 }
 
@@ -70,6 +77,10 @@ export function insertCommand(): Command {
         "plain train steps: gradients that are outputs for the user too (default: raw)",
       ).choices(["raw", "regularized"]),
     )
+    .option(
+      "--verify",
+      "run it in onnxruntime-node before it is written: the gradients against the formula, and with strength 0",
+    )
     .option("--fail-if-present", "exit with 4 where AGR is there already")
     .addHelpText(
       "after",
@@ -84,13 +95,18 @@ Examples:
       const { report, output } = await rewrite(
         input,
         options,
-        (model, artifacts) => {
+        async (model, artifacts) => {
+          const before = options.verify === true ? decodeModel(encodeModel(model)) : null;
           const parameters = artifacts === null ? null : trainableParameters(artifacts);
-          const result = insertAgr(model, { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) });
+          const settings = { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) };
+          const result = insertAgr(model, settings);
           if (options.failIfPresent === true && result.changed === 0) {
             throw new PassError("E_AGR_PRESENT", "AGR is there already, with these options", { file: input });
           }
-          return result;
+          if (before === null) return result;
+          const verification = await verifyInsertion(withoutAgr(before), model, settings);
+          for (const line of describeVerification(verification)) console.note(line);
+          return { ...result, verification };
         },
         console,
       );
@@ -98,6 +114,30 @@ Examples:
       if (output !== "-")
         console.result({ command: "insert", input, output, ...report }, describeReport(report, output));
     });
+}
+
+function withoutAgr(model: Model): Model {
+  stripAgr(model);
+  return model;
+}
+
+function describeVerification({
+  seed,
+  edges,
+  edgesReason,
+  identicalAtStrengthZero,
+  wholeGraphReason,
+}: Verification): readonly string[] {
+  const worst = Math.max(...(edges ?? []).map(({ error }) => error));
+  return [
+    `verified in onnxruntime-node on random inputs (seed ${seed}):`,
+    edges === null
+      ? `  gradients: not run: ${edgesReason}`
+      : `  gradients: ${edges.length} edges, what the optimizer reads is the formula to within ${worst.toExponential(1)} of the largest entry`,
+    identicalAtStrengthZero === null
+      ? `  whole graph: not run: ${wholeGraphReason}`
+      : "  whole graph: with strength 0 every output is bit-identical",
+  ];
 }
 
 function agrOptions(options: InsertOptions): InsertAgrOptions {

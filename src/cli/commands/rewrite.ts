@@ -37,7 +37,7 @@ export function rewriteCommand(name: string, description: string): Command {
 export async function rewrite<R extends Report>(
   input: string,
   options: RewriteOptions,
-  change: (model: Model, artifacts: TrainingArtifacts | null) => R,
+  change: (model: Model, artifacts: TrainingArtifacts | null) => R | Promise<R>,
   console: Console,
 ): Promise<{ readonly report: R; readonly output: string | null }> {
   const output = outputOf(input, options);
@@ -56,7 +56,7 @@ export async function rewrite<R extends Report>(
   }
   if (!isFolder) {
     const model = await readModelArgument(input);
-    const report = change(model, null);
+    const report = await change(model, null);
     if (output !== null) await writeModelArgument(output, model);
     return { report, output };
   }
@@ -68,7 +68,7 @@ export async function rewrite<R extends Report>(
       hint: "Export the artifacts with an optimizer (generate_artifacts(..., optimizer=OptimType.AdamW)).",
     });
   }
-  const report = change(optimizerModel, artifacts);
+  const report = await change(optimizerModel, artifacts);
   if (output !== null) await withFolder(output, () => writeArtifacts(output, artifacts));
   return { report, output };
 }

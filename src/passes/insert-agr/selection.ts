@@ -68,6 +68,11 @@ export function judge(settings: Settings, { name, shape }: EdgeParameter): strin
   return include.length === 0 || matcher(include)(name) ? null : "not included by name";
 }
 
+/** What the test that `runTimePredicate` describes says of a shape. */
+export function appliesTo({ minElements, minRank, scope }: Settings, shape: readonly number[]): boolean {
+  return summed(shape, scope) >= minElements && shape.length >= minRank;
+}
+
 /** What is left to test when the graph runs, where the shape is not known before. */
 export function runTimePredicate({ minElements, minRank }: Settings): Predicate | null {
   const predicate = { minElements: minElements > 1 ? minElements : null, minRank: minRank || null, shapes: null };

@@ -1,0 +1,32 @@
+import type { Tensor } from "onnxruntime-common";
+import { BackendError } from "../../errors.ts";
+import type { NamedTensors } from "../session.ts";
+
+/** The part of ONNX Runtime's module that this package calls. onnxruntime-web can stand in for onnxruntime-node. */
+export interface OrtModule {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: Readonly<Record<string, unknown>>): Promise<OrtSession>;
+  };
+}
+
+export interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
+  release(): Promise<void>;
+}
+
+/** @throws BackendError `E_RUNTIME_MISSING` where onnxruntime-node is not installed */
+export async function loadOrtNode(): Promise<OrtModule> {
+  try {
+    return (await import("onnxruntime-node")) as unknown as OrtModule;
+  } catch (cause) {
+    throw new BackendError("E_RUNTIME_MISSING", "onnxruntime-node is not installed", {
+      hint: "Run: npm install onnxruntime-node",
+      cause,
+    });
+  }
+}
+
+/** Only errors: ONNX Runtime's warnings go to the console past everything. */
+export const QUIET = { logSeverityLevel: 3 };

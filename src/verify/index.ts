@@ -1,0 +1,226 @@
+import { Tensor } from "onnxruntime-common";
+import { NumericError } from "../errors.ts";
+import { DataType } from "../graph/data-type.ts";
+import type { Model } from "../graph/model.ts";
+import { decodeModel } from "../graph/serde/decode.ts";
+import { encodeModel } from "../graph/serde/encode.ts";
+import { findOptimizers } from "../passes/find-optimizers/index.ts";
+import { insertAgr } from "../passes/insert-agr/index.ts";
+import { type InsertAgrOptions, type Settings, settingsOf } from "../passes/insert-agr/options.ts";
+import { appliesTo, select } from "../passes/insert-agr/selection.ts";
+import { AGR_RECORD, type RecordedEdge, readRecord } from "../passes/record.ts";
+import { loadOrtNode, type OrtModule, QUIET } from "../runtime/ort-node/load.ts";
+import type { NamedTensors } from "../runtime/session.ts";
+import { type Gradient, regularizeAll } from "./formula.ts";
+import { type Cut, isolate } from "./isolate.ts";
+import { randomInputs, randomValues } from "./random-inputs.ts";
+
+/** Sequences whose length is not known are tried with these. */
+const TRIAL_SHAPES = [[4, 3], [5], [1], [2, 3, 2]];
+/** Of gradients whose shape does not matter to the graph, no dimension is tried larger. */
+const TRIAL_DIM = 16;
+const MAX_ELEMENTS = 2 ** 24;
+
+/** Rounding of a sum and four operations, relative to a gradient's largest entry, by the type that is worked in. */
+const TOLERANCES = new Map<number, number>([
+  [DataType.float16, 2 ** -10],
+  [DataType.bfloat16, 2 ** -7],
+]);
+const FLOAT_TOLERANCE = 2e-6;
+
+export interface Verification {
+  readonly seed: number;
+  /**
+   * What the optimizer reads, against the formula in float64: the largest difference of each edge, relative to the
+   * gradient's largest entry. Null: could not be run, for the reason.
+   */
+  readonly edges: readonly { readonly gradient: string; readonly error: number; readonly tolerance: number }[] | null;
+  readonly edgesReason: string | null;
+  /** Whether the whole graph gives the same bits with AGR of strength 0 as without. Null: could not be run. */
+  readonly identicalAtStrengthZero: boolean | null;
+  readonly wholeGraphReason: string | null;
+}
+
+/**
+ * Runs an insertion in onnxruntime-node on seeded random inputs: each regularized gradient against the formula, and, where
+ * onnxruntime-node has the graph's operators, the whole graph with strength 0 against the graph without AGR, bit for bit.
+ * @param original the model before the insertion
+ * @param inserted the model after it; neither is changed
+ * @param options those of the insertion
+ * @throws NumericError `E_VERIFY` where a result is not what it must be; BackendError `E_RUNTIME_MISSING`
+ */
+export async function verifyInsertion(
+  original: Model,
+  inserted: Model,
+  options: InsertAgrOptions = {},
+  seed = 0,
+): Promise<Verification> {
+  const ort = await loadOrtNode();
+  const edges = await verifyEdges(ort, original, inserted, options, seed);
+  const whole = await verifyWhole(ort, encodeModel(original), options, seed);
+  const verification = { seed, ...edges, ...whole };
+  const wrong = edges.edges?.find(({ error, tolerance }) => !(error <= tolerance));
+  if (wrong !== undefined) {
+    throw new NumericError(
+      "E_VERIFY",
+      `what the optimizer reads for "${wrong.gradient}" differs from the formula by ${wrong.error.toExponential(1)} of its largest entry`,
+      {
+        field: wrong.gradient,
+        hint: "Report this model; do not use the result.",
+      },
+    );
+  }
+  if (whole.identicalAtStrengthZero === false) {
+    throw new NumericError("E_VERIFY", "with strength 0 the graph's outputs are not what they were", {
+      hint: "Report this model, unless it draws random numbers (Dropout); do not use the result.",
+    });
+  }
+  return verification;
+}
+
+async function verifyEdges(
+  ort: OrtModule,
+  original: Model,
+  inserted: Model,
+  options: InsertAgrOptions,
+  seed: number,
+): Promise<Pick<Verification, "edges" | "edgesReason">> {
+  const not = (reason: string): Pick<Verification, "edges" | "edgesReason"> => ({ edges: null, edgesReason: reason });
+  const copy = decodeModel(encodeModel(inserted));
+  const record = readRecord(copy, AGR_RECORD);
+  if (record === null) return not("there is no AGR in the model");
+  const settings = settingsOf(options);
+  const trials = trialsOf(original, record.edges, options, settings);
+  const total = trials.flatMap(({ shapes }) => shapes).reduce((sum, shape) => sum + product(shape), 0);
+  if (total > MAX_ELEMENTS)
+    return not(`the gradients have ${total} elements, more than the ${MAX_ELEMENTS} that are tried`);
+  const isolated = isolate(copy, trials);
+  if (isolated === null) return not("the gradients are inside a graph of a node");
+  const gradients = trials.map(({ shapes, regularized }, cut) =>
+    shapes.map((shape, element): Gradient => {
+      const values = Float64Array.from(randomValues(product(shape), seed + 1000 * cut + element), Math.fround);
+      return { shape, values, regularized: regularized[element] ?? true };
+    }),
+  );
+  const feeds = isolated.gradients.flatMap(({ inputs }, cut) =>
+    inputs.map((name, element): [string, Tensor] => {
+      const { shape = [], values = new Float64Array() } = gradients[cut]?.[element] ?? {};
+      return [name, new Tensor("float32", Float32Array.from(values), [...shape])];
+    }),
+  );
+  const run = await tryRun(ort, encodeModel(isolated.model), Object.fromEntries(feeds));
+  if (typeof run === "string") return not(run);
+  const expected = regularizeAll(gradients.flat(), settings.scope, settings.strength);
+  let next = 0;
+  const edges = isolated.gradients.map(({ outputs }, cut) => {
+    const { edge, dtype = DataType.float } = trials[cut] ?? {};
+    const error = Math.max(
+      ...outputs.map((name, element) =>
+        difference(run[name], expected[next++] ?? new Float64Array(), gradients[cut]?.[element]),
+      ),
+    );
+    return { gradient: edge?.from ?? "", error, tolerance: TOLERANCES.get(dtype) ?? FLOAT_TOLERANCE };
+  });
+  return { edges, edgesReason: null };
+}
+
+interface Trial extends Cut {
+  /** Which of the shapes' gradients AGR reaches. */
+  readonly regularized: readonly boolean[];
+}
+
+function trialsOf(
+  original: Model,
+  edges: readonly RecordedEdge[],
+  options: InsertAgrOptions,
+  settings: Settings,
+): readonly Trial[] {
+  const sites = findOptimizers(original, options).sites.flatMap((site) => site.edges);
+  return edges.map((edge): Trial => {
+    const raw = edge.renamed ? edge.to : edge.from;
+    const found = sites.find(({ value }) => value.name === raw);
+    const dtype = found?.dtype ?? DataType.float;
+    if (found?.form !== "sequence") {
+      const known = found?.parameter?.shape ?? null;
+      const shape = known?.map((dim) => Math.min(dim, TRIAL_DIM)) ?? [4, 3];
+      return {
+        edge,
+        dtype,
+        isSequence: false,
+        shapes: [shape],
+        regularized: [known !== null || appliesTo(settings, shape)],
+      };
+    }
+    const { parameters, count } = options;
+    const shapes =
+      parameters?.map(({ shape }) => shape) ??
+      Array.from(
+        { length: count ?? TRIAL_SHAPES.length },
+        (_, index) => TRIAL_SHAPES[index % TRIAL_SHAPES.length] ?? [],
+      );
+    const reached = select(settings, parameters).reached;
+    const regularized = shapes.map(
+      (shape, index) => reached?.includes(parameters?.[index]?.name ?? "") ?? appliesTo(settings, shape),
+    );
+    return { edge, dtype, isSequence: true, shapes, regularized };
+  });
+}
+
+async function verifyWhole(
+  ort: OrtModule,
+  original: Uint8Array,
+  options: InsertAgrOptions,
+  seed: number,
+): Promise<Pick<Verification, "identicalAtStrengthZero" | "wholeGraphReason">> {
+  const not = (reason: string): Pick<Verification, "identicalAtStrengthZero" | "wholeGraphReason"> => ({
+    identicalAtStrengthZero: null,
+    wholeGraphReason: reason,
+  });
+  const zero = decodeModel(original);
+  const feeds = randomInputs(zero.graph, seed);
+  if (typeof feeds === "string") return not(feeds);
+  insertAgr(zero, { ...options, strength: 0 });
+  const plain = await tryRun(ort, original, feeds);
+  if (typeof plain === "string") return not(plain);
+  const changed = await tryRun(ort, encodeModel(zero), feeds);
+  if (typeof changed === "string") return { identicalAtStrengthZero: false, wholeGraphReason: changed };
+  const bits = ({ data }: Tensor): Buffer => {
+    const { buffer, byteOffset, byteLength } = data as Float32Array;
+    return Buffer.from(buffer, byteOffset, byteLength);
+  };
+  const same = Object.entries(plain).every(([name, tensor]) => {
+    const other = changed[name];
+    return other !== undefined && bits(tensor).equals(bits(other));
+  });
+  return { identicalAtStrengthZero: same, wholeGraphReason: null };
+}
+
+/** The outputs, or why the model does not run. */
+async function tryRun(
+  ort: OrtModule,
+  model: Uint8Array,
+  feeds: NamedTensors,
+): Promise<Readonly<Record<string, Tensor>> | string> {
+  try {
+    const session = await ort.InferenceSession.create(model, QUIET);
+    const results = await session.run(feeds);
+    await session.release();
+    return results;
+  } catch (error) {
+    const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+    return `onnxruntime-node does not run it: ${line.slice(0, 200)}`;
+  }
+}
+
+function difference(actual: Tensor | undefined, expected: Float64Array, gradient: Gradient | undefined): number {
+  const values = actual?.data as Float32Array | undefined;
+  if (values?.length !== expected.length) return Number.POSITIVE_INFINITY;
+  const largest = gradient?.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) ?? 0;
+  const scale = Math.max(largest, 2 ** -126);
+  return expected.reduce(
+    (worst, value, index) => Math.max(worst, Math.abs((values[index] ?? Number.NaN) - value) / scale),
+    0,
+  );
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
