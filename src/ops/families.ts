@@ -1,13 +1,14 @@
 /** Families of ONNX operators, for analyses that ask what an operator does to the shape of its inputs. */
 
 /** Each output element is a sum of multiples of elements at the same place. */
-export const LINEAR: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div", "Neg", "Identity", "Cast", "Sum"]);
+export const LINEAR: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div", "Neg", "Identity", "Sum"]);
 
 /** Each output element depends on elements at the same place only, with broadcasting. */
 export const ELEMENTWISE: ReadonlySet<string> = new Set([
   ...LINEAR,
   "Abs",
   "And",
+  "Cast",
   "Ceil",
   "Clip",
   "Equal",

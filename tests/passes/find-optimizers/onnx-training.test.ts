@@ -12,7 +12,7 @@ import {
   GraphFunction,
   GraphTensor,
   insertAgr,
-  type Model,
+  Model,
   Node,
   printModel,
   stripAgr,
@@ -30,9 +30,8 @@ function asTrainingInfo(opType: Operator): Model {
   const [node] = graph.nodes;
   if (node === undefined) throw new Error("no node");
   const main = new Graph("inference");
-  const model = decodeModel(encodeModel(makePreviewStep(opType)));
-  const made = new (model.constructor as new (irVersion: number, graph: Graph) => Model)(10, main);
-  for (const [domain, version] of model.opsets) made.opsets.set(domain, version);
+  const made = new Model(10, main);
+  for (const [domain, version] of makePreviewStep(opType).opsets) made.opsets.set(domain, version);
   for (const input of graph.inputs.filter(({ name }) => /^[xvh]\./.test(name))) {
     const shape = input.type?.kind === "tensor" ? (input.type.shape ?? []).map(Number) : [];
     input.tensor = GraphTensor.from(
@@ -225,6 +224,22 @@ describe.each(OPERATORS)("ai.onnx.preview.training %s", (opType) => {
     expect(encodeModel(again)).toEqual(inserted);
     stripAgr(again);
     expect(encodeModel(again)).toEqual(original);
+  });
+
+  it("in training_info: the new state is the specification's, applied to g'", async () => {
+    const model = decodeModel(encodeModel(asTrainingInfo(opType)));
+    insertAgr(model, { scope: "tensor" });
+    const algorithm = model.trainingInfo[0]?.algorithm;
+    if (!algorithm) throw new Error("no algorithm");
+    const step = new Model(10, algorithm);
+    for (const [domain, version] of model.opsets) step.opsets.set(domain, version);
+    step.functions.push(...model.functions);
+    algorithm.inputs.push(...model.graph.initializers);
+    const renewed = await runStep(step, opType);
+    const reference = expected(opType, agrReference(GRADIENTS));
+    for (const [name, values] of Object.entries(reference)) {
+      expect(worstDifference(renewed[name] ?? [], values, [4])).toBeLessThan(1e-6);
+    }
   });
 
   it("golden text", async () => {

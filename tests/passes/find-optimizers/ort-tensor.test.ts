@@ -1,14 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { makeOrtStep, type OrtTensorOperator } from "../../../fixtures/tensor-optimizers.ts";
 import {
+  attribute,
   checkModel,
   DataType,
   decodeModel,
   encodeModel,
   findOptimizers,
+  Graph,
   insertAgr,
+  type Model,
+  Node,
   printModel,
   stripAgr,
+  Value,
 } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
 
@@ -78,26 +83,58 @@ describe("refusals", () => {
 
   it("of the global scope where a gradient comes after an update", () => {
     const model = makeOrtStep("SGDOptimizer");
-    const [first, second] = model.graph.nodes.filter(({ opType }) => opType === "SGDOptimizer");
+    const second = model.graph.nodes.filter(({ opType }) => opType === "SGDOptimizer")[1];
     const late = model.graph.nodes.find(({ outputs }) => outputs[0]?.name === "b.g");
-    const read = late?.outputs[0];
-    if (first === undefined || second === undefined || !read) throw new Error("no optimizer");
-    const bytes = encodeModel(model);
-    for (const { user, index } of read.uses) if (user !== second && "setInput" in user) user.setInput(index, null);
-    model.graph.insertBefore(second, ...moved(model, late));
+    if (second === undefined || late === undefined) throw new Error("no optimizer");
+    moveBefore(model, second, late);
     expect(errorOf(() => insertAgr(model, { scope: "global" })).code).toBe("E_GLOBAL_SCOPE");
-    expect(insertAgr(decodeModel(bytes), { scope: "global" }).changed).toBe(2);
+    expect(insertAgr(makeOrtStep("SGDOptimizer"), { scope: "global" }).changed).toBe(2);
   });
 });
 
-/** Takes a node out of the list of nodes to be put elsewhere, readers and all. */
-function moved(model: ReturnType<typeof makeOrtStep>, node: ReturnType<typeof makeOrtStep>["graph"]["nodes"][number]) {
-  const [output] = node.outputs;
+describe("an optimizer inside an If", () => {
+  it("gets AGR there, on a gradient of the graph around it", () => {
+    const model = makeOrtStep("SGDOptimizer");
+    const [optimizer] = model.graph.nodes.filter(({ opType }) => opType === "SGDOptimizer");
+    const [updated] = optimizer?.outputs ?? [];
+    if (optimizer === undefined || !updated) throw new Error("no optimizer");
+    const body = new Graph("then_branch");
+    const inner = new Value("inner");
+    body.append(new Node("SGDOptimizer", optimizer.inputs, [inner], { domain: optimizer.domain, name: "inside" }));
+    body.addOutput(inner);
+    const chosen = new Value("chosen");
+    const signal = model.graph.inputs.find(({ name }) => name === "signal") ?? null;
+    model.graph.insertBefore(
+      optimizer,
+      new Node("If", [signal], [chosen], { attributes: [attribute.graph("then_branch", body)] }),
+    );
+    updated.replaceAllUsesWith(chosen);
+    model.graph.remove(optimizer);
+    const original = encodeModel(model);
+    const changed = decodeModel(original);
+    const report = insertAgr(changed);
+    expect(report.reached).toEqual(["b.w", "a.w"]);
+    const again = decodeModel(encodeModel(changed));
+    const branch = again.graph.nodes.find(({ opType }) => opType === "If")?.attributes.get("then_branch");
+    if (branch?.kind !== "graph") throw new Error("no branch");
+    expect(branch.value.nodes.map(({ opType }) => opType)).toEqual(["AGR", "SGDOptimizer"]);
+    expect(insertAgr(again).changed).toBe(0);
+    stripAgr(again);
+    expect(encodeModel(again)).toEqual(original);
+    expect(errorOf(() => insertAgr(decodeModel(original), { scope: "global" })).message).toContain(
+      "are used in different graphs",
+    );
+  });
+});
+
+/** Moves a node to another place in the list of nodes, its readers staying where they are. */
+function moveBefore(model: Model, anchor: Node, node: Node): void {
+  const [output = null] = node.outputs;
   const readers = output?.uses ?? [];
-  for (const { user, index } of readers) if ("setInput" in user) user.setInput(index, null);
   const inputs = [...node.inputs];
+  for (const { user, index } of readers) if (user instanceof Node) user.setInput(index, null);
   model.graph.remove(node);
   for (const [index, input] of inputs.entries()) node.setInput(index, input);
-  for (const { user, index } of readers) if ("setInput" in user) user.setInput(index, output ?? null);
-  return [node];
+  model.graph.insertBefore(anchor, node);
+  for (const { user, index } of readers) if (user instanceof Node) user.setInput(index, output);
 }

@@ -174,6 +174,43 @@ describe("a parameter", () => {
   });
 });
 
+describe("graphs of more than one kind", () => {
+  it("two parameter groups with optimizers of their own", () => compare({ update: "adan", biasUpdate: "sgd" }));
+
+  it("a weight used twice: the gradient is the sum", async () => {
+    await compare({ update: "adam with coupled weight decay", tied: true });
+    const [edge] = findOptimizers(makePlainStep({ update: "adan", tied: true })).sites[0]?.edges ?? [];
+    expect(edge?.value.producer?.opType).toBe("Add");
+  });
+
+  it("a gradient that comes out of an If", async () => {
+    await compare({ update: "adan", branch: true });
+    expect(gradients(makePlainStep({ update: "sgd", branch: true }))[0]).toEqual(["weight_gradient", "weight"]);
+  });
+
+  it("names that JavaScript and file systems take for something else survive", () => {
+    const model = makePlainStep({ update: "adan" });
+    const names = new Map([
+      ["weight", "__proto__"],
+      ["weight_out", "__proto___out"],
+      ["bias", "名前 with spaces/and/slashes"],
+      ["bias_out", "名前 with spaces/and/slashes_out"],
+      ["weight_gradient", "constructor"],
+      ["bias_gradient", "a b\n"],
+    ]);
+    for (const value of [...model.graph.inputs, ...model.graph.nodes.flatMap(({ outputs }) => outputs)]) {
+      if (value !== null) value.name = names.get(value.name) ?? value.name;
+    }
+    const original = encodeModel(model);
+    const changed = decodeModel(original);
+    expect(insertAgr(changed, { exclude: ["名前*"] }).reached).toEqual(["__proto__"]);
+    const again = decodeModel(encodeModel(changed));
+    expect(again.graph.nodes.some(({ name }) => name === "onnx-agr/constructor/AGR")).toBe(true);
+    stripAgr(again);
+    expect(encodeModel(again)).toEqual(original);
+  });
+});
+
 describe("scopes", () => {
   it("channel and global work on whole steps", () => {
     const global = makePlainStep({ update: "adan" });
