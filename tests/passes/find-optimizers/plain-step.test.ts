@@ -6,9 +6,10 @@ import {
   decodeModel,
   encodeModel,
   findOptimizers,
+  Graph,
   type InsertAgrOptions,
   insertAgr,
-  type Model,
+  Model,
   printModel,
   stripAgr,
 } from "../../../src/index.ts";
@@ -143,6 +144,22 @@ describe("gradients that the user gets to see", () => {
     expect(insertAgr(again, { reported: "regularized" }).changed).toBe(0);
     stripAgr(again);
     expect(encodeModel(again)).toEqual(original);
+  });
+});
+
+describe("a step without a loss", () => {
+  it("is refused, since nothing tells data from rates", () => {
+    const model = makePlainStep({ update: "sgd" });
+    const [loss, ...renewed] = model.graph.outputs;
+    const step = new Graph("step");
+    step.inputs.push(...model.graph.inputs);
+    step.initializers.push(...model.graph.initializers);
+    step.append(...model.graph.nodes);
+    for (const value of renewed) step.addOutput(value);
+    const silent = new Model(model.irVersion, step);
+    silent.opsets.set("", 17);
+    expect(loss?.name).toBe("loss");
+    expect(errorOf(() => insertAgr(silent)).message).toContain("the loss must be an output");
   });
 });
 

@@ -28,6 +28,14 @@ export const plainStep: Dialect = {
     const refuse = (at: string, reason: string): Refusal => ({ dialect: NAME, node: null, at, reason });
     if (pairs.length === 0)
       return { sites: [], refusals: [refuse("the graph", "no input has an output that renews it by name and type")] };
+    if (lossesOf(graph, pairs).length === 0) {
+      return {
+        sites: [],
+        refusals: [
+          refuse("the graph", "every output renews state; the loss must be an output, for it tells what is data"),
+        ],
+      };
+    }
     const step = new Step(model, graph, pairs, options);
     const refusals: Refusal[] = [];
     const edges: GradientEdge[] = [];
