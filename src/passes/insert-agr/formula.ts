@@ -52,7 +52,7 @@ export function emitShare(build: Builder, gradient: Value, treatment: Treatment)
   return build.emit("Where", [apply, sum, zero], { hint: "selected_sum" });
 }
 
-/** The type that a global sum over gradients of these types is kept in. */
+/** Whether one sum over gradients of these types would have to add float32 to float64. */
 export function isMixed(dtypes: readonly number[]): boolean {
   return new Set(dtypes.map((dtype) => accumulationOf(dtype).dtype)).size > 1;
 }

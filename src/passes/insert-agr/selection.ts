@@ -38,7 +38,7 @@ export function select(settings: Settings, parameters: readonly Parameter[] | un
     }
     return { predicate: runTimePredicate(settings), reached: null, skipped: [] };
   }
-  const smallEnough = (each: Parameter): boolean => summed(each.shape, scope) < minElements;
+  const isSmall = (each: Parameter): boolean => summed(each.shape, scope) < minElements;
   const judged = parameters.map((parameter) => ({ parameter, reason: judge(settings, parameter) }));
   const reached = judged.filter(({ reason }) => reason === null).map(({ parameter }) => parameter);
   const skipped = judged.flatMap(({ parameter, reason }) => (reason === null ? [] : [{ at: parameter.name, reason }]));
@@ -48,7 +48,7 @@ export function select(settings: Settings, parameters: readonly Parameter[] | un
     });
   }
   const predicate: Predicate = {
-    minElements: parameters.some(smallEnough) ? minElements : null,
+    minElements: parameters.some(isSmall) ? minElements : null,
     minRank: parameters.some(({ shape }) => shape.length < minRank) ? minRank : null,
     shapes: byName ? shapesOf(reached, judged) : null,
   };

@@ -107,7 +107,7 @@ function earliest(uses: readonly Use[], positions: ReadonlyMap<Node, number>): n
 
 function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
   const functions = new AgrFunctions(model);
-  const sum = form === "function" ? sharedSum(model, names, placed, functions) : sharedSum(model, names, placed, null);
+  const sum = sharedSum(model, names, placed, form === "function" ? functions : null);
   return placed.map(({ graph, edge, treatment }) => {
     const { value, uses } = edge;
     const build = agrBuilder(model, names, value.name);

@@ -1,10 +1,10 @@
 import { type Attribute, attribute } from "../../graph/attribute.ts";
-import { dataTypeName } from "../../graph/data-type.ts";
+import { DataType, dataTypeName } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { GraphFunction, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
-import { accumulationOf, agrConstants } from "../../optim/agr.ts";
+import { type AgrConstants, accumulationOf, agrConstants } from "../../optim/agr.ts";
 import { AGR_DOMAIN } from "../agr-domain.ts";
 import { PREFIX } from "../record.ts";
 import { emitFormula, emitShare, type Treatment } from "./formula.ts";
@@ -20,12 +20,15 @@ export interface Writer {
   readonly regularized: (build: Builder, gradient: Value, sum: Value | null) => Value;
 }
 
-/** Writes primitive operators. The constants they share are emitted into `build`. */
+/** Writes primitive operators. The constants they share are emitted into `build` when the first is needed. */
 export function inlineWriter(build: Builder, treatment: Treatment): Writer {
-  const constants = agrConstants(build, treatment.settings.strength, accumulationOf(treatment.dtype));
+  let constants: AgrConstants | null = null;
   return {
     share: (each, gradient) => emitShare(each, gradient, treatment),
-    regularized: (each, gradient, sum) => emitFormula(each, gradient, sum, constants, treatment),
+    regularized: (each, gradient, sum) => {
+      constants ??= agrConstants(build, treatment.settings.strength, accumulationOf(treatment.dtype));
+      return emitFormula(each, gradient, sum, constants, treatment);
+    },
   };
 }
 
@@ -45,19 +48,16 @@ export class AgrFunctions {
     const key = JSON.stringify([treatment.dtype, treatment.predicate]);
     const known = this.#writers.get(key);
     if (known !== undefined) return known;
-    const writer = this.#define(treatment, this.#suffix(treatment));
+    const writer = this.#define(treatment, this.#suffix(treatment.dtype));
     this.#writers.set(key, writer);
     return writer;
   }
 
-  /** Nothing for plain float32, so that the usual case has the plain name. */
-  #suffix({ dtype, predicate }: Treatment): string {
-    const type =
-      dtype === accumulationOf(dtype).dtype && dataTypeName(dtype) === "float" ? "" : `_${dataTypeName(dtype)}`;
-    const base = AGR_FUNCTION + type;
-    const taken = (name: string): boolean =>
-      this.#model.functions.some((each) => each.domain === AGR_DOMAIN && each.name === name);
-    return taken(base) && predicate !== null ? `${type}_tested` : type;
+  /** Nothing for float32, so that the usual case has the plain name; gradients tested at run time come beside others. */
+  #suffix(dtype: number): string {
+    const type = dtype === DataType.float ? "" : `_${dataTypeName(dtype)}`;
+    const taken = new Set(this.#model.functions.filter(({ domain }) => domain === AGR_DOMAIN).map(({ name }) => name));
+    return taken.has(AGR_FUNCTION + type) ? `${type}_tested` : type;
   }
 
   #define(treatment: Treatment, suffix: string): Writer {
@@ -73,7 +73,7 @@ export class AgrFunctions {
         value: { attribute: STRENGTH, type: "float" },
       };
       const given = build.emit("Constant", [], { hint: STRENGTH, attributes: [value] });
-      const typed = dataTypeName(dtype) === "float" ? given : build.cast(given, dtype);
+      const typed = dtype === DataType.float ? given : build.cast(given, dtype);
       return emitFormula(build, gradient, sum, agrConstants(build, typed, accumulationOf(treatment.dtype)), treatment);
     });
     agr.attributes.push(STRENGTH);
