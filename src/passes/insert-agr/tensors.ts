@@ -9,7 +9,7 @@ import { isMixed, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
 import type { Form, Settings } from "./options.ts";
 import { judge, runTimePredicate } from "./selection.ts";
-import { AgrFunctions, agrBuilder, inlineWriter, type Writer } from "./writer.ts";
+import { AgrFunctions, agrBuilder, inlineWriter } from "./writer.ts";
 
 interface Placed {
   readonly graph: Graph;
@@ -106,23 +106,31 @@ function earliest(uses: readonly Use[], positions: ReadonlyMap<Node, number>): n
 }
 
 function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
-  const functions = new AgrFunctions(model);
-  const sum = sharedSum(model, names, placed, form === "function" ? functions : null);
-  return placed.map(({ graph, edge, treatment }) => {
+  const functions = form === "function" ? new AgrFunctions(model) : null;
+  const anchors = anchorsOf(placed);
+  const sum = sharedSum(model, names, placed, anchors, functions);
+  return placed.map(({ graph, edge, treatment }, index) => {
     const { value, uses } = edge;
     const build = agrBuilder(model, names, value.name);
-    const writer: Writer = form === "function" ? functions.writer(treatment) : inlineWriter(build, treatment);
+    const writer = functions?.writer(treatment) ?? inlineWriter(build, treatment);
     const result = writer.regularized(build, value, sum);
     result.type = value.type;
-    insertAt(graph, earliest(uses, positionsIn(graph)), build.nodes);
+    insertAt(graph, anchors[index] ?? null, build.nodes);
     return rewire(names, value, result, uses);
   });
+}
+
+/** For each edge the first node that reads it, or that holds the node that does; null where only outputs read it. */
+function anchorsOf(placed: readonly Placed[]): readonly (Node | null)[] {
+  const positions = new Map([...new Set(placed.map(({ graph }) => graph))].map((graph) => [graph, positionsIn(graph)]));
+  return placed.map(({ graph, edge }) => graph.nodes[earliest(edge.uses, positions.get(graph) ?? new Map())] ?? null);
 }
 
 function sharedSum(
   model: Model,
   names: Names,
   placed: readonly Placed[],
+  anchors: readonly (Node | null)[],
   functions: AgrFunctions | null,
 ): Value | null {
   const [first] = placed;
@@ -133,14 +141,13 @@ function sharedSum(
     return writer.share(build, edge.value);
   });
   const sum = build.emit("Sum", shares, { hint: "global_sum" });
-  const positions = positionsIn(first.graph);
-  insertAt(first.graph, Math.min(...placed.map(({ edge }) => earliest(edge.uses, positions))), build.nodes);
+  const readers = new Set(anchors);
+  insertAt(first.graph, first.graph.nodes.find((node) => readers.has(node)) ?? null, build.nodes);
   return sum;
 }
 
-function insertAt(graph: Graph, position: number, nodes: readonly Node[]): void {
-  const anchor = graph.nodes[position];
-  if (anchor === undefined) graph.append(...nodes);
+function insertAt(graph: Graph, anchor: Node | null, nodes: readonly Node[]): void {
+  if (anchor === null) graph.append(...nodes);
   else graph.insertBefore(anchor, ...nodes);
 }
 
