@@ -14,6 +14,7 @@ import {
   printModel,
   stripAgr,
   Value,
+  verifyInsertion,
 } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
 
@@ -71,6 +72,23 @@ describe("gradients in float16", () => {
     await expect(`${before}@@@\n${printModel(model)}`).toMatchFileSnapshot(
       "../../../fixtures/passes/insert-agr/ort-tensor-float16.txt",
     );
+  });
+});
+
+describe("parameters whose shape the graph does not tell", () => {
+  it("are tested when the graph runs, in a function beside that of the others", async () => {
+    const make = (): Model => {
+      const model = makeOrtStep("AdamOptimizer");
+      for (const input of model.graph.inputs) {
+        if (input.name === "a.w") input.type = { kind: "tensor", dtype: DataType.float, shape: ["N", 3] };
+      }
+      return model;
+    };
+    const inserted = make();
+    expect(insertAgr(inserted).reached).toEqual(["a.w", "b.w"]);
+    expect(inserted.functions.map(({ name }) => name)).toEqual(["AGR", "AGR_tested"]);
+    const { edges } = await verifyInsertion(make(), inserted);
+    expect(edges).toHaveLength(2);
   });
 });
 

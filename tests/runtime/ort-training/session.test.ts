@@ -1,11 +1,30 @@
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../../fixtures/linear.ts";
 import { makeOptimizer } from "../../../fixtures/optimizer.ts";
-import { decodeModel, encodeModel, insertAgr, Node, Tensor, TrainingSession, Value } from "../../../src/index.ts";
+import { TENSOR } from "../../../src/graph/proto/schema.ts";
+import { writeMessage } from "../../../src/graph/proto/write.ts";
+import {
+  DataType,
+  decodeCheckpoint,
+  decodeModel,
+  encodeModel,
+  GraphTensor,
+  insertAgr,
+  Node,
+  readArtifacts,
+  Tensor,
+  TrainingSession,
+  Value,
+} from "../../../src/index.ts";
 import { worstDifference } from "../../support/agr-reference.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { publishedCases } from "../../support/published-cases.ts";
 import { hasShared } from "../../support/shared.ts";
+import { temporaryFolder } from "../../support/temporary.ts";
+import { valuesOf } from "../../support/tensor-values.ts";
 import { testBackend } from "../session.case.ts";
 
 testBackend({
@@ -81,6 +100,54 @@ describe("artifacts the training build would answer with a number", () => {
     const error = await rejectionOf(TrainingSession.create({ ...files(), evalModel: encodeModel(unknownOp) }));
     expect([error.code, error.exitCode]).toEqual(["E_LOAD", 9]);
     expect(error.message).toContain("could not load the eval model");
+  });
+});
+
+describe("artifacts in other forms", () => {
+  const DIGITS = fileURLToPath(new URL("../../../fixtures/digits/", import.meta.url));
+
+  it("a checkpoint folder from before 1.16 is converted on the way", async () => {
+    const folder = temporaryFolder();
+    const { trainable } = decodeCheckpoint(readFileSync(`${DIGITS}checkpoint`));
+    const messages = trainable.map(({ name, tensor }) => {
+      const values = new Uint8Array(tensor.values().slice().buffer);
+      return Buffer.concat(
+        writeMessage(TENSOR, { name, dims: tensor.dims.map(BigInt), dataType: tensor.dtype, rawData: values }).parts,
+      );
+    });
+    const varint = (value: number): number[] => (value < 128 ? [value] : [(value & 127) | 128, ...varint(value >> 7)]);
+    const pbseq = Buffer.concat([
+      Buffer.from(varint(messages.length)),
+      ...messages.flatMap((each) => [Buffer.from(varint(each.length)), each]),
+    ]);
+    writeFileSync(join(folder, "paramtrain_tensors.pbseq"), pbseq);
+    const parameters = async (checkpointState: string): Promise<number[]> => {
+      const session = await TrainingSession.create({ checkpointState, trainModel: `${DIGITS}training_model.onnx` });
+      const values = valuesOf(await session.getContiguousParameters());
+      await session.release();
+      return values;
+    };
+    expect(await parameters(folder)).toEqual(await parameters(`${DIGITS}checkpoint`));
+  });
+
+  it("tensors outside the model are taken in from its folder, and refused from bytes alone", async () => {
+    const folder = temporaryFolder();
+    for (const name of ["checkpoint", "optimizer_model.onnx"]) cpSync(DIGITS + name, join(folder, name));
+    const model = decodeModel(readFileSync(`${DIGITS}training_model.onnx`));
+    const axis = model.graph.initializers.find(({ name }) => name === "axis0");
+    if (axis === undefined) throw new Error("no initializer");
+    const at = { location: "weights.bin", offset: 0, length: 8, checksum: null };
+    axis.tensor = new GraphTensor(DataType.int64, [1], { kind: "external", at });
+    const bytes = encodeModel(model);
+    writeFileSync(join(folder, "training_model.onnx"), bytes);
+    writeFileSync(join(folder, "weights.bin"), new Uint8Array(8));
+    const session = await TrainingSession.create(await readArtifacts(folder));
+    expect(session.trainingInputNames).toEqual(["input", "labels"]);
+    await session.release();
+    const error = await rejectionOf(
+      TrainingSession.create({ checkpointState: `${DIGITS}checkpoint`, trainModel: bytes }),
+    );
+    expect([error.code, error.exitCode]).toEqual(["E_EXTERNAL_DATA", 9]);
   });
 });
 
