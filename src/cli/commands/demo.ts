@@ -99,6 +99,7 @@ async function runDemo({ epochs, seed, output }: DemoOptions, console: Console):
         ({ label, losses, testLoss, testAccuracy }) =>
           `${label.padEnd(14)}  last training loss ${last(losses).toFixed(3)}   test loss ${testLoss.toFixed(3)}   test accuracy ${(testAccuracy * 100).toFixed(1)} %`,
       ),
+      `Largest difference between the curves: ${largestDifference(curves).toFixed(3)}`,
       "",
       `Picture: ${output}`,
     ].join("\n"),
@@ -124,6 +125,10 @@ async function evaluate(
     if (BigInt(scores.indexOf(Math.max(...scores))) === truth[sample]) right++;
   }
   return { loss: Number(outputs["loss"]?.data[0]), accuracy: right / truth.length };
+}
+
+function largestDifference([first, second]: readonly Curve[]): number {
+  return Math.max(...(first?.values ?? []).map((value, index) => Math.abs(value - (second?.values[index] ?? value))));
 }
 
 function last(values: readonly number[]): number {

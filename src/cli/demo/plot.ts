@@ -46,7 +46,7 @@ export function plotText(curves: readonly Curve[], width = 72, height = 14): str
 
 const FRAME = { width: 720, height: 400, left: 60, right: 20, top: 40, bottom: 50 };
 
-/** The curves as an SVG picture. */
+/** The curves as an SVG picture; earlier ones are drawn wider, so that curves that lie on each other are all seen. */
 export function plotSvg(title: string, yLabel: string, curves: readonly Curve[]): string {
   const { width, height, left, right, top, bottom } = FRAME;
   const [low, high] = rangeOf(curves);
@@ -60,9 +60,10 @@ export function plotSvg(title: string, yLabel: string, curves: readonly Curve[])
     const at = y(value).toFixed(1);
     return `<path d="M${left} ${at}H${width - right}" stroke="#ddd"/>${text(value.toFixed(2), left - 8, Number(at) + 4, "end")}`;
   });
-  const lines = curves.map(({ color, values }) => {
+  const lines = curves.map(({ color, values }, index) => {
+    const width = 1.5 * 3 ** (curves.length - 1 - index);
     const points = values.map((value, index) => `${x(index + 1).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-    return `<polyline points="${points}" fill="none" stroke="${color}" stroke-width="1.5"/>`;
+    return `<polyline points="${points}" fill="none" stroke="${color}" stroke-width="${width}"/>`;
   });
   const legend = curves.map(({ label, color }, index) => {
     const atY = top + 14 + index * 18;
