@@ -28,6 +28,7 @@ const models: fc.Arbitrary<Model> = fc.oneof(
     .map(makeOptimizer),
   fc
     .record({
+      network: fc.constantFrom("linear" as const, "attention" as const),
       update: updates,
       biasUpdate: updates,
       clip: fc.boolean(),
