@@ -12,6 +12,7 @@ import {
   Model,
   printModel,
   stripAgr,
+  verifyInsertion,
 } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
@@ -129,6 +130,62 @@ describe("names of renewals", () => {
       "no such output",
     );
   });
+});
+
+/** As PyTorch's exporter writes it: what computes an output has the output's name, without an Identity in between. */
+function direct(model: Model): Model {
+  for (const [index, output] of model.graph.outputs.entries()) {
+    const { producer, name, type } = output;
+    const [source = null] = producer?.opType === "Identity" ? producer.inputs : [];
+    if (producer === null || source === null || source.producer === null) continue;
+    model.graph.setOutput(index, source);
+    model.graph.remove(producer);
+    source.name = name;
+    source.type = type;
+  }
+  return model;
+}
+
+describe("a slot whose renewal is the gradient itself, without an Identity in between", () => {
+  it.each([{}, { form: "inline" }, { scope: "global" }, { exclude: ["bias"] }] as const)(
+    "gets g' under its own name: %o",
+    async (options) => {
+      const step = { update: "adan" } as const;
+      const original = encodeModel(direct(makePlainStep(step)));
+      const model = decodeModel(original);
+      expect(model.graph.outputs.map(({ name, producer }) => [name, producer?.opType])).toContainEqual([
+        "weight.previous_out",
+        "MatMul",
+      ]);
+      const report = insertAgr(model, options);
+      expect(report.edges[0]).toEqual({
+        from: "onnx-agr/weight.previous_out/raw",
+        to: "weight.previous_out",
+        renamed: true,
+      });
+      const inserted = encodeModel(model);
+      const again = decodeModel(inserted);
+      checkModel(again);
+      expect(again.graph.outputs.map(({ name }) => name)).toEqual(
+        decodeModel(original).graph.outputs.map(({ name }) => name),
+      );
+      if (!("scope" in options) && !("exclude" in options)) {
+        expect(
+          worst(await run(decodeModel(inserted)), await run(direct(makePlainStep({ ...step, agr: true })))),
+        ).toBeLessThan(TOLERANCE);
+      }
+      const { edges, identicalAtStrengthZero } = await verifyInsertion(
+        decodeModel(original),
+        decodeModel(inserted),
+        options,
+      );
+      expect([edges?.length, identicalAtStrengthZero]).toEqual([report.edges.length, true]);
+      expect(insertAgr(again, options).changed).toBe(0);
+      expect(encodeModel(again)).toEqual(inserted);
+      stripAgr(again);
+      expect(encodeModel(again)).toEqual(original);
+    },
+  );
 });
 
 describe("gradients that the user gets to see", () => {
