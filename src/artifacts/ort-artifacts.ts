@@ -212,9 +212,8 @@ export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint
     const tensor = held.get(name);
     if (tensor === undefined || type?.kind !== "tensor") continue;
     if (tensor.dtype !== type.dtype) differences.push(`"${name}" has another element type`);
-    const shape = type.shape?.join(",");
-    if (!checkpoint.nominal && shape !== undefined && shape !== tensor.dims.join(",")) {
-      differences.push(`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${shape}]`);
+    if (!checkpoint.nominal && type.shape !== null && !isShape(tensor.dims, type.shape)) {
+      differences.push(`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${type.shape.join(",")}]`);
     }
   }
   if (differences.length === 0) return;
@@ -226,6 +225,11 @@ export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint
       hint: "Use the checkpoint that was exported together with this training model.",
     },
   );
+}
+
+/** Symbolic and unknown dimensions take any size. */
+function isShape(dims: readonly number[], shape: readonly Dimension[]): boolean {
+  return dims.length === shape.length && shape.every((dim, axis) => typeof dim !== "number" || dim === dims[axis]);
 }
 
 /** What a model takes as one input. A dimension is a size, a symbolic name, or null where nothing is known. */
