@@ -167,24 +167,36 @@ export async function writeArtifacts(folder: string, artifacts: TrainingArtifact
   await publishAll(pending);
 }
 
-/** The trainable parameters, in the order of the training model's inputs; null where there is no training model. */
-export function trainableParameters(
-  artifacts: Pick<TrainingArtifacts, "trainingModel">,
-): readonly TrainableParameter[] | null {
-  const { trainingModel } = artifacts;
+/**
+ * The trainable parameters, in the order of the training model's inputs, with the shapes it declares or, where it leaves
+ * them open, those of the checkpoint; null where there is no training model.
+ * @throws FormatError `E_NO_SHAPE` where neither tells a shape
+ */
+export function trainableParameters({
+  trainingModel,
+  checkpoint = null,
+}: Pick<TrainingArtifacts, "trainingModel"> & Partial<Pick<TrainingArtifacts, "checkpoint">>):
+  | readonly TrainableParameter[]
+  | null {
   if (trainingModel === null) return null;
   const inputs = trainingModel.graph.inputs;
   const buffers = new Set(inputs.map(({ name }) => name).filter((name) => name.endsWith(BUFFER_SUFFIX)));
+  const held = checkpoint === null ? [] : decodeCheckpoint(checkpoint).trainable;
   return inputs
     .filter(({ name }) => buffers.has(`${name}${BUFFER_SUFFIX}`))
     .map(({ name, type }) => {
-      const shape = type?.kind === "tensor" ? type.shape : null;
-      if (shape === null || !shape.every((dim) => typeof dim === "number")) {
-        throw new FormatError("E_NO_SHAPE", `the training model does not tell the shape of parameter "${name}"`, {
+      const declared = type?.kind === "tensor" ? type.shape : null;
+      if (declared?.every((dim) => typeof dim === "number")) return { name, shape: declared };
+      const tensor = held.find((each) => each.name === name)?.tensor;
+      if (tensor !== undefined) return { name, shape: tensor.dims };
+      throw new FormatError(
+        "E_NO_SHAPE",
+        `neither the training model nor a checkpoint tells the shape of parameter "${name}"`,
+        {
           field: name,
-        });
-      }
-      return { name, shape };
+          hint: "Put the checkpoint that was exported with the model into the folder.",
+        },
+      );
     });
 }
 

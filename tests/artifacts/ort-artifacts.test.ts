@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readArtifacts, trainableParameters, writeArtifacts } from "../../src/index.ts";
-import { rejectionOf } from "../support/errors.ts";
+import { errorOf, rejectionOf } from "../support/errors.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -56,6 +56,16 @@ describe("trainableParameters", () => {
       { name: "fc.weight", shape: [10, 256] },
       { name: "fc.bias", shape: [10] },
     ]);
+  });
+
+  it("take shapes that the model leaves open from the checkpoint", async () => {
+    const artifacts = await readArtifacts(DIGITS);
+    for (const input of artifacts.trainingModel?.graph.inputs ?? []) {
+      if (input.name === "fc.bias") input.type = { kind: "tensor", dtype: 1, shape: ["classes"] };
+    }
+    expect(trainableParameters(artifacts)?.at(-1)).toEqual({ name: "fc.bias", shape: [10] });
+    const error = errorOf(() => trainableParameters({ trainingModel: artifacts.trainingModel }));
+    expect([error.code, error.field]).toEqual(["E_NO_SHAPE", "fc.bias"]);
   });
 
   it.skipIf(!hasShared).each([
