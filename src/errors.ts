@@ -49,6 +49,11 @@ export class UsageError extends OnnxAgrError {
   readonly exitCode = 2;
 }
 
+/** @throws UsageError `E_OPTION`, saying that `option` must be `rule`, where `holds` is false. */
+export function requireOption(holds: boolean, option: string, rule: string): void {
+  if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
+}
+
 /** Bytes that are not what they should be: not ONNX, truncated, an unsafe path, a tensor of the wrong length. */
 export class FormatError extends OnnxAgrError {
   readonly exitCode = 3;

@@ -1,7 +1,7 @@
 import { FormatError, GraphError, PassError } from "../errors.ts";
 import { dataTypeName, layoutOf } from "./data-type.ts";
 import type { Graph, Node } from "./graph.ts";
-import { type GraphFunction, type Model, NEWEST, normalizeDomain, walkGraphs } from "./model.ts";
+import { type GraphFunction, type Model, NEWEST_OPSET, normalizeDomain, walkGraphs } from "./model.ts";
 import { sources } from "./serde/sources.ts";
 import { packedCount, type Tensor } from "./tensor.ts";
 import { tensorSites } from "./tensors.ts";
@@ -36,10 +36,10 @@ function checkOpsets(model: Model): void {
     }
     seen.set(key, Number(version));
   }
-  if (model.opset > NEWEST.opset) {
+  if (model.opset > NEWEST_OPSET) {
     throw new PassError(
       "E_OPSET",
-      `opset ${model.opset} is newer than ${NEWEST.opset}, the newest this version knows`,
+      `opset ${model.opset} is newer than ${NEWEST_OPSET}, the newest this version knows`,
       {
         field: "opsetImport",
         hint: "Update onnx-agr, or export with an older opset.",

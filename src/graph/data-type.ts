@@ -29,8 +29,6 @@ export const DataType = {
   int2: 26,
 } as const;
 
-export type DataTypeName = keyof typeof DataType;
-
 export type TypedArray =
   | Float32Array
   | Float64Array

@@ -1,12 +1,11 @@
-import type { Attribute } from "./attribute.ts";
-import { graphsOf } from "./attribute.ts";
+import { type Attribute, graphsOf } from "./attribute.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
 
 /** ONNX's own operator domain; `ai.onnx` and `""` mean the same and are read as `""`. */
 export const ONNX_DOMAIN = "";
 
-/** The newest versions this package knows (ONNX 1.23). */
-export const NEWEST = { irVersion: 14, opset: 28 } as const;
+/** The newest version of ONNX's own operators this package knows (ONNX 1.23). */
+export const NEWEST_OPSET = 28;
 
 export function normalizeDomain(domain: string): string {
   return domain === "ai.onnx" ? ONNX_DOMAIN : domain;

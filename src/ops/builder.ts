@@ -7,31 +7,22 @@ export interface BuilderOptions {
   /** Put before the hint of every node and value name, as `prefix/hint`. */
   readonly prefix: string;
   readonly names: Names;
-  /** Version of ONNX's own operators that the nodes must suit. */
-  readonly opset: number;
   /** Written on every node; needs IR 10. */
   readonly metadata?: ReadonlyMap<string, string>;
 }
 
 export interface EmitOptions extends NodeInit {
-  /** Last part of the node's name; default: the operator in lower case. */
+  /** Last part of the node's name. Default: the operator. */
   readonly hint?: string;
-  /** Number of outputs. Default 1. */
-  readonly outputs?: number;
 }
 
-/**
- * Emits nodes into a list, naming each after its place and purpose. What an operator looks like at the builder's opset is
- * decided here, once, so that those who emit do not ask.
- */
+/** Emits nodes into a list, naming each after its place and purpose. */
 export class Builder {
   readonly nodes: Node[] = [];
-  readonly opset: number;
   readonly #options: BuilderOptions;
 
   constructor(options: BuilderOptions) {
     this.#options = options;
-    this.opset = options.opset;
   }
 
   /** A builder whose names lie below `part` and whose nodes go into their own list. */
@@ -41,22 +32,12 @@ export class Builder {
 
   /** One node with one output. */
   emit(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
-    const [value] = this.emitAll(opType, inputs, options);
-    if (value === undefined) throw new RangeError(`${opType} was asked for no output`);
-    return value;
-  }
-
-  emitAll(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value[] {
-    const { hint = opType, outputs: count = 1, ...init } = options;
+    const { hint = opType, ...init } = options;
     const name = this.#options.names.fresh(`${this.#options.prefix}/${hint}`);
-    const outputs = Array.from(
-      { length: count },
-      (_, index) => new Value(index === 0 ? `${name}:out` : `${name}:out${index}`),
-    );
-    this.nodes.push(
-      new Node(opType, inputs, outputs, { ...init, name, metadata: this.#options.metadata ?? new Map() }),
-    );
-    return outputs;
+    const output = new Value(`${name}:out`);
+    const metadata = this.#options.metadata ?? new Map<string, string>();
+    this.nodes.push(new Node(opType, inputs, [output], { ...init, name, metadata }));
+    return output;
   }
 
   constant(tensor: Tensor, hint = "Constant"): Value {

@@ -1,4 +1,4 @@
-import { UsageError } from "../errors.ts";
+import { requireOption } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Value } from "../graph/graph.ts";
 import { Tensor } from "../graph/tensor.ts";
@@ -32,16 +32,20 @@ type Complete = Required<LearningRateSchedule>;
 export function completeSchedule(schedule: LearningRateSchedule): Complete {
   const { rate, decay = "constant", warmupSteps = 0, finalRate = 0 } = schedule;
   const { totalSteps = warmupSteps + 1 } = schedule;
-  const require = (holds: boolean, option: string, rule: string): void => {
-    if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
-  };
-  require(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
-  require(["constant", "linear", "cosine"].includes(decay), "decay", "constant, linear or cosine");
-  require(Number.isSafeInteger(warmupSteps) && warmupSteps >= 0, "warmupSteps", "a whole number from 0 on");
-  require(Number.isFinite(finalRate) && finalRate >= 0, "finalRate", "a finite number from 0 on");
-  require(decay === "constant" || schedule.totalSteps !== undefined, "totalSteps", `given for the ${decay} schedule`);
-  require(Number.isSafeInteger(totalSteps) &&
-    totalSteps > warmupSteps, "totalSteps", "a whole number above warmupSteps");
+  requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
+  requireOption(["constant", "linear", "cosine"].includes(decay), "decay", "constant, linear or cosine");
+  requireOption(Number.isSafeInteger(warmupSteps) && warmupSteps >= 0, "warmupSteps", "a whole number from 0 on");
+  requireOption(Number.isFinite(finalRate) && finalRate >= 0, "finalRate", "a finite number from 0 on");
+  requireOption(
+    decay === "constant" || schedule.totalSteps !== undefined,
+    "totalSteps",
+    `given for the ${decay} schedule`,
+  );
+  requireOption(
+    Number.isSafeInteger(totalSteps) && totalSteps > warmupSteps,
+    "totalSteps",
+    "a whole number above warmupSteps",
+  );
   return { rate, decay, warmupSteps, totalSteps, finalRate };
 }
 
@@ -55,7 +59,10 @@ export function learningRateAt(schedule: LearningRateSchedule, step: number): nu
   return warm * (finalRate + (rate - finalRate) * factor);
 }
 
-type Decay = (build: Builder, progress: Value, number: (value: number, hint: string) => Value) => Value;
+/** Emits a constant, float32[1]. */
+type Scalar = (value: number, hint: string) => Value;
+
+type Decay = (build: Builder, progress: Value, number: Scalar) => Value;
 
 const DECAYS: Record<"linear" | "cosine", Decay> = {
   linear: (build, progress, number) => build.emit("Sub", [number(1, "one"), progress], { hint: "decay" }),
@@ -72,25 +79,25 @@ const DECAYS: Record<"linear" | "cosine", Decay> = {
  * @returns float32 of the same shape
  */
 export function emitSchedule(build: Builder, schedule: LearningRateSchedule, step: Value): Value {
-  const { rate, decay, warmupSteps } = completeSchedule(schedule);
-  const number = (value: number, hint: string): Value => build.constant(Tensor.floats([1], [value]), hint);
+  const complete = completeSchedule(schedule);
+  const { rate, decay, warmupSteps } = complete;
+  const number: Scalar = (value, hint) => build.constant(Tensor.floats([1], [value]), hint);
   if (decay === "constant" && warmupSteps === 0) return number(rate, "rate");
   const done = build.emit("Sub", [build.cast(step, DataType.float), number(1, "one")], { hint: "done" });
-  const result = decay === "constant" ? number(rate, "rate") : decayed(build, completeSchedule(schedule), done, decay);
+  const result = decay === "constant" ? number(rate, "rate") : decayed(build, complete, done, DECAYS[decay], number);
   if (warmupSteps === 0) return result;
   const warming = build.emit("Div", [done, number(warmupSteps, "warmup")], { hint: "warming" });
   const warm = build.emit("Min", [warming, number(1, "one")], { hint: "warm" });
   return build.emit("Mul", [warm, result], { hint: "rate" });
 }
 
-function decayed(build: Builder, schedule: Complete, done: Value, decay: keyof typeof DECAYS): Value {
+function decayed(build: Builder, schedule: Complete, done: Value, decay: Decay, number: Scalar): Value {
   const { rate, warmupSteps, totalSteps, finalRate } = schedule;
-  const number = (value: number, hint: string): Value => build.constant(Tensor.floats([1], [value]), hint);
   const decaying = build.emit("Sub", [done, number(warmupSteps, "warmup")], { hint: "decaying" });
   const share = build.emit("Div", [decaying, number(totalSteps - warmupSteps, "length")], { hint: "share" });
   const raised = build.emit("Max", [share, number(0, "zero")], { hint: "from_zero" });
   const progress = build.emit("Min", [raised, number(1, "one")], { hint: "progress" });
-  const above = build.emit("Mul", [number(rate - finalRate, "span"), DECAYS[decay](build, progress, number)], {
+  const above = build.emit("Mul", [number(rate - finalRate, "span"), decay(build, progress, number)], {
     hint: "above_final",
   });
   return build.emit("Add", [number(finalRate, "final"), above], { hint: "decayed" });

@@ -1,6 +1,6 @@
 import { GraphError } from "../errors.ts";
 import { type Graph, Node, type Value } from "../graph/graph.ts";
-import { type Model, valuesReadBy, walkGraphs } from "../graph/model.ts";
+import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../graph/model.ts";
 
 /** An edge a pass took over: what read `from` now reads `to`, and everything between them is the pass's. */
 export interface RecordedEdge {
@@ -92,6 +92,7 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
     return { edge, inserted, original, nodes: between.nodes };
   });
   const nodes = new Set(resolved.flatMap((each) => [...each.nodes]));
+  const own = withInnerNodes(nodes);
   const ends = new Set<Value | null>(resolved.map(({ inserted }) => inserted));
   for (const node of nodes) {
     if (!node.name.startsWith(`${PREFIX}/`)) {
@@ -99,7 +100,7 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
     }
     for (const output of node.outputs) {
       if (ends.has(output)) continue;
-      const stranger = output?.uses.find(({ user }) => !(user instanceof Node) || !belongs(user, nodes));
+      const stranger = output?.uses.find(({ user }) => !(user instanceof Node) || !own.has(user));
       if (stranger !== undefined) throw fail(`"${output?.name}" is read outside the inserted nodes`);
     }
   }
@@ -111,10 +112,10 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
   return nodes.size;
 }
 
-/** True for the nodes themselves and for nodes in graphs they hold. */
-function belongs(user: Node, nodes: ReadonlySet<Node>): boolean {
-  if (nodes.has(user)) return true;
-  return user.name.startsWith(`${PREFIX}/`);
+/** The nodes, and the nodes in graphs they hold. */
+function withInnerNodes(nodes: ReadonlySet<Node>): ReadonlySet<Node> {
+  const inner = [...nodes].flatMap(subgraphsOf).flatMap((graph) => [...walkGraphs(graph)]);
+  return new Set([...nodes, ...inner.flatMap((graph) => graph.nodes)]);
 }
 
 function namedValues(model: Model): ReadonlyMap<string, Value> {

@@ -35,7 +35,7 @@ export function setLearningRate(model: Model, schedule: LearningRateSchedule): S
       hint: "Give optimizer_model.onnx of a set of ONNX Runtime training artifacts.",
     });
   }
-  const build = new Builder({ prefix: `${PREFIX}/learning_rate`, names: new Names(model), opset: model.opset });
+  const build = new Builder({ prefix: `${PREFIX}/learning_rate`, names: new Names(model) });
   const rate = emitSchedule(build, complete, step);
   const edges = rates.map(({ node, input }) => {
     const from = node.inputs[input]?.name ?? "";

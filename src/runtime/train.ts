@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
-import { DataError, NumericError, UsageError } from "../errors.ts";
+import { DataError, NumericError, requireOption } from "../errors.ts";
 import { type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 
@@ -65,12 +65,9 @@ export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, opt
   const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
   const { epochs, shuffle, seed, dropLast } = { ...TRAIN_DEFAULTS, ...options };
   const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
-  const require = (holds: boolean, option: string, rule: string): void => {
-    if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
-  };
-  require(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
-  require(Number.isSafeInteger(batchSize) && batchSize >= 1, "batchSize", "a whole number from 1 on");
-  require(Number.isSafeInteger(seed), "seed", "a whole number");
+  requireOption(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
+  requireOption(Number.isSafeInteger(batchSize) && batchSize >= 1, "batchSize", "a whole number from 1 on");
+  requireOption(Number.isSafeInteger(seed), "seed", "a whole number");
   const batching = { batchSize, shuffle, seed, dropLast };
   checkBatches(dataset, batching, fixed);
   const stepsPerEpoch = batchCount(dataset, batching);

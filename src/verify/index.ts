@@ -9,8 +9,9 @@ import { insertAgr } from "../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, type Settings, settingsOf } from "../passes/insert-agr/options.ts";
 import { appliesTo, select } from "../passes/insert-agr/selection.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord } from "../passes/record.ts";
-import { loadOrtNode, type OrtModule, QUIET } from "../runtime/ort-node/load.ts";
+import { loadOrtNode, type OrtModule } from "../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../runtime/session.ts";
+import { ERRORS_ONLY } from "../runtime/session-options.ts";
 import { type Gradient, regularizeAll } from "./formula.ts";
 import { type Cut, isolate } from "./isolate.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
@@ -202,7 +203,7 @@ async function tryRun(
   feeds: NamedTensors,
 ): Promise<Readonly<Record<string, Tensor>> | string> {
   try {
-    const session = await ort.InferenceSession.create(model, QUIET);
+    const session = await ort.InferenceSession.create(model, ERRORS_ONLY);
     const results = await session.run(feeds);
     await session.release();
     return results;

@@ -1,7 +1,8 @@
 import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
-import { type Model, walkGraphs } from "../../graph/model.ts";
+import type { Model } from "../../graph/model.ts";
 import { AGR_RECORD, originalOf } from "../record.ts";
+import { findNodes } from "./find-nodes.ts";
 import {
   type EdgeParameter,
   type Found,
@@ -30,18 +31,10 @@ export function findOperators(
   domain: string,
   operators: ReadonlyMap<string, OptimizerOperator>,
 ): Found {
-  const sites: OptimizerSite[] = [];
-  const refusals: Refusal[] = [];
-  for (const graph of model.rootGraphs.flatMap((root) => [...walkGraphs(root)])) {
-    for (const node of graph) {
-      const operator = node.domain === domain ? operators.get(node.opType) : undefined;
-      if (operator === undefined) continue;
-      const found = recognise(model, dialect, graph, node, operator);
-      if ("reason" in found) refusals.push(found);
-      else sites.push(found);
-    }
-  }
-  return { sites, refusals };
+  return findNodes(model, (graph, node) => {
+    const operator = node.domain === domain ? operators.get(node.opType) : undefined;
+    return operator === undefined ? null : recognise(model, dialect, graph, node, operator);
+  });
 }
 
 function recognise(

@@ -1,9 +1,10 @@
 import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
-import { type Model, walkGraphs } from "../../graph/model.ts";
+import type { Model } from "../../graph/model.ts";
 import type { ValueType } from "../../graph/value-type.ts";
 import { AGR_RECORD, originalOf } from "../record.ts";
-import { type Dialect, type Found, nodeName, type OptimizerSite, type Refusal } from "./site.ts";
+import { findNodes } from "./find-nodes.ts";
+import { type Dialect, nodeName, type OptimizerSite, type Refusal } from "./site.ts";
 
 const NAME = "ort-sequence";
 const DOMAIN = "com.microsoft";
@@ -29,22 +30,11 @@ const PASSES_SEQUENCE_ON = new Set([
 export const ortSequence: Dialect = {
   name: NAME,
   looksFor: "com.microsoft AdamWOptimizer or SGDOptimizerV2 over a sequence of gradients",
-  find(model: Model): Found {
-    const sites: OptimizerSite[] = [];
-    const refusals: Refusal[] = [];
-    for (const root of model.rootGraphs) {
-      for (const graph of walkGraphs(root)) {
-        for (const node of graph) {
-          const input = node.domain === DOMAIN ? GRADIENTS_INPUT.get(node.opType) : undefined;
-          if (input === undefined) continue;
-          const found = recognise(model, graph, node, input);
-          if ("reason" in found) refusals.push(found);
-          else sites.push(found);
-        }
-      }
-    }
-    return { sites, refusals };
-  },
+  find: (model) =>
+    findNodes(model, (graph, node) => {
+      const input = node.domain === DOMAIN ? GRADIENTS_INPUT.get(node.opType) : undefined;
+      return input === undefined ? null : recognise(model, graph, node, input);
+    }),
 };
 
 function recognise(model: Model, graph: Graph, node: Node, input: number): OptimizerSite | Refusal {

@@ -1,4 +1,4 @@
-import { UsageError } from "../../errors.ts";
+import { requireOption } from "../../errors.ts";
 import type { AgrScope } from "../../optim/agr.ts";
 import type { FindOptions } from "../find-optimizers/site.ts";
 
@@ -52,14 +52,15 @@ export type Settings = Required<
 /** @throws UsageError `E_OPTION` for a value outside its range. */
 export function settingsOf(options: InsertAgrOptions): Settings {
   const { scope, strength, minElements, minRank, include, exclude } = { ...INSERT_AGR_DEFAULTS, ...options };
-  const require = (holds: boolean, option: string, rule: string): void => {
-    if (!holds) throw new UsageError("E_OPTION", `${option} must be ${rule}`, { field: option });
-  };
-  require(["tensor", "channel", "global"].includes(scope), "scope", "tensor, channel or global");
-  require(Number.isFinite(strength) && strength >= 0, "strength", "a number from 0 on");
-  require(Number.isSafeInteger(minElements) && minElements >= 1, "minElements", "a whole number from 1 on");
-  require(Number.isSafeInteger(minRank) && minRank >= 0, "minRank", "a whole number from 0 on");
+  requireOption(["tensor", "channel", "global"].includes(scope), "scope", "tensor, channel or global");
+  requireOption(Number.isFinite(strength) && strength >= 0, "strength", "a number from 0 on");
+  requireOption(Number.isSafeInteger(minElements) && minElements >= 1, "minElements", "a whole number from 1 on");
+  requireOption(Number.isSafeInteger(minRank) && minRank >= 0, "minRank", "a whole number from 0 on");
   const { count } = options;
-  require(count === undefined || (Number.isSafeInteger(count) && count >= 1), "count", "a whole number from 1 on");
+  requireOption(
+    count === undefined || (Number.isSafeInteger(count) && count >= 1),
+    "count",
+    "a whole number from 1 on",
+  );
   return { scope, strength, minElements, minRank, include, exclude };
 }

@@ -95,7 +95,7 @@ export class AgrFunctions {
     const { opset } = this.#model;
     const definition = new GraphFunction(name, AGR_DOMAIN);
     definition.opsets.set(ONNX_DOMAIN, opset);
-    const build = new Builder({ prefix: name, names: this.#names, opset });
+    const build = new Builder({ prefix: name, names: this.#names });
     const result = emit(build, (hint) => {
       const value = build.input(hint, null);
       definition.body.inputs.push(value);
@@ -119,5 +119,5 @@ export function agrBuilder(model: Model, names: Names, edge: string): Builder {
         ]
       : [],
   ) as ReadonlyMap<string, string>;
-  return new Builder({ prefix: `${PREFIX}/${edge}`, names, opset: model.opset, metadata });
+  return new Builder({ prefix: `${PREFIX}/${edge}`, names, metadata });
 }

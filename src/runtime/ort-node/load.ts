@@ -27,6 +27,3 @@ export async function loadOrtNode(): Promise<OrtModule> {
     });
   }
 }
-
-/** Only errors: ONNX Runtime's warnings go to the console past everything. */
-export const QUIET = { logSeverityLevel: 3 };

@@ -1,8 +1,6 @@
 import { BackendError } from "../../errors.ts";
+import { ERRORS_ONLY } from "../session-options.ts";
 import type { NativeModels, NativeModule, NativeSession } from "./load.ts";
-
-/** ONNX Runtime's log goes to the console past everything; its warnings are about its own optimizations. */
-const ERRORS_ONLY = { logSeverityLevel: 3 };
 
 /** Creates the session; on failure adds the artifacts one by one to find out which the build does not take. */
 export async function createNative(module: NativeModule, models: NativeModels): Promise<NativeSession> {

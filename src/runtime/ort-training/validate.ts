@@ -8,13 +8,13 @@ import type { DecodedArtifacts } from "./session-files.ts";
 /** What ONNX Runtime 1.19.2 reads. */
 const NEWEST = { irVersion: 10, opset: 21 };
 
-const ALGORITHMS = new Set(["AdamWOptimizer", "SGDOptimizerV2"]);
-
 /** Required inputs of an optimizer model, in this order (ORT-TRAINING 1.3). */
-const OPTIMIZER_INPUTS: Record<string, readonly string[]> = {
-  AdamWOptimizer: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
-  SGDOptimizerV2: ["learning_rate", "step", "params", "gradients", "first_order_moments"],
-};
+const OPTIMIZER_INPUTS = new Map<string, readonly string[]>(
+  Object.entries({
+    AdamWOptimizer: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
+    SGDOptimizerV2: ["learning_rate", "step", "params", "gradients", "first_order_moments"],
+  }),
+);
 
 /**
  * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
@@ -73,14 +73,16 @@ function checkOptimizer(model: Model): void {
     new PassError("E_OPTIMIZER_MODEL", `the optimizer model cannot be used by the training API: ${reason}`, {
       field: "optimizerModel",
     });
-  const nodes = model.graph.nodes.filter(({ domain, opType }) => domain === "com.microsoft" && ALGORITHMS.has(opType));
+  const nodes = model.graph.nodes.filter(
+    ({ domain, opType }) => domain === "com.microsoft" && OPTIMIZER_INPUTS.has(opType),
+  );
   const [node] = nodes;
-  if (node === undefined) throw fail(`no ${[...ALGORITHMS].join(" or ")} stands in its main graph`);
+  if (node === undefined) throw fail(`no ${[...OPTIMIZER_INPUTS.keys()].join(" or ")} stands in its main graph`);
   if (nodes.length > 1)
     throw fail(`it has ${nodes.length} optimizers, ${nodes.map(describeNode).join(" and ")}; only one is allowed`);
   const initializers = new Set(model.graph.initializers);
   const names = model.graph.inputs.filter((value) => !initializers.has(value)).map(({ name }) => name);
-  const expected = OPTIMIZER_INPUTS[node.opType] ?? [];
+  const expected = OPTIMIZER_INPUTS.get(node.opType) ?? [];
   if (names.join() !== expected.join())
     throw fail(`its inputs must be ${expected.join(", ")} in this order, they are ${names.join(", ")}`);
 }

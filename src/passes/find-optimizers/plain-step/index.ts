@@ -166,6 +166,7 @@ class Step {
 
   /** Up through sums and products whose other operands do not depend on the data. */
   #undoScaling(from: Value, bits: bigint): Value {
+    const otherParameters = this.#otherParameters(bits);
     let value = from;
     for (;;) {
       const { producer } = value;
@@ -174,7 +175,7 @@ class Step {
       const [operand] = operands;
       if (operands.length !== 1 || !operand) return value;
       const others = valuesReadBy(producer).filter((input) => input !== operand);
-      if (others.some((other) => dependsOn(other, this.#otherParameters(bits)))) return value;
+      if (others.some((other) => dependsOn(other, otherParameters))) return value;
       if (producer.opType === "Div" && producer.inputs[0] !== operand) return value;
       value = operand;
     }
