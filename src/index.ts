@@ -19,7 +19,19 @@ export {
   writeArtifacts,
 } from "./artifacts/ort-artifacts.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
-export * from "./errors.ts";
+export {
+  BackendError,
+  CheckpointError,
+  DataError,
+  type ErrorDetails,
+  FileSystemError,
+  FormatError,
+  GraphError,
+  NumericError,
+  OnnxAgrError,
+  PassError,
+  UsageError,
+} from "./errors.ts";
 export { type Attribute, attribute, type NamedTensor } from "./graph/attribute.ts";
 export { checkModel } from "./graph/check.ts";
 export { DataType, dataTypeName } from "./graph/data-type.ts";

@@ -26,10 +26,10 @@ describe("stripAgr refuses, and leaves the model alone", () => {
     expect(encodeModel(model)).toEqual(bytes);
   });
 
-  it("a graph in which someone reads an inserted value", () => {
+  it.each(["peek", "onnx-agr/peek"])("a graph in which someone, called %s, reads an inserted value", (name) => {
     const model = inserted();
     const value = model.graph.nodes.find(({ opType }) => opType === "AGR")?.outputs[0] ?? null;
-    model.graph.append(new Node("Identity", [value], [new Value("peek")], { name: "peek" }));
+    model.graph.append(new Node("Identity", [value], [new Value("peek")], { name }));
     const bytes = encodeModel(model);
     expect(errorOf(() => stripAgr(model)).message).toContain("is read outside the inserted nodes");
     expect(encodeModel(model)).toEqual(bytes);

@@ -9,12 +9,10 @@ import type { DecodedArtifacts } from "./session-files.ts";
 const NEWEST = { irVersion: 10, opset: 21 };
 
 /** Required inputs of an optimizer model, in this order (ORT-TRAINING 1.3). */
-const OPTIMIZER_INPUTS = new Map<string, readonly string[]>(
-  Object.entries({
-    AdamWOptimizer: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
-    SGDOptimizerV2: ["learning_rate", "step", "params", "gradients", "first_order_moments"],
-  }),
-);
+const OPTIMIZER_INPUTS = new Map([
+  ["AdamWOptimizer", ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"]],
+  ["SGDOptimizerV2", ["learning_rate", "step", "params", "gradients", "first_order_moments"]],
+]);
 
 /**
  * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
