@@ -58,6 +58,7 @@ export const attribute = {
     kind: "ints",
     value: value.map(BigInt),
   }),
+  floats: (name: string, value: readonly number[]): Attribute => ({ name, kind: "floats", value }),
   tensor: (name: string, tensor: Tensor): Attribute => ({ name, kind: "tensor", value: { name: "", tensor } }),
   graph: (name: string, value: Graph): Attribute => ({ name, kind: "graph", value }),
 } as const;

@@ -32,12 +32,26 @@ export class Builder {
 
   /** One node with one output. */
   emit(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
+    const output = new Value("");
+    output.name = `${this.#add(opType, inputs, [output], options)}:out`;
+    return output;
+  }
+
+  /** One node with `count` outputs. */
+  emitAll(opType: string, inputs: readonly (Value | null)[], count: number, options: EmitOptions = {}): Value[] {
+    const outputs = Array.from({ length: count }, () => new Value(""));
+    const name = this.#add(opType, inputs, outputs, options);
+    for (const [index, output] of outputs.entries()) output.name = `${name}:${index}`;
+    return outputs;
+  }
+
+  /** @returns the node's name */
+  #add(opType: string, inputs: readonly (Value | null)[], outputs: Value[], options: EmitOptions): string {
     const { hint = opType, ...init } = options;
     const name = this.#options.names.fresh(`${this.#options.prefix}/${hint}`);
-    const output = new Value(`${name}:out`);
     const metadata = this.#options.metadata ?? new Map<string, string>();
-    this.nodes.push(new Node(opType, inputs, [output], { ...init, name, metadata }));
-    return output;
+    this.nodes.push(new Node(opType, inputs, outputs, { ...init, name, metadata }));
+    return name;
   }
 
   constant(tensor: Tensor, hint = "Constant"): Value {

@@ -1,0 +1,183 @@
+import { PassError } from "../../errors.ts";
+import { isGradientType } from "../../graph/data-type.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { Names } from "../../graph/names.ts";
+import { Builder } from "../../ops/builder.ts";
+import { Formula } from "../../ops/formula.ts";
+import { STATE_METADATA } from "../find-optimizers/plain-step/pair-state.ts";
+import type { Report } from "../pass.ts";
+import { Call, elementTypeOf, type Lowering } from "./lowering.ts";
+import { loweringOf } from "./table.ts";
+
+/** The first opset whose graphs are lowered. */
+const FIRST_OPSET = 14;
+/** What older graphs are raised to: Shape has a start since 15, ScatterElements adds since 16, LayerNormalization is standard since 17. */
+const TARGET_OPSET = 17;
+/** The first IR version with opset 17. */
+const TARGET_IR = 8;
+
+/** Domains of standard operators. */
+const STANDARD = new Set([ONNX_DOMAIN, "ai.onnx.ml"]);
+
+export interface LowerReport extends Report {
+  readonly pass: "lower-training-ops";
+  /** How many nodes of each operator were lowered, by `domain.operator`. */
+  readonly lowered: Readonly<Record<string, number>>;
+  /** What operators overwrote in place and now is an output: the graph input, and the output that renews it. */
+  readonly state: readonly (readonly [input: string, output: string])[];
+}
+
+/**
+ * Rewrites the operators of ONNX Runtime's training builds as standard operators, so that any runtime takes the graph.
+ * Models of opset 14 to 16 are raised to 17. What an operator overwrote in place becomes an output, `<input>/next`.
+ *
+ * Optimizers that take sequences need their parameters: `unrollOptimizer`.
+ * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, or what a node needs to be lowered;
+ *   `E_OPSET` below opset 14; `E_NO_SHAPE` where a rank must be known. The model is unchanged after the first and the second.
+ */
+export function lowerTrainingOps(model: Model): LowerReport {
+  if (model.opset < FIRST_OPSET) {
+    throw new PassError(
+      "E_OPSET",
+      `the model's opset is ${model.opset}; training operators are lowered from ${FIRST_OPSET} on`,
+      {
+        hint: "Export the model with a newer opset.",
+      },
+    );
+  }
+  const graphs = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]);
+  const nodes = graphs.flatMap((graph) => graph.nodes);
+  requireLowerings(model, nodes);
+  const doomed = nodes.filter(({ domain, opType }) => loweringOf(domain, opType) !== null);
+  const lowered: Record<string, number> = {};
+  if (doomed.length === 0 && !nodes.some(isOldLayerNorm(model))) {
+    return { pass: "lower-training-ops", changed: 0, lowered, state: [], skipped: [], notes: [] };
+  }
+  const notes = raiseOpset(model);
+  for (const graph of graphs) nameGradientTypes(graph);
+  const names = new Names(model);
+  const state: (readonly [string, string])[] = [];
+  for (const node of doomed) {
+    const lowering = loweringOf(node.domain, node.opType);
+    if (lowering === null || node.graph === null) continue;
+    const op = `${node.domain === ONNX_DOMAIN ? "ai.onnx" : node.domain}.${node.opType}`;
+    lowered[op] = (lowered[op] ?? 0) + 1;
+    state.push(...replace(model, node.graph, node, lowering, names));
+  }
+  dropUnusedDomains(model);
+  if (state.length > 0) recordState(model, state);
+  return { pass: "lower-training-ops", changed: doomed.length + notes.length, lowered, state, skipped: [], notes };
+}
+
+/** Before opset 17 the operator of this name in ONNX's domain is ONNX Runtime's own. */
+const isOldLayerNorm =
+  (model: Model) =>
+  (node: Node): boolean =>
+    model.opset < TARGET_OPSET && node.domain === ONNX_DOMAIN && node.opType === "LayerNormalization";
+
+function requireLowerings(model: Model, nodes: readonly Node[]): void {
+  const local = new Set(model.functions.map(({ domain, name }) => `${domain}.${name}`));
+  const missing = nodes.filter(
+    ({ domain, opType }) =>
+      !STANDARD.has(domain) && !local.has(`${domain}.${opType}`) && loweringOf(domain, opType) === null,
+  );
+  if (missing.length === 0) return;
+  const byOp = groupNames(missing);
+  const list = [...byOp].map(
+    ([op, names]) => `${op} (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""})`,
+  );
+  throw new PassError("E_NO_LOWERING", `these operators have no lowering to standard ones: ${list.join("; ")}`, {
+    field: [...byOp.keys()][0] ?? "",
+    hint: "Use --runtime ort-training, or export the model without them.",
+  });
+}
+
+function groupNames(nodes: readonly Node[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { domain, opType, name, outputs } of nodes) {
+    const op = `${domain}.${opType}`;
+    groups.set(op, [...(groups.get(op) ?? []), name || (outputs.find((value) => value !== null)?.name ?? "?")]);
+  }
+  return groups;
+}
+
+function raiseOpset(model: Model): readonly string[] {
+  if (model.opset >= TARGET_OPSET) return [];
+  const note = `the opset was raised from ${model.opset} to ${TARGET_OPSET}`;
+  model.opsets.set(ONNX_DOMAIN, TARGET_OPSET);
+  for (const { opsets } of model.functions) if (opsets.has(ONNX_DOMAIN)) opsets.set(ONNX_DOMAIN, TARGET_OPSET);
+  model.irVersion = Math.max(model.irVersion, TARGET_IR);
+  return [note];
+}
+
+/** ONNX Runtime names the gradient of `x` `x_grad`, and does not declare its type, which is that of `x`. */
+function nameGradientTypes(graph: Graph): void {
+  const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].filter((value) => value !== null);
+  const types = new Map(values.map(({ name, type }) => [`${name}_grad`, type]));
+  for (const value of values) value.type ??= types.get(value.name) ?? null;
+}
+
+function replace(
+  model: Model,
+  graph: Graph,
+  node: Node,
+  lowering: Lowering,
+  names: Names,
+): readonly (readonly [string, string])[] {
+  const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
+  const build = new Builder({ prefix: node.name || output, names });
+  const dtype = node.inputs.flatMap((value) => (value === null ? [] : [elementTypeOf(value)])).find(isGradientType);
+  const formula = new Formula(build, model.opset, dtype);
+  const made = lowering.lower(formula, new Call(node));
+  const own = new Set(build.nodes.flatMap(({ outputs }) => outputs));
+  /** What is to carry a name of its own must be made here, once. */
+  const results = made.map((value, index) =>
+    value === null || (own.has(value) && made.indexOf(value) === index) ? value : formula.identity(value),
+  );
+  graph.insertBefore(node, ...build.nodes);
+  const declared = new Set(graph.valueInfo.map(({ value }) => value));
+  const renewals = (lowering.renews ?? []).flatMap(([from, to]) => renewal(graph, node, results[from], to));
+  for (const [index, old] of node.outputs.entries()) {
+    const next = results[index];
+    if (old === null || !next) continue;
+    old.replaceAllUsesWith(next);
+    next.type = old.type;
+    if (declared.has(old)) graph.valueInfo.push({ value: next });
+  }
+  const kept = node.outputs.map((old, index) => [results[index], old?.name] as const);
+  graph.remove(node);
+  for (const [next, name] of kept) if (next && name !== undefined) next.name = name;
+  return renewals.map(([input, value]) => {
+    if (!graph.outputs.includes(value)) value.name = names.fresh(`${input.name}/next`);
+    value.type = input.type;
+    graph.addOutput(value);
+    return [input.name, value.name] as const;
+  });
+}
+
+function renewal(
+  graph: Graph,
+  node: Node,
+  value: Value | null | undefined,
+  to: number,
+): readonly (readonly [Value, Value])[] {
+  const input = node.inputs[to];
+  return input && value && graph.inputs.includes(input) ? [[input, value]] : [];
+}
+
+function dropUnusedDomains(model: Model): void {
+  const used = new Set(
+    model.rootGraphs
+      .flatMap((root) => [...walkGraphs(root)])
+      .flatMap((graph) => graph.nodes.map(({ domain }) => domain)),
+  );
+  for (const domain of [...model.opsets.keys()]) {
+    if (domain !== ONNX_DOMAIN && !used.has(domain)) model.opsets.delete(domain);
+  }
+}
+
+function recordState(model: Model, state: readonly (readonly [string, string])[]): void {
+  const earlier = JSON.parse(model.metadata.get(STATE_METADATA) ?? "{}") as Record<string, string>;
+  model.metadata.set(STATE_METADATA, JSON.stringify({ ...earlier, ...Object.fromEntries(state) }));
+}

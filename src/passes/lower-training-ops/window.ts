@@ -1,0 +1,59 @@
+import { stringAttribute } from "../../ops/attributes.ts";
+import type { Call } from "./lowering.ts";
+
+/** The window of a convolution or pool, one number per spatial axis. */
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly begin: readonly number[];
+  readonly end: readonly number[];
+}
+
+/** How far a window reaches: d (k - 1) + 1. */
+export const reach = ({ kernel, dilations }: Pick<Window, "kernel" | "dilations">): readonly number[] =>
+  kernel.map((size, axis) => (dilations[axis] ?? 1) * (size - 1) + 1);
+
+/** Number of window positions along each axis. */
+export function outputSizes(window: Window, input: readonly number[]): readonly number[] {
+  const reaches = reach(window);
+  return input.map((size, axis) => {
+    const padded = size + (window.begin[axis] ?? 0) + (window.end[axis] ?? 0);
+    return Math.floor((padded - (reaches[axis] ?? 1)) / (window.strides[axis] ?? 1)) + 1;
+  });
+}
+
+/**
+ * The window a node's attributes describe, `auto_pad` resolved.
+ * @param kernel where the node does not say
+ * @param spatial sizes of the image, which `auto_pad` needs
+ * @throws PassError `E_NO_LOWERING` where they are needed and not known
+ */
+export function windowOf(
+  call: Call,
+  kernel: readonly number[] | null,
+  spatial: readonly (number | null)[] | null,
+): Window {
+  const size = call.ints("kernel_shape") ?? kernel;
+  if (size === null) throw call.refuse("its kernel_shape is not known");
+  const ones = size.map(() => 1);
+  const window = {
+    kernel: size,
+    strides: call.ints("strides") ?? ones,
+    dilations: call.ints("dilations") ?? ones,
+  };
+  const auto = stringAttribute(call.node, "auto_pad", "NOTSET");
+  if (auto === "VALID") return { ...window, begin: size.map(() => 0), end: size.map(() => 0) };
+  if (auto !== "SAME_UPPER" && auto !== "SAME_LOWER") {
+    const pads = call.ints("pads") ?? [...size, ...size].map(() => 0);
+    return { ...window, begin: pads.slice(0, size.length), end: pads.slice(size.length) };
+  }
+  const reaches = reach(window);
+  const totals = size.map((_, axis) => {
+    const [input, stride] = [spatial?.[axis] ?? null, window.strides[axis] ?? 1];
+    if (input === null) throw call.refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
+    return Math.max(0, (Math.ceil(input / stride) - 1) * stride + (reaches[axis] ?? 1) - input);
+  });
+  const [small, large] = [totals.map((each) => Math.floor(each / 2)), totals.map((each) => Math.ceil(each / 2))];
+  return auto === "SAME_UPPER" ? { ...window, begin: small, end: large } : { ...window, begin: large, end: small };
+}
