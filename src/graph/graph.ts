@@ -187,6 +187,13 @@ export class Graph implements Iterable<Node> {
     this.#outputs[index] = next;
   }
 
+  /** Makes these the outputs, in place of those there were. */
+  replaceOutputs(values: readonly Value[]): void {
+    this.release();
+    this.#outputs.length = 0;
+    for (const value of values) this.addOutput(value);
+  }
+
   append(...nodes: readonly Node[]): void {
     for (const node of nodes) Node.setGraph(node, this);
     this.#nodes = [...this.#nodes, ...nodes];

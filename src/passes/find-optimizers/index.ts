@@ -3,10 +3,11 @@ import { onnxTraining } from "./onnx-training.ts";
 import { ortSequence } from "./ort-sequence.ts";
 import { ortTensor } from "./ort-tensor.ts";
 import { plainStep } from "./plain-step/index.ts";
+import { portable } from "./portable.ts";
 import type { Dialect, FindOptions, Found } from "./site.ts";
 
 /** Every form of optimizer that is recognised, in the order in which they are tried. */
-export const DIALECTS: readonly Dialect[] = [ortSequence, ortTensor, onnxTraining];
+export const DIALECTS: readonly Dialect[] = [portable, ortSequence, ortTensor, onnxTraining];
 
 /** Tried where no operator says "optimizer": what has no such operator can only be told by how its tensors depend on each other. */
 export const LAST_DIALECTS: readonly Dialect[] = [plainStep];

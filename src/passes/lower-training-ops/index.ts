@@ -5,9 +5,9 @@ import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
-import { STATE_METADATA } from "../find-optimizers/plain-step/pair-state.ts";
 import type { Report } from "../pass.ts";
 import { Call, elementTypeOf, type Lowering } from "./lowering.ts";
+import { recordState } from "./state.ts";
 import { loweringOf } from "./table.ts";
 
 /** The first opset whose graphs are lowered. */
@@ -175,9 +175,4 @@ function dropUnusedDomains(model: Model): void {
   for (const domain of [...model.opsets.keys()]) {
     if (domain !== ONNX_DOMAIN && !used.has(domain)) model.opsets.delete(domain);
   }
-}
-
-function recordState(model: Model, state: readonly (readonly [string, string])[]): void {
-  const earlier = JSON.parse(model.metadata.get(STATE_METADATA) ?? "{}") as Record<string, string>;
-  model.metadata.set(STATE_METADATA, JSON.stringify({ ...earlier, ...Object.fromEntries(state) }));
 }

@@ -1,0 +1,105 @@
+import { FormatError } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+
+/** Where a portable model says what its inputs and outputs are. */
+export const PLAN_METADATA = "onnx-agr.plan";
+
+export const ROLES = ["train_step", "gradients", "apply", "eval"] as const;
+export type Role = (typeof ROLES)[number];
+
+/**
+ * What a piece of state is: a trainable parameter, a frozen one, running statistics, an optimizer's slot, or the sum of
+ * gradients since they were last reset.
+ */
+export const STATE_KINDS = ["parameter", "frozen", "buffer", "slot", "accumulator"] as const;
+export type StateKind = (typeof STATE_KINDS)[number];
+
+/** An input that holds state, and the output that renews it; null where the model only reads it. */
+export interface PlannedState {
+  readonly name: string;
+  readonly next: string | null;
+  readonly kind: StateKind;
+}
+
+/** What a runtime must know to run a portable model: which inputs the user feeds, and which output becomes which input next. */
+export interface Plan {
+  readonly role: Role;
+  /** In the order of the original training or eval model. */
+  readonly inputs: readonly string[];
+  /** Outputs for the user, the loss first. */
+  readonly outputs: readonly string[];
+  readonly state: readonly PlannedState[];
+  /** Input that takes the learning rate, float32 [1]. */
+  readonly learningRate: string | null;
+  /** Input that takes the number of the update counted from 1, int64 [1]. */
+  readonly step: string | null;
+  /** Input that says whether this step's gradients take the place of the accumulated ones, bool [1]. */
+  readonly reset: string | null;
+  /** Parameter and the input that takes its gradient. */
+  readonly gradients: readonly (readonly [parameter: string, input: string])[];
+}
+
+const SCHEMA = 1;
+
+export function writePlan(model: Model, plan: Plan): void {
+  model.metadata.set(PLAN_METADATA, JSON.stringify({ schema: SCHEMA, ...plan }));
+}
+
+/** @throws FormatError `E_PLAN` where the model has no plan, or one that this version does not understand */
+export function readPlan(model: Model, role: Role): Plan {
+  const fail = (reason: string, cause?: unknown): FormatError =>
+    new FormatError("E_PLAN", `the model ${reason}`, {
+      field: `metadata_props.${PLAN_METADATA}`,
+      hint: "Write the portable artifacts again with onnx-agr lower.",
+      cause,
+    });
+  const text = model.metadata.get(PLAN_METADATA);
+  if (text === undefined) throw fail("has no plan: it is not one of a portable set");
+  let plan: unknown;
+  try {
+    plan = JSON.parse(text);
+  } catch (cause) {
+    throw fail("has a plan that is not JSON", cause);
+  }
+  if (!isPlan(plan)) throw fail("has a plan that this version does not understand");
+  if (plan.role !== role) throw fail(`is a ${plan.role} by its plan, not a ${role}`);
+  const inputs = new Set(model.graph.inputs.map(({ name }) => name));
+  const outputs = new Set(model.graph.outputs.map(({ name }) => name));
+  const optional = [plan.learningRate, plan.step, plan.reset].filter((name) => name !== null);
+  const read = [
+    ...plan.inputs,
+    ...plan.state.map(({ name }) => name),
+    ...optional,
+    ...plan.gradients.map(([, input]) => input),
+  ];
+  const made = [...plan.outputs, ...plan.state.flatMap(({ next }) => (next === null ? [] : [next]))];
+  const missing = read.find((name) => !inputs.has(name)) ?? made.find((name) => !outputs.has(name));
+  if (missing !== undefined) throw fail(`has a plan with "${missing}", which is not in the graph`);
+  return plan;
+}
+
+const isName = (value: unknown): value is string => typeof value === "string";
+const isOptional = (value: unknown): boolean => value === null || isName(value);
+const isList = (value: unknown, check: (each: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every((each) => check(each));
+
+function isPlan(value: unknown): value is Plan {
+  if (typeof value !== "object" || value === null) return false;
+  const plan = value as Partial<Record<keyof Plan | "schema", unknown>>;
+  const isState = (each: unknown): boolean => {
+    if (typeof each !== "object" || each === null) return false;
+    const { name, next, kind } = each as Partial<Record<keyof PlannedState, unknown>>;
+    return isName(name) && isOptional(next) && STATE_KINDS.includes(kind as StateKind);
+  };
+  return (
+    plan.schema === SCHEMA &&
+    ROLES.includes(plan.role as Role) &&
+    isList(plan.inputs, isName) &&
+    isList(plan.outputs, isName) &&
+    isList(plan.state, isState) &&
+    isOptional(plan.learningRate) &&
+    isOptional(plan.step) &&
+    isOptional(plan.reset) &&
+    isList(plan.gradients, (each) => isList(each, isName))
+  );
+}

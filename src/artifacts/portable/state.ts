@@ -1,0 +1,154 @@
+import { CheckpointError } from "../../errors.ts";
+import type { NamedTensor } from "../../graph/attribute.ts";
+import { layoutOf } from "../../graph/data-type.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import type { Checkpoint, ParameterState, Property } from "../checkpoint/checkpoint.ts";
+import { decodeSafetensors, encodeSafetensors } from "../safetensors.ts";
+import type { PlannedState } from "./plan.ts";
+
+/** The state of a training run: parameters by their names, slots as `<parameter>/<transform>/<slot>`. */
+export interface TrainingState {
+  /** Updates done so far. */
+  readonly step: number;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** True where the tensors have no values yet: those of a nominal checkpoint. */
+  readonly nominal: boolean;
+  /** What an ONNX Runtime checkpoint carries beside tensors, kept for writing one again. */
+  readonly initialLearningRate: number;
+  readonly properties: ReadonlyMap<string, Property>;
+}
+
+/** What ONNX Runtime writes where nobody set another. */
+const DEFAULT_INITIAL_RATE = 0.001;
+/** Its one group of parameters. */
+const GROUP = "group0";
+
+const FORMAT = "onnx-agr.state";
+const VERSION = "1";
+
+/** The state as a safetensors file. The same state gives the same bytes. */
+export function encodeState(state: TrainingState): Uint8Array {
+  const tensors = [...state.tensors].map(([name, tensor]) => ({ name, tensor }));
+  const metadata = new Map([
+    ["format", FORMAT],
+    ["version", VERSION],
+    ["step", String(state.step)],
+    ["initial_learning_rate", String(state.initialLearningRate)],
+    ["properties", JSON.stringify([...state.properties].map(([name, { kind, value }]) => [name, kind, String(value)]))],
+  ]);
+  return encodeSafetensors(tensors, metadata);
+}
+
+/** @throws FormatError `E_SAFETENSORS`; CheckpointError `E_STATE_VERSION` for files of a newer version, `E_STATE` for others */
+export function decodeState(bytes: Uint8Array): TrainingState {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const version = metadata.get("version") ?? "";
+  if (metadata.get("format") !== FORMAT) {
+    throw new CheckpointError("E_STATE", "the file holds tensors, but is no training state", {
+      field: "__metadata__.format",
+      hint: "Use state.safetensors of a portable set or of a checkpoint.",
+    });
+  }
+  if (Number(version) > Number(VERSION)) {
+    throw new CheckpointError("E_STATE_VERSION", `the state was written by a newer version (format ${version})`, {
+      field: "__metadata__.version",
+      hint: `This version reads up to ${VERSION}; update onnx-agr.`,
+    });
+  }
+  const step = Number(metadata.get("step"));
+  if (!Number.isSafeInteger(step) || step < 0) {
+    throw new CheckpointError("E_STATE", `"${metadata.get("step") ?? ""}" is no number of steps`, {
+      field: "__metadata__.step",
+    });
+  }
+  const listed = JSON.parse(metadata.get("properties") ?? "[]") as [string, Property["kind"], string][];
+  return {
+    step,
+    tensors: new Map(tensors.map(({ name, tensor }) => [name, tensor])),
+    nominal: false,
+    initialLearningRate: Number(metadata.get("initial_learning_rate") ?? DEFAULT_INITIAL_RATE),
+    properties: new Map(listed.map(([name, kind, value]) => [name, PROPERTIES[kind](value)])),
+  };
+}
+
+const PROPERTIES: Readonly<Record<Property["kind"], (text: string) => Property>> = {
+  int: (text) => ({ kind: "int", value: BigInt(text) }),
+  float: (text) => ({ kind: "float", value: Number(text) }),
+  string: (text) => ({ kind: "string", value: text }),
+};
+
+export function zeros(dtype: number, dims: readonly number[]): Tensor {
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  return new Tensor(dtype, dims, { kind: "raw", bytes: new Uint8Array((size * (layoutOf(dtype)?.bits ?? 32)) / 8) });
+}
+
+/** `<parameter>/<transform>/<slot>` taken apart from the end: parameters' names may have slashes. */
+function partsOf(name: string): { readonly parameter: string; readonly slot: string } {
+  const [slot = "", , ...rest] = name.split("/").toReversed();
+  return { parameter: rest.toReversed().join("/"), slot };
+}
+
+/**
+ * The state an ONNX Runtime checkpoint holds, as a step with these slots takes it. Slots begin at zero where the
+ * checkpoint has none.
+ * @throws CheckpointError `E_CHECKPOINT_MISMATCH` where it has the slots of some parameters only
+ */
+export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly PlannedState[]): TrainingState {
+  const tensors = new Map<string, Tensor>(
+    [...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]),
+  );
+  const [group] = checkpoint.optimizerGroups;
+  const moments = new Map(group?.states.map(({ parameter, moments: held }) => [parameter, held]));
+  for (const { name, kind } of planned) {
+    if (kind !== "slot") continue;
+    const { parameter, slot } = partsOf(name);
+    const like = tensors.get(parameter);
+    if (like === undefined) continue;
+    const held = moments.get(parameter)?.find((each) => each.name === slot)?.tensor;
+    if (held === undefined && moments.size > 0) {
+      throw new CheckpointError(
+        "E_CHECKPOINT_MISMATCH",
+        `the checkpoint has optimizer state, but no ${slot} of parameter "${parameter}"`,
+        { field: parameter, hint: "Use the checkpoint that was saved with this optimizer model." },
+      );
+    }
+    tensors.set(name, held ?? (checkpoint.nominal ? like : zeros(like.dtype, like.dims)));
+  }
+  return {
+    step: Number(group?.step ?? 0n),
+    tensors,
+    nominal: checkpoint.nominal,
+    initialLearningRate: group?.initialLearningRate ?? DEFAULT_INITIAL_RATE,
+    properties: checkpoint.properties,
+  };
+}
+
+/** The state as an ONNX Runtime checkpoint, the optimizer's moments included. Names of the planned state say what is what. */
+export function checkpointOfState(state: TrainingState, planned: readonly PlannedState[]): Checkpoint {
+  const named = (kinds: readonly PlannedState["kind"][]): NamedTensor[] =>
+    planned
+      .filter(({ kind }) => kinds.includes(kind))
+      .flatMap(({ name }) => {
+        const tensor = state.tensors.get(name);
+        return tensor === undefined ? [] : [{ name, tensor }];
+      });
+  const states = new Map<string, NamedTensor[]>();
+  for (const { name, tensor } of named(["slot"])) {
+    const { parameter, slot } = partsOf(name);
+    states.set(parameter, [...(states.get(parameter) ?? []), { name: slot, tensor }]);
+  }
+  const group = {
+    name: GROUP,
+    step: BigInt(state.step),
+    initialLearningRate: state.initialLearningRate,
+    states: [...states].map(([parameter, moments]): ParameterState => ({ parameter, moments })),
+  };
+  return {
+    trainable: named(["parameter"]),
+    frozen: named(["frozen", "buffer"]),
+    nominal: false,
+    optimizerGroups: states.size > 0 || state.step > 0 ? [group] : [],
+    properties: state.properties,
+  };
+}
+

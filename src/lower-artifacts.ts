@@ -1,0 +1,79 @@
+import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
+import { checkCheckpointFits, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import { type Role, writePlan } from "./artifacts/portable/plan.ts";
+import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
+import { PassError } from "./errors.ts";
+import { readExternalTensors } from "./graph/io/model-file.ts";
+import type { Model } from "./graph/model.ts";
+import { decodeModel } from "./graph/serde/decode.ts";
+import { encodeModel } from "./graph/serde/encode.ts";
+import { insertAgr } from "./passes/insert-agr/index.ts";
+import { INSERT_AGR_DEFAULTS, type InsertAgrOptions } from "./passes/insert-agr/options.ts";
+import { AGR_RECORD, readRecord } from "./passes/record.ts";
+import { stripAgr } from "./passes/strip-agr.ts";
+import { toEvaluation } from "./passes/portable/evaluation.ts";
+import { toGradients } from "./passes/portable/gradients.ts";
+import { makeApply, toTrainStep } from "./passes/portable/optimizer.ts";
+import type { StepModel } from "./passes/portable/step-model.ts";
+
+/**
+ * Makes ONNX Runtime's training artifacts portable: the same training in standard operators, which any ONNX runtime takes.
+ * AGR that was inserted into the optimizer model stands before the optimizer of the new models, with the same options. The
+ * artifacts themselves are left as they are.
+ * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, before anything is done; `E_NO_GRADIENTS`,
+ *   `E_OPSET`, `E_NO_OPTIMIZER`; CheckpointError `E_CHECKPOINT_MISMATCH`
+ */
+export async function lowerArtifacts(artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">): Promise<PortableArtifacts> {
+  const { trainingModel, optimizerModel, evalModel } = artifacts;
+  if (trainingModel === null) {
+    throw new PassError("E_NO_GRADIENTS", "the artifacts have no training model, so there is nothing to lower", {
+      hint: "Give a folder with training_model.onnx.",
+    });
+  }
+  const checkpoint = artifacts.checkpoint === null ? null : decodeCheckpoint(artifacts.checkpoint);
+  if (checkpoint !== null) checkCheckpointFits(trainingModel, checkpoint);
+  const frozen = new Set(checkpoint?.frozen.map(({ name }) => name));
+  const gradients = planned(toGradients(await copyOf(trainingModel), frozen), "gradients");
+  const trainable = new Set(gradients.state.flatMap(({ name, kind }) => (kind === "parameter" ? [name] : [])));
+  const evaluation =
+    evalModel === null ? null : planned(toEvaluation(await copyOf(evalModel), trainable, frozen), "eval");
+  if (optimizerModel === null) {
+    const state = checkpoint === null ? null : stateOfCheckpoint(checkpoint, []);
+    return { trainStep: null, gradients: gradients.model, apply: null, evalModel: evaluation?.model ?? null, state };
+  }
+  const plainOptimizer = await copyOf(optimizerModel);
+  const agr = takeAgr(plainOptimizer);
+  const training = await copyOf(trainingModel);
+  const apply = planned(makeApply(training, await copyOf(plainOptimizer)), "apply");
+  const trainStep = planned(toTrainStep(training, plainOptimizer, frozen), "train_step");
+  if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
+  return {
+    trainStep: trainStep.model,
+    gradients: gradients.model,
+    apply: apply.model,
+    evalModel: evaluation?.model ?? null,
+    state: checkpoint === null ? null : stateOfCheckpoint(checkpoint, trainStep.state),
+  };
+}
+
+/** A copy with the external data in it: what is made of it lies elsewhere. */
+async function copyOf(model: Model): Promise<Model> {
+  await readExternalTensors(model);
+  return decodeModel(encodeModel(model));
+}
+
+function planned(step: StepModel, role: Role): StepModel {
+  const { model, ...plan } = step;
+  writePlan(model, { role, ...plan });
+  return step;
+}
+
+/** Takes AGR out of an optimizer model and gives the options it was inserted with; null where there is none. */
+function takeAgr(optimizer: Model): InsertAgrOptions | null {
+  const record = readRecord(optimizer, AGR_RECORD);
+  if (record === null) return null;
+  stripAgr(optimizer);
+  const names = [...Object.keys(INSERT_AGR_DEFAULTS), "form"];
+  return Object.fromEntries(Object.entries(record.options).filter(([name]) => names.includes(name)));
+}

@@ -1,0 +1,120 @@
+import { DataType } from "../../graph/data-type.ts";
+import { Node, Value } from "../../graph/graph.ts";
+import { Graph } from "../../graph/graph.ts";
+import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
+import { Names } from "../../graph/names.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import { Builder } from "../../ops/builder.ts";
+import { removeDeadNodes } from "../dead-nodes.ts";
+import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
+import { recordState } from "../lower-training-ops/state.ts";
+import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { type Trained, type Unrolling, unrollOptimizer } from "../unroll-optimizer/index.ts";
+import { accumulatorsOf, userOutputs } from "./accumulators.ts";
+import { readTensors, userInputNames } from "./gradients.ts";
+import type { StateTensor, StepModel } from "./step-model.ts";
+
+/** The first IR version that has model-local functions, which AGR is. */
+const FUNCTIONS_IR = 8;
+
+/** Writes an optimizer behind gradients that a graph has, and makes its state inputs and outputs. */
+function addOptimizer(
+  model: Model,
+  optimizer: Model,
+  trained: readonly Trained[],
+): Unrolling & { readonly state: readonly StateTensor[]; readonly learningRate: string; readonly step: string } {
+  const { graph } = model;
+  const names = new Names(model);
+  const learningRate = new Value(names.fresh("learning_rate"), tensorType(DataType.float, [1]));
+  const step = new Value(names.fresh("step"), tensorType(DataType.int64, [1]));
+  const build = new Builder({ prefix: "optimizer", names });
+  const unrolling = unrollOptimizer(optimizer, { build, names, opset: model.opset, learningRate, step, trained });
+  model.functions.push(...optimizer.functions);
+  for (const { domain } of optimizer.functions) model.opsets.set(domain, optimizer.opsets.get(domain) ?? 1);
+  for (const domain of new Set(build.nodes.map((node) => node.domain))) {
+    if (!model.opsets.has(domain)) model.opsets.set(domain, optimizer.opsets.get(domain) ?? 1);
+  }
+  model.irVersion = Math.max(model.irVersion, FUNCTIONS_IR);
+  graph.append(...build.nodes);
+  const slots = unrolling.updates.flatMap((update) => update.slots);
+  graph.inputs.push(learningRate, step, ...slots.map(({ input }) => input));
+  const give = (name: string, value: Value, type: Value["type"]): string => {
+    const output = new Value(names.fresh(`${name}/next`), type);
+    graph.append(new Node("Identity", [value], [output], { name: names.fresh(`optimizer/${name}/next`) }));
+    graph.addOutput(output);
+    return output.name;
+  };
+  const typeOf = new Map(trained.map(({ name, parameter }) => [name, parameter.type]));
+  const parameters = unrolling.updates.map(
+    ({ name, next }): StateTensor => ({ name, next: give(name, next, typeOf.get(name) ?? null), kind: "parameter" }),
+  );
+  const moments = slots.map(
+    ({ name, input, next }): StateTensor => ({ name: input.name, next: give(name, next, input.type), kind: "slot" }),
+  );
+  const state = [...parameters, ...moments];
+  recordState(model, state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const])));
+  model.metadata.set(
+    GRADIENTS_METADATA,
+    JSON.stringify(Object.fromEntries(unrolling.updates.map(({ gradient, name }) => [gradient.name, name]))),
+  );
+  return { ...unrolling, state, learningRate: learningRate.name, step: step.name };
+}
+
+/**
+ * The second half of a step as a model of its own: gradients in, the next parameters and slots out.
+ * @param training the training model as it was exported; only its parameters are read
+ * @throws as `unrollOptimizer` and `lowerTrainingOps`
+ */
+export function makeApply(training: Model, optimizer: Model): StepModel {
+  const graph = new Graph("apply");
+  const model = new Model(training.irVersion, graph);
+  model.opsets.set(ONNX_DOMAIN, Math.max(training.opset, optimizer.opset));
+  const trained = accumulatorsOf(training.graph).map(({ name, parameter }) => ({
+    name,
+    parameter: new Value(name, parameter.type),
+    gradient: new Value(`${name}/gradient`, parameter.type),
+  }));
+  graph.inputs.push(...trained.flatMap(({ parameter, gradient }) => [parameter, gradient]));
+  const { state, learningRate, step } = addOptimizer(model, optimizer, trained);
+  lowerTrainingOps(model);
+  removeDeadNodes(graph);
+  const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
+  return { model, inputs: [], outputs: [], state, learningRate, step, reset: null, gradients };
+}
+
+/**
+ * Makes a training model of ONNX Runtime a whole training step: forward, backward and the optimizer's update, with no
+ * accumulators between. Changes the model it is given.
+ * @param frozen names of inputs that are parameters without a gradient
+ * @throws as `unrollOptimizer` and `lowerTrainingOps`; PassError `E_NO_GRADIENTS`
+ */
+export function toTrainStep(model: Model, optimizer: Model, frozen: ReadonlySet<string>): StepModel {
+  const { graph } = model;
+  const accumulators = accumulatorsOf(graph);
+  const outputs = userOutputs(graph);
+  graph.replaceOutputs(outputs);
+  const gone = new Set<Value | null>(accumulators.flatMap(({ buffer, reset }) => [buffer, reset]));
+  graph.remove(...accumulators.map(({ node }) => node));
+  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => !gone.has(value)));
+  const parameters = new Set(accumulators.map(({ name }) => name));
+  const inputs = userInputNames(graph, new Set([...parameters, ...frozen]));
+  const names = new Names(model);
+  const trained = accumulators.map(({ name, parameter, gradient }) => {
+    const edge = new Value(names.fresh(`${name}/gradient`), parameter.type);
+    graph.append(new Node("Identity", [gradient], [edge], { name: names.fresh(`${name}/gradient/Identity`) }));
+    return { name, parameter, gradient: edge };
+  });
+  const { state, learningRate, step } = addOptimizer(model, optimizer, trained);
+  const { state: renewed } = lowerTrainingOps(model);
+  removeDeadNodes(graph);
+  return {
+    model,
+    inputs,
+    outputs: outputs.map(({ name }) => name),
+    state: [...state, ...readTensors(graph.inputs, frozen, new Map(renewed))],
+    learningRate,
+    step,
+    reset: null,
+    gradients: [],
+  };
+}

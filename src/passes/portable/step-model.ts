@@ -1,0 +1,29 @@
+import type { Model } from "../../graph/model.ts";
+
+/** What a piece of state is. `frozen` is read only; `buffer` are running statistics, renewed by every step. */
+export type StateKind = "parameter" | "frozen" | "buffer" | "slot" | "accumulator";
+
+/** A graph input that holds state, and the output that renews it; null where the graph only reads it. */
+export interface StateTensor {
+  readonly name: string;
+  readonly next: string | null;
+  readonly kind: StateKind;
+}
+
+/** A graph that takes state and gives the next, with what tells which is which. */
+export interface StepModel {
+  readonly model: Model;
+  /** Inputs the user feeds. */
+  readonly inputs: readonly string[];
+  /** Outputs for the user, the loss first. */
+  readonly outputs: readonly string[];
+  readonly state: readonly StateTensor[];
+  /** float32 [1]. */
+  readonly learningRate: string | null;
+  /** int64 [1], the number of this update counted from 1. */
+  readonly step: string | null;
+  /** bool [1]: true overwrites the accumulators. */
+  readonly reset: string | null;
+  /** Parameter and the input its gradient comes in by; only where the graph begins at the gradients. */
+  readonly gradients: readonly (readonly [parameter: string, input: string])[];
+}
