@@ -1,57 +1,165 @@
+import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { BackendError, UsageError } from "./errors.ts";
+import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
+import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
-import type { LearningRateSchedule } from "./optim/schedule.ts";
-import { setLearningRate } from "./passes/set-learning-rate.ts";
+import { lowerArtifacts } from "./lower-artifacts.ts";
+import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
+import { extractForward } from "./passes/extract-forward.ts";
+import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
+import { repeatStep } from "./passes/portable/repeat.ts";
+import { removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
+import { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
+import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
+import { type OrtNodePrograms, OrtNodeSession } from "./runtime/ort-node/session.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
-import type { TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
+import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
+import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
+import { DEFAULT_LEARNING_RATE } from "./runtime/train.ts";
 
-export interface TrainingSessionOptions {
-  /** Default `ort-training`, the training build of onnxruntime-web 1.19.2. */
-  readonly runtime?: "ort-training";
-  /** As code for onnxruntime-common gives them. This runtime has one, the CPU: `cpu`, or `wasm` as it was called there. */
-  readonly executionProviders?: readonly (string | { readonly name: string })[];
-  /** Threads of the runtime. Default 1. */
-  readonly threads?: number;
+export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
   /**
-   * The learning rate, or how it changes with the steps. It is built into the optimizer model before the session is made,
-   * since this runtime has no way to set it later. Default: what the optimizer model says, which is 0.001 as exported.
+   * `ort-node`: onnxruntime-node, on CPU or GPU; ONNX Runtime's own artifacts are lowered to standard operators in memory.
+   * `ort-training`: the training build of onnxruntime-web 1.19.2, WebAssembly.
+   * Default: ort-node, or ort-training where onnxruntime-node is not installed or an operator has no lowering.
+   */
+  readonly runtime?: "ort-node" | "ort-training";
+  /** In order of preference; for ort-training, `cpu` or `wasm` as it was called there. Default `["cpu"]`. */
+  readonly executionProviders?: readonly Provider[];
+  /**
+   * The learning rate, or how it changes with the steps. Default: what the optimizer model says, which is 0.001 as exported.
+   * ort-training has it built into the optimizer model, since it has no way to set it later.
    */
   readonly learningRate?: number | LearningRateSchedule;
+  /** Steps that ort-node runs in one call of `trainSteps`, with the state inside ONNX Runtime between them. Default 1. */
+  readonly stepsPerCall?: number;
+  /** The module to train with instead of onnxruntime-node: onnxruntime-web, in a browser. */
+  readonly ort?: OrtModule;
 }
 
 export type TrainingSession = Session;
+
+/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, or a portable set. */
+export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | PortableArtifacts;
 
 /**
  * Composition: passes prepare the artifacts, a runtime trains them. The runtimes themselves contain no passes.
  */
 export const TrainingSession = {
   /**
-   * Makes a session from the four artifacts, given as paths or bytes, or from what `readArtifacts` returned.
-   * @throws what `OrtTrainingSession.create` throws; PassError `E_NO_OPTIMIZER` for a learning rate without an optimizer.
+   * Makes a session from the four artifacts, given as paths or bytes, from what `readArtifacts` returned, or from a portable
+   * set.
+   * @throws what `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
+   *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
-  async create(
-    artifacts: TrainingSessionCreateOptions | TrainingArtifacts,
-    options: TrainingSessionOptions = {},
-  ): Promise<TrainingSession> {
-    const { runtime = "ort-training", threads, learningRate } = options;
-    if (runtime !== "ort-training") {
-      throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-training`, {
+  async create(source: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
+    const { runtime } = options;
+    if (runtime !== undefined && runtime !== "ort-node" && runtime !== "ort-training") {
+      throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {
         field: "runtime",
       });
     }
-    requireCpu(options.executionProviders ?? []);
-    const files = "checkpointState" in artifacts ? artifacts : await toFiles(artifacts);
-    const prepared = learningRate === undefined ? files : await withLearningRate(files, learningRate);
-    return OrtTrainingSession.create(prepared, threads === undefined ? {} : { threads });
+    if ("gradients" in source) return openPortable(source, options);
+    const files = "checkpointState" in source ? source : await toFiles(source);
+    if (runtime === "ort-training") return openTrainingBuild(files, options);
+    const { decoded } = await readSessionFiles(files);
+    try {
+      return await openPortable(await lowered(decoded, options), options);
+    } catch (error) {
+      if (runtime === undefined && mayFallBack(error)) return openTrainingBuild(files, options);
+      throw error;
+    }
   },
 };
 
-function requireCpu(providers: NonNullable<TrainingSessionOptions["executionProviders"]>): void {
+/** What says that ort-node cannot train these artifacts here, and not that something is wrong with them. */
+const FALL_BACK = ["E_NO_LOWERING", "E_NO_SHAPE", "E_OPSET", "E_RUNTIME_MISSING"];
+
+function mayFallBack(error: unknown): boolean {
+  return error instanceof OnnxAgrError && FALL_BACK.includes(error.code);
+}
+
+async function lowered(artifacts: DecodedArtifacts, { learningRate }: TrainingSessionOptions): Promise<PortableArtifacts> {
+  const { checkpoint, trainModel, evalModel, optimizerModel } = artifacts;
+  if (learningRate !== undefined) {
+    if (optimizerModel === null) throw noOptimizer();
+    removeLearningRate(optimizerModel);
+  }
+  return lowerArtifacts({
+    trainingModel: trainModel,
+    evalModel,
+    optimizerModel,
+    checkpoint: encodeCheckpoint(checkpoint),
+  });
+}
+
+async function openPortable(artifacts: PortableArtifacts, options: TrainingSessionOptions): Promise<TrainingSession> {
+  const { runtime = "ort-node", ort } = options;
+  if (runtime !== "ort-node") {
+    throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
+  }
+  const programs = programsOf(artifacts, options);
+  return OrtNodeSession.create(ort ?? (await loadOrtNode()), programs, options);
+}
+
+/** Everything a session of ort-node runs, made by passes before it. */
+function programsOf(artifacts: PortableArtifacts, options: TrainingSessionOptions): OrtNodePrograms {
+  const { stepsPerCall = 1, learningRate } = options;
+  requireOption(Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1, "stepsPerCall", "a whole number from 1 on");
+  const { trainStep, state } = artifacts;
+  if (state === null) throw missingArtifact("checkpoint");
+  if (learningRate !== undefined && trainStep === null) throw noOptimizer();
+  return {
+    ...artifacts,
+    state,
+    repeated: stepsPerCall > 1 && trainStep !== null ? repeated(trainStep) : null,
+    stepsPerCall,
+    learningRate: rateOf(learningRate),
+    exporter: exportForward,
+  };
+}
+
+function rateOf(learningRate: TrainingSessionOptions["learningRate"]): (step: number) => number {
+  if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;
+  const schedule = completeSchedule(typeof learningRate === "number" ? { rate: learningRate } : learningRate);
+  return (step) => learningRateAt(schedule, step);
+}
+
+const copyOf = (model: Model): Model => decodeModel(encodeModel(model));
+
+function repeated(trainStep: Model): Model {
+  const step = repeatStep({ model: copyOf(trainStep), ...readPlan(trainStep, "train_step") });
+  const { model, ...plan } = step;
+  writePlan(model, { role: "train_step", ...plan });
+  return model;
+}
+
+/** The eval model without its loss, with these weights in it. */
+const exportForward: Exporter = (evalModel, weights, outputs) => {
+  const model = copyOf(evalModel);
+  lowerTrainingOps(model);
+  extractForward(model, { weights, ...(outputs === null ? {} : { outputs }) });
+  return encodeModel(model);
+};
+
+async function openTrainingBuild(
+  files: TrainingSessionCreateOptions,
+  { executionProviders = [], learningRate, threads }: TrainingSessionOptions,
+): Promise<TrainingSession> {
+  requireCpu(executionProviders);
+  const prepared = learningRate === undefined ? files : await withLearningRate(files, learningRate);
+  return OrtTrainingSession.create(prepared, {
+    exporter: exportForward,
+    ...(threads === undefined ? {} : { threads }),
+  });
+}
+
+function requireCpu(providers: readonly Provider[]): void {
   const names = providers.map((provider) => (typeof provider === "string" ? provider : provider.name));
   const other = names.find((name) => name !== "cpu" && name !== "wasm");
   if (other === undefined || names.includes("cpu") || names.includes("wasm")) return;
@@ -66,12 +174,8 @@ function requireCpu(providers: NonNullable<TrainingSessionOptions["executionProv
 
 async function toFiles(artifacts: TrainingArtifacts): Promise<TrainingSessionCreateOptions> {
   const { checkpoint, trainingModel, evalModel, optimizerModel } = artifacts;
-  const missing = (file: string): UsageError =>
-    new UsageError("E_ARTIFACT_MISSING", `training needs the ${file}, which the artifacts do not have`, {
-      field: file,
-    });
-  if (checkpoint === null) throw missing("checkpoint");
-  if (trainingModel === null) throw missing("training model");
+  if (checkpoint === null) throw missingArtifact("checkpoint");
+  if (trainingModel === null) throw missingArtifact("training model");
   const optional = async (
     name: "evalModel" | "optimizerModel",
     model: Model | null,
@@ -95,12 +199,20 @@ async function withLearningRate(
   learningRate: number | LearningRateSchedule,
 ): Promise<TrainingSessionCreateOptions> {
   const { optimizerModel } = files;
-  if (optimizerModel === undefined) {
-    throw new UsageError("E_OPTION", "a learning rate needs an optimizer model", { field: "learningRate" });
-  }
+  if (optimizerModel === undefined) throw noOptimizer();
   const model = decodeModel(
     typeof optimizerModel === "string" ? await readRegularFile(optimizerModel) : optimizerModel,
   );
   setLearningRate(model, typeof learningRate === "number" ? { rate: learningRate } : learningRate);
   return { ...files, optimizerModel: encodeModel(model) };
+}
+
+function missingArtifact(file: string): UsageError {
+  return new UsageError("E_ARTIFACT_MISSING", `training needs the ${file}, which the artifacts do not have`, {
+    field: file,
+  });
+}
+
+function noOptimizer(): UsageError {
+  return new UsageError("E_OPTION", "a learning rate needs an optimizer model", { field: "learningRate" });
 }

@@ -2,7 +2,7 @@ import { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
-import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import { Tensor as GraphTensor } from "../graph/tensor.ts";
 import type { Fetches, NamedTensors, RunOptions } from "./session.ts";
 
 /** ONNX Runtime's names for element types in JavaScript. */
@@ -34,6 +34,12 @@ export function toOrtTensor(tensor: GraphTensor, name: string): Tensor {
     );
   }
   return new Tensor(type, tensor.values() as Float32Array, [...tensor.dims]);
+}
+
+/** The same elements as a tensor of the graph's kind; they are not copied. */
+export function fromOrtTensor({ type, dims, data }: Tensor): GraphTensor {
+  const entry = [...ORT_TYPES].find(([, name]) => name === type);
+  return GraphTensor.from(entry?.[0] ?? DataType.undefined, [...dims], data as Float32Array);
 }
 
 const describe = (spec: InputSpec): string => {

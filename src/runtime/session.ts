@@ -1,5 +1,8 @@
 import type { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
+import type { Model } from "../graph/model.ts";
+import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import type { TrainingState } from "../artifacts/portable/state.ts";
 
 /** Values by name; names may be anything, `__proto__` too. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
@@ -20,11 +23,19 @@ export interface TrainingSessionCreateOptions {
   readonly optimizerModel?: UriOrBuffer;
 }
 
+/** Makes an inference model: an eval model cut before its loss, with these weights in it. Whoever has the passes gives it. */
+export type Exporter = (
+  evalModel: Model,
+  weights: ReadonlyMap<string, GraphTensor>,
+  outputs: readonly string[] | null,
+) => Uint8Array;
+
 /**
  * A training session, with the names and meaning it had in onnxruntime-common up to 1.19. Every runtime of this package
  * gives one.
  */
 export interface TrainingSession {
+  readonly runtime: "ort-node" | "ort-training";
   /** The user's inputs of the training model, in their order; without parameters and gradient buffers. */
   readonly trainingInputNames: readonly string[];
   /** The first is the loss. */
@@ -57,7 +68,42 @@ export interface TrainingSession {
   /** All parameters as one float32 vector, in the order of the training model's inputs. */
   getContiguousParameters(trainableOnly?: boolean): Promise<Tensor>;
 
+  /** Updates done so far, those before a checkpoint that was resumed included. */
+  readonly steps: number;
+  /**
+   * Sets the learning rate of the updates that follow.
+   * @throws BackendError `E_UNSUPPORTED` by ort-training, which has no way to set it: give it when the session is made.
+   */
+  setLearningRate(rate: number): Promise<void>;
+  /** The gradients summed up since the last reset, by parameter. @throws BackendError `E_UNSUPPORTED` by ort-training */
+  getGradients(): Promise<NamedTensors>;
+  /**
+   * Whole training steps, one per batch: gradients reset, forward, backward, update. Faster than the three calls where the
+   * runtime can do them in one. Where a loss is not finite, no step of the call is kept.
+   * @param rates learning rate of each step; default: as it is set
+   * @returns the loss of each step, before its update
+   * @throws as `runTrainStep` and `runOptimizerStep`
+   */
+  trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]>;
+  /** How many steps one call of `trainSteps` does best. */
+  readonly stepsPerCall: number;
+
   /** The session's state as a checkpoint file of ONNX Runtime. */
   saveCheckpoint(): Promise<Uint8Array>;
+  /**
+   * The whole state, optimizer slots included, by name.
+   * @throws BackendError `E_UNSUPPORTED` by ort-training, which does not give out the optimizer's state
+   */
+  getState(): Promise<TrainingState>;
+  /** Goes on from a state. @throws CheckpointError `E_CHECKPOINT_MISMATCH`; BackendError `E_UNSUPPORTED` by ort-training */
+  loadState(state: TrainingState): Promise<void>;
+  /**
+   * An inference model with the trained weights: the eval model without its loss.
+   * @param outputs tensors of the eval model to give. Default: its outputs but the loss, or what the loss is computed from.
+   * @throws BackendError `E_NO_EVAL_MODEL`; PassError `E_NO_FORWARD` where there is nothing but the loss
+   */
+  exportModel(outputs?: readonly string[]): Promise<Uint8Array>;
+  /** The first tensor that is not finite, in words: parameters, then the batch, then gradients; null where all are. */
+  findNotFinite(feeds: NamedTensors): Promise<string | null>;
   release(): Promise<void>;
 }

@@ -35,7 +35,7 @@ export interface Plan {
   readonly step: string | null;
   /** Input that says whether this step's gradients take the place of the accumulated ones, bool [1]. */
   readonly reset: string | null;
-  /** Parameter and the input that takes its gradient. */
+  /** Parameter and the input that holds its gradient: its accumulator in `gradients`, an input of its own in `apply`. */
   readonly gradients: readonly (readonly [parameter: string, input: string])[];
 }
 

@@ -33,7 +33,7 @@ export function toGradients(model: Model, frozen: ReadonlySet<string>): StepMode
     learningRate: null,
     step: null,
     reset,
-    gradients: [],
+    gradients: accumulators.map(({ name, buffer }) => [name, buffer.name] as const),
   };
 }
 

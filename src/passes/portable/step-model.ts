@@ -24,6 +24,6 @@ export interface StepModel {
   readonly step: string | null;
   /** bool [1]: true overwrites the accumulators. */
   readonly reset: string | null;
-  /** Parameter and the input its gradient comes in by; only where the graph begins at the gradients. */
+  /** Parameter and the input that holds its gradient: an accumulator, or where the graph begins at the gradients that input. */
   readonly gradients: readonly (readonly [parameter: string, input: string])[];
 }

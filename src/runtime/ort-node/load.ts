@@ -4,6 +4,8 @@ import type { NamedTensors } from "../session.ts";
 
 /** The part of ONNX Runtime's module that this package calls. onnxruntime-web can stand in for onnxruntime-node. */
 export interface OrtModule {
+  /** The module's own class: it writes only into tensors it knows as its own. */
+  readonly Tensor: typeof Tensor;
   readonly InferenceSession: {
     create(model: Uint8Array, options?: Readonly<Record<string, unknown>>): Promise<OrtSession>;
   };
@@ -13,6 +15,11 @@ export interface OrtSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
+  /** @param fetches the outputs wanted; a tensor takes the values, null asks for a new one */
+  run(
+    feeds: NamedTensors,
+    fetches: Readonly<Record<string, Tensor | null>>,
+  ): Promise<Readonly<Record<string, Tensor>>>;
   release(): Promise<void>;
 }
 

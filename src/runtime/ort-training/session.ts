@@ -1,5 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
+import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import { type InputSpec, userInputs } from "../../artifacts/ort-artifacts.ts";
 import { BackendError, DataError, UsageError } from "../../errors.ts";
@@ -8,37 +9,53 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
-import { checkFeeds, deliver, wantedOutputs } from "../feeds.ts";
-import type { Fetches, NamedTensors, RunOptions, TrainingSession, TrainingSessionCreateOptions } from "../session.ts";
+import type { TrainingState } from "../../artifacts/portable/state.ts";
+import { CallQueue } from "../call-queue.ts";
+import { checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { firstNotFinite } from "../not-finite.ts";
+import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession, TrainingSessionCreateOptions } from "../session.ts";
 import { createNative, reasonOf } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
-import { type DecodedArtifacts, readSessionFiles } from "./session-files.ts";
+import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { relaxFlagShape, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
+  /** What `exportModel` calls. Default: it is not supported. */
+  readonly exporter?: Exporter;
   /** Threads of WebAssembly, the same for all sessions of a process. Default 1. */
   readonly threads?: number;
 }
 
 /** Training through ONNX Runtime's own training API: the training build of onnxruntime-web 1.19.2, WebAssembly on the CPU. */
 export class OrtTrainingSession implements TrainingSession {
+  readonly runtime = "ort-training";
+  readonly stepsPerCall = 1;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
   readonly #checkpoint: Checkpoint;
   readonly #trainModel: Model;
+  readonly #evalModel: Model | null;
   readonly #evalInputs: readonly InputSpec[] | null;
   readonly #hasOptimizer: boolean;
-  #released = false;
+  readonly #exporter: Exporter | null;
+  readonly #queue = new CallQueue();
   #hasValues: boolean;
-  #last: Promise<unknown> = Promise.resolve();
+  #steps: number;
 
-  private constructor(native: NativeSession, { checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts) {
+  private constructor(
+    native: NativeSession,
+    { checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts,
+    exporter: Exporter | null,
+  ) {
     this.#native = native;
+    this.#exporter = exporter;
+    this.#steps = Number(checkpoint.optimizerGroups[0]?.step ?? 0n);
     this.#checkpoint = checkpoint;
     this.#hasValues = !checkpoint.nominal;
     this.#trainModel = trainModel;
     this.#hasOptimizer = optimizerModel !== null;
     this.trainingInputs = userInputs(trainModel, checkpoint);
+    this.#evalModel = evalModel;
     this.#evalInputs = evalModel === null ? null : userInputs(evalModel, checkpoint);
   }
 
@@ -62,7 +79,7 @@ export class OrtTrainingSession implements TrainingSession {
         ? { ...bytes, optimizerModel: encodeModel(optimizerModel) }
         : bytes;
     const module = await loadTrainingBuild(threads);
-    return new OrtTrainingSession(await createNative(module, ready), decoded);
+    return new OrtTrainingSession(await createNative(module, ready), decoded, options.exporter ?? null);
   }
 
   get trainingInputNames(): readonly string[] {
@@ -103,6 +120,59 @@ export class OrtTrainingSession implements TrainingSession {
     }
     this.#requireValues();
     await this.#call("runOptimizerStep", (native) => native.runOptimizerStep());
+    this.#steps++;
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  async trainSteps(batches: readonly NamedTensors[]): Promise<readonly number[]> {
+    const [name = ""] = this.trainingOutputNames;
+    const losses: number[] = [];
+    for (const feeds of batches) {
+      await this.lazyResetGrad();
+      const outputs = await this.runTrainStep(feeds, [name]);
+      const loss = Number(outputs[name]?.data[0]);
+      losses.push(loss);
+      if (!Number.isFinite(loss)) return losses;
+      await this.runOptimizerStep();
+    }
+    await this.lazyResetGrad();
+    return losses;
+  }
+
+  async setLearningRate(): Promise<void> {
+    throw unsupported("set the learning rate", "Give learningRate when the session is made, or use ort-node.");
+  }
+
+  async getGradients(): Promise<NamedTensors> {
+    throw unsupported("give out gradients", "Use ort-node.");
+  }
+
+  async getState(): Promise<TrainingState> {
+    throw unsupported("give out the optimizer's state", "Use ort-node, or saveCheckpoint for the parameters alone.");
+  }
+
+  async loadState(): Promise<void> {
+    throw unsupported("take another state", "Make a new session from the checkpoint, or use ort-node.");
+  }
+
+  async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    this.#requireEval();
+    if (this.#exporter === null || this.#evalModel === null) throw unsupported("export a model", "Make the session with TrainingSession.create.");
+    const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
+    return this.#exporter(
+      this.#evalModel,
+      new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor])),
+      outputs ?? null,
+    );
+  }
+
+  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
+    const held = [...trainable, ...frozen].map(({ name, tensor }) => [name, toOrtTensor(tensor, name)] as const);
+    return firstNotFinite("", held) ?? firstNotFinite("the input ", Object.entries(feeds));
   }
 
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
@@ -172,8 +242,9 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async release(): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
+    if (this.#queue.closed) return;
+    this.#queue.close();
+    await this.#queue.idle();
     await this.#native.release();
   }
 
@@ -192,16 +263,13 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   /** One call at a time: the build keeps the state of a call in variables that all calls share. */
-  async #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
-    if (this.#released) throw new BackendError("E_RELEASED", `${method} was called after release()`);
-    const result = this.#last.then(() => run(this.#native));
-    this.#last = result.catch(() => undefined);
-    try {
-      return await result;
-    } catch (cause) {
-      throw new BackendError("E_RUN", `ONNX Runtime failed in ${method}: ${reasonOf(cause)}`, { field: method, cause });
-    }
+  #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
+    return this.#queue.call(method, () => run(this.#native), reasonOf);
   }
+}
+
+function unsupported(what: string, hint: string): BackendError {
+  return new BackendError("E_UNSUPPORTED", `ort-training cannot ${what}: ONNX Runtime 1.19.2 has no call for it`, { hint });
 }
 
 /** The build takes inputs by position, in the order in which `feeds` happens to have them: put them in the model's order. */

@@ -3,7 +3,7 @@ import { BackendError, PassError } from "../../errors.ts";
 import { describeNode } from "../../graph/graph.ts";
 import { hasExternalData } from "../../graph/io/model-file.ts";
 import type { Model } from "../../graph/model.ts";
-import type { DecodedArtifacts } from "./session-files.ts";
+import type { DecodedArtifacts } from "../session-files.ts";
 
 /** What ONNX Runtime 1.19.2 reads. */
 const NEWEST = { irVersion: 10, opset: 21 };

@@ -29,10 +29,13 @@ import { testBackend } from "../session.case.ts";
 
 testBackend({
   name: "ort-training",
-  open: (artifacts, options) => TrainingSession.create(artifacts, options),
+  open: (artifacts, options) => TrainingSession.create(artifacts, { ...options, runtime: "ort-training" }),
   tolerance: 2e-7,
   skip: [],
 });
+
+const create: typeof TrainingSession.create = (source, options = {}) =>
+  TrainingSession.create(source, { runtime: "ort-training", ...options });
 
 const PARAMETERS = [{ name: "w", shape: [3] }];
 const files = (change?: Parameters<typeof makeLinearArtifacts>[2]) => makeLinearArtifacts(PARAMETERS, {}, change);
@@ -43,7 +46,7 @@ describe.skipIf(!hasShared)("AGR in the training API, against the published code
     const artifacts = makeLinearArtifacts(parameters, { algorithm: "SGDOptimizerV2" }, (optimizer) => {
       insertAgr(optimizer, { parameters, minElements: 1 });
     });
-    const session = await TrainingSession.create(artifacts, { learningRate: 1 });
+    const session = await create(artifacts, { learningRate: 1 });
     await session.runTrainStep({ x_w: new Tensor("float32", Float32Array.from(gradient), [...shape]) });
     await session.runOptimizerStep();
     const { data } = await session.getContiguousParameters();
@@ -87,7 +90,7 @@ describe("artifacts the training build would answer with a number", () => {
       /"w" is missing/,
     ],
   ] as const)("with %s are refused first", async (_, artifacts, code, message) => {
-    const error = await rejectionOf(TrainingSession.create(artifacts));
+    const error = await rejectionOf(create(artifacts));
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
   });
@@ -97,7 +100,7 @@ describe("artifacts the training build would answer with a number", () => {
     const [first] = unknownOp.graph.nodes;
     if (first === undefined) throw new Error("no node");
     unknownOp.graph.insertBefore(first, new Node("NoSuchOperator", [], [new Value("nothing")], { name: "bad" }));
-    const error = await rejectionOf(TrainingSession.create({ ...files(), evalModel: encodeModel(unknownOp) }));
+    const error = await rejectionOf(create({ ...files(), evalModel: encodeModel(unknownOp) }));
     expect([error.code, error.exitCode]).toEqual(["E_LOAD", 9]);
     expect(error.message).toContain("could not load the eval model");
   });
@@ -122,7 +125,7 @@ describe("artifacts in other forms", () => {
     ]);
     writeFileSync(join(folder, "paramtrain_tensors.pbseq"), pbseq);
     const parameters = async (checkpointState: string): Promise<number[]> => {
-      const session = await TrainingSession.create({ checkpointState, trainModel: `${DIGITS}training_model.onnx` });
+      const session = await create({ checkpointState, trainModel: `${DIGITS}training_model.onnx` });
       const values = valuesOf(await session.getContiguousParameters());
       await session.release();
       return values;
@@ -141,11 +144,11 @@ describe("artifacts in other forms", () => {
     const bytes = encodeModel(model);
     writeFileSync(join(folder, "training_model.onnx"), bytes);
     writeFileSync(join(folder, "weights.bin"), new Uint8Array(8));
-    const session = await TrainingSession.create(await readArtifacts(folder));
+    const session = await create(await readArtifacts(folder));
     expect(session.trainingInputNames).toEqual(["input", "labels"]);
     await session.release();
     const error = await rejectionOf(
-      TrainingSession.create({ checkpointState: `${DIGITS}checkpoint`, trainModel: bytes }),
+      create({ checkpointState: `${DIGITS}checkpoint`, trainModel: bytes }),
     );
     expect([error.code, error.exitCode]).toEqual(["E_EXTERNAL_DATA", 9]);
   });
@@ -153,23 +156,23 @@ describe("artifacts in other forms", () => {
 
 describe("options", () => {
   it("out of range are usage errors", async () => {
-    expect((await rejectionOf(TrainingSession.create(files(), { threads: 0 }))).exitCode).toBe(2);
-    expect((await rejectionOf(TrainingSession.create(files(), { learningRate: -1 }))).exitCode).toBe(2);
-    expect((await rejectionOf(TrainingSession.create(files(), { runtime: "other" as "ort-training" }))).exitCode).toBe(
+    expect((await rejectionOf(create(files(), { threads: 0 }))).exitCode).toBe(2);
+    expect((await rejectionOf(create(files(), { learningRate: -1 }))).exitCode).toBe(2);
+    expect((await rejectionOf(create(files(), { runtime: "other" as "ort-training" }))).exitCode).toBe(
       2,
     );
   });
 
   it("for execution providers take the CPU by either name, and no other", async () => {
-    await (await TrainingSession.create(files(), { executionProviders: ["wasm"] })).release();
-    await (await TrainingSession.create(files(), { executionProviders: [{ name: "cuda" }, "cpu"] })).release();
-    const error = await rejectionOf(TrainingSession.create(files(), { executionProviders: ["webgpu"] }));
+    await (await create(files(), { executionProviders: ["wasm"] })).release();
+    await (await create(files(), { executionProviders: [{ name: "cuda" }, "cpu"] })).release();
+    const error = await rejectionOf(create(files(), { executionProviders: ["webgpu"] }));
     expect([error.code, error.exitCode]).toEqual(["E_EXECUTION_PROVIDER", 9]);
   });
 
   it("for threads hold for the process", async () => {
-    await (await TrainingSession.create(files())).release();
-    const error = await rejectionOf(TrainingSession.create(files(), { threads: 2 }));
+    await (await create(files())).release();
+    const error = await rejectionOf(create(files(), { threads: 2 }));
     expect([error.code, error.exitCode]).toEqual(["E_THREADS", 9]);
   });
 });

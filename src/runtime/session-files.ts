@@ -1,13 +1,13 @@
-import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
-import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
-import { readCheckpointFile } from "../../artifacts/ort-artifacts.ts";
-import { OnnxAgrError, UsageError } from "../../errors.ts";
-import { checkModel } from "../../graph/check.ts";
-import { readRegularFile } from "../../graph/io/read-file.ts";
-import type { Model } from "../../graph/model.ts";
-import { decodeModel } from "../../graph/serde/decode.ts";
-import type { TrainingSessionCreateOptions, UriOrBuffer } from "../session.ts";
-import type { NativeModels } from "./load.ts";
+import type { Checkpoint } from "../artifacts/checkpoint/checkpoint.ts";
+import { decodeCheckpoint } from "../artifacts/checkpoint/read-odtc.ts";
+import { readCheckpointFile } from "../artifacts/ort-artifacts.ts";
+import { OnnxAgrError, UsageError } from "../errors.ts";
+import { checkModel } from "../graph/check.ts";
+import { readRegularFile } from "../graph/io/read-file.ts";
+import type { Model } from "../graph/model.ts";
+import { decodeModel } from "../graph/serde/decode.ts";
+import type { TrainingSessionCreateOptions, UriOrBuffer } from "./session.ts";
+import type { NativeModels } from "./ort-training/load.ts";
 
 /** What a session's files hold. */
 export interface DecodedArtifacts {

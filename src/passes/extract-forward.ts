@@ -1,0 +1,100 @@
+import { PassError, UsageError } from "../errors.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import { type Model, valuesReadBy } from "../graph/model.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { removeDeadNodes } from "./dead-nodes.ts";
+import type { Report } from "./pass.ts";
+
+export interface ExtractForwardOptions {
+  /** The parameters, which become initializers. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Tensors to give. Default: the outputs that do not depend on the targets, else what the loss is computed from. */
+  readonly outputs?: readonly string[];
+}
+
+export interface ExtractForwardReport extends Report {
+  readonly pass: "extract-forward";
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/**
+ * Makes an eval model an inference model: the loss is cut off, with the targets that only it reads, and the weights are put
+ * in. A target is an input from which no path leads to a node that reads a parameter.
+ * @throws PassError `E_NO_FORWARD` where nothing is left without the loss; UsageError `E_OUTPUT` for a tensor that the graph
+ *   does not have
+ */
+export function extractForward(model: Model, { weights, outputs }: ExtractForwardOptions): ExtractForwardReport {
+  const { graph } = model;
+  const before = graph.nodeCount;
+  const chosen = outputs === undefined ? forwardOutputs(graph, weights) : namedOutputs(graph, outputs);
+  graph.replaceOutputs(chosen);
+  removeDeadNodes(graph);
+  const held = graph.inputs.filter(({ name }) => weights.has(name));
+  const read = graph.inputs.filter((value) => !weights.has(value.name) && isRead(value, graph));
+  for (const value of held) {
+    if (!isRead(value, graph)) continue;
+    value.tensor = weights.get(value.name) ?? null;
+    graph.initializers.push(value);
+  }
+  graph.inputs.splice(0, graph.inputs.length, ...read);
+  model.metadata.clear();
+  return {
+    pass: "extract-forward",
+    changed: before - graph.nodeCount + held.length,
+    inputs: read.map(({ name }) => name),
+    outputs: chosen.map(({ name }) => name),
+    skipped: [],
+    notes: [],
+  };
+}
+
+const isRead = (value: Value, graph: Graph): boolean => value.uses.length > 0 || graph.outputs.includes(value);
+
+function namedOutputs(graph: Graph, names: readonly string[]): readonly Value[] {
+  const values = new Map(
+    graph.nodes.flatMap(({ outputs }) => outputs.flatMap((value) => (value === null ? [] : [[value.name, value] as const]))),
+  );
+  return names.map((name) => {
+    const value = values.get(name);
+    if (value === undefined) throw new UsageError("E_OUTPUT", `the model has no tensor "${name}"`, { field: name });
+    return value;
+  });
+}
+
+function forwardOutputs(graph: Graph, weights: ReadonlyMap<string, Tensor>): readonly Value[] {
+  const parameters = graph.inputs.filter(({ name }) => weights.has(name));
+  const user = graph.inputs.filter(({ name }) => !weights.has(name));
+  const readers = new Set(parameters.flatMap(({ uses }) => uses.map(({ user: reader }) => reader)));
+  const targets = user.filter((value) => ![...dependents(graph, [value]).nodes].some((node) => readers.has(node)));
+  const data = user.filter((value) => !targets.includes(value));
+  const ofTargets = dependents(graph, targets);
+  const ofData = dependents(graph, data);
+  const isForward = (value: Value): boolean => !ofTargets.values.has(value) && ofData.values.has(value);
+  const given = graph.outputs.filter((value) => isForward(value) && value.producer !== null);
+  const [loss] = graph.outputs;
+  const others = given.filter((value) => value !== loss);
+  if (others.length > 0) return others;
+  const frontier = graph.nodes
+    .filter((node) => ofTargets.nodes.has(node))
+    .flatMap((node) => valuesReadBy(node).filter((value) => isForward(value) && value.producer !== null));
+  if (frontier.length > 0) return [...new Set(frontier)];
+  throw new PassError("E_NO_FORWARD", "the eval model gives only the loss, and no input is only a target of it", {
+    hint: "Name the tensors to give with --output.",
+  });
+}
+
+/** The nodes that depend on some values, and what those make, the values included. */
+function dependents(
+  graph: Graph,
+  from: readonly Value[],
+): { readonly nodes: ReadonlySet<Node>; readonly values: ReadonlySet<Value> } {
+  const values = new Set(from);
+  const nodes = new Set<Node>();
+  for (const node of graph.nodes) {
+    if (!valuesReadBy(node).some((value) => values.has(value))) continue;
+    nodes.add(node);
+    for (const output of node.outputs) if (output !== null) values.add(output);
+  }
+  return { nodes, values };
+}

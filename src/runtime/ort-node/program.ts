@@ -1,0 +1,98 @@
+import type { Tensor } from "onnxruntime-common";
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
+import { BackendError } from "../../errors.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Model } from "../../graph/model.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import type { NamedTensors } from "../session.ts";
+import type { OrtSession } from "./load.ts";
+import { type Chosen, reasonOf } from "./providers.ts";
+import type { Renewals, StateStore } from "./state-store.ts";
+
+/** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
+export interface Ran {
+  readonly outputs: NamedTensors;
+  readonly renewals: Renewals;
+}
+
+/** A portable model with its plan, loaded when it is first run. */
+export class Program {
+  readonly plan: Plan;
+  readonly model: Model;
+  readonly #provider: Chosen;
+  #session: Promise<OrtSession> | null = null;
+
+  /** @throws FormatError `E_PLAN` */
+  constructor(model: Model, role: Role, provider: Chosen) {
+    this.plan = readPlan(model, role);
+    this.model = model;
+    this.#provider = provider;
+  }
+
+  /** Types and shapes of the inputs of these names. */
+  specs(names: readonly string[]): readonly InputSpec[] {
+    const types = new Map(this.model.graph.inputs.map(({ name, type }) => [name, type]));
+    return names.map((name) => {
+      const type = types.get(name);
+      const tensor = type?.kind === "tensor" ? type : null;
+      return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
+    });
+  }
+
+  /** State this model renews. */
+  get renewals(): Renewals {
+    return this.plan.state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const]));
+  }
+
+  /** @throws BackendError `E_LOAD` */
+  async load(): Promise<OrtSession> {
+    this.#session ??= this.#create();
+    return this.#session;
+  }
+
+  async #create(): Promise<OrtSession> {
+    const { name, create, keepsAt } = this.#provider;
+    const locations = Object.fromEntries([
+      ...this.plan.outputs.map((output) => [output, "cpu"] as const),
+      ...this.renewals.map(([, output]) => [output, keepsAt ?? "cpu"] as const),
+    ]);
+    try {
+      return await create(encodeModel(this.model), keepsAt === null ? {} : { preferredOutputLocation: locations });
+    } catch (cause) {
+      throw new BackendError("E_LOAD", `ONNX Runtime could not load the ${this.plan.role} model on ${name}: ${reasonOf(cause)}`, {
+        field: this.plan.role,
+        hint: "Run onnx-agr inspect on the artifacts; a model that ONNX Runtime does not take is a bug of ours or of the export.",
+        cause,
+      });
+    }
+  }
+
+  /**
+   * Runs the model on the state and the inputs.
+   * @param wanted which of the plan's outputs
+   * @throws BackendError `E_RUN`
+   */
+  async run(inputs: NamedTensors, store: StateStore, wanted: readonly string[]): Promise<Ran> {
+    const session = await this.load();
+    await store.prepare();
+    const feeds: Record<string, Tensor> = { ...inputs };
+    for (const { name } of this.plan.state) feeds[name] = store.get(name);
+    const { renewals } = this;
+    const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
+    for (const name of wanted) fetches[name] = null;
+    try {
+      return { outputs: await session.run(feeds, fetches), renewals };
+    } catch (cause) {
+      throw new BackendError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model: ${reasonOf(cause)}`, {
+        field: this.plan.role,
+        cause,
+      });
+    }
+  }
+
+  async release(): Promise<void> {
+    const session = await this.#session?.catch(() => null);
+    await session?.release();
+  }
+}

@@ -1,0 +1,117 @@
+import { BackendError } from "../../errors.ts";
+import { ERRORS_ONLY } from "../session-options.ts";
+import type { OrtModule, OrtSession } from "./load.ts";
+
+/** An execution provider by name, or with options of its own as onnxruntime-node takes them. */
+export type Provider = string | (Readonly<Record<string, unknown>> & { readonly name: string });
+
+export interface OrtNodeOptions {
+  /**
+   * Execution providers in order of preference. The first that works is used, with the CPU for what it cannot do; where none
+   * works that is an error, unless `cpu` is among them. Default `["cpu"]`.
+   */
+  readonly executionProviders?: readonly Provider[];
+  /** Threads within an operator. Default: ONNX Runtime's choice, one per core. */
+  readonly threads?: number;
+  /** Sets denormal numbers to zero: moments run into them, and they are many times slower. Default true. */
+  readonly denormalsAsZero?: boolean;
+}
+
+/** What runs where, and how it is asked for. */
+interface ProviderEntry {
+  readonly name: string;
+  /** What to install or to have, where it is missing. */
+  readonly needs: string;
+  /** Where outputs that stay on the device are kept; null where they come back to memory. */
+  readonly keepsAt: "gpu-buffer" | null;
+}
+
+export const PROVIDERS: readonly ProviderEntry[] = [
+  { name: "cpu", needs: "Nothing is needed.", keepsAt: null },
+  {
+    name: "webgpu",
+    needs:
+      "It needs a GPU with a Vulkan, Metal or Direct3D 12 driver; on Linux XDG_RUNTIME_DIR must be set, and VK_ICD_FILENAMES can name a software driver.",
+    keepsAt: "gpu-buffer",
+  },
+  {
+    name: "cuda",
+    needs:
+      "It needs an NVIDIA GPU, CUDA 12 and cuDNN 9, and the CUDA libraries of onnxruntime-node: run npm rebuild onnxruntime-node --ignore-scripts=false --onnxruntime-node-install=cuda12.",
+    keepsAt: null,
+  },
+  { name: "dml", needs: "DirectML is there on Windows only.", keepsAt: null },
+  { name: "coreml", needs: "Core ML is there on macOS only.", keepsAt: null },
+];
+
+/** `wasm` is what the CPU was called where this interface comes from. */
+function nameOf(provider: Provider): string {
+  const name = typeof provider === "string" ? provider : provider.name;
+  return name === "wasm" ? "cpu" : name;
+}
+
+export interface Chosen {
+  readonly name: string;
+  readonly keepsAt: "gpu-buffer" | null;
+  readonly create: (model: Uint8Array, options: Readonly<Record<string, unknown>>) => Promise<OrtSession>;
+  /** Providers that were preferred and did not work, with the reason. */
+  readonly passedOver: readonly (readonly [name: string, reason: string])[];
+}
+
+/**
+ * Finds the first provider that takes a model.
+ * @param probe a model to try with
+ * @throws BackendError `E_EXECUTION_PROVIDER` for a name that is none, and where none of those asked for works
+ */
+export async function chooseProvider(ort: OrtModule, probe: Uint8Array, options: OrtNodeOptions): Promise<Chosen> {
+  const asked = options.executionProviders ?? ["cpu"];
+  const unknown = asked.find((provider) => !PROVIDERS.some(({ name }) => name === nameOf(provider)));
+  if (unknown !== undefined || asked.length === 0) {
+    const names = PROVIDERS.map(({ name }) => name).join(", ");
+    throw new BackendError(
+      "E_EXECUTION_PROVIDER",
+      unknown === undefined
+        ? "no execution provider is given"
+        : `there is no execution provider "${nameOf(unknown)}"; there is ${names}`,
+      { field: "executionProviders" },
+    );
+  }
+  const passedOver: (readonly [string, string])[] = [];
+  for (const provider of asked) {
+    const entry = PROVIDERS.find(({ name }) => name === nameOf(provider));
+    const settings = sessionOptions(provider, options);
+    const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
+      ort.InferenceSession.create(model, { ...settings, ...extra });
+    try {
+      await (await create(probe, {})).release();
+      return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, create, passedOver };
+    } catch (cause) {
+      passedOver.push([nameOf(provider), reasonOf(cause)]);
+    }
+  }
+  const reasons = passedOver.map(([name, reason]) => `${name}: ${reason}`).join("; ");
+  const needs = PROVIDERS.filter(({ name }) => passedOver.some(([each]) => each === name)).map((each) => each.needs);
+  throw new BackendError("E_EXECUTION_PROVIDER", `no execution provider of those asked for works here (${reasons})`, {
+    field: "executionProviders",
+    hint: `${needs.join(" ")} To use the CPU instead, put cpu into the list.`,
+  });
+}
+
+function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): object {
+  return {
+    ...ERRORS_ONLY,
+    executionProviders: nameOf(provider) === "cpu" ? ["cpu"] : [provider, "cpu"],
+    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    interOpNumThreads: 1,
+    executionMode: "sequential",
+    extra: { session: { set_denormal_as_zero: denormalsAsZero ? "1" : "0" } },
+  };
+}
+
+/** One line of what ONNX Runtime said, without its source files. */
+export function reasonOf(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  if (typeof cause === "number") return "it gave no reason";
+  const [first = ""] = text.replace(/\S*\/onnxruntime_src\/\S+ \S+ ?/g, "").trim().split("\n");
+  return first.length > 300 ? `${first.slice(0, 300)}...` : first;
+}

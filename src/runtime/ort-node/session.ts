@@ -1,0 +1,445 @@
+import { Tensor } from "onnxruntime-common";
+import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
+import type { PlannedState } from "../../artifacts/portable/plan.ts";
+import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
+import { checkpointOfState, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
+import { BackendError, CheckpointError, DataError, requireOption, UsageError } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
+import { CallQueue } from "../call-queue.ts";
+import { checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
+import { firstNotFinite } from "../not-finite.ts";
+import type { OrtModule } from "./load.ts";
+import { Program } from "./program.ts";
+import { type Chosen, chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
+import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
+import { stacked } from "./stack.ts";
+
+/** What a session runs. */
+export interface OrtNodePrograms extends PortableArtifacts {
+  readonly state: TrainingState;
+  /** The training step in a loop, for several steps per call; null where steps are run one by one. */
+  readonly repeated: Model | null;
+  readonly stepsPerCall: number;
+  /** The learning rate of an update counted from 1, until another is set. */
+  readonly learningRate: (step: number) => number;
+  readonly exporter: Exporter;
+}
+
+
+interface Programs {
+  readonly gradients: Program;
+  readonly trainStep: Program | null;
+  readonly apply: Program | null;
+  readonly evaluation: Program | null;
+  readonly repeated: Program | null;
+}
+
+/** Training through ONNX Runtime's inference API: models in standard operators that take the state and give the next. */
+export class OrtNodeSession implements TrainingSession {
+  readonly runtime = "ort-node";
+  readonly trainingInputs: readonly InputSpec[];
+  readonly stepsPerCall: number;
+  /** The execution provider in use. */
+  readonly executionProvider: string;
+  /** Providers that were preferred and did not work, with the reason. */
+  readonly passedOver: Chosen["passedOver"];
+  readonly #programs: Programs;
+  readonly #store: StateStore;
+  readonly #exporter: Exporter;
+  readonly #queue = new CallQueue();
+  #loaded: TrainingState;
+  #steps: number;
+  #rate: (step: number) => number;
+  #resets = true;
+
+  private constructor(ort: OrtModule, programs: OrtNodePrograms, provider: Chosen) {
+    const optional = (model: Model | null, role: "train_step" | "apply" | "eval"): Program | null =>
+      model === null ? null : new Program(model, role, provider);
+    this.#programs = {
+      gradients: new Program(programs.gradients, "gradients", provider),
+      trainStep: optional(programs.trainStep, "train_step"),
+      apply: optional(programs.apply, "apply"),
+      evaluation: optional(programs.evalModel, "eval"),
+      repeated: optional(programs.repeated, "train_step"),
+    };
+    const { gradients } = this.#programs;
+    this.trainingInputs = gradients.specs(gradients.plan.inputs);
+    this.stepsPerCall = programs.repeated === null ? 1 : programs.stepsPerCall;
+    this.executionProvider = provider.name;
+    this.passedOver = provider.passedOver;
+    this.#exporter = programs.exporter;
+    this.#store =
+      provider.keepsAt === null
+        ? new HostState(ort.Tensor)
+        : new DeviceState((model, outputs) => provider.create(model, { preferredOutputLocation: outputs }));
+    this.#loaded = programs.state;
+    this.#steps = programs.state.step;
+    this.#rate = programs.learningRate;
+    this.#take(programs.state);
+  }
+
+  /**
+   * @throws CheckpointError `E_CHECKPOINT_MISMATCH`; BackendError `E_EXECUTION_PROVIDER`, `E_LOAD`; FormatError `E_PLAN`
+   */
+  static async create(
+    ort: OrtModule,
+    programs: OrtNodePrograms,
+    options: OrtNodeOptions = {},
+  ): Promise<OrtNodeSession> {
+    const { threads } = options;
+    requireOption(
+      threads === undefined || (Number.isSafeInteger(threads) && threads >= 1),
+      "threads",
+      "a whole number from 1 on",
+    );
+    const provider = await chooseProvider(ort, probeModel(), options);
+    const session = new OrtNodeSession(ort, programs, provider);
+    try {
+      await session.#programs.gradients.load();
+    } catch (error) {
+      await session.release();
+      throw error;
+    }
+    return session;
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  get trainingInputNames(): readonly string[] {
+    return this.#programs.gradients.plan.inputs;
+  }
+
+  get trainingOutputNames(): readonly string[] {
+    return this.#programs.gradients.plan.outputs;
+  }
+
+  get evalInputNames(): readonly string[] {
+    return this.#evaluation().plan.inputs;
+  }
+
+  get evalOutputNames(): readonly string[] {
+    return this.#evaluation().plan.outputs;
+  }
+
+  async lazyResetGrad(): Promise<void> {
+    await this.#call("lazyResetGrad", async () => {
+      this.#resets = true;
+    });
+  }
+
+  async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
+    checkFeeds(this.trainingInputs, feeds);
+    const wanted = wantedOutputs(this.trainingOutputNames, fetches);
+    this.#requireValues();
+    return this.#call("runTrainStep", async () => {
+      const { gradients } = this.#programs;
+      const { reset } = gradients.plan;
+      const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(this.#resets ? 1 : 0), [1]) };
+      const ran = await gradients.run({ ...feeds, ...flag }, this.#store, wanted.names);
+      this.#store.commit(ran.renewals, ran.outputs);
+      this.#resets = false;
+      return deliver(ran.outputs, wanted);
+    });
+  }
+
+  async runOptimizerStep(): Promise<void> {
+    const apply = this.#optimizer(this.#programs.apply);
+    this.#requireValues();
+    await this.#call("runOptimizerStep", async () => {
+      const accumulators = new Map(this.#programs.gradients.plan.gradients);
+      const gradients = apply.plan.gradients.map(
+        ([parameter, input]) => [input, this.#store.get(accumulators.get(parameter) ?? "")] as const,
+      );
+      const ran = await apply.run(
+        { ...Object.fromEntries(gradients), ...this.#scalars(apply, [this.#rate(this.#steps + 1)]) },
+        this.#store,
+        [],
+      );
+      this.#store.commit(ran.renewals, ran.outputs);
+      this.#steps++;
+    });
+  }
+
+  async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
+    if (rates !== undefined && rates.length !== batches.length) {
+      throw new UsageError("E_OPTION", `${rates.length} learning rates for ${batches.length} steps`, { field: "rates" });
+    }
+    for (const feeds of batches) checkFeeds(this.trainingInputs, feeds);
+    const single = this.#optimizer(this.#programs.trainStep);
+    this.#requireValues();
+    return this.#call("trainSteps", async () => {
+      const all = rates ?? batches.map((_, index) => this.#rate(this.#steps + index + 1));
+      const { repeated } = this.#programs;
+      if (repeated !== null && batches.length > 1) return this.#advance(repeated, stacked(batches), all);
+      const losses: number[] = [];
+      for (const [index, feeds] of batches.entries()) {
+        losses.push(...(await this.#advance(single, feeds, all.slice(index, index + 1))));
+        if (!losses.every(Number.isFinite)) break;
+      }
+      return losses;
+    });
+  }
+
+  /** Runs whole steps; what they renewed becomes the state where every loss is finite. */
+  async #advance(program: Program, feeds: NamedTensors, rates: readonly number[]): Promise<readonly number[]> {
+    const [loss = ""] = program.plan.outputs;
+    const scalars = this.#scalars(program, rates);
+    const { outputs, renewals } = await program.run({ ...feeds, ...scalars }, this.#store, [loss]);
+    const losses = [...(outputs[loss]?.data as Float32Array)].map(Number);
+    if (!losses.every(Number.isFinite)) {
+      this.#store.discard(renewals, outputs);
+      return losses;
+    }
+    this.#store.commit(renewals, outputs);
+    this.#steps += losses.length;
+    this.#resets = true;
+    return losses;
+  }
+
+  /** The learning rates, one row per step where there are several, and the number of the first update. */
+  #scalars({ plan: { learningRate, step } }: Program, rates: readonly number[]): Record<string, Tensor> {
+    const shape = rates.length === 1 ? [1] : [rates.length, 1];
+    return {
+      ...(learningRate === null ? {} : { [learningRate]: new Tensor("float32", Float32Array.from(rates), shape) }),
+      ...(step === null ? {} : { [step]: new Tensor("int64", BigInt64Array.of(BigInt(this.#steps + 1)), [1]) }),
+    };
+  }
+
+  async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
+    const program = this.#evaluation();
+    checkFeeds(program.specs(program.plan.inputs), feeds);
+    const wanted = wantedOutputs(program.plan.outputs, fetches);
+    this.#requireValues();
+    return this.#call("runEvalStep", async () => {
+      const { outputs } = await program.run(feeds, this.#store, wanted.names);
+      return deliver(outputs, wanted);
+    });
+  }
+
+  async setLearningRate(rate: number): Promise<void> {
+    requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
+    await this.#call("setLearningRate", async () => {
+      this.#rate = () => rate;
+    });
+  }
+
+  async getGradients(): Promise<NamedTensors> {
+    return this.#call("getGradients", async () => {
+      const { gradients } = this.#programs.gradients.plan;
+      const tensors = await this.#store.read(gradients.map(([, accumulator]) => accumulator));
+      return Object.fromEntries(gradients.map(([name, accumulator]) => [name, tensors.get(accumulator) as Tensor]));
+    });
+  }
+
+  async getParametersSize(trainableOnly = true): Promise<number> {
+    return this.#call("getParametersSize", async () => this.#parametersSize(trainableOnly));
+  }
+
+  #parametersSize(trainableOnly: boolean): number {
+    return this.#parameters(trainableOnly).reduce((sum, name) => sum + this.#store.get(name).size, 0);
+  }
+
+  /** In the order of the training model's inputs. */
+  #parameters(trainableOnly: boolean): readonly string[] {
+    const kinds: readonly PlannedState["kind"][] = trainableOnly ? ["parameter"] : ["parameter", "frozen", "buffer"];
+    return this.#programs.gradients.plan.state.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
+  }
+
+  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
+    await this.#call("loadParametersBuffer", async () => {
+      const size = 4 * this.#parametersSize(trainableOnly);
+      if (buffer.byteLength !== size) {
+        throw new DataError("E_PARAMETERS_SIZE", `${buffer.byteLength} bytes given, the parameters take ${size}`, {
+          hint: "Use the bytes of getContiguousParameters with the same trainableOnly.",
+        });
+      }
+      const names = this.#parameters(trainableOnly);
+      for (const name of names) this.#requireFloat(name);
+      const values = new Float32Array(buffer.slice().buffer);
+      let offset = 0;
+      for (const name of names) {
+        const { size: count, dims } = this.#store.get(name);
+        this.#store.set(name, new Tensor("float32", values.slice(offset, offset + count), [...dims]));
+        offset += count;
+      }
+      if (!trainableOnly || names.length === this.#parameters(false).length) {
+        this.#loaded = { ...this.#loaded, nominal: false };
+      }
+    });
+  }
+
+  async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
+    this.#requireValues();
+    return this.#call("getContiguousParameters", async () => {
+      const names = this.#parameters(trainableOnly);
+      for (const name of names) this.#requireFloat(name);
+      const tensors = await this.#store.read(names);
+      const values = new Float32Array(this.#parametersSize(trainableOnly));
+      let offset = 0;
+      for (const { data } of tensors.values()) {
+        values.set(data as Float32Array, offset);
+        offset += data.length;
+      }
+      return new Tensor("float32", values, [values.length]);
+    });
+  }
+
+  #requireFloat(name: string): void {
+    if (this.#store.get(name).type === "float32") return;
+    throw new BackendError("E_CHECKPOINT", `parameter "${name}" is not float32, which a buffer of all parameters must be`, {
+      field: name,
+    });
+  }
+
+  async getState(): Promise<TrainingState> {
+    this.#requireValues();
+    return this.#call("getState", async () => {
+      const tensors = await this.#store.read(this.#planned().map(({ name }) => name));
+      return {
+        ...this.#loaded,
+        step: this.#steps,
+        tensors: new Map([...tensors].map(([name, tensor]) => [name, fromOrtTensor(tensor)])),
+      };
+    });
+  }
+
+  /** Everything that a checkpoint keeps: all state but the accumulators. */
+  #planned(): readonly PlannedState[] {
+    const { gradients, apply } = this.#programs;
+    const slots = apply?.plan.state.filter(({ kind }) => kind === "slot") ?? [];
+    return [...gradients.plan.state.filter(({ kind }) => kind !== "accumulator"), ...slots];
+  }
+
+  async loadState(state: TrainingState): Promise<void> {
+    await this.#call("loadState", async () => this.#take(state));
+  }
+
+  #take(state: TrainingState): void {
+    const { gradients, apply } = this.#programs;
+    const specs = new Map(
+      [gradients, ...(apply === null ? [] : [apply])].flatMap((program) =>
+        program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
+      ),
+    );
+    const planned = this.#planned();
+    const differences = planned.flatMap(({ name }) => differenceOf(name, specs.get(name), state));
+    if (differences.length > 0) throw mismatch(differences);
+    const shaped = (name: string, tensor: GraphTensor): GraphTensor => {
+      const shape = specs.get(name)?.shape;
+      return state.nominal && shape?.every((dim) => typeof dim === "number") ? zeros(tensor.dtype, shape) : tensor;
+    };
+    const shapes = new Map<string, GraphTensor>();
+    for (const { name } of planned) {
+      const tensor = shaped(name, state.tensors.get(name) as GraphTensor);
+      shapes.set(name, tensor);
+      this.#store.set(name, copyOf(toOrtTensor(tensor, name)));
+    }
+    for (const [parameter, accumulator] of gradients.plan.gradients) {
+      const like = shapes.get(parameter);
+      if (like !== undefined) this.#store.set(accumulator, toOrtTensor(zeros(like.dtype, like.dims), accumulator));
+    }
+    this.#loaded = state;
+    this.#steps = state.step;
+    this.#resets = true;
+  }
+
+  /** The parameters and the optimizer's moments as they are now. */
+  async saveCheckpoint(): Promise<Uint8Array> {
+    const state = await this.getState();
+    return encodeCheckpoint(checkpointOfState(state, this.#planned()));
+  }
+
+  async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    const { model } = this.#evaluation();
+    const { tensors } = await this.getState();
+    return this.#exporter(model, tensors, outputs ?? null);
+  }
+
+  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    return this.#call("findNotFinite", async () => {
+      const names = this.#planned().map(({ name }) => name);
+      const held = firstNotFinite("", [...(await this.#store.read(names))]) ?? firstNotFinite("the input ", Object.entries(feeds));
+      if (held !== null) return held;
+      const { gradients } = this.#programs;
+      const { reset } = gradients.plan;
+      const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };
+      const ran = await gradients.run({ ...feeds, ...flag }, this.#store, []);
+      this.#store.commit(ran.renewals, ran.outputs);
+      this.#resets = true;
+      const pairs = gradients.plan.gradients;
+      const tensors = await this.#store.read(pairs.map(([, accumulator]) => accumulator));
+      return firstNotFinite(
+        "the gradient of ",
+        pairs.map(([name, accumulator]) => [name, tensors.get(accumulator) as Tensor]),
+      );
+    });
+  }
+
+  async release(): Promise<void> {
+    if (this.#queue.closed) return;
+    this.#queue.close();
+    await this.#queue.idle();
+    for (const program of Object.values(this.#programs)) await program?.release();
+    await this.#store.release();
+  }
+
+  #requireValues(): void {
+    if (!this.#loaded.nominal) return;
+    throw new BackendError("E_NOMINAL", "the checkpoint is nominal: it has the parameters' names and no values", {
+      hint: "Load all parameters first, with loadParametersBuffer(bytes, false).",
+    });
+  }
+
+  #optimizer(program: Program | null): Program {
+    if (program !== null) return program;
+    throw new BackendError("E_NO_OPTIMIZER_MODEL", "this session has no optimizer model", {
+      hint: "Give optimizerModel to TrainingSession.create.",
+    });
+  }
+
+  #evaluation(): Program {
+    const { evaluation } = this.#programs;
+    if (evaluation !== null) return evaluation;
+    throw noEvalModel();
+  }
+
+  #call<T>(method: string, run: () => Promise<T>): Promise<T> {
+    return this.#queue.call(method, run, reasonOf);
+  }
+}
+
+/** Steps write into the tensors of the state by turns, and what they were loaded from is not ours. */
+function copyOf({ type, dims, data }: Tensor): Tensor {
+  return new Tensor(type as "float32", data.slice() as Float32Array, [...dims]);
+}
+
+function noEvalModel(): BackendError {
+  return new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
+    hint: "Give evalModel to TrainingSession.create.",
+  });
+}
+
+function differenceOf(name: string, spec: InputSpec | undefined, { tensors, nominal }: TrainingState): readonly string[] {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) return [`"${name}" is missing`];
+  if (spec === undefined) return [];
+  if (tensor.dtype !== spec.dtype) return [`"${name}" has another element type`];
+  const { shape } = spec;
+  if (nominal || shape === null) return [];
+  const fits = shape.length === tensor.dims.length && shape.every((dim, axis) => typeof dim !== "number" || dim === tensor.dims[axis]);
+  return fits ? [] : [`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${shape.join(",")}]`];
+}
+
+function mismatch(differences: readonly string[]): CheckpointError {
+  const more = differences.length > 10 ? `; and ${differences.length - 10} more` : "";
+  return new CheckpointError(
+    "E_CHECKPOINT_MISMATCH",
+    `the state does not fit the models: ${differences.slice(0, 10).join("; ")}${more}`,
+    { hint: "Use the checkpoint or state that was made with these models." },
+  );
+}

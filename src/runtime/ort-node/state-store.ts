@@ -1,0 +1,217 @@
+import { Tensor } from "onnxruntime-common";
+import { DataType } from "../../graph/data-type.ts";
+import { Graph, Node, Value } from "../../graph/graph.ts";
+import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import type { NamedTensors } from "../session.ts";
+import type { OrtSession } from "./load.ts";
+
+/** Which state an output renews. */
+export type Renewals = readonly (readonly [name: string, output: string])[];
+
+/** The tensors a training run carries from step to step. A run reads them and writes the next ones beside them. */
+export interface StateStore {
+  get(name: string): Tensor;
+  set(name: string, tensor: Tensor): void;
+  /** Is called before a run. */
+  prepare(): Promise<void>;
+  /** Where a run is to put what it renews. */
+  targets(renewals: Renewals): Readonly<Record<string, Tensor | null>>;
+  /** Makes what a run has written the state. */
+  commit(renewals: Renewals, results: NamedTensors): void;
+  /** Throws away what a run has written. */
+  discard(renewals: Renewals, results: NamedTensors): void;
+  /** Copies of the tensors in memory. */
+  read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+function missing(name: string): Error {
+  return new Error(`there is no state "${name}"`);
+}
+
+/** State in memory: two tensors each, one read and one written, which change places. So steps allocate nothing. */
+export class HostState implements StateStore {
+  readonly #now = new Map<string, Tensor>();
+  readonly #next = new Map<string, Tensor>();
+  readonly #TensorType: typeof Tensor;
+
+  /** @param TensorType the runtime's own class: it writes only into tensors it knows as its own */
+  constructor(TensorType: typeof Tensor) {
+    this.#TensorType = TensorType;
+  }
+
+  get(name: string): Tensor {
+    const tensor = this.#now.get(name);
+    if (tensor === undefined) throw missing(name);
+    return tensor;
+  }
+
+  set(name: string, { type, data, dims }: Tensor): void {
+    this.#now.set(name, new this.#TensorType(type as "float32", data as Float32Array, [...dims]));
+    this.#next.delete(name);
+  }
+
+  async prepare(): Promise<void> {
+    return;
+  }
+
+  targets(renewals: Renewals): Readonly<Record<string, Tensor>> {
+    return Object.fromEntries(
+      renewals.map(([name, output]) => {
+        const target = this.#next.get(name) ?? this.#emptyLike(this.get(name));
+        this.#next.set(name, target);
+        return [output, target];
+      }),
+    );
+  }
+
+  #emptyLike({ type, dims, size, data }: Tensor): Tensor {
+    const ArrayType = data.constructor as new (length: number) => Float32Array;
+    return new this.#TensorType(type as "float32", new ArrayType(size), [...dims]);
+  }
+
+  commit(renewals: Renewals): void {
+    for (const [name] of renewals) {
+      const [now, next] = [this.get(name), this.#next.get(name)];
+      if (next === undefined) throw missing(name);
+      this.#now.set(name, next);
+      this.#next.set(name, now);
+    }
+  }
+
+  discard(): void {
+    return;
+  }
+
+  async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return new Map(
+      names.map((name) => {
+        const tensor = this.get(name);
+        return [name, new Tensor(tensor.type as "float32", tensor.data.slice() as Float32Array, [...tensor.dims])];
+      }),
+    );
+  }
+
+  async release(): Promise<void> {
+    this.#now.clear();
+    this.#next.clear();
+  }
+}
+
+/** State on a device: each run makes new tensors there, and the old ones are freed when they are replaced. */
+export class DeviceState implements StateStore {
+  readonly #now = new Map<string, Tensor>();
+  readonly #create: (model: Uint8Array, outputs: "cpu" | "gpu-buffer") => Promise<OrtSession>;
+
+  /** @param create makes a session whose outputs come to memory, or stay on the device */
+  constructor(create: (model: Uint8Array, outputs: "cpu" | "gpu-buffer") => Promise<OrtSession>) {
+    this.#create = create;
+  }
+
+  /** Brings what is in memory to the device, once, so that tensors no step renews do not travel with every step. */
+  async prepare(): Promise<void> {
+    const here = [...this.#now].filter(([, { location, type }]) => location === "cpu" && type === "float32");
+    const moved = await this.#copy(here, "gpu-buffer");
+    for (const [name, tensor] of moved) this.set(name, tensor);
+  }
+
+  get(name: string): Tensor {
+    const tensor = this.#now.get(name);
+    if (tensor === undefined) throw missing(name);
+    return tensor;
+  }
+
+  set(name: string, tensor: Tensor): void {
+    free(this.#now.get(name));
+    this.#now.set(name, tensor);
+  }
+
+  targets(renewals: Renewals): Readonly<Record<string, null>> {
+    return Object.fromEntries(renewals.map(([, output]) => [output, null]));
+  }
+
+  commit(renewals: Renewals, results: NamedTensors): void {
+    for (const [name, output] of renewals) {
+      const next = results[output];
+      if (next === undefined) throw missing(output);
+      this.set(name, next);
+    }
+  }
+
+  discard(renewals: Renewals, results: NamedTensors): void {
+    for (const [, output] of renewals) free(results[output]);
+  }
+
+  /**
+   * Runs the tensors through a model that does nothing, whose outputs are asked for in memory: `getData` on a tensor of the
+   * device ends the process in onnxruntime-node 1.30.
+   */
+  async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return this.#copy(
+      names.map((name) => [name, this.get(name)] as const),
+      "cpu",
+    );
+  }
+
+  async #copy(
+    tensors: readonly (readonly [string, Tensor])[],
+    to: "cpu" | "gpu-buffer",
+  ): Promise<ReadonlyMap<string, Tensor>> {
+    if (tensors.length === 0) return new Map();
+    const session = await this.#create(copier(tensors.map(([, tensor]) => tensor)), to);
+    try {
+      const feeds = Object.fromEntries(tensors.map(([, tensor], index) => [`in${index}`, tensor]));
+      const results = await session.run(feeds);
+      return new Map(tensors.map(([name], index) => [name, results[`out${index}`] as Tensor]));
+    } finally {
+      await session.release();
+    }
+  }
+
+  async release(): Promise<void> {
+    for (const tensor of this.#now.values()) free(tensor);
+    this.#now.clear();
+  }
+}
+
+function free(tensor: Tensor | undefined): void {
+  if (tensor !== undefined && tensor.location === "gpu-buffer") tensor.dispose();
+}
+
+const TYPES = new Map<string, number>([
+  ["float32", DataType.float],
+  ["float16", DataType.float16],
+  ["float64", DataType.double],
+  ["int64", DataType.int64],
+  ["int32", DataType.int32],
+  ["bool", DataType.bool],
+]);
+
+function copier(tensors: readonly Tensor[]): Uint8Array {
+  const graph = new Graph("copy");
+  const model = new Model(8, graph);
+  model.opsets.set(ONNX_DOMAIN, 17);
+  for (const [index, { type, dims }] of tensors.entries()) {
+    const value = tensorType(TYPES.get(type) ?? DataType.float, [...dims]);
+    const [input, output] = [new Value(`in${index}`, value), new Value(`out${index}`, value)];
+    graph.inputs.push(input);
+    graph.append(new Node("Identity", [input], [output], { name: `copy${index}` }));
+    graph.addOutput(output);
+  }
+  return encodeModel(model);
+}
+
+/** A model that doubles a number: the least a provider must be able to do. */
+export function probeModel(): Uint8Array {
+  const graph = new Graph("probe");
+  const model = new Model(8, graph);
+  model.opsets.set(ONNX_DOMAIN, 17);
+  const type = tensorType(DataType.float, [1]);
+  const [input, output] = [new Value("in", type), new Value("out", type)];
+  graph.inputs.push(input);
+  graph.append(new Node("Add", [input, input], [output], { name: "probe" }));
+  graph.addOutput(output);
+  return encodeModel(model);
+}
