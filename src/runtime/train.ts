@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
+import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { DataError, NumericError, requireOption } from "../errors.ts";
 import { type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
@@ -7,7 +8,7 @@ import type { NamedTensors, TrainingSession } from "./session.ts";
 export interface TrainOptions {
   /** Times through the data. Default 1. */
   readonly epochs?: number;
-  /** Samples per step. Default: what the model asks for where its batch is fixed, else 32. */
+  /** Samples per batch. Default: what the model asks for where its batch is fixed, else 32. */
   readonly batchSize?: number;
   /** Default true. */
   readonly shuffle?: boolean;
@@ -15,13 +16,34 @@ export interface TrainOptions {
   readonly seed?: number;
   /** Leave out a last batch that is smaller than the others. Default false. */
   readonly dropLast?: boolean;
-  /** The learning rate of a step counted from 1, to be reported with it. Default: 0.001, what the training API uses. */
+  /**
+   * Batches whose gradients are summed for one update; the last update of an epoch may have fewer. The sum is not divided,
+   * as ONNX Runtime does not. Default 1.
+   */
+  readonly accumulate?: number;
+  /**
+   * The learning rate of an update counted from 1. ort-node uses it; ort-training has its rate from the session's options,
+   * and this one is only reported. Default: the session's own, reported as 0.001.
+   */
   readonly learningRate?: (step: number) => number;
-  /** Ends the training after the step under way. */
+  /** Ends the training after the step under way, or the call of several. */
   readonly signal?: AbortSignal;
+  /** Where to go on, with the session in the state it had there. Default: at the beginning. */
+  readonly from?: TrainPosition;
+  /** Is called between steps, every `saveEvery` updates and at the end, with where the training stands. */
+  readonly save?: (position: TrainPosition) => Promise<void>;
+  /** Default: only at the end. */
+  readonly saveEvery?: number;
 }
 
-export const TRAIN_DEFAULTS = { epochs: 1, batchSize: 32, shuffle: true, seed: 0, dropLast: false } as const;
+export const TRAIN_DEFAULTS = {
+  epochs: 1,
+  batchSize: 32,
+  shuffle: true,
+  seed: 0,
+  dropLast: false,
+  accumulate: 1,
+} as const;
 
 /** The rate ONNX Runtime's training API feeds where nothing sets another. */
 export const DEFAULT_LEARNING_RATE = 0.001;
@@ -53,6 +75,8 @@ export type TrainEvent = StepEvent | EpochEvent;
 /** A training run worked out from its options and data, before anything is loaded. */
 export interface TrainingPlan extends BatchOptions {
   readonly epochs: number;
+  /** Batches per update. */
+  readonly accumulate: number;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
 }
@@ -63,15 +87,16 @@ export interface TrainingPlan extends BatchOptions {
  */
 export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, options: TrainOptions = {}): TrainingPlan {
   const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
-  const { epochs, shuffle, seed, dropLast } = { ...TRAIN_DEFAULTS, ...options };
+  const { epochs, shuffle, seed, dropLast, accumulate } = { ...TRAIN_DEFAULTS, ...options };
   const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
   requireOption(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
   requireOption(Number.isSafeInteger(batchSize) && batchSize >= 1, "batchSize", "a whole number from 1 on");
   requireOption(Number.isSafeInteger(seed), "seed", "a whole number");
+  requireOption(Number.isSafeInteger(accumulate) && accumulate >= 1, "accumulate", "a whole number from 1 on");
   const batching = { batchSize, shuffle, seed, dropLast };
   checkBatches(dataset, batching, fixed);
-  const stepsPerEpoch = batchCount(dataset, batching);
-  return { ...batching, epochs, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
+  const stepsPerEpoch = Math.ceil(batchCount(dataset, batching) / accumulate);
+  return { ...batching, epochs, accumulate, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
 }
 
 function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, fixed: number | undefined): void {
@@ -97,11 +122,14 @@ function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, f
   }
 }
 
+const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
+
 /**
- * Trains a session on a dataset: per batch one train step, one optimizer step, and the gradients reset. The event loop has
- * a turn after every step.
- * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where the loss is NaN or
- *   infinite, naming the step.
+ * Trains a session on a dataset: per update the gradients of one batch (or of `accumulate` batches), and the optimizer's
+ * step. Where the session does several steps per call, the batches of one size are given to it together. The event loop has
+ * a turn after every call.
+ * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where a loss is NaN or
+ *   infinite, naming the step and the first tensor that is
  */
 export async function* train(
   session: TrainingSession,
@@ -109,42 +137,143 @@ export async function* train(
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const plan = planTraining(session.trainingInputs, dataset, options);
-  const { learningRate = () => DEFAULT_LEARNING_RATE, signal } = options;
+  const { learningRate, signal, save, saveEvery = Number.POSITIVE_INFINITY } = options;
+  requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
+  const trainer = new Trainer(session, plan, learningRate ?? null);
+  let { epoch, batch, lossSum, samples } = options.from ?? START;
+  let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
+  const offset = session.steps - step;
   await session.lazyResetGrad();
-  let step = 0;
-  for (let epoch = 0; epoch < plan.epochs; epoch++) {
+  for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
-    let sum = 0;
-    let seen = 0;
-    for (const feeds of batches(dataset, epoch, plan)) {
-      if (signal?.aborted) return;
+    for (const group of groups(dataset, epoch, batch, plan, () => trainer.groupSize(step, saveEvery))) {
+      if (signal?.aborted) {
+        await save?.({ epoch, batch, lossSum, samples });
+        return;
+      }
       const start = performance.now();
-      step++;
-      const loss = await updateOnce(session, feeds, `step ${step} (epoch ${epoch})`);
-      const samples = Object.values(feeds)[0]?.dims[0] ?? 0;
-      sum += loss * samples;
-      seen += samples;
-      const seconds = (performance.now() - start) / 1000;
-      yield { type: "step", step, epoch, loss, learningRate: learningRate(step), seconds, samples };
+      const updates = await trainer.run(group, { step, epoch, offset });
+      const seconds = (performance.now() - start) / 1000 / updates.length;
+      for (const update of updates) {
+        step++;
+        lossSum += update.loss * update.samples;
+        samples += update.samples;
+        const rate = learningRate?.(step + offset) ?? DEFAULT_LEARNING_RATE;
+        yield { type: "step", step, epoch, loss: update.loss, learningRate: rate, seconds, samples: update.samples };
+      }
+      batch += group.length;
+      if (step % saveEvery === 0) await save?.({ epoch, batch, lossSum, samples });
       await setImmediate();
     }
     const seconds = (performance.now() - began) / 1000;
-    yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: sum / seen, seconds };
+    yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: lossSum / samples, seconds };
+    ({ batch, lossSum, samples } = START);
   }
+  if (step % saveEvery !== 0) await save?.({ ...START, epoch });
 }
 
-/** @returns the loss before the update */
-async function updateOnce(session: TrainingSession, feeds: NamedTensors, when: string): Promise<number> {
-  const [lossName = ""] = session.trainingOutputNames;
-  const outputs = await session.runTrainStep(feeds, [lossName]);
-  const loss = Number(outputs[lossName]?.data[0]);
-  if (!Number.isFinite(loss)) {
-    throw new NumericError("E_NOT_FINITE", `the loss is ${loss} at ${when}; the parameters were not updated with it`, {
-      field: lossName,
-      hint: "Lower the learning rate, or look for NaN and extreme values in the data.",
-    });
+/** The batches of one epoch in groups that go to the session together, from batch `first` on. */
+function* groups(
+  dataset: Dataset,
+  epoch: number,
+  first: number,
+  plan: TrainingPlan,
+  sizeOf: () => number,
+): Generator<readonly NamedTensors[]> {
+  let group: NamedTensors[] = [];
+  let index = 0;
+  for (const feeds of batches(dataset, epoch, plan)) {
+    if (index++ < first) continue;
+    const other = group[0] !== undefined && samplesOf(group[0]) !== samplesOf(feeds);
+    if (plan.accumulate === 1 && other) {
+      yield group;
+      group = [];
+    }
+    group.push(feeds);
+    if (group.length < sizeOf()) continue;
+    yield group;
+    group = [];
   }
-  await session.runOptimizerStep();
-  await session.lazyResetGrad();
-  return loss;
+  if (group.length > 0) yield group;
+}
+
+const samplesOf = (feeds: NamedTensors): number => Object.values(feeds)[0]?.dims[0] ?? 0;
+
+interface Update {
+  readonly loss: number;
+  readonly samples: number;
+}
+
+interface Moment {
+  /** Updates done before. */
+  readonly step: number;
+  readonly epoch: number;
+  /** What the session had counted when this training began. */
+  readonly offset: number;
+}
+
+/** Runs groups of batches: as one update where gradients are accumulated, else as one update each. */
+class Trainer {
+  readonly #session: TrainingSession;
+  readonly #plan: TrainingPlan;
+  readonly #rate: ((step: number) => number) | null;
+
+  constructor(session: TrainingSession, plan: TrainingPlan, rate: ((step: number) => number) | null) {
+    this.#session = session;
+    this.#plan = plan;
+    this.#rate = session.runtime === "ort-node" ? rate : null;
+  }
+
+  /** Batches for the next call: no more than up to the next moment at which the state is saved. */
+  groupSize(step: number, saveEvery: number): number {
+    if (this.#plan.accumulate > 1) return this.#plan.accumulate;
+    return Math.min(this.#session.stepsPerCall, saveEvery - (step % saveEvery));
+  }
+
+  async run(group: readonly NamedTensors[], moment: Moment): Promise<readonly Update[]> {
+    return this.#plan.accumulate > 1 ? [await this.#accumulate(group, moment)] : this.#steps(group, moment);
+  }
+
+  async #steps(group: readonly NamedTensors[], moment: Moment): Promise<readonly Update[]> {
+    const rate = this.#rate;
+    const rates = rate === null ? undefined : group.map((_, index) => rate(moment.step + moment.offset + index + 1));
+    const losses = await this.#session.trainSteps(group, rates);
+    const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+    if (bad >= 0) throw await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, moment, bad);
+    return group.map((feeds, index) => ({ loss: losses[index] ?? Number.NaN, samples: samplesOf(feeds) }));
+  }
+
+  async #accumulate(group: readonly NamedTensors[], moment: Moment): Promise<Update> {
+    const [lossName = ""] = this.#session.trainingOutputNames;
+    let sum = 0;
+    let samples = 0;
+    for (const feeds of group) {
+      const outputs = await this.#session.runTrainStep(feeds, [lossName]);
+      const loss = Number(outputs[lossName]?.data[0]);
+      if (!Number.isFinite(loss)) throw await this.#notFinite(loss, feeds, moment, 0);
+      sum += loss * samplesOf(feeds);
+      samples += samplesOf(feeds);
+    }
+    if (this.#rate !== null) await this.#session.setLearningRate(this.#rate(moment.step + moment.offset + 1));
+    await this.#session.runOptimizerStep();
+    await this.#session.lazyResetGrad();
+    return { loss: sum / samples, samples };
+  }
+
+  async #notFinite(loss: number, feeds: NamedTensors, { step, epoch }: Moment, index: number): Promise<NumericError> {
+    const bad = await this.#session.findNotFinite(feeds);
+    const kept =
+      index === 0
+        ? "the parameters were not updated with it"
+        : `the parameters are those before step ${step + 1}, with which this call of several steps began`;
+    const first = bad === null ? "" : `; ${bad}`;
+    return new NumericError(
+      "E_NOT_FINITE",
+      `the loss is ${loss} at step ${step + index + 1} (epoch ${epoch}); ${kept}${first}`,
+      {
+        field: this.#session.trainingOutputNames[0] ?? "loss",
+        hint: "Lower the learning rate, or look for NaN and extreme values in the data.",
+      },
+    );
+  }
 }
