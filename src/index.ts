@@ -18,6 +18,23 @@ export {
   userInputs,
   writeArtifacts,
 } from "./artifacts/ort-artifacts.ts";
+export { type Plan, type PlannedState, type Role, readPlan, type StateKind } from "./artifacts/portable/plan.ts";
+export {
+  isPortableFolder,
+  PORTABLE_FILES,
+  type PortableArtifacts,
+  readPortable,
+  writePortable,
+} from "./artifacts/portable/portable-artifacts.ts";
+export { decodeState, encodeState, type TrainingState } from "./artifacts/portable/state.ts";
+export { type LoadedRun, loadRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
+export {
+  differences,
+  type RunManifest,
+  type RunOptions as RunSettings,
+  sha256,
+  type TrainPosition,
+} from "./artifacts/run-checkpoint/manifest.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
 export {
   BackendError,
@@ -45,7 +62,9 @@ export { decodeModel } from "./graph/serde/decode.ts";
 export { encodeModel } from "./graph/serde/encode.ts";
 export { Tensor as GraphTensor } from "./graph/tensor.ts";
 export { formatType, type ValueType } from "./graph/value-type.ts";
+export { lowerArtifacts } from "./lower-artifacts.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
+export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "./passes/extract-forward.ts";
 export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";
 export type {
   EdgeParameter,
@@ -61,8 +80,10 @@ export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/
 export type { Report, Skipped } from "./passes/pass.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
-export { type Dataset, datasetFor } from "./runtime/data/dataset.ts";
+export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
+export { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
+export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-node/providers.ts";
 export type {
   Fetches,
   NamedTensors,
@@ -80,5 +101,15 @@ export {
   type TrainOptions,
   train,
 } from "./runtime/train.ts";
-export { TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
+export {
+  identityOf,
+  isPortable,
+  readTrainable,
+  readWeights,
+  type Trainable,
+  trainingInputsOf,
+  withWeights,
+} from "./source.ts";
+export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
+export { type GradientReport, reportGradients } from "./verify/gradients.ts";
 export { type Verification, verifyInsertion } from "./verify/index.ts";

@@ -10,12 +10,12 @@ import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import { INSERT_AGR_DEFAULTS, type InsertAgrOptions } from "./passes/insert-agr/options.ts";
-import { AGR_RECORD, readRecord } from "./passes/record.ts";
-import { stripAgr } from "./passes/strip-agr.ts";
 import { toEvaluation } from "./passes/portable/evaluation.ts";
 import { toGradients } from "./passes/portable/gradients.ts";
 import { makeApply, toTrainStep } from "./passes/portable/optimizer.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
+import { AGR_RECORD, readRecord } from "./passes/record.ts";
+import { stripAgr } from "./passes/strip-agr.ts";
 
 /**
  * Makes ONNX Runtime's training artifacts portable: the same training in standard operators, which any ONNX runtime takes.
@@ -24,7 +24,9 @@ import type { StepModel } from "./passes/portable/step-model.ts";
  * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, before anything is done; `E_NO_GRADIENTS`,
  *   `E_OPSET`, `E_NO_OPTIMIZER`; CheckpointError `E_CHECKPOINT_MISMATCH`
  */
-export async function lowerArtifacts(artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">): Promise<PortableArtifacts> {
+export async function lowerArtifacts(
+  artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">,
+): Promise<PortableArtifacts> {
   const { trainingModel, optimizerModel, evalModel } = artifacts;
   if (trainingModel === null) {
     throw new PassError("E_NO_GRADIENTS", "the artifacts have no training model, so there is nothing to lower", {

@@ -84,7 +84,10 @@ function mayFallBack(error: unknown): boolean {
   return error instanceof OnnxAgrError && FALL_BACK.includes(error.code);
 }
 
-async function lowered(artifacts: DecodedArtifacts, { learningRate }: TrainingSessionOptions): Promise<PortableArtifacts> {
+async function lowered(
+  artifacts: DecodedArtifacts,
+  { learningRate }: TrainingSessionOptions,
+): Promise<PortableArtifacts> {
   const { checkpoint, trainModel, evalModel, optimizerModel } = artifacts;
   if (learningRate !== undefined) {
     if (optimizerModel === null) throw noOptimizer();

@@ -16,8 +16,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   runtime: ["graph", "artifacts"],
   verify: ["graph", "optim", "passes", "runtime"],
   cli: ["index.ts"],
-  "index.ts": ["graph", "ops", "optim", "passes", "artifacts", "runtime", "verify", "training-session.ts"],
-  "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime"],
+  "index.ts": [
+    ...["graph", "ops", "optim", "passes", "artifacts", "runtime", "verify"],
+    ...["lower-artifacts.ts", "source.ts", "training-session.ts"],
+  ],
+  "lower-artifacts.ts": ["graph", "passes", "artifacts"],
+  "source.ts": ["graph", "passes", "artifacts"],
+  "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts"],
   "errors.ts": [],
 };
 

@@ -3,15 +3,22 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../index.ts";
 import { demoCommand } from "./commands/demo.ts";
+import { diagnoseCommand } from "./commands/diagnose.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { evalCommand } from "./commands/eval.ts";
+import { exportCommand } from "./commands/export.ts";
 import { insertCommand } from "./commands/insert.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { lowerCommand } from "./commands/lower.ts";
 import { stripCommand } from "./commands/strip.ts";
 import { trainCommand } from "./commands/train.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
 
-const COMMANDS = [inspectCommand, insertCommand, stripCommand, diffCommand, trainCommand, demoCommand];
+const COMMANDS = [
+  ...[inspectCommand, insertCommand, stripCommand, diffCommand, lowerCommand],
+  ...[trainCommand, evalCommand, diagnoseCommand, exportCommand, demoCommand],
+];
 
 const EXIT_CODES = `
 Exit codes:

@@ -53,7 +53,9 @@ const isRead = (value: Value, graph: Graph): boolean => value.uses.length > 0 ||
 
 function namedOutputs(graph: Graph, names: readonly string[]): readonly Value[] {
   const values = new Map(
-    graph.nodes.flatMap(({ outputs }) => outputs.flatMap((value) => (value === null ? [] : [[value.name, value] as const]))),
+    graph.nodes.flatMap(({ outputs }) =>
+      outputs.flatMap((value) => (value === null ? [] : [[value.name, value] as const])),
+    ),
   );
   return names.map((name) => {
     const value = values.get(name);

@@ -6,8 +6,8 @@ import { checkModel } from "../graph/check.ts";
 import { readRegularFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
-import type { TrainingSessionCreateOptions, UriOrBuffer } from "./session.ts";
 import type { NativeModels } from "./ort-training/load.ts";
+import type { TrainingSessionCreateOptions, UriOrBuffer } from "./session.ts";
 
 /** What a session's files hold. */
 export interface DecodedArtifacts {

@@ -1,8 +1,8 @@
 import type { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
+import type { TrainingState } from "../artifacts/portable/state.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
-import type { TrainingState } from "../artifacts/portable/state.ts";
 
 /** Values by name; names may be anything, `__proto__` too. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;

@@ -1,5 +1,7 @@
 import { FormatError } from "../../errors.ts";
+import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
+import type { InputSpec } from "../ort-artifacts.ts";
 
 /** Where a portable model says what its inputs and outputs are. */
 export const PLAN_METADATA = "onnx-agr.plan";
@@ -76,6 +78,16 @@ export function readPlan(model: Model, role: Role): Plan {
   const missing = read.find((name) => !inputs.has(name)) ?? made.find((name) => !outputs.has(name));
   if (missing !== undefined) throw fail(`has a plan with "${missing}", which is not in the graph`);
   return plan;
+}
+
+/** Types and shapes of a model's inputs of these names. */
+export function inputSpecs(model: Model, names: readonly string[]): readonly InputSpec[] {
+  const types = new Map(model.graph.inputs.map(({ name, type }) => [name, type]));
+  return names.map((name) => {
+    const type = types.get(name);
+    const tensor = type?.kind === "tensor" ? type : null;
+    return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
+  });
 }
 
 const isName = (value: unknown): value is string => typeof value === "string";

@@ -151,4 +151,3 @@ export function checkpointOfState(state: TrainingState, planned: readonly Planne
     properties: state.properties,
   };
 }
-

@@ -1,14 +1,13 @@
 import { DataType } from "../../graph/data-type.ts";
-import { Node, Value } from "../../graph/graph.ts";
-import { Graph } from "../../graph/graph.ts";
+import { Graph, Node, Value } from "../../graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { removeDeadNodes } from "../dead-nodes.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
-import { recordState } from "../lower-training-ops/state.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { recordState } from "../lower-training-ops/state.ts";
 import { type Trained, type Unrolling, unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
 import { readTensors, userInputNames } from "./gradients.ts";
@@ -52,7 +51,10 @@ function addOptimizer(
     ({ name, input, next }): StateTensor => ({ name: input.name, next: give(name, next, input.type), kind: "slot" }),
   );
   const state = [...parameters, ...moments];
-  recordState(model, state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const])));
+  recordState(
+    model,
+    state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const])),
+  );
   model.metadata.set(
     GRADIENTS_METADATA,
     JSON.stringify(Object.fromEntries(unrolling.updates.map(({ gradient, name }) => [gradient.name, name]))),

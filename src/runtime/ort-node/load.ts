@@ -16,10 +16,7 @@ export interface OrtSession {
   readonly outputNames: readonly string[];
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
   /** @param fetches the outputs wanted; a tensor takes the values, null asks for a new one */
-  run(
-    feeds: NamedTensors,
-    fetches: Readonly<Record<string, Tensor | null>>,
-  ): Promise<Readonly<Record<string, Tensor>>>;
+  run(feeds: NamedTensors, fetches: Readonly<Record<string, Tensor | null>>): Promise<Readonly<Record<string, Tensor>>>;
   release(): Promise<void>;
 }
 

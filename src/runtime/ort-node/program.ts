@@ -1,8 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
+import { inputSpecs, type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
 import { BackendError } from "../../errors.ts";
-import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import type { NamedTensors } from "../session.ts";
@@ -32,12 +31,7 @@ export class Program {
 
   /** Types and shapes of the inputs of these names. */
   specs(names: readonly string[]): readonly InputSpec[] {
-    const types = new Map(this.model.graph.inputs.map(({ name, type }) => [name, type]));
-    return names.map((name) => {
-      const type = types.get(name);
-      const tensor = type?.kind === "tensor" ? type : null;
-      return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };
-    });
+    return inputSpecs(this.model, names);
   }
 
   /** State this model renews. */
@@ -60,11 +54,15 @@ export class Program {
     try {
       return await create(encodeModel(this.model), keepsAt === null ? {} : { preferredOutputLocation: locations });
     } catch (cause) {
-      throw new BackendError("E_LOAD", `ONNX Runtime could not load the ${this.plan.role} model on ${name}: ${reasonOf(cause)}`, {
-        field: this.plan.role,
-        hint: "Run onnx-agr inspect on the artifacts; a model that ONNX Runtime does not take is a bug of ours or of the export.",
-        cause,
-      });
+      throw new BackendError(
+        "E_LOAD",
+        `ONNX Runtime could not load the ${this.plan.role} model on ${name}: ${reasonOf(cause)}`,
+        {
+          field: this.plan.role,
+          hint: "Run onnx-agr inspect on the artifacts; a model that ONNX Runtime does not take is a bug of ours or of the export.",
+          cause,
+        },
+      );
     }
   }
 

@@ -112,6 +112,9 @@ function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }:
 export function reasonOf(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause);
   if (typeof cause === "number") return "it gave no reason";
-  const [first = ""] = text.replace(/\S*\/onnxruntime_src\/\S+ \S+ ?/g, "").trim().split("\n");
+  const [first = ""] = text
+    .replace(/\S*\/onnxruntime_src\/\S+ \S+ ?/g, "")
+    .trim()
+    .split("\n");
   return first.length > 300 ? `${first.slice(0, 300)}...` : first;
 }

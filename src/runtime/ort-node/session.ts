@@ -9,13 +9,13 @@ import type { Model } from "../../graph/model.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
-import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import { firstNotFinite } from "../not-finite.ts";
+import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import type { OrtModule } from "./load.ts";
 import { Program } from "./program.ts";
 import { type Chosen, chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
-import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
 import { stacked } from "./stack.ts";
+import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
 
 /** What a session runs. */
 export interface OrtNodePrograms extends PortableArtifacts {
@@ -27,7 +27,6 @@ export interface OrtNodePrograms extends PortableArtifacts {
   readonly learningRate: (step: number) => number;
   readonly exporter: Exporter;
 }
-
 
 interface Programs {
   readonly gradients: Program;
@@ -167,7 +166,9 @@ export class OrtNodeSession implements TrainingSession {
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     if (rates !== undefined && rates.length !== batches.length) {
-      throw new UsageError("E_OPTION", `${rates.length} learning rates for ${batches.length} steps`, { field: "rates" });
+      throw new UsageError("E_OPTION", `${rates.length} learning rates for ${batches.length} steps`, {
+        field: "rates",
+      });
     }
     for (const feeds of batches) checkFeeds(this.trainingInputs, feeds);
     const single = this.#optimizer(this.#programs.trainStep);
@@ -190,7 +191,7 @@ export class OrtNodeSession implements TrainingSession {
     const [loss = ""] = program.plan.outputs;
     const scalars = this.#scalars(program, rates);
     const { outputs, renewals } = await program.run({ ...feeds, ...scalars }, this.#store, [loss]);
-    const losses = [...(outputs[loss]?.data as Float32Array)].map(Number);
+    const losses = Array.from((outputs[loss]?.data ?? []) as Float32Array, Number);
     if (!losses.every(Number.isFinite)) {
       this.#store.discard(renewals, outputs);
       return losses;
@@ -291,9 +292,13 @@ export class OrtNodeSession implements TrainingSession {
 
   #requireFloat(name: string): void {
     if (this.#store.get(name).type === "float32") return;
-    throw new BackendError("E_CHECKPOINT", `parameter "${name}" is not float32, which a buffer of all parameters must be`, {
-      field: name,
-    });
+    throw new BackendError(
+      "E_CHECKPOINT",
+      `parameter "${name}" is not float32, which a buffer of all parameters must be`,
+      {
+        field: name,
+      },
+    );
   }
 
   async getState(): Promise<TrainingState> {
@@ -363,7 +368,8 @@ export class OrtNodeSession implements TrainingSession {
   async findNotFinite(feeds: NamedTensors): Promise<string | null> {
     return this.#call("findNotFinite", async () => {
       const names = this.#planned().map(({ name }) => name);
-      const held = firstNotFinite("", [...(await this.#store.read(names))]) ?? firstNotFinite("the input ", Object.entries(feeds));
+      const held =
+        firstNotFinite("", [...(await this.#store.read(names))]) ?? firstNotFinite("the input ", Object.entries(feeds));
       if (held !== null) return held;
       const { gradients } = this.#programs;
       const { reset } = gradients.plan;
@@ -424,14 +430,20 @@ function noEvalModel(): BackendError {
   });
 }
 
-function differenceOf(name: string, spec: InputSpec | undefined, { tensors, nominal }: TrainingState): readonly string[] {
+function differenceOf(
+  name: string,
+  spec: InputSpec | undefined,
+  { tensors, nominal }: TrainingState,
+): readonly string[] {
   const tensor = tensors.get(name);
   if (tensor === undefined) return [`"${name}" is missing`];
   if (spec === undefined) return [];
   if (tensor.dtype !== spec.dtype) return [`"${name}" has another element type`];
   const { shape } = spec;
   if (nominal || shape === null) return [];
-  const fits = shape.length === tensor.dims.length && shape.every((dim, axis) => typeof dim !== "number" || dim === tensor.dims[axis]);
+  const fits =
+    shape.length === tensor.dims.length &&
+    shape.every((dim, axis) => typeof dim !== "number" || dim === tensor.dims[axis]);
   return fits ? [] : [`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${shape.join(",")}]`];
 }
 

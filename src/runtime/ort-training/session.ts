@@ -3,20 +3,27 @@ import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import { type InputSpec, userInputs } from "../../artifacts/ort-artifacts.ts";
+import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError, DataError, UsageError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
-import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession, TrainingSessionCreateOptions } from "../session.ts";
+import type {
+  Exporter,
+  Fetches,
+  NamedTensors,
+  RunOptions,
+  TrainingSession,
+  TrainingSessionCreateOptions,
+} from "../session.ts";
+import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { createNative, reasonOf } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
-import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { relaxFlagShape, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
@@ -160,7 +167,8 @@ export class OrtTrainingSession implements TrainingSession {
 
   async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
     this.#requireEval();
-    if (this.#exporter === null || this.#evalModel === null) throw unsupported("export a model", "Make the session with TrainingSession.create.");
+    if (this.#exporter === null || this.#evalModel === null)
+      throw unsupported("export a model", "Make the session with TrainingSession.create.");
     const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
     return this.#exporter(
       this.#evalModel,
@@ -269,7 +277,9 @@ export class OrtTrainingSession implements TrainingSession {
 }
 
 function unsupported(what: string, hint: string): BackendError {
-  return new BackendError("E_UNSUPPORTED", `ort-training cannot ${what}: ONNX Runtime 1.19.2 has no call for it`, { hint });
+  return new BackendError("E_UNSUPPORTED", `ort-training cannot ${what}: ONNX Runtime 1.19.2 has no call for it`, {
+    hint,
+  });
 }
 
 /** The build takes inputs by position, in the order in which `feeds` happens to have them: put them in the model's order. */

@@ -147,9 +147,7 @@ describe("artifacts in other forms", () => {
     const session = await create(await readArtifacts(folder));
     expect(session.trainingInputNames).toEqual(["input", "labels"]);
     await session.release();
-    const error = await rejectionOf(
-      create({ checkpointState: `${DIGITS}checkpoint`, trainModel: bytes }),
-    );
+    const error = await rejectionOf(create({ checkpointState: `${DIGITS}checkpoint`, trainModel: bytes }));
     expect([error.code, error.exitCode]).toEqual(["E_EXTERNAL_DATA", 9]);
   });
 });
@@ -158,9 +156,7 @@ describe("options", () => {
   it("out of range are usage errors", async () => {
     expect((await rejectionOf(create(files(), { threads: 0 }))).exitCode).toBe(2);
     expect((await rejectionOf(create(files(), { learningRate: -1 }))).exitCode).toBe(2);
-    expect((await rejectionOf(create(files(), { runtime: "other" as "ort-training" }))).exitCode).toBe(
-      2,
-    );
+    expect((await rejectionOf(create(files(), { runtime: "other" as "ort-training" }))).exitCode).toBe(2);
   });
 
   it("for execution providers take the CPU by either name, and no other", async () => {

@@ -1,0 +1,100 @@
+import { Command } from "commander";
+import {
+  batches,
+  DataType,
+  datasetFor,
+  encodeSafetensors,
+  type GradientReport,
+  GraphTensor,
+  planTraining,
+  readDataFile,
+  readTrainable,
+  readWeights,
+  reportGradients,
+  TrainingSession,
+  trainingInputsOf,
+  withWeights,
+  writeFileAtomic,
+} from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { sessionOptionsOf } from "../session-options.ts";
+import { checkTarget } from "../target.ts";
+import { nonNegative, wholeNumber } from "../values.ts";
+
+interface DiagnoseOptions {
+  readonly data: string;
+  readonly batchSize?: number;
+  readonly seed: number;
+  readonly shuffle: boolean;
+  readonly checkpoint?: string;
+  readonly strength: number;
+  readonly save?: string;
+  readonly force?: boolean;
+}
+
+export function diagnoseCommand(): Command {
+  return new Command("diagnose")
+    .description("Per parameter: how large the gradient of one batch is, its largest alpha, and what AGR changes")
+    .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
+    .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs")
+    .option("--batch-size <n>", "samples of the batch (default: what the model asks for, else 32)", wholeNumber(1))
+    .option("--seed <n>", "seed of the shuffling", wholeNumber(0), 0)
+    .option("--no-shuffle", "take the first samples of the file")
+    .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
+    .option("--strength <s>", "strength of AGR", nonNegative, 1)
+    .option("--save <file>", "write the gradients as safetensors")
+    .option("--force", "replace a file that exists")
+    .action(async (folder: string, options: DiagnoseOptions, command: Command) => {
+      await diagnose(folder, options, new Console(command.optsWithGlobals<OutputOptions>()));
+    });
+}
+
+async function diagnose(folder: string, options: DiagnoseOptions, console: Console): Promise<void> {
+  const { save, seed, shuffle, batchSize, force } = options;
+  if (save !== undefined) await checkTarget(null, save, { force: force === true, inPlace: false });
+  const given = await readTrainable(folder);
+  const inputs = trainingInputsOf(given, folder);
+  const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
+  const dataset = datasetFor(inputs, await readDataFile(options.data));
+  const chosen = { seed, shuffle, dropLast: false, ...(batchSize === undefined ? {} : { batchSize }) };
+  const plan = planTraining(inputs, dataset, { ...chosen, dropLast: dataset.size > (batchSize ?? 0) });
+  const session = await TrainingSession.create(source, { ...sessionOptionsOf({}, source), runtime: "ort-node" });
+  try {
+    const [feeds = {}] = batches(dataset, 0, plan);
+    const outputs = await session.runTrainStep(feeds);
+    const gradients = await session.getGradients();
+    const loss = Number(outputs[session.trainingOutputNames[0] ?? ""]?.data[0]);
+    const reports = reportGradients(gradients, options.strength);
+    if (save !== undefined) {
+      const tensors = Object.entries(gradients).map(([name, { data, dims }]) => ({
+        name,
+        tensor: GraphTensor.from(DataType.float, [...dims], data as Float32Array),
+      }));
+      await writeFileAtomic(save, [encodeSafetensors(tensors)]);
+    }
+    console.result({ command: "diagnose", loss, gradients: reports, output: save ?? null }, table(loss, reports));
+  } finally {
+    await session.release();
+  }
+}
+
+function table(loss: number, reports: readonly GradientReport[]): string {
+  const rows = reports.map(({ parameter, shape, norm, largest, largestAlpha, change, notice }) => [
+    parameter,
+    `[${shape.join(",")}]`,
+    norm.toExponential(2),
+    largest.toExponential(2),
+    largestAlpha.toFixed(4),
+    `${(change * 100).toFixed(2)} %`,
+    notice ?? "",
+  ]);
+  const all = [["parameter", "shape", "norm", "largest |g|", "largest alpha", "AGR changes", ""], ...rows];
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
+  const lines = all.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  return [`loss ${loss.toPrecision(6)}`, ...lines].join("\n");
+}

@@ -1,0 +1,113 @@
+import { Command } from "commander";
+import {
+  batches,
+  type Dataset,
+  DataType,
+  datasetFor,
+  type InputSpec,
+  type NamedTensors,
+  readDataFile,
+  readTrainable,
+  readWeights,
+  TrainingSession,
+  trainingInputsOf,
+  withWeights,
+} from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { wholeNumber } from "../values.ts";
+
+interface EvalOptions extends RuntimeOptions {
+  readonly data: string;
+  readonly batchSize: number;
+  readonly checkpoint?: string;
+}
+
+export function evalCommand(): Command {
+  const command = new Command("eval")
+    .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
+    .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
+    .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs");
+  return withRuntime(command)
+    .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
+    .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  onnx-agr eval artifacts --data test.safetensors --checkpoint trained-checkpoint
+  onnx-agr eval artifacts --data test.safetensors --checkpoint run --json`,
+    )
+    .action(async (folder: string, options: EvalOptions, self: Command) => {
+      await evaluate(folder, options, new Console(self.optsWithGlobals<OutputOptions>()));
+    });
+}
+
+async function evaluate(folder: string, options: EvalOptions, console: Console): Promise<void> {
+  const given = await readTrainable(folder);
+  const inputs = trainingInputsOf(given, folder);
+  const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
+  const dataset = datasetFor(inputs, await readDataFile(options.data));
+  const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
+  const session = await TrainingSession.create(source, sessionOptionsOf(options, source));
+  try {
+    const totals = new Totals(session.evalOutputNames, inputs);
+    for (const feeds of inOrder(dataset, fixed ?? options.batchSize)) {
+      totals.add(feeds, await session.runEvalStep(feeds));
+    }
+    const { loss, accuracy, samples } = totals;
+    console.result(
+      { command: "eval", runtime: session.runtime, samples, loss, accuracy },
+      `${samples} samples, loss ${loss.toPrecision(6)}${accuracy === null ? "" : `, accuracy ${(accuracy * 100).toFixed(2)} %`}`,
+    );
+  } finally {
+    await session.release();
+  }
+}
+
+const inOrder = (dataset: Dataset, batchSize: number): Iterable<NamedTensors> =>
+  batches(dataset, 0, { batchSize, shuffle: false, seed: 0, dropLast: false });
+
+/** Sums over batches. The loss is taken to be a mean over the samples of its batch, as training artifacts have it. */
+class Totals {
+  samples = 0;
+  readonly #lossName: string;
+  readonly #labels: string | null;
+  readonly #outputs: readonly string[];
+  #loss = 0;
+  #right = 0;
+  #judged = 0;
+
+  constructor(outputs: readonly string[], inputs: readonly InputSpec[]) {
+    const [loss = "", ...others] = outputs;
+    this.#lossName = loss;
+    this.#outputs = others;
+    const labels = inputs.filter(({ dtype, shape }) => dtype === DataType.int64 && shape?.length === 1);
+    this.#labels = labels.length === 1 ? (labels[0]?.name ?? null) : null;
+  }
+
+  get loss(): number {
+    return this.#loss / this.samples;
+  }
+
+  /** Null where there is not one vector of labels and one matrix of scores. */
+  get accuracy(): number | null {
+    return this.#judged === 0 ? null : this.#right / this.#judged;
+  }
+
+  add(feeds: NamedTensors, results: NamedTensors): void {
+    const count = Object.values(feeds)[0]?.dims[0] ?? 0;
+    this.samples += count;
+    this.#loss += Number(results[this.#lossName]?.data[0]) * count;
+    const labels = this.#labels === null ? undefined : feeds[this.#labels];
+    const scores = this.#outputs.map((name) => results[name]).find((each) => each?.dims.length === 2);
+    if (labels === undefined || scores === undefined) return;
+    const [rows = 0, classes = 0] = scores.dims;
+    const values = scores.data as Float32Array;
+    for (let row = 0; row < rows; row++) {
+      const own = values.subarray(row * classes, (row + 1) * classes);
+      if (own.indexOf(Math.max(...own)) === Number(labels.data[row])) this.#right++;
+      this.#judged++;
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { Command } from "commander";
+import { lowerArtifacts, PORTABLE_FILES, readArtifacts, writePortable } from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { checkTarget, withFolder } from "../target.ts";
+
+interface LowerOptions {
+  readonly output: string;
+  readonly force?: boolean;
+}
+
+export function lowerCommand(): Command {
+  return new Command("lower")
+    .description("Write ONNX Runtime's training artifacts as a portable set, in standard operators only")
+    .argument("<folder>", "folder of training artifacts")
+    .requiredOption("-o, --output <folder>", "the portable set")
+    .option("--force", "replace files that exist")
+    .addHelpText(
+      "after",
+      `
+The set is ${Object.values(PORTABLE_FILES).join(", ")}. Any ONNX runtime runs its models; their metadata say which output
+becomes which input of the next step.
+
+Example:
+  onnx-agr lower artifacts -o portable`,
+    )
+    .action(async (folder: string, options: LowerOptions, command: Command) => {
+      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      await checkTarget(folder, options.output, { force: options.force === true, inPlace: false });
+      const artifacts = await readArtifacts(folder);
+      const portable = await lowerArtifacts(artifacts);
+      await withFolder(options.output, () => writePortable(options.output, portable));
+      const files = Object.entries(PORTABLE_FILES).flatMap(([kind, file]) =>
+        portable[kind as keyof typeof PORTABLE_FILES] === null ? [] : [file],
+      );
+      const nodes = portable.trainStep?.graph.nodeCount ?? portable.gradients.graph.nodeCount;
+      console.result(
+        { command: "lower", input: folder, output: options.output, files, nodes, opset: portable.gradients.opset },
+        `${options.output}: ${files.join(", ")} (a step has ${nodes} nodes, opset ${portable.gradients.opset})`,
+      );
+    });
+}

@@ -1,0 +1,43 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { isPortable, type OrtNodeOptions, PROVIDERS, type Trainable, type TrainingSessionOptions } from "../index.ts";
+import { wholeNumber } from "./values.ts";
+
+/** Options that say what runs the models. */
+export interface RuntimeOptions {
+  readonly runtime?: "ort-node" | "ort-training";
+  readonly ep?: readonly string[];
+  readonly threads?: number;
+}
+
+/** Adds --runtime, --ep and --threads to a command. */
+export function withRuntime(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--runtime <name>",
+        "what runs the models (default: ort-node, or ort-training where that cannot run these artifacts)",
+      ).choices(["ort-node", "ort-training"]),
+    )
+    .option(
+      "--ep <list>",
+      `execution providers in order of preference, of ${PROVIDERS.map(({ name }) => name).join(", ")} (default: cpu)`,
+      providers,
+    )
+    .option("--threads <n>", "threads of the runtime (default: one per core; ort-training: 1)", wholeNumber(1));
+}
+
+export function providers(text: string): readonly string[] {
+  const names = text.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !PROVIDERS.some((each) => each.name === name));
+  if (unknown === undefined) return names;
+  throw new InvalidArgumentError(`"${unknown}" is none of ${PROVIDERS.map(({ name }) => name).join(", ")}.`);
+}
+
+export function sessionOptionsOf({ runtime, ep, threads }: RuntimeOptions, source: Trainable): TrainingSessionOptions {
+  const chosen = runtime ?? (isPortable(source) || ep?.some((name) => name !== "cpu") ? "ort-node" : undefined);
+  const options: OrtNodeOptions = {
+    ...(ep === undefined ? {} : { executionProviders: ep }),
+    ...(threads === undefined ? {} : { threads }),
+  };
+  return { ...options, ...(chosen === undefined ? {} : { runtime: chosen }) };
+}

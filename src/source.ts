@@ -1,0 +1,162 @@
+import { readdir, stat } from "node:fs/promises";
+import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
+import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
+import {
+  type InputSpec,
+  isCheckpointFile,
+  readArtifacts,
+  readCheckpointFile,
+  type TrainingArtifacts,
+  userInputs,
+} from "./artifacts/ort-artifacts.ts";
+import { inputSpecs, readPlan } from "./artifacts/portable/plan.ts";
+import { isPortableFolder, type PortableArtifacts, readPortable } from "./artifacts/portable/portable-artifacts.ts";
+import { decodeState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
+import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
+import { sha256 } from "./artifacts/run-checkpoint/manifest.ts";
+import { CheckpointError, PassError, UsageError } from "./errors.ts";
+import type { NamedTensor } from "./graph/attribute.ts";
+import { readRegularFile } from "./graph/io/read-file.ts";
+import type { Model } from "./graph/model.ts";
+import { encodeModel } from "./graph/serde/encode.ts";
+import type { Tensor } from "./graph/tensor.ts";
+import { AGR_RECORD } from "./passes/record.ts";
+
+/** What can be trained: ONNX Runtime's artifacts, or a portable set. */
+export type Trainable = TrainingArtifacts | PortableArtifacts;
+
+export const isPortable = (source: Trainable): source is PortableArtifacts => "gradients" in source;
+
+/**
+ * Reads a folder of either kind.
+ * @throws what `readArtifacts` and `readPortable` throw
+ */
+export async function readTrainable(folder: string): Promise<Trainable> {
+  return (await isPortableFolder(folder)) ? readPortable(folder) : readArtifacts(folder);
+}
+
+/**
+ * The inputs that training data must have.
+ * @throws UsageError `E_ARTIFACT_MISSING` without a training model or a checkpoint; PassError `E_NOMINAL` for one without
+ *   values
+ */
+export function trainingInputsOf(source: Trainable, folder: string): readonly InputSpec[] {
+  const missing = (file: string): UsageError =>
+    new UsageError("E_ARTIFACT_MISSING", `${folder} has no ${file}, which training needs`, { file: folder });
+  if (isPortable(source)) {
+    if (source.state === null) throw missing("state.safetensors");
+    return inputSpecs(source.gradients, readPlan(source.gradients, "gradients").inputs);
+  }
+  if (source.checkpoint === null) throw missing("checkpoint");
+  if (source.trainingModel === null) throw missing("training model");
+  const checkpoint = decodeCheckpoint(source.checkpoint);
+  if (checkpoint.nominal) {
+    throw new PassError(
+      "E_NOMINAL",
+      `the checkpoint of ${folder} is nominal: it has the parameters' names and no values`,
+      {
+        file: folder,
+        hint: "Use the full checkpoint that was exported beside it.",
+      },
+    );
+  }
+  return userInputs(source.trainingModel, checkpoint);
+}
+
+/** The models of a set, by what they are, and AGR's options: what a run that resumes must find again. */
+export function identityOf(source: Trainable): {
+  readonly hashes: Readonly<Record<string, string>>;
+  readonly agr: string | null;
+} {
+  const models: Readonly<Record<string, Model | null>> = isPortable(source)
+    ? { gradients: source.gradients, apply: source.apply }
+    : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
+  const present = Object.entries(models).flatMap(([name, model]) => (model === null ? [] : [[name, model] as const]));
+  const record = present.map(([, { metadata }]) => metadata.get(AGR_RECORD)).find((text) => text !== undefined);
+  return {
+    hashes: Object.fromEntries(present.map(([name, model]) => [name, sha256(encodeModel(model))])),
+    agr: record ?? null,
+  };
+}
+
+/**
+ * Reads the weights of a checkpoint of any form: a folder of run checkpoints, `state.safetensors`, or ONNX Runtime's.
+ * @throws CheckpointError `E_NO_CHECKPOINT` for a path that is none of them, and what their readers throw
+ */
+export async function readWeights(path: string): Promise<ReadonlyMap<string, Tensor>> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder && !(await readdir(path)).some((name) => name.endsWith(".pbseq"))) {
+    return (await loadRun(path)).state.tensors;
+  }
+  if (isFolder || (await isCheckpointFile(path))) {
+    const { trainable, frozen } = decodeCheckpoint(await readCheckpointFile(path));
+    return new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
+  }
+  return decodeState(await readRegularFile(path)).tensors;
+}
+
+/**
+ * The same set with other weights, and an optimizer that begins anew.
+ * @throws CheckpointError `E_CHECKPOINT_MISMATCH`, listing up to ten differences
+ */
+export function withWeights<Source extends Trainable>(source: Source, weights: ReadonlyMap<string, Tensor>): Source {
+  if (isPortable(source)) {
+    return source.state === null ? source : { ...source, state: stateWith(source, source.state, weights) };
+  }
+  if (source.checkpoint === null) return source;
+  const checkpoint = decodeCheckpoint(source.checkpoint);
+  const replace = exchanger(weights);
+  const next = {
+    ...checkpoint,
+    trainable: checkpoint.trainable.map(replace.one),
+    frozen: checkpoint.frozen.map(replace.one),
+    nominal: false,
+    optimizerGroups: [],
+  };
+  replace.check();
+  return { ...source, checkpoint: encodeCheckpoint(next) };
+}
+
+function stateWith(
+  { gradients }: PortableArtifacts,
+  state: TrainingState,
+  weights: ReadonlyMap<string, Tensor>,
+): TrainingState {
+  const kept = new Set(readPlan(gradients, "gradients").state.map(({ name }) => name));
+  const replace = exchanger(weights);
+  const tensors = [...state.tensors].map(([name, tensor]) =>
+    kept.has(name) ? replace.one({ name, tensor }) : { name, tensor: zeros(tensor.dtype, tensor.dims) },
+  );
+  replace.check();
+  return { ...state, step: 0, tensors: new Map(tensors.map(({ name, tensor }) => [name, tensor])) };
+}
+
+/** Puts weights in the place of tensors of the same name, type and shape, and collects what does not fit. */
+function exchanger(weights: ReadonlyMap<string, Tensor>): {
+  readonly one: (held: NamedTensor) => NamedTensor;
+  readonly check: () => void;
+} {
+  const differences: string[] = [];
+  const one = ({ name, tensor }: NamedTensor): NamedTensor => {
+    const next = weights.get(name);
+    if (next === undefined) differences.push(`"${name}" is missing`);
+    else if (next.dtype !== tensor.dtype) differences.push(`"${name}" has another element type`);
+    else if (next.dims.join() !== tensor.dims.join()) {
+      differences.push(`"${name}" has shape [${next.dims.join(",")}], not [${tensor.dims.join(",")}]`);
+    }
+    return { name, tensor: next ?? tensor };
+  };
+  const check = (): void => {
+    if (differences.length === 0) return;
+    const more = differences.length > 10 ? `; and ${differences.length - 10} more` : "";
+    throw new CheckpointError(
+      "E_CHECKPOINT_MISMATCH",
+      `the weights do not fit these artifacts: ${differences.slice(0, 10).join("; ")}${more}`,
+      { hint: "Use weights that were trained from the same model." },
+    );
+  };
+  return { one, check };
+}
