@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
+  checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
   readArtifacts,
@@ -38,7 +39,7 @@ export async function readTrainable(folder: string): Promise<Trainable> {
 /**
  * The inputs that training data must have.
  * @throws UsageError `E_ARTIFACT_MISSING` without a training model or a checkpoint; PassError `E_NOMINAL` for one without
- *   values
+ *   values; CheckpointError `E_CHECKPOINT_MISMATCH`
  */
 export function trainingInputsOf(source: Trainable, folder: string): readonly InputSpec[] {
   const missing = (file: string): UsageError =>
@@ -60,6 +61,7 @@ export function trainingInputsOf(source: Trainable, folder: string): readonly In
       },
     );
   }
+  checkCheckpointFits(source.trainingModel, checkpoint);
   return userInputs(source.trainingModel, checkpoint);
 }
 

@@ -1,11 +1,29 @@
-import type { Graph, Node } from "../graph/graph.ts";
+import { type Graph, Node, Value } from "../graph/graph.ts";
 import { subgraphsOf } from "../graph/model.ts";
 
-/** Removes the nodes and initializers of a graph that nothing reads any more. */
+/** Removes the nodes and initializers of a graph that nothing reads any more, and optional outputs that nothing reads. */
 export function removeDeadNodes(graph: Graph): void {
   const isDead = (node: Node): boolean =>
     subgraphsOf(node).length === 0 && node.outputs.every((output) => output === null || output.uses.length === 0);
   for (const node of graph.nodes.toReversed()) if (isDead(node)) graph.remove(node);
+  for (const node of graph.nodes) dropOptionalOutput(graph, node);
   const live = graph.initializers.filter(({ uses }) => uses.length > 0);
   graph.initializers.splice(0, graph.initializers.length, ...live);
+}
+
+/** Operators whose second output is for the backward pass only: it costs time, and WebGPU has no indices. */
+const SECOND_IS_OPTIONAL = new Set(["MaxPool", "Dropout"]);
+
+function dropOptionalOutput(graph: Graph, node: Node): void {
+  const [output, second] = node.outputs;
+  if (node.domain !== "" || !SECOND_IS_OPTIONAL.has(node.opType)) return;
+  if (!output || !second || second.uses.length > 0) return;
+  const { opType, inputs, name, metadata, docString } = node;
+  const isDeclared = graph.valueInfo.some(({ value }) => value === output);
+  const next = new Value(output.name, output.type);
+  const attributes = [...node.attributes.values()];
+  graph.insertBefore(node, new Node(opType, inputs, [next], { name, attributes, metadata, docString }));
+  output.replaceAllUsesWith(next);
+  graph.remove(node);
+  if (isDeclared) graph.valueInfo.push({ value: next });
 }

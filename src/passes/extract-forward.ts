@@ -2,7 +2,9 @@ import { PassError, UsageError } from "../errors.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, valuesReadBy } from "../graph/model.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { tensorType } from "../graph/value-type.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
+import { elementTypeOf } from "./lower-training-ops/lowering.ts";
 import type { Report } from "./pass.ts";
 
 export interface ExtractForwardOptions {
@@ -28,6 +30,7 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
   const { graph } = model;
   const before = graph.nodeCount;
   const chosen = outputs === undefined ? forwardOutputs(graph, weights) : namedOutputs(graph, outputs);
+  for (const value of chosen) value.type ??= tensorType(elementTypeOf(value));
   graph.replaceOutputs(chosen);
   removeDeadNodes(graph);
   const held = graph.inputs.filter(({ name }) => weights.has(name));

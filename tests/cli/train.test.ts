@@ -85,7 +85,12 @@ describe("train", () => {
     ["no data", [], 2, /required option '--data <file>'/],
     ["a NaN rate", ["--data", "x.npz", "--lr", "NaN"], 2, /finite number/],
     ["a schedule without a rate", ["--data", "DATA", "--schedule", "linear"], 2, /need --lr/],
-    ["an unknown runtime", ["--data", "DATA", "--runtime", "tensorflow"], 2, /Allowed choices are ort-training/],
+    [
+      "an unknown runtime",
+      ["--data", "DATA", "--runtime", "tensorflow"],
+      2,
+      /Allowed choices are ort-node, ort-training/,
+    ],
   ])("refuses %s", (_, args, status, message) => {
     const file = data(10);
     const outcome = cli(["train", DIGITS, ...args.map((each) => (each === "DATA" ? file : each))]);

@@ -62,10 +62,15 @@ function graphProto(graph: Graph): GraphProto {
       graph.sparseInitializers.map(({ value, tensor }) => encodeSparseTensor(value.name, tensor)),
     ),
     input: list(graph.inputs.map((value) => valueInfoProto(value, sources.input.get(value)))),
-    output: list(graph.outputs.map((value, index) => valueInfoProto(value, outputs?.[index]))),
+    output: list(graph.outputs.map((value, index) => valueInfoProto(value, sourceOf(value, outputs?.[index])))),
     valueInfo: list(graph.valueInfo.map((info) => valueInfoProto(info.value, sources.valueInfo.get(info)))),
     metadataProps: entries(source.metadataProps, graph.metadata),
   });
+}
+
+/** What was read for an output, unless another value has taken its place. */
+function sourceOf(value: Value, source: ValueInfoProto | undefined): ValueInfoProto | undefined {
+  return value.type !== null || source?.name === value.name ? source : undefined;
 }
 
 function valueInfoProto(value: Value, source: ValueInfoProto | undefined): ValueInfoProto {

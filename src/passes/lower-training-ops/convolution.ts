@@ -3,7 +3,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom, type Call, dimsOf, type Lowering } from "./lowering.ts";
-import { outputSizes, reach, type Window, windowOf } from "./window.ts";
+import { outputSizes, positions, reach, type Window, windowOf } from "./window.ts";
 
 const SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4.5";
 
@@ -34,14 +34,6 @@ const windowAttributes = ({ kernel, strides, dilations, begin, end }: Window, gr
 /** The sizes that are all known, or null. */
 function known(dims: readonly (number | null)[] | null): readonly number[] | null {
   return dims?.every((dim) => dim !== null) ? dims : null;
-}
-
-/** Every position of a kernel, last axis fastest. */
-function positions(kernel: readonly number[]): readonly (readonly number[])[] {
-  return kernel.reduce<readonly (readonly number[])[]>(
-    (all, size) => all.flatMap((head) => axesFrom(0, size).map((index) => [...head, index])),
-    [[]],
-  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import { stringAttribute } from "../../ops/attributes.ts";
-import type { Call } from "./lowering.ts";
+import { axesFrom, type Call } from "./lowering.ts";
 
 /** The window of a convolution or pool, one number per spatial axis. */
 export interface Window {
@@ -13,6 +13,14 @@ export interface Window {
 /** How far a window reaches: d (k - 1) + 1. */
 export const reach = ({ kernel, dilations }: Pick<Window, "kernel" | "dilations">): readonly number[] =>
   kernel.map((size, axis) => (dilations[axis] ?? 1) * (size - 1) + 1);
+
+/** Every position of a kernel, last axis fastest. */
+export function positions(kernel: readonly number[]): readonly (readonly number[])[] {
+  return kernel.reduce<readonly (readonly number[])[]>(
+    (all, size) => all.flatMap((head) => axesFrom(0, size).map((index) => [...head, index])),
+    [[]],
+  );
+}
 
 /** Number of window positions along each axis. */
 export function outputSizes(window: Window, input: readonly number[]): readonly number[] {

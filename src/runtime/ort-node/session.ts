@@ -390,8 +390,8 @@ export class OrtNodeSession implements TrainingSession {
     if (this.#queue.closed) return;
     this.#queue.close();
     await this.#queue.idle();
-    for (const program of Object.values(this.#programs)) await program?.release();
     await this.#store.release();
+    for (const program of Object.values(this.#programs)) await program?.release();
   }
 
   #requireValues(): void {

@@ -103,6 +103,8 @@ export class HostState implements StateStore {
 /** State on a device: each run makes new tensors there, and the old ones are freed when they are replaced. */
 export class DeviceState implements StateStore {
   readonly #now = new Map<string, Tensor>();
+  /** Sessions that made tensors of the state: these go with them. */
+  readonly #owners: OrtSession[] = [];
   readonly #create: (model: Uint8Array, outputs: "cpu" | "gpu-buffer") => Promise<OrtSession>;
 
   /** @param create makes a session whose outputs come to memory, or stay on the device */
@@ -113,8 +115,10 @@ export class DeviceState implements StateStore {
   /** Brings what is in memory to the device, once, so that tensors no step renews do not travel with every step. */
   async prepare(): Promise<void> {
     const here = [...this.#now].filter(([, { location, type }]) => location === "cpu" && type === "float32");
-    const moved = await this.#copy(here, "gpu-buffer");
-    for (const [name, tensor] of moved) this.set(name, tensor);
+    if (here.length === 0) return;
+    const { tensors, session } = await this.#copy(here, "gpu-buffer");
+    this.#owners.push(session);
+    for (const [name, tensor] of tensors) this.set(name, tensor);
   }
 
   get(name: string): Tensor {
@@ -149,30 +153,27 @@ export class DeviceState implements StateStore {
    * device ends the process in onnxruntime-node 1.30.
    */
   async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
-    return this.#copy(
-      names.map((name) => [name, this.get(name)] as const),
-      "cpu",
-    );
+    if (names.length === 0) return new Map();
+    const held = names.map((name) => [name, this.get(name)] as const);
+    const { tensors, session } = await this.#copy(held, "cpu");
+    await session.release();
+    return tensors;
   }
 
   async #copy(
     tensors: readonly (readonly [string, Tensor])[],
     to: "cpu" | "gpu-buffer",
-  ): Promise<ReadonlyMap<string, Tensor>> {
-    if (tensors.length === 0) return new Map();
+  ): Promise<{ readonly tensors: ReadonlyMap<string, Tensor>; readonly session: OrtSession }> {
     const session = await this.#create(copier(tensors.map(([, tensor]) => tensor)), to);
-    try {
-      const feeds = Object.fromEntries(tensors.map(([, tensor], index) => [`in${index}`, tensor]));
-      const results = await session.run(feeds);
-      return new Map(tensors.map(([name], index) => [name, results[`out${index}`] as Tensor]));
-    } finally {
-      await session.release();
-    }
+    const feeds = Object.fromEntries(tensors.map(([, tensor], index) => [`in${index}`, tensor]));
+    const results = await session.run(feeds);
+    return { tensors: new Map(tensors.map(([name], index) => [name, results[`out${index}`] as Tensor])), session };
   }
 
   async release(): Promise<void> {
     for (const tensor of this.#now.values()) free(tensor);
     this.#now.clear();
+    for (const session of this.#owners) await session.release();
   }
 }
 

@@ -317,10 +317,11 @@ function maxPool(
   attributes: readonly Attribute[],
   image: readonly number[],
   out: readonly number[],
+  x = floats(image),
 ): Case {
   return {
     name: `MaxPoolGrad, ${title}`,
-    inputs: { x: floats(image), dY: floats([...image.slice(0, 2), ...out]) },
+    inputs: { x, dY: floats([...image.slice(0, 2), ...out]) },
     nodes: [
       { op: "MaxPool", domain: "", inputs: ["x"], outputs: ["y", "indices"], attributes },
       { op: "MaxPoolGrad", domain: "", inputs: ["dY", "indices"], outputs: ["dX"], attributes },
@@ -346,6 +347,19 @@ const OVERLAPPING = [intList("kernel_shape", [3, 3]), intList("strides", [2, 2])
 const pools: readonly Case[] = [
   maxPool("2x2", TWO, [2, 3, 6, 6], [3, 3]),
   maxPool("overlapping windows, pads", OVERLAPPING, [2, 3, 6, 6], [3, 3]),
+  maxPool("windows past the end", [...TWO, int("ceil_mode", 1)], [2, 3, 5, 5], [3, 3]),
+  maxPool("dilations", [intList("kernel_shape", [2, 2]), intList("dilations", [2, 2])], [2, 3, 5, 5], [3, 3]),
+  maxPool("1-D", [intList("kernel_shape", [3]), intList("strides", [2])], [2, 3, 7], [3]),
+  maxPool(
+    "ties",
+    TWO,
+    [1, 2, 4, 4],
+    [2, 2],
+    GraphTensor.floats(
+      [1, 2, 4, 4],
+      Array.from({ length: 32 }, (_, i) => i % 3),
+    ),
+  ),
   averagePool("2x2", TWO, [3, 3]),
   averagePool("overlapping windows, pads that do not count", OVERLAPPING, [3, 3]),
   averagePool("overlapping windows, pads that count", [...OVERLAPPING, int("count_include_pad", 1)], [3, 3]),
