@@ -2,7 +2,7 @@
  * What it costs to read, transform and write a model of 1 GB, as ratios to a plain copy in the same run: each in a process
  * of its own, alternating, the median of several rounds.
  *
- *     npm run bench [-- <megabytes> [<rounds>]]
+ *     npm run bench -- model-file [--megabytes 1024] [--rounds 7]
  */
 
 import { spawnSync } from "node:child_process";
@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decodeModel, GraphTensor, insertAgr, readModel, Value, writeModel } from "../src/index.ts";
+import { median } from "./table.ts";
 
 const MEGABYTE = 2 ** 20;
 const TENSOR_MEGABYTES = 16;
@@ -58,10 +59,11 @@ function measure(task: string, from: string, to: string): Measured {
   return JSON.parse(stdout) as Measured;
 }
 
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-async function main(megabytes: number, rounds: number): Promise<void> {
+export async function benchModelFile(options: {
+  readonly megabytes: number;
+  readonly rounds: number;
+}): Promise<unknown> {
+  const { megabytes, rounds } = options;
   const folder = mkdtempSync(join(tmpdir(), "onnx-agr-bench-"));
   try {
     const [from, to] = [join(folder, "model.onnx"), join(folder, "out.onnx")];
@@ -94,16 +96,16 @@ async function main(megabytes: number, rounds: number): Promise<void> {
       peakBytes: peak,
       memoryRatio: peak.insert / size,
     };
-    console.log(JSON.stringify(report, null, 2));
-    console.log(
+    console.error(
       `read, insert AGR, write ${(size / 1e9).toFixed(2)} GB: ${report.timeRatio.toFixed(2)} x a plain copy, ` +
         `peak memory ${report.memoryRatio.toFixed(2)} x the file (plain copy ${(peak.copy / size).toFixed(2)})`,
     );
+    return report;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const [first, from, to] = process.argv.slice(2);
-if (first !== undefined && from !== undefined && to !== undefined) await runTask(first, from, to);
-else await main(Number(first ?? 1024), Number(from ?? 5));
+const [task, from, to] = process.argv.slice(2);
+if (process.argv[1] === SELF && task !== undefined && from !== undefined && to !== undefined)
+  await runTask(task, from, to);

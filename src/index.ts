@@ -82,7 +82,7 @@ export { removeLearningRate, type SetLearningRateReport, setLearningRate } from 
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
-export { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
+export { loadOrtNode, type OrtModule, type OrtSession } from "./runtime/ort-node/load.ts";
 export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-node/providers.ts";
 export type {
   Fetches,

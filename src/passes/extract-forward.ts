@@ -3,8 +3,8 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, valuesReadBy } from "../graph/model.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
+import { elementTypeOf } from "../ops/value-types.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
-import { elementTypeOf } from "./lower-training-ops/lowering.ts";
 import type { Report } from "./pass.ts";
 
 export interface ExtractForwardOptions {

@@ -70,7 +70,7 @@ function graphProto(graph: Graph): GraphProto {
 
 /** What was read for an output, unless another value has taken its place. */
 function sourceOf(value: Value, source: ValueInfoProto | undefined): ValueInfoProto | undefined {
-  return value.type !== null || source?.name === value.name ? source : undefined;
+  return source?.name === value.name ? source : undefined;
 }
 
 function valueInfoProto(value: Value, source: ValueInfoProto | undefined): ValueInfoProto {

@@ -5,8 +5,9 @@ import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
+import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Report } from "../pass.ts";
-import { Call, elementTypeOf, type Lowering } from "./lowering.ts";
+import { Call, type Lowering } from "./lowering.ts";
 import { recordState } from "./state.ts";
 import { loweringOf } from "./table.ts";
 

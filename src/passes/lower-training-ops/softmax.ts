@@ -1,7 +1,8 @@
 import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { axesFrom, type Call, type Lowering, rankOf } from "./lowering.ts";
+import { axesFrom, rankOf } from "../../ops/value-types.ts";
+import type { Call, Lowering } from "./lowering.ts";
 
 const SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4.2";
 

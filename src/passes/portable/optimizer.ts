@@ -37,9 +37,17 @@ function addOptimizer(
   graph.append(...build.nodes);
   const slots = unrolling.updates.flatMap((update) => update.slots);
   graph.inputs.push(learningRate, step, ...slots.map(({ input }) => input));
+  const own = new Set<Node | null>(build.nodes);
+  const given = new Set<Value>(unrolling.updates.map(({ gradient }) => gradient));
+  /** Makes a value an output under the name of what it renews: a copy of it where it must keep its name. */
   const give = (name: string, value: Value, type: Value["type"]): string => {
-    const output = new Value(names.fresh(`${name}/next`), type);
-    graph.append(new Node("Identity", [value], [output], { name: names.fresh(`optimizer/${name}/next`) }));
+    const keepsName = !own.has(value.producer) || given.has(value);
+    const output = keepsName ? new Value("") : value;
+    output.name = names.fresh(`${name}/next`);
+    output.type = type;
+    if (keepsName)
+      graph.append(new Node("Identity", [value], [output], { name: names.fresh(`optimizer/${output.name}`) }));
+    given.add(output);
     graph.addOutput(output);
     return output.name;
   };

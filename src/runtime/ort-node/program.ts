@@ -19,6 +19,8 @@ export interface Ran {
 export class Program {
   readonly plan: Plan;
   readonly model: Model;
+  /** State this model renews. */
+  readonly renewals: Renewals;
   readonly #provider: Chosen;
   #session: Promise<OrtSession> | null = null;
 
@@ -26,17 +28,13 @@ export class Program {
   constructor(model: Model, role: Role, provider: Chosen) {
     this.plan = readPlan(model, role);
     this.model = model;
+    this.renewals = this.plan.state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const]));
     this.#provider = provider;
   }
 
   /** Types and shapes of the inputs of these names. */
   specs(names: readonly string[]): readonly InputSpec[] {
     return inputSpecs(this.model, names);
-  }
-
-  /** State this model renews. */
-  get renewals(): Renewals {
-    return this.plan.state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const]));
   }
 
   /** @throws BackendError `E_LOAD` */

@@ -1,5 +1,6 @@
-import { stringAttribute } from "../../ops/attributes.ts";
-import { axesFrom, type Call } from "./lowering.ts";
+import type { Node } from "../../graph/graph.ts";
+import { intsAttribute, stringAttribute } from "../../ops/attributes.ts";
+import { axesFrom } from "../../ops/value-types.ts";
 
 /** The window of a convolution or pool, one number per spatial axis. */
 export interface Window {
@@ -31,35 +32,45 @@ export function outputSizes(window: Window, input: readonly number[]): readonly 
   });
 }
 
+/** A node that has a window, and the error for one whose window cannot be told. */
+export interface Windowed {
+  readonly node: Node;
+  readonly refuse: (reason: string) => Error;
+}
+
 /**
  * The window a node's attributes describe, `auto_pad` resolved.
  * @param kernel where the node does not say
  * @param spatial sizes of the image, which `auto_pad` needs
- * @throws PassError `E_NO_LOWERING` where they are needed and not known
+ * @throws what `refuse` makes where they are needed and not known
  */
 export function windowOf(
-  call: Call,
+  { node, refuse }: Windowed,
   kernel: readonly number[] | null,
   spatial: readonly (number | null)[] | null,
 ): Window {
-  const size = call.ints("kernel_shape") ?? kernel;
-  if (size === null) throw call.refuse("its kernel_shape is not known");
+  const size = intsAttribute(node, "kernel_shape", kernel);
+  if (size === null) throw refuse("its kernel_shape is not known");
   const ones = size.map(() => 1);
   const window = {
     kernel: size,
-    strides: call.ints("strides") ?? ones,
-    dilations: call.ints("dilations") ?? ones,
+    strides: intsAttribute(node, "strides", ones),
+    dilations: intsAttribute(node, "dilations", ones),
   };
-  const auto = stringAttribute(call.node, "auto_pad", "NOTSET");
+  const auto = stringAttribute(node, "auto_pad", "NOTSET");
   if (auto === "VALID") return { ...window, begin: size.map(() => 0), end: size.map(() => 0) };
   if (auto !== "SAME_UPPER" && auto !== "SAME_LOWER") {
-    const pads = call.ints("pads") ?? [...size, ...size].map(() => 0);
+    const pads = intsAttribute(
+      node,
+      "pads",
+      [...size, ...size].map(() => 0),
+    );
     return { ...window, begin: pads.slice(0, size.length), end: pads.slice(size.length) };
   }
   const reaches = reach(window);
   const totals = size.map((_, axis) => {
     const [input, stride] = [spatial?.[axis] ?? null, window.strides[axis] ?? 1];
-    if (input === null) throw call.refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
+    if (input === null) throw refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
     return Math.max(0, (Math.ceil(input / stride) - 1) * stride + (reaches[axis] ?? 1) - input);
   });
   const [small, large] = [totals.map((each) => Math.floor(each / 2)), totals.map((each) => Math.ceil(each / 2))];

@@ -1,0 +1,37 @@
+/**
+ * The benchmarks. Every figure that matters is a ratio of times of one run; a table goes to stderr, JSON to stdout.
+ *
+ *     npm run bench [-- <name>...] [--rounds <n>] [--shared <folder>] [--megabytes <n>]
+ */
+
+import { parseArgs } from "node:util";
+import { benchModelFile } from "./model-file.ts";
+import { benchTraining } from "./training.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "7" },
+    shared: { type: "string" },
+    megabytes: { type: "string", default: "1024" },
+  },
+});
+
+const options = {
+  rounds: Number(values.rounds),
+  shared: values.shared ?? null,
+  megabytes: Number(values.megabytes),
+};
+
+const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unknown>>> = {
+  training: benchTraining,
+  "model-file": benchModelFile,
+};
+
+const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;
+const unknown = names.find((name) => !(name in BENCHMARKS));
+if (unknown !== undefined)
+  throw new Error(`there is no benchmark "${unknown}"; there is ${Object.keys(BENCHMARKS).join(", ")}`);
+const results: Record<string, unknown> = {};
+for (const name of names) results[name] = await BENCHMARKS[name]?.(options);
+console.log(JSON.stringify(results, null, 2));

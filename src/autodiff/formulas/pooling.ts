@@ -1,0 +1,162 @@
+import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Formula } from "../../ops/formula.ts";
+import { areAll, SizeMath, type Sizes } from "../../ops/sizes.ts";
+import { axesFrom } from "../../ops/value-types.ts";
+import { positions, reach, type Window } from "./window.ts";
+
+/** Below every float32 that is not minus infinity, and not infinite itself: what pads compare with. */
+const LOWEST = -3.4028234663852886e38;
+
+/** A pool with its result and the result's gradient. */
+export interface Pooled {
+  readonly x: Value;
+  readonly y: Value;
+  readonly dY: Value;
+}
+
+/**
+ * The gradient of a max pool's image: each dY goes to the first place of its window where the maximum is, found by
+ * comparing, since not every execution provider gives indices. Window by window this is what ONNX Runtime's indices say.
+ */
+export function maxPoolGrad(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
+  const { kernel, strides, dilations, begin } = window;
+  const sizes = new SizeMath(f);
+  const axes = axesFrom(2, kernel.length + 2);
+  const [image, outputs] = [sizes.of(x, 2), sizes.of(y, 2)];
+  const covered = sizes.mul(outputs, strides);
+  /** As far as any slice reaches, strides included, so that all have whole strides. */
+  const whole = sizes.add(covered, reach(window));
+  const padded = pad(f, x, begin, sizes.sub(sizes.sub(whole, image), begin), LOWEST);
+  const phases = new Phases(f, strides, reach(window));
+  let open: Value | null = null;
+  for (const position of positions(kernel)) {
+    const starts = position.map((at, axis) => at * (dilations[axis] ?? 1));
+    const step = areAll(strides, 1) ? null : strides;
+    const isLargest = f.equal(f.slice(padded, starts, sizes.add(covered, starts), axes, step), y);
+    const isFirst: Value = open === null ? isLargest : f.and(open, isLargest);
+    const left = f.not(isLargest);
+    open = open === null ? left : f.and(open, left);
+    phases.add(f.where(isFirst, dY, 0), starts);
+  }
+  return cut(f, phases.join(), begin, image);
+}
+
+function pad(f: Formula, value: Value, begin: readonly number[], end: Sizes, filling: number): Value {
+  if (areAll(begin, 0) && areAll(end, 0)) return value;
+  const sizes = new SizeMath(f);
+  const pads = sizes.value(sizes.concat([0, 0], begin, [0, 0], end));
+  return f.emit("Pad", filling === 0 ? [value, pads] : [value, pads, filling]);
+}
+
+/** The part of `value` that begins at `begin` and is as large as the image; zeros where `value` ends before. */
+function cut(f: Formula, value: Value, begin: readonly number[], image: Sizes): Value {
+  const sizes = new SizeMath(f);
+  const behind = sizes.sub(sizes.add(image, begin), sizes.of(value, 2));
+  return pad(
+    f,
+    value,
+    begin.map((each) => -each),
+    behind,
+    0,
+  );
+}
+
+/**
+ * Adds up tensors [N, C, o...] whose elements lie `strides` apart, each from its own start on. Those that begin at the same
+ * place within a stride are added without the gaps between, and the phases are put together at the end: that is much less
+ * work than filling each with zeros first.
+ */
+class Phases {
+  readonly #f: Formula;
+  readonly #strides: readonly number[];
+  readonly #shifts: readonly number[];
+  readonly #sums = new Map<string, Value>();
+
+  /** @param reaches one more than the largest start, per axis */
+  constructor(f: Formula, strides: readonly number[], reaches: readonly number[]) {
+    this.#f = f;
+    this.#strides = strides;
+    this.#shifts = reaches.map((size, axis) => Math.floor((size - 1) / (strides[axis] ?? 1)));
+  }
+
+  add(part: Value, starts: readonly number[]): void {
+    const shift = starts.map((start, axis) => Math.floor(start / (this.#strides[axis] ?? 1)));
+    const key = starts.map((start, axis) => start % (this.#strides[axis] ?? 1)).join();
+    const rest = shift.map((each, axis) => (this.#shifts[axis] ?? 0) - each);
+    const placed = pad(this.#f, part, shift, rest, 0);
+    const sum = this.#sums.get(key);
+    this.#sums.set(key, sum === undefined ? placed : this.#f.add(sum, placed));
+  }
+
+  join(): Value {
+    return this.#joined(0, []);
+  }
+
+  /** All phases that agree on the first axes, with the axes from there on put together. */
+  #joined(axis: number, phase: readonly number[]): Value {
+    const stride = this.#strides[axis];
+    if (stride === undefined) return this.#sums.get(phase.join()) ?? this.#nothing();
+    const parts = axesFrom(0, stride).map((offset) => this.#joined(axis + 1, [...phase, offset]));
+    const [only] = parts;
+    if (only !== undefined && parts.length === 1) return only;
+    const f = this.#f;
+    const at = axis + 3;
+    const stacked = f.concat(
+      parts.map((part) => f.unsqueeze(part, [at])),
+      at,
+    );
+    const rank = this.#strides.length + 2;
+    if (at === rank) return f.reshape(stacked, [...axesFrom(0, rank - 1).map(() => 0), -1]);
+    const sizes = new SizeMath(f);
+    const front = axesFrom(0, axis + 2).map(() => 0);
+    return f.reshape(stacked, sizes.value(sizes.concat(front, [-1], f.typed(DataType.int64).shape(stacked, at + 1))));
+  }
+
+  /** A place within the stride that no window covers. */
+  #nothing(): Value {
+    const [any] = this.#sums.values();
+    if (any === undefined) throw new RangeError("there is nothing to put together");
+    return this.#f.mul(any, 0);
+  }
+}
+
+/** What an average pool divides by, and what it pools. */
+export interface Averaged {
+  readonly dY: Value;
+  /** The image's whole shape. */
+  readonly shape: Value;
+  readonly countIncludePad: boolean;
+}
+
+/** The gradient of an average pool's image: each dY, divided by its window's number of elements, is spread over its window. */
+export function averagePoolGrad(f: Formula, window: Window, { dY, shape, countIncludePad }: Averaged): Value {
+  const int = f.typed(DataType.int64);
+  const rank = window.kernel.length;
+  const ones = f.expand(f.number(1), int.ints([1, 1, ...window.kernel]));
+  const image = int.slice(shape, [2], [rank + 2], [0]);
+  const outputs = int.shape(dY, 2);
+  const reaches = reach(window);
+  const full = int.add(int.mul(int.sub(outputs, 1), int.ints(window.strides)), int.ints(reaches));
+  const attributes = [
+    attribute.ints("kernel_shape", window.kernel),
+    attribute.ints("strides", window.strides),
+    attribute.ints("dilations", window.dilations),
+  ];
+  const counted = (): Value => {
+    const inside = f.expand(f.number(1), int.vector(1, 1, image));
+    const behind = int.sub(int.sub(full, image), int.ints(window.begin));
+    const zeros = int.ints([0, 0]);
+    const padded = f.emit("Pad", [inside, int.vector(zeros, int.ints(window.begin), zeros, behind)]);
+    return f.emit("Conv", [padded, ones], { attributes });
+  };
+  const all = window.kernel.reduce((product, size) => product * size, 1);
+  const share = f.div(dY, countIncludePad ? all : counted());
+  const planes = f.reshape(share, int.vector(-1, 1, outputs));
+  const made = f.emit("ConvTranspose", [planes, ones], { attributes });
+  const behind = int.sub(int.add(image, int.ints(window.begin)), full);
+  const front = window.begin.map((each) => -each);
+  const trimmed = f.emit("Pad", [made, int.vector(int.ints([0, 0, ...front, 0, 0]), behind)]);
+  return f.reshape(trimmed, shape);
+}
