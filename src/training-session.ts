@@ -16,6 +16,8 @@ import { repeatStep } from "./passes/portable/repeat.ts";
 import { removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
+import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
+import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { type OrtNodePrograms, OrtNodeSession } from "./runtime/ort-node/session.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
@@ -38,6 +40,11 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
   readonly learningRate?: number | LearningRateSchedule;
   /** Steps that ort-node runs in one call of `trainSteps`, with the state inside ONNX Runtime between them. Default 1. */
   readonly stepsPerCall?: number;
+  /**
+   * Where ort-node runs: `thread` in a worker thread, so that the event loop stays free while a step runs; `process` in a
+   * process of its own, which may crash without the caller. Default: in the caller's thread.
+   */
+  readonly isolation?: Isolation;
   /** The module to train with instead of onnxruntime-node: onnxruntime-web, in a browser. */
   readonly ort?: OrtModule;
 }
@@ -107,6 +114,11 @@ async function openPortable(artifacts: PortableArtifacts, options: TrainingSessi
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
   }
   const programs = programsOf(artifacts, options);
+  if (options.isolation !== undefined) {
+    requireOption(options.isolation in PEERS, "isolation", "thread or process");
+    requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
+    return RemoteSession.create(programs, options, options.isolation);
+  }
   return OrtNodeSession.create(ort ?? (await loadOrtNode()), programs, options);
 }
 

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isPortable, type OrtNodeOptions, PROVIDERS, type Trainable, type TrainingSessionOptions } from "../index.ts";
+import { isPortable, PROVIDERS, type Trainable, type TrainingSessionOptions } from "../index.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options that say what runs the models. */
@@ -7,9 +7,10 @@ export interface RuntimeOptions {
   readonly runtime?: "ort-node" | "ort-training";
   readonly ep?: readonly string[];
   readonly threads?: number;
+  readonly isolate?: boolean;
 }
 
-/** Adds --runtime, --ep and --threads to a command. */
+/** Adds --runtime, --ep, --isolate and --threads to a command. */
 export function withRuntime(command: Command): Command {
   return command
     .addOption(
@@ -23,6 +24,7 @@ export function withRuntime(command: Command): Command {
       `execution providers in order of preference, of ${PROVIDERS.map(({ name }) => name).join(", ")} (default: cpu)`,
       providers,
     )
+    .option("--isolate", "run ort-node in a process of its own, whose crash does not take this one along")
     .option("--threads <n>", "threads of the runtime (default: one per core; ort-training: 1)", wholeNumber(1));
 }
 
@@ -33,9 +35,13 @@ export function providers(text: string): readonly string[] {
   throw new InvalidArgumentError(`"${unknown}" is none of ${PROVIDERS.map(({ name }) => name).join(", ")}.`);
 }
 
-export function sessionOptionsOf({ runtime, ep, threads }: RuntimeOptions, source: Trainable): TrainingSessionOptions {
+export function sessionOptionsOf(
+  { runtime, ep, threads, isolate }: RuntimeOptions,
+  source: Trainable,
+): TrainingSessionOptions {
   const chosen = runtime ?? (isPortable(source) || ep?.some((name) => name !== "cpu") ? "ort-node" : undefined);
-  const options: OrtNodeOptions = {
+  const options: TrainingSessionOptions = {
+    ...(isolate === true ? { isolation: "process" } : {}),
     ...(ep === undefined ? {} : { executionProviders: ep }),
     ...(threads === undefined ? {} : { threads }),
   };

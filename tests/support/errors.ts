@@ -12,11 +12,14 @@ export function errorOf(run: () => unknown): OnnxAgrError {
   throw new Error("nothing was thrown");
 }
 
+/** The same of a promise. Errors of the built package are of its own classes, so what they are is told by their code. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<OnnxAgrError> {
   const outcome = await promise.then(
     () => null,
     (error: unknown) => error,
   );
-  expect(outcome).toBeInstanceOf(OnnxAgrError);
+  expect(outcome).toBeInstanceOf(Error);
+  expect(outcome).toHaveProperty("code", expect.stringMatching(/^E_/));
+  expect(outcome).toHaveProperty("exitCode");
   return outcome as OnnxAgrError;
 }

@@ -125,6 +125,18 @@ export class OrtNodeSession implements TrainingSession {
     return this.#evaluation().plan.outputs;
   }
 
+  /** What the eval model takes and gives; null where there is none. */
+  get evaluationSpecs(): {
+    readonly inputs: readonly string[];
+    readonly specs: readonly InputSpec[];
+    readonly outputs: readonly string[];
+  } | null {
+    const { evaluation } = this.#programs;
+    if (evaluation === null) return null;
+    const { inputs, outputs } = evaluation.plan;
+    return { inputs, specs: evaluation.specs(inputs), outputs };
+  }
+
   async lazyResetGrad(): Promise<void> {
     await this.#call("lazyResetGrad", async () => {
       this.#resets = true;
@@ -424,7 +436,7 @@ function copyOf({ type, dims, data }: Tensor): Tensor {
   return new Tensor(type as "float32", data.slice() as Float32Array, [...dims]);
 }
 
-function noEvalModel(): BackendError {
+export function noEvalModel(): BackendError {
   return new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
     hint: "Give evalModel to TrainingSession.create.",
   });

@@ -1,0 +1,76 @@
+/** The other side of a `RemoteSession`: a session of ort-node in a thread or process of its own. */
+
+import { parentPort } from "node:worker_threads";
+import { BackendError } from "../../../errors.ts";
+import { decodeModel } from "../../../graph/serde/decode.ts";
+import type { TrainingSession } from "../../session.ts";
+import { DEFAULT_LEARNING_RATE } from "../../train.ts";
+import { loadOrtNode } from "../load.ts";
+import { OrtNodeSession } from "../session.ts";
+import { pack, unpack } from "./packing.ts";
+import type { Opened, Opening, Reply, Request } from "./protocol.ts";
+
+let session: OrtNodeSession | null = null;
+
+async function open({ models, state, stepsPerCall, options }: Opening): Promise<Opened> {
+  const decode = (bytes: Uint8Array | null) => (bytes === null ? null : decodeModel(bytes));
+  const { gradients, ...others } = models;
+  if (gradients === null) throw new RangeError("there is no gradients model");
+  const opened = await OrtNodeSession.create(
+    await loadOrtNode(),
+    {
+      gradients: decodeModel(gradients),
+      trainStep: decode(others.trainStep),
+      apply: decode(others.apply),
+      evalModel: decode(others.evalModel),
+      repeated: decode(others.repeated),
+      state,
+      stepsPerCall,
+      learningRate: () => DEFAULT_LEARNING_RATE,
+      exporter: () => {
+        throw new BackendError("E_UNSUPPORTED", "models are exported on the other side");
+      },
+    },
+    options,
+  );
+  session = opened;
+  const { trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, steps } = opened;
+  return {
+    ...{ trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, steps },
+    evaluation: opened.evaluationSpecs,
+    stepsPerCall: opened.stepsPerCall,
+  };
+}
+
+async function answer({ id, method, args }: Request): Promise<Reply> {
+  try {
+    const given = unpack(args) as readonly unknown[];
+    if (method === "open") return { id, result: pack(await open(given[0] as Opening)), steps: session?.steps ?? 0 };
+    if (session === null) throw new RangeError(`${method} was called before the session was opened`);
+    const run = session[method] as (this: TrainingSession, ...all: readonly unknown[]) => Promise<unknown>;
+    const result = pack(await run.call(session, ...given));
+    return { id, result, steps: session.steps };
+  } catch (error) {
+    return { id, error: pack(error), steps: session?.steps ?? 0 };
+  }
+}
+
+function listen(on: (handler: (request: Request) => void) => void, post: (reply: Reply) => void): void {
+  on((request) => {
+    void answer(request).then(post);
+  });
+}
+
+const port = parentPort;
+if (port !== null) {
+  listen(
+    (handler) => port.on("message", handler),
+    (reply) => port.postMessage(reply),
+  );
+} else {
+  listen(
+    (handler) => process.on("message", handler),
+    (reply) => process.send?.(reply),
+  );
+  process.on("disconnect", () => process.exit());
+}

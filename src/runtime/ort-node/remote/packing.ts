@@ -1,0 +1,99 @@
+import { Tensor } from "onnxruntime-common";
+import * as errors from "../../../errors.ts";
+import { Tensor as GraphTensor } from "../../../graph/tensor.ts";
+
+/**
+ * What structured cloning leaves of objects is their data. `pack` writes down which of our classes they were of, `unpack`
+ * makes them again; everything else passes as it is.
+ */
+
+type Plain = Readonly<Record<string, unknown>>;
+
+/** One class: how to take it apart and put it together. */
+interface Packing {
+  readonly is: (value: unknown) => boolean;
+  readonly pack: (value: never) => unknown;
+  readonly unpack: (packed: never) => unknown;
+}
+
+const CLASSES = new Map<
+  string,
+  new (
+    code: string,
+    message: string,
+    details: errors.ErrorDetails,
+  ) => errors.OnnxAgrError
+>(
+  [
+    errors.BackendError,
+    errors.CheckpointError,
+    errors.DataError,
+    errors.FileSystemError,
+    errors.FormatError,
+    errors.GraphError,
+    errors.NumericError,
+    errors.PassError,
+    errors.UsageError,
+  ].map((Class) => [Class.name, Class] as const),
+);
+
+const PACKINGS: Readonly<Record<string, Packing>> = {
+  tensor: {
+    /** The runtime's module may have a Tensor class of its own. */
+    is: (value) => isPlain(value) && "type" in value && "dims" in value && "location" in value,
+    pack: ({ type, dims, data }: Tensor) => ({ type, dims: [...dims], data }),
+    unpack: ({ type, dims, data }: Tensor) => new Tensor(type as "float32", data as Float32Array, [...dims]),
+  },
+  "graph-tensor": {
+    is: (value) => value instanceof GraphTensor,
+    pack: ({ dtype, dims, data }: GraphTensor) => ({ dtype, dims, data }),
+    unpack: ({ dtype, dims, data }: GraphTensor) => new GraphTensor(dtype, dims, data),
+  },
+  map: {
+    is: (value) => value instanceof Map,
+    pack: (value: Map<unknown, unknown>) => [...value].map(([key, each]) => [key, pack(each)]),
+    unpack: (entries: [unknown, unknown][]) => new Map(entries.map(([key, each]) => [key, unpack(each)])),
+  },
+  error: {
+    is: (value) => value instanceof Error,
+    pack: packError,
+    unpack: unpackError,
+  },
+};
+
+function packError(error: Error): Plain {
+  const { name, message, stack } = error;
+  if (!(error instanceof errors.OnnxAgrError)) return { name, message, stack };
+  const { code, file, field, hint } = error;
+  return { name, message, stack, code, file, field, hint };
+}
+
+function unpackError({ name, message, code, file, field, hint }: Record<string, string | undefined>): Error {
+  const Class = CLASSES.get(name ?? "");
+  if (Class === undefined || code === undefined) return new Error(message);
+  return new Class(code, message ?? "", {
+    ...(file === undefined ? {} : { file }),
+    ...(field === undefined ? {} : { field }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+const isPlain = (value: unknown): value is Plain =>
+  typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && !(value instanceof ArrayBuffer);
+
+export function pack(value: unknown): unknown {
+  if (!isPlain(value)) return value;
+  if (Array.isArray(value)) return value.map(pack);
+  const found = Object.entries(PACKINGS).find(([, { is }]) => is(value));
+  if (found !== undefined) return { packed: found[0], value: found[1].pack(value as never) };
+  return { packed: "object", value: Object.entries(value).map(([key, each]) => [key, pack(each)]) };
+}
+
+export function unpack(value: unknown): unknown {
+  if (!isPlain(value)) return value;
+  if (Array.isArray(value)) return value.map(unpack);
+  const packing = PACKINGS[String(value["packed"])];
+  if (packing !== undefined) return packing.unpack(value["value"] as never);
+  const entries = (value["value"] ?? []) as [string, unknown][];
+  return Object.fromEntries(entries.map(([key, each]) => [key, unpack(each)]));
+}

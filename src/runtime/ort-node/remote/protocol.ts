@@ -1,0 +1,49 @@
+import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
+import type { TrainingState } from "../../../artifacts/portable/state.ts";
+import type { TrainingSession } from "../../session.ts";
+import type { OrtNodeOptions } from "../providers.ts";
+
+/** What the other side makes its session of. */
+export interface Opening {
+  /** Encoded models; null where there is none. */
+  readonly models: Readonly<Record<"trainStep" | "gradients" | "apply" | "evalModel" | "repeated", Uint8Array | null>>;
+  readonly state: TrainingState;
+  readonly stepsPerCall: number;
+  readonly options: OrtNodeOptions;
+}
+
+/** What does not change while a session lives. */
+export interface Opened {
+  readonly trainingInputNames: readonly string[];
+  readonly trainingOutputNames: readonly string[];
+  readonly trainingInputs: readonly InputSpec[];
+  readonly evaluation: {
+    readonly inputs: readonly string[];
+    readonly specs: readonly InputSpec[];
+    readonly outputs: readonly string[];
+  } | null;
+  readonly stepsPerCall: number;
+  readonly executionProvider: string;
+  readonly passedOver: readonly (readonly [name: string, reason: string])[];
+  readonly steps: number;
+}
+
+/** Methods of a session that are called from afar. */
+export type Method = {
+  [Key in keyof TrainingSession]: TrainingSession[Key] extends (...args: never[]) => Promise<unknown> ? Key : never;
+}[keyof TrainingSession];
+
+/** Asks for a call; the first one of all is `open`. */
+export interface Request {
+  readonly id: number;
+  readonly method: Method | "open";
+  readonly args: unknown;
+}
+
+export interface Reply {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: unknown;
+  /** Updates done. */
+  readonly steps: number;
+}

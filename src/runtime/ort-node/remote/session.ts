@@ -1,0 +1,245 @@
+import type { Tensor } from "onnxruntime-common";
+import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
+import type { TrainingState } from "../../../artifacts/portable/state.ts";
+import { BackendError, requireOption } from "../../../errors.ts";
+import type { Model } from "../../../graph/model.ts";
+import { encodeModel } from "../../../graph/serde/encode.ts";
+import { checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
+import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
+import type { OrtNodeOptions } from "../providers.ts";
+import { noEvalModel, type OrtNodePrograms } from "../session.ts";
+import { pack, unpack } from "./packing.ts";
+import { type Isolation, PEERS, type Peer } from "./peer.ts";
+import type { Method, Opened, Opening, Reply } from "./protocol.ts";
+
+interface Pending {
+  readonly method: string;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Calls to a peer, and their answers. */
+class Line {
+  readonly #peer: Peer;
+  readonly #pending = new Map<number, Pending>();
+  #count = 0;
+  #gone: string | null = null;
+  steps = 0;
+
+  constructor(isolation: Isolation) {
+    this.#peer = PEERS[isolation]({ reply: (reply) => this.#take(reply), gone: (reason) => this.#lose(reason) });
+  }
+
+  async call(method: Method | "open", ...args: readonly unknown[]): Promise<unknown> {
+    if (this.#gone !== null) throw crashed(method, this.#gone);
+    const id = this.#count++;
+    const answered = new Promise((resolve, reject) => this.#pending.set(id, { method, resolve, reject }));
+    this.#peer.hold(true);
+    this.#peer.post({ id, method, args: pack(args) });
+    return answered;
+  }
+
+  #take({ id, result, error, steps }: Reply): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#peer.hold(false);
+    this.steps = steps;
+    if (error === undefined) pending?.resolve(unpack(result));
+    else pending?.reject(unpack(error));
+  }
+
+  #lose(reason: string): void {
+    this.#gone ??= reason;
+    for (const { method, reject } of this.#pending.values()) reject(crashed(method, reason));
+    this.#pending.clear();
+  }
+
+  async end(): Promise<void> {
+    this.#gone ??= "it was released";
+    await this.#peer.end();
+  }
+}
+
+function crashed(method: string, reason: string): BackendError {
+  return new BackendError("E_CRASHED", `ONNX Runtime is gone, in ${method}: ${reason}`, {
+    field: method,
+    hint: "A model or the runtime made it crash: run onnx-agr inspect on the models, or try --runtime ort-training.",
+  });
+}
+
+/**
+ * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
+ * travel. So the caller's event loop is free while a step runs.
+ */
+export class RemoteSession implements TrainingSession {
+  readonly runtime = "ort-node";
+  readonly #line: Line;
+  readonly #opened: Opened;
+  readonly #exporter: Exporter;
+  readonly #evalModel: Model | null;
+  #rate: (step: number) => number;
+  #released = false;
+
+  private constructor(line: Line, opened: Opened, { learningRate, exporter, evalModel }: OrtNodePrograms) {
+    this.#line = line;
+    this.#opened = opened;
+    this.#rate = learningRate;
+    this.#exporter = exporter;
+    this.#evalModel = evalModel;
+  }
+
+  /** @throws as `OrtNodeSession.create`; BackendError `E_CRASHED` where the other side ends before it answers */
+  static async create(
+    programs: OrtNodePrograms,
+    options: OrtNodeOptions,
+    isolation: Isolation,
+  ): Promise<RemoteSession> {
+    const line = new Line(isolation);
+    const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
+    const { gradients, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
+    const { executionProviders, threads, denormalsAsZero } = options;
+    const opening: Opening = {
+      models: {
+        ...{ gradients: encode(gradients), trainStep: encode(trainStep), apply: encode(apply) },
+        ...{ evalModel: encode(evalModel), repeated: encode(repeated) },
+      },
+      state,
+      stepsPerCall,
+      options: {
+        ...(executionProviders === undefined ? {} : { executionProviders }),
+        ...(threads === undefined ? {} : { threads }),
+        ...(denormalsAsZero === undefined ? {} : { denormalsAsZero }),
+      },
+    };
+    try {
+      return new RemoteSession(line, (await line.call("open", opening)) as Opened, programs);
+    } catch (error) {
+      await line.end();
+      throw error;
+    }
+  }
+
+  get trainingInputNames(): readonly string[] {
+    return this.#opened.trainingInputNames;
+  }
+
+  get trainingOutputNames(): readonly string[] {
+    return this.#opened.trainingOutputNames;
+  }
+
+  get trainingInputs(): readonly InputSpec[] {
+    return this.#opened.trainingInputs;
+  }
+
+  get evalInputNames(): readonly string[] {
+    return this.#evaluation().inputs;
+  }
+
+  get evalOutputNames(): readonly string[] {
+    return this.#evaluation().outputs;
+  }
+
+  get stepsPerCall(): number {
+    return this.#opened.stepsPerCall;
+  }
+
+  get executionProvider(): string {
+    return this.#opened.executionProvider;
+  }
+
+  get steps(): number {
+    return this.#line.steps;
+  }
+
+  async lazyResetGrad(): Promise<void> {
+    await this.#call("lazyResetGrad");
+  }
+
+  async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
+    checkFeeds(this.trainingInputs, feeds);
+    const wanted = wantedOutputs(this.trainingOutputNames, fetches);
+    return deliver((await this.#call("runTrainStep", feeds, wanted.names)) as NamedTensors, wanted);
+  }
+
+  async runOptimizerStep(): Promise<void> {
+    const rate = this.#rate(this.steps + 1);
+    await this.#call("setLearningRate", rate);
+    await this.#call("runOptimizerStep");
+  }
+
+  async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
+    const { specs, outputs } = this.#evaluation();
+    checkFeeds(specs, feeds);
+    const wanted = wantedOutputs(outputs, fetches);
+    return deliver((await this.#call("runEvalStep", feeds, wanted.names)) as NamedTensors, wanted);
+  }
+
+  async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
+    const { steps } = this;
+    const all = rates ?? batches.map((_, index) => this.#rate(steps + index + 1));
+    return (await this.#call("trainSteps", batches, all)) as readonly number[];
+  }
+
+  async setLearningRate(rate: number): Promise<void> {
+    requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
+    this.#rate = () => rate;
+  }
+
+  async getParametersSize(trainableOnly = true): Promise<number> {
+    return (await this.#call("getParametersSize", trainableOnly)) as number;
+  }
+
+  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
+    await this.#call("loadParametersBuffer", buffer, trainableOnly);
+  }
+
+  async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
+    return (await this.#call("getContiguousParameters", trainableOnly)) as Tensor;
+  }
+
+  async getGradients(): Promise<NamedTensors> {
+    return (await this.#call("getGradients")) as NamedTensors;
+  }
+
+  async saveCheckpoint(): Promise<Uint8Array> {
+    return (await this.#call("saveCheckpoint")) as Uint8Array;
+  }
+
+  async getState(): Promise<TrainingState> {
+    return (await this.#call("getState")) as TrainingState;
+  }
+
+  async loadState(state: TrainingState): Promise<void> {
+    await this.#call("loadState", state);
+  }
+
+  async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    this.#evaluation();
+    const { tensors } = await this.getState();
+    return this.#exporter(this.#evalModel as Model, tensors, outputs ?? null);
+  }
+
+  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    return (await this.#call("findNotFinite", feeds)) as string | null;
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await this.#line.call("release").catch(() => undefined);
+    await this.#line.end();
+  }
+
+  #call(method: Method, ...args: readonly unknown[]): Promise<unknown> {
+    if (this.#released) {
+      return Promise.reject(new BackendError("E_RELEASED", `${method} was called after release()`));
+    }
+    return this.#line.call(method, ...args);
+  }
+
+  #evaluation(): NonNullable<Opened["evaluation"]> {
+    const { evaluation } = this.#opened;
+    if (evaluation !== null) return evaluation;
+    throw noEvalModel();
+  }
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { makeMlpArtifacts } from "../../../fixtures/mlp.ts";
+import { Tensor, type TrainingSession, type TrainingSessionCreateOptions } from "../../../src/index.ts";
+import { DIGITS } from "../../support/cli.ts";
+import { rejectionOf } from "../../support/errors.ts";
+import { testBackend } from "../session.case.ts";
+
+/** A thread or process runs built code, so these tests run the package as it ships. */
+const built = (await import(
+  new URL("../../../dist/index.js", import.meta.url).href
+)) as typeof import("../../../src/index.ts");
+
+for (const isolation of ["thread", "process"] as const) {
+  testBackend({
+    name: `ort-node, in a ${isolation}`,
+    open: (artifacts: TrainingSessionCreateOptions, options) =>
+      built.TrainingSession.create(artifacts, { ...options, runtime: "ort-node", isolation }),
+    tolerance: 2e-7,
+    skip: [],
+  });
+}
+
+const feeds = (batch: number, width: number): Record<string, Tensor> => ({
+  input: new Tensor("float32", new Float32Array(batch * width).fill(0.1), [batch, width]),
+  labels: new Tensor("int64", new BigInt64Array(batch), [batch]),
+});
+
+async function ticksWhile(session: TrainingSession): Promise<number> {
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 2);
+  await session.trainSteps(Array.from({ length: 16 }, () => feeds(128, 784)));
+  clearInterval(timer);
+  await session.release();
+  return ticks;
+}
+
+describe("isolation", () => {
+  it("leaves the event loop free while steps run", async () => {
+    const artifacts = makeMlpArtifacts([784, 1024, 10]);
+    const options = { runtime: "ort-node", stepsPerCall: 16 } as const;
+    const here = await ticksWhile(await built.TrainingSession.create(artifacts, options));
+    const apart = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, isolation: "thread" }));
+    expect(apart).toBeGreaterThan(here + 5);
+  });
+
+  it.skipIf(process.platform !== "linux")(
+    "in a process survives a crash of ONNX Runtime, and says so (needs /proc)",
+    async () => {
+      const files = Object.fromEntries(
+        [
+          ["checkpointState", "checkpoint"],
+          ["trainModel", "training_model.onnx"],
+          ["evalModel", "eval_model.onnx"],
+          ["optimizerModel", "optimizer_model.onnx"],
+        ].map(([option, name]) => [option, readFileSync(`${DIGITS}/${name}`)]),
+      ) as unknown as TrainingSessionCreateOptions;
+      const session = await built.TrainingSession.create(files, { runtime: "ort-node", isolation: "process" });
+      const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim();
+      const pid = Number(children.split(" ").at(-1));
+      process.kill(pid, "SIGSEGV");
+      const input = new Tensor("float32", new Float32Array(512), [2, 1, 16, 16]);
+      const labels = new Tensor("int64", BigInt64Array.of(1n, 2n), [2]);
+      const error = await rejectionOf(session.runTrainStep({ input, labels }));
+      expect([error.code, error.exitCode]).toEqual(["E_CRASHED", 9]);
+      expect(error.message).toContain("SIGSEGV");
+      expect((await rejectionOf(session.getState())).code).toBe("E_CRASHED");
+      await session.release();
+    },
+  );
+});
