@@ -28,6 +28,7 @@ export {
 } from "./artifacts/portable/portable-artifacts.ts";
 export { decodeState, encodeState, type TrainingState } from "./artifacts/portable/state.ts";
 export { type LoadedRun, loadRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
+export { lockRuns } from "./artifacts/run-checkpoint/lock.ts";
 export {
   differences,
   type RunManifest,
@@ -62,7 +63,8 @@ export { decodeModel } from "./graph/serde/decode.ts";
 export { encodeModel } from "./graph/serde/encode.ts";
 export { Tensor as GraphTensor } from "./graph/tensor.ts";
 export { formatType, type ValueType } from "./graph/value-type.ts";
-export { lowerArtifacts } from "./lower-artifacts.ts";
+export { type LowerArtifactsOptions, lowerArtifacts } from "./lower-artifacts.ts";
+export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "./passes/extract-forward.ts";
 export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";

@@ -8,6 +8,7 @@ import { readExternalTensors } from "./graph/io/model-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
+import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import { INSERT_AGR_DEFAULTS, type InsertAgrOptions } from "./passes/insert-agr/options.ts";
 import { toEvaluation } from "./passes/portable/evaluation.ts";
@@ -17,15 +18,21 @@ import type { StepModel } from "./passes/portable/step-model.ts";
 import { AGR_RECORD, readRecord } from "./passes/record.ts";
 import { stripAgr } from "./passes/strip-agr.ts";
 
+export interface LowerArtifactsOptions {
+  /** Parameters that get a learning rate or weight decay of their own; they are written into the models. Default none. */
+  readonly parameterGroups?: readonly ParameterGroup[];
+}
+
 /**
  * Makes ONNX Runtime's training artifacts portable: the same training in standard operators, which any ONNX runtime takes.
  * AGR that was inserted into the optimizer model stands before the optimizer of the new models, with the same options. The
  * artifacts themselves are left as they are.
  * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, before anything is done; `E_NO_GRADIENTS`,
- *   `E_OPSET`, `E_NO_OPTIMIZER`; CheckpointError `E_CHECKPOINT_MISMATCH`
+ *   `E_OPSET`, `E_NO_OPTIMIZER`; UsageError `E_GROUP`; CheckpointError `E_CHECKPOINT_MISMATCH`
  */
 export async function lowerArtifacts(
   artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">,
+  { parameterGroups: groups = [] }: LowerArtifactsOptions = {},
 ): Promise<PortableArtifacts> {
   const { trainingModel, optimizerModel, evalModel } = artifacts;
   if (trainingModel === null) {
@@ -47,8 +54,8 @@ export async function lowerArtifacts(
   const plainOptimizer = await copyOf(optimizerModel);
   const agr = takeAgr(plainOptimizer);
   const training = await copyOf(trainingModel);
-  const apply = planned(makeApply(training, await copyOf(plainOptimizer)), "apply");
-  const trainStep = planned(toTrainStep(training, plainOptimizer, frozen), "train_step");
+  const apply = planned(makeApply(training, await copyOf(plainOptimizer), groups), "apply");
+  const trainStep = planned(toTrainStep(training, plainOptimizer, frozen, groups), "train_step");
   if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
   return {
     trainStep: trainStep.model,

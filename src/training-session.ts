@@ -9,6 +9,7 @@ import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
+import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -41,6 +42,11 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
   /** Steps that ort-node runs in one call of `trainSteps`, with the state inside ONNX Runtime between them. Default 1. */
   readonly stepsPerCall?: number;
   /**
+   * Parameters that ort-node trains with a learning rate or weight decay of their own. For ONNX Runtime's artifacts: a portable
+   * set has its groups from when it was made.
+   */
+  readonly parameterGroups?: readonly ParameterGroup[];
+  /**
    * Where ort-node runs: `thread` in a worker thread, so that the event loop stays free while a step runs; `process` in a
    * process of its own, which may crash without the caller. Default: in the caller's thread.
    */
@@ -71,18 +77,35 @@ export const TrainingSession = {
         field: "runtime",
       });
     }
-    if ("gradients" in source) return openPortable(source, options);
+    if ("gradients" in source) {
+      const isGrouped = needsNode(options).includes("parameterGroups");
+      requireOption(!isGrouped, "parameterGroups", "given to lowerArtifacts: a portable set has its groups in it");
+      return openPortable(source, options);
+    }
     const files = "checkpointState" in source ? source : await toFiles(source);
-    if (runtime === "ort-training") return openTrainingBuild(files, options);
+    if (runtime === "ort-training") {
+      const [needs] = needsNode(options);
+      requireOption(needs === undefined, needs ?? "", "left out: ort-training has nothing of the kind");
+      return openTrainingBuild(files, options);
+    }
     const { decoded } = await readSessionFiles(files);
     try {
       return await openPortable(await lowered(decoded, options), options);
     } catch (error) {
-      if (runtime === undefined && mayFallBack(error)) return openTrainingBuild(files, options);
+      if (runtime === undefined && needsNode(options).length === 0 && mayFallBack(error))
+        return openTrainingBuild(files, options);
       throw error;
     }
   },
 };
+
+/** Options given that only ort-node has. */
+function needsNode({ isolation, parameterGroups = [] }: TrainingSessionOptions): readonly string[] {
+  return [
+    ...(isolation === undefined ? [] : ["isolation"]),
+    ...(parameterGroups.length === 0 ? [] : ["parameterGroups"]),
+  ];
+}
 
 /** What says that ort-node cannot train these artifacts here, and not that something is wrong with them. */
 const FALL_BACK = ["E_NO_LOWERING", "E_NO_SHAPE", "E_OPSET", "E_RUNTIME_MISSING"];
@@ -93,19 +116,15 @@ function mayFallBack(error: unknown): boolean {
 
 async function lowered(
   artifacts: DecodedArtifacts,
-  { learningRate }: TrainingSessionOptions,
+  { learningRate, parameterGroups = [] }: TrainingSessionOptions,
 ): Promise<PortableArtifacts> {
   const { checkpoint, trainModel, evalModel, optimizerModel } = artifacts;
   if (learningRate !== undefined) {
     if (optimizerModel === null) throw noOptimizer();
     removeLearningRate(optimizerModel);
   }
-  return lowerArtifacts({
-    trainingModel: trainModel,
-    evalModel,
-    optimizerModel,
-    checkpoint: encodeCheckpoint(checkpoint),
-  });
+  const set = { trainingModel: trainModel, evalModel, optimizerModel, checkpoint: encodeCheckpoint(checkpoint) };
+  return lowerArtifacts(set, { parameterGroups });
 }
 
 async function openPortable(artifacts: PortableArtifacts, options: TrainingSessionOptions): Promise<TrainingSession> {

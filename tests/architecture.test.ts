@@ -20,7 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["graph", "ops", "optim", "passes", "artifacts", "runtime", "verify"],
     ...["lower-artifacts.ts", "source.ts", "training-session.ts"],
   ],
-  "lower-artifacts.ts": ["graph", "passes", "artifacts"],
+  "lower-artifacts.ts": ["graph", "optim", "passes", "artifacts"],
   "source.ts": ["graph", "passes", "artifacts"],
   "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts"],
   "errors.ts": [],

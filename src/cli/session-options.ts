@@ -39,7 +39,8 @@ export function sessionOptionsOf(
   { runtime, ep, threads, isolate }: RuntimeOptions,
   source: Trainable,
 ): TrainingSessionOptions {
-  const chosen = runtime ?? (isPortable(source) || ep?.some((name) => name !== "cpu") ? "ort-node" : undefined);
+  const needsNode = isPortable(source) || isolate === true || ep?.some((name) => name !== "cpu") === true;
+  const chosen = runtime ?? (needsNode ? "ort-node" : undefined);
   const options: TrainingSessionOptions = {
     ...(isolate === true ? { isolation: "process" } : {}),
     ...(ep === undefined ? {} : { executionProviders: ep }),

@@ -6,6 +6,7 @@ import { fileSystemError, readRegularFile } from "../../graph/io/read-file.ts";
 import { syncFolder, writeFileAtomic } from "../../graph/io/write-file.ts";
 import { decodeState, encodeState, type TrainingState } from "../portable/state.ts";
 import { damaged, decodeManifest, encodeManifest, type RunManifest, sha256 } from "./manifest.ts";
+import { isRunning } from "./processes.ts";
 
 const STATE = "state.safetensors";
 const MANIFEST = "manifest.json";
@@ -98,15 +99,6 @@ async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = TEMPORARY.exec(name)?.[1];
     if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

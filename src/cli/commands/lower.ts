@@ -1,18 +1,21 @@
 import { Command } from "commander";
-import { lowerArtifacts, PORTABLE_FILES, readArtifacts, writePortable } from "../../index.ts";
+import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writePortable } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { withGroups } from "../parameter-groups.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
 interface LowerOptions {
   readonly output: string;
+  readonly group: readonly ParameterGroup[];
   readonly force?: boolean;
 }
 
 export function lowerCommand(): Command {
-  return new Command("lower")
+  const command = new Command("lower")
     .description("Write ONNX Runtime's training artifacts as a portable set, in standard operators only")
     .argument("<folder>", "folder of training artifacts")
-    .requiredOption("-o, --output <folder>", "the portable set")
+    .requiredOption("-o, --output <folder>", "the portable set");
+  return withGroups(command)
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -21,13 +24,14 @@ The set is ${Object.values(PORTABLE_FILES).join(", ")}. Any ONNX runtime runs it
 becomes which input of the next step.
 
 Example:
-  onnx-agr lower artifacts -o portable`,
+  onnx-agr lower artifacts -o portable
+  onnx-agr lower artifacts -o portable --group '*.bias:decay=0' --group 'encoder.*:lr=0.1'`,
     )
     .action(async (folder: string, options: LowerOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       await checkTarget(folder, options.output, { force: options.force === true, inPlace: false });
       const artifacts = await readArtifacts(folder);
-      const portable = await lowerArtifacts(artifacts);
+      const portable = await lowerArtifacts(artifacts, { parameterGroups: options.group });
       await withFolder(options.output, () => writePortable(options.output, portable));
       const files = Object.entries(PORTABLE_FILES).flatMap(([kind, file]) =>
         portable[kind as keyof typeof PORTABLE_FILES] === null ? [] : [file],

@@ -7,6 +7,8 @@ import {
   type LearningRateSchedule,
   type LoadedRun,
   learningRateAt,
+  lockRuns,
+  type ParameterGroup,
   planTraining,
   readDataFile,
   readTrainable,
@@ -28,6 +30,7 @@ import { type RunIdentity, resumeFrom, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { interruptible } from "../interrupt.ts";
 import { JsonLines } from "../json-lines.ts";
+import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { checkTarget } from "../target.ts";
@@ -54,6 +57,7 @@ interface TrainCommandOptions extends RuntimeOptions {
   readonly allowMismatch: readonly string[];
   readonly initFrom?: string;
   readonly force?: boolean;
+  readonly group: readonly ParameterGroup[];
 }
 
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
@@ -63,7 +67,7 @@ export function trainCommand(): CommandType {
     .description("Train exported artifacts through ONNX Runtime")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "training data: .safetensors or .npz, tensors named after the model's inputs");
-  return withRuntime(command)
+  return withGroups(withRuntime(command))
     .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
     .option(
       "--batch-size <n>",
@@ -108,7 +112,7 @@ Examples:
     )
     .action(async (folder: string, options: TrainCommandOptions, self: CommandType) => {
       const console = new Console(self.optsWithGlobals<OutputOptions>());
-      process.exitCode = await runTraining(folder, options, console);
+      process.exitCode = await trainLocked(folder, options, console);
     });
 }
 
@@ -150,20 +154,33 @@ async function identify(source: Trainable, plan: TrainingPlan, options: TrainCom
   return {
     options: {
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
+      groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...{ stepsPerCall, threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
     hashes: { ...hashes, data: sha256(await readFile(options.data)) },
   };
 }
 
+/** Keeps the folder of checkpoints for this process while it trains. */
+async function trainLocked(folder: string, options: TrainCommandOptions, console: Console): Promise<number> {
+  const unlock = options.checkpoints === undefined ? null : await lockRuns(options.checkpoints);
+  try {
+    return await runTraining(folder, options, console);
+  } finally {
+    await unlock?.();
+  }
+}
+
 async function runTraining(folder: string, options: TrainCommandOptions, console: Console): Promise<number> {
   const { source, dataset, plan, schedule, identity, resumed } = await prepare(folder, options);
   for (const path of resumed?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
-  const needsNode = options.checkpoints !== undefined || resumed !== null || options.stepsPerCall > 1;
+  const needsNode =
+    options.checkpoints !== undefined || resumed !== null || options.stepsPerCall > 1 || options.group.length > 0;
   const session = await TrainingSession.create(source, {
     ...sessionOptionsOf(options, source),
     ...(needsNode && options.runtime === undefined ? { runtime: "ort-node" } : {}),
     stepsPerCall: options.stepsPerCall,
+    parameterGroups: options.group,
     ...(schedule === null ? {} : { learningRate: schedule }),
   });
   if (resumed !== null) await session.loadState(resumed.state);

@@ -1,9 +1,9 @@
-import picomatch from "picomatch";
 import { PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Builder } from "../../ops/builder.ts";
+import { nameMatcher } from "../../ops/name-globs.ts";
 import type { EdgeParameter } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
 import type { Parameter, Settings } from "./options.ts";
@@ -64,8 +64,8 @@ export function judge(settings: Settings, { name, shape }: EdgeParameter): strin
     return `sums over ${summed(shape, scope)} elements, fewer than ${minElements}`;
   }
   if (shape !== null && shape.length < minRank) return `its rank ${shape.length} is below ${minRank}`;
-  if (exclude.length > 0 && matcher(exclude)(name)) return "excluded by name";
-  return include.length === 0 || matcher(include)(name) ? null : "not included by name";
+  if (exclude.length > 0 && nameMatcher(exclude)(name)) return "excluded by name";
+  return include.length === 0 || nameMatcher(include)(name) ? null : "not included by name";
 }
 
 /** What the test that `runTimePredicate` describes says of a shape. */
@@ -82,12 +82,6 @@ export function runTimePredicate({ minElements, minRank }: Settings): Predicate 
 const describe = ({ at, reason }: Skipped): string => `${at}: ${reason}`;
 const isEmpty = (predicate: Predicate): boolean => Object.values(predicate).every((part) => part === null);
 const product = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
-
-/** Parameter names are not paths: `*` matches across dots and slashes alike. */
-function matcher(globs: readonly string[]): (name: string) => boolean {
-  const patterns = globs.map((glob) => picomatch.makeRe(glob, { bash: true, dot: true, nonegate: true }));
-  return (name) => globs.includes(name) || patterns.some((pattern) => pattern.test(name));
-}
 
 /** How many elements one sum of |g| runs over. */
 function summed(shape: readonly number[], scope: Settings["scope"]): number {

@@ -4,6 +4,7 @@ import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
+import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import { removeDeadNodes } from "../dead-nodes.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
@@ -21,13 +22,22 @@ function addOptimizer(
   model: Model,
   optimizer: Model,
   trained: readonly Trained[],
+  groups: readonly ParameterGroup[],
 ): Unrolling & { readonly state: readonly StateTensor[]; readonly learningRate: string; readonly step: string } {
   const { graph } = model;
   const names = new Names(model);
   const learningRate = new Value(names.fresh("learning_rate"), tensorType(DataType.float, [1]));
   const step = new Value(names.fresh("step"), tensorType(DataType.int64, [1]));
   const build = new Builder({ prefix: "optimizer", names });
-  const unrolling = unrollOptimizer(optimizer, { build, names, opset: model.opset, learningRate, step, trained });
+  const unrolling = unrollOptimizer(optimizer, {
+    build,
+    names,
+    opset: model.opset,
+    learningRate,
+    step,
+    trained,
+    groups,
+  });
   model.functions.push(...optimizer.functions);
   for (const { domain } of optimizer.functions) model.opsets.set(domain, optimizer.opsets.get(domain) ?? 1);
   for (const domain of new Set(build.nodes.map((node) => node.domain))) {
@@ -75,7 +85,7 @@ function addOptimizer(
  * @param training the training model as it was exported; only its parameters are read
  * @throws as `unrollOptimizer` and `lowerTrainingOps`
  */
-export function makeApply(training: Model, optimizer: Model): StepModel {
+export function makeApply(training: Model, optimizer: Model, groups: readonly ParameterGroup[] = []): StepModel {
   const graph = new Graph("apply");
   const model = new Model(training.irVersion, graph);
   model.opsets.set(ONNX_DOMAIN, Math.max(training.opset, optimizer.opset));
@@ -85,7 +95,7 @@ export function makeApply(training: Model, optimizer: Model): StepModel {
     gradient: new Value(`${name}/gradient`, parameter.type),
   }));
   graph.inputs.push(...trained.flatMap(({ parameter, gradient }) => [parameter, gradient]));
-  const { state, learningRate, step } = addOptimizer(model, optimizer, trained);
+  const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   lowerTrainingOps(model);
   removeDeadNodes(graph);
   const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
@@ -98,7 +108,12 @@ export function makeApply(training: Model, optimizer: Model): StepModel {
  * @param frozen names of inputs that are parameters without a gradient
  * @throws as `unrollOptimizer` and `lowerTrainingOps`; PassError `E_NO_GRADIENTS`
  */
-export function toTrainStep(model: Model, optimizer: Model, frozen: ReadonlySet<string>): StepModel {
+export function toTrainStep(
+  model: Model,
+  optimizer: Model,
+  frozen: ReadonlySet<string>,
+  groups: readonly ParameterGroup[] = [],
+): StepModel {
   const { graph } = model;
   const accumulators = accumulatorsOf(graph);
   const outputs = userOutputs(graph);
@@ -114,7 +129,7 @@ export function toTrainStep(model: Model, optimizer: Model, frozen: ReadonlySet<
     graph.append(new Node("Identity", [gradient], [edge], { name: names.fresh(`${name}/gradient/Identity`) }));
     return { name, parameter, gradient: edge };
   });
-  const { state, learningRate, step } = addOptimizer(model, optimizer, trained);
+  const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   const { state: renewed } = lowerTrainingOps(model);
   removeDeadNodes(graph);
   return {

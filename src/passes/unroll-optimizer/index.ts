@@ -5,6 +5,7 @@ import type { Model } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
+import { groupSettings, type ParameterGroup } from "../../optim/parameter-groups.ts";
 import { Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
 import { isList, SEQUENCE_RULES, type SequenceCall, type Unrolled } from "./sequence-rules.ts";
 import { UPDATE_RULES, type UpdateRule } from "./update-rules.ts";
@@ -46,6 +47,8 @@ export interface UnrollTarget {
   /** int64 [1], counted from 1. */
   readonly step: Value;
   readonly trained: readonly Trained[];
+  /** Parameters that are trained in a way of their own. */
+  readonly groups: readonly ParameterGroup[];
 }
 
 /** What `generate_artifacts` calls the sequences of an optimizer model. */
@@ -211,10 +214,23 @@ class Unroller {
     const scalar = (index: number | null, fallback: Value): Value =>
       this.#f.reshape(index === null ? fallback : call.tensor(index), []);
     const { learningRate, step, trained } = this.#target;
-    const apply = prepare(this.#f, call.call, {
-      learningRate: scalar(inputs.learningRate, learningRate),
-      step: scalar(inputs.step, step),
-    });
+    const rate = scalar(inputs.learningRate, learningRate);
+    const count = scalar(inputs.step, step);
+    const settingsOf = groupSettings(
+      this.#target.groups,
+      trained.map(({ name }) => name),
+    );
+    /** What the parameters of a group share is emitted once. */
+    const prepared = new Map<string, ReturnType<UpdateRule["prepare"]>>();
+    const applyTo = (name: string): ReturnType<UpdateRule["prepare"]> => {
+      const { learningRateScale, weightDecay } = settingsOf(name);
+      const key = `${learningRateScale} ${weightDecay}`;
+      const scaled = (): Value => (learningRateScale === 1 ? rate : this.#f.mul(rate, learningRateScale));
+      const apply =
+        prepared.get(key) ?? prepare(this.#f, call.call, { learningRate: scaled(), step: count, weightDecay });
+      prepared.set(key, apply);
+      return apply;
+    };
     const signal = call.present(inputs.signal) ? this.#f.reshape(call.tensor(inputs.signal), []) : null;
     const gated = (next: Value, old: Value): Value => (signal === null ? next : this.#f.where(signal, next, old));
     const parameters = call.sequence(inputs.parameters);
@@ -227,7 +243,7 @@ class Unroller {
         throw call.call.refuse(`it is given fewer tensors than there are parameters (${trained.length})`);
       }
       const own = held.map((list) => list[index]).filter((value) => value !== undefined);
-      const next = apply({ parameter, gradient, slots: own });
+      const next = applyTo(name)({ parameter, gradient, slots: own });
       return {
         name,
         gradient,

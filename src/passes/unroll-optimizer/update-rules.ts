@@ -9,6 +9,8 @@ export interface Schedule {
   readonly learningRate: Value;
   /** The number of this update counted from 1, int64 scalar. */
   readonly step: Value;
+  /** Weight decay in the place of the node's own; null: the node's own. */
+  readonly weightDecay: number | null;
 }
 
 /** One parameter with its gradient and slots, all of its shape. */
@@ -59,9 +61,9 @@ const adamW: UpdateRule = {
   slots: ["momentum0", "momentum1"],
   source: "orttraining/orttraining/training_ops/cpu/optimizer/adamw/adamw.cc; ORT-TRAINING 3.1",
   inputs: { learningRate: 0, step: 1, parameters: 2, gradients: 3, slots: [4, 5], signal: 6 },
-  prepare: (f, call, { learningRate, step }) => {
+  prepare: (f, call, { learningRate, step, weightDecay }) => {
     const [alpha, beta] = [call.float("alpha", 0.9), call.float("beta", 0.999)];
-    const [epsilon, decay] = [call.float("epsilon", 1e-8), call.float("weight_decay", 1e-2)];
+    const [epsilon, decay] = [call.float("epsilon", 1e-8), weightDecay ?? call.float("weight_decay", 1e-2)];
     const mode = call.int("adam_mode", 0);
     if (mode !== 0 && mode !== 1) throw call.refuse(`adam_mode is ${mode}`);
     const corrects = call.int("correct_bias", 1) !== 0;
@@ -90,9 +92,10 @@ const sgd: UpdateRule = {
   slots: [],
   source: "orttraining/orttraining/training_ops/cpu/optimizer/sgd/sgd.cc; ORT-TRAINING 3.2",
   inputs: { learningRate: 0, step: null, parameters: 1, gradients: 2, slots: [], signal: 3 },
-  prepare:
-    (f, _call, { learningRate }) =>
-    ({ parameter, gradient }) => ({ parameter: f.sub(parameter, f.mul(gradient, learningRate)), slots: [] }),
+  prepare: (f, call, { learningRate, weightDecay }) => {
+    if (weightDecay !== null) throw call.refuse("it has no weight decay that a group of parameters could change");
+    return ({ parameter, gradient }) => ({ parameter: f.sub(parameter, f.mul(gradient, learningRate)), slots: [] });
+  },
 };
 
 export const UPDATE_RULES: readonly UpdateRule[] = [adamW, sgd];

@@ -1,0 +1,244 @@
+import { spawn, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import {
+  differences,
+  GraphTensor,
+  loadRun,
+  lockRuns,
+  type RunManifest,
+  saveRun,
+  sha256,
+  type TrainingState,
+} from "../../src/index.ts";
+import { rejectionOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+const SAVER = fileURLToPath(new URL("../support/save-run.mjs", import.meta.url));
+
+const stateAt = (step: number): TrainingState => ({
+  step,
+  tensors: new Map([
+    ["w", GraphTensor.floats([3], [step, 2, 3])],
+    ["w/adamw/momentum0", GraphTensor.floats([3], [0, 0, step])],
+  ]),
+  nominal: false,
+  initialLearningRate: 0.001,
+  properties: new Map([["epoch", { kind: "int", value: 3n }]]),
+});
+
+const manifestAt = (step: number): RunManifest => ({
+  step,
+  position: { epoch: 1, batch: step, lossSum: 0.5, samples: 4 * step },
+  options: { batchSize: 4, seed: 1, agr: null },
+  hashes: { data: sha256(Uint8Array.of(1)) },
+});
+
+const save = (folder: string, step: number, keep = 2): Promise<string> =>
+  saveRun(folder, stateAt(step), manifestAt(step), { keep });
+
+describe("a run checkpoint", () => {
+  it("comes back as it was saved; the newest is loaded, and as many are kept as asked", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "notes.txt"), "mine");
+    for (const step of [3, 20, 100]) await save(folder, step);
+    expect(readdirSync(folder).sort()).toEqual(["notes.txt", "step-0000000020", "step-0000000100"]);
+    const run = await loadRun(folder);
+    expect([run.state.step, run.manifest.position, run.incomplete]).toEqual([100, manifestAt(100).position, []]);
+    for (const [name, tensor] of stateAt(100).tensors)
+      expect(run.state.tensors.get(name)?.values()).toEqual(tensor.values());
+    expect(run.state.properties).toEqual(stateAt(100).properties);
+    expect((await loadRun(join(folder, "step-0000000020"))).state.step).toBe(20);
+  });
+
+  it("of the same step does not overwrite the first", async () => {
+    const folder = temporaryFolder();
+    await save(folder, 5);
+    await save(folder, 5);
+    expect(readdirSync(folder).sort()).toEqual(["step-0000000005", "step-0000000005.1"]);
+    expect((await loadRun(folder)).folder).toContain("step-0000000005.1");
+  });
+
+  it("with one byte changed anywhere is refused, and the file is named", async () => {
+    const folder = temporaryFolder();
+    const saved = await save(folder, 7);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom("state.safetensors", "manifest.json"),
+        fc.nat(100_000),
+        fc.integer({ min: 1, max: 255 }),
+        async (file, at, flip) => {
+          const path = join(saved, file);
+          const bytes = readFileSync(path);
+          const changed = Uint8Array.from(bytes);
+          changed[at % bytes.length] = (changed[at % bytes.length] ?? 0) ^ flip;
+          writeFileSync(path, changed);
+          const error = await rejectionOf(loadRun(folder));
+          writeFileSync(path, bytes);
+          expect([error.code, error.exitCode]).toEqual(["E_CHECKPOINT_HASH", 8]);
+          expect(error.message).toContain(file);
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect((await loadRun(folder)).state.step).toBe(7);
+  });
+
+  it("that a newer version wrote is refused with both versions", async () => {
+    const folder = temporaryFolder();
+    const saved = await save(folder, 7);
+    const text = encodeManifest(manifestAt(7), {});
+    const [json = ""] = new TextDecoder().decode(text).split("\n}\n");
+    const newer = `${json.replace('"schema": 1', '"schema": 9')}\n}`;
+    writeFileSync(join(saved, "manifest.json"), `${newer}\n${sha256(new TextEncoder().encode(newer))}\n`);
+    const error = await rejectionOf(loadRun(folder));
+    expect([error.code, error.exitCode]).toEqual(["E_CHECKPOINT_VERSION", 8]);
+    expect(error.message).toMatch(/newer version \(format 9\); this one reads up to 1/);
+  });
+
+  it("that is not whole is passed over and told, and never removed", async () => {
+    const folder = temporaryFolder();
+    await save(folder, 5);
+    const broken = join(folder, "step-0000000009");
+    mkdirSync(broken);
+    writeFileSync(join(broken, "state.safetensors"), "half");
+    const run = await loadRun(folder);
+    expect([run.state.step, run.incomplete]).toEqual([5, [broken]]);
+    await save(folder, 10, 1);
+    expect(existsSync(broken)).toBe(true);
+    rmSync(join(folder, "step-0000000010"), { recursive: true });
+    const error = await rejectionOf(loadRun(folder));
+    expect([error.code, error.hint]).toEqual(["E_NO_CHECKPOINT", expect.stringContaining("step-0000000009")]);
+  });
+
+  it("sweeps what a process that is gone has left, and nothing of one that lives", async () => {
+    const folder = temporaryFolder();
+    const gone = spawnSync(process.execPath, ["-e", ""]).pid;
+    mkdirSync(join(folder, `.step-0000000001.${gone}.abcd1234.tmp`));
+    mkdirSync(join(folder, `.step-0000000001.${process.pid}.abcd1234.tmp`));
+    await save(folder, 2);
+    expect(readdirSync(folder).sort()).toEqual([`.step-0000000001.${process.pid}.abcd1234.tmp`, "step-0000000002"]);
+  });
+
+  it("lists what differs from another run", () => {
+    const other = { ...manifestAt(1), options: { ...manifestAt(1).options, seed: 2, lr: 0.1 } };
+    expect(differences(manifestAt(1), other)).toEqual([
+      { item: "seed", was: "1", is: "2" },
+      { item: "lr", was: "nothing", is: "0.1" },
+    ]);
+  });
+});
+
+describe("the folder of a run", () => {
+  it("belongs to one process at a time", async () => {
+    const folder = temporaryFolder();
+    const unlock = await lockRuns(folder);
+    const error = await rejectionOf(lockRuns(folder));
+    expect([error.code, error.exitCode]).toEqual(["E_LOCKED", 6]);
+    expect(error.message).toContain(`process ${process.pid} `);
+    await unlock();
+    await (await lockRuns(folder))();
+    writeFileSync(join(folder, ".lock"), `${spawnSync(process.execPath, ["-e", ""]).pid}\n`);
+    await (await lockRuns(folder))();
+  });
+});
+
+/** Every checkpoint that is there loads, and what was reported saved is not lost. */
+async function expectWhole(folder: string, reported: number): Promise<void> {
+  if (reported === 0 && !readdirSync(folder).some((name) => name.startsWith("step-"))) return;
+  const run = await loadRun(folder);
+  expect(run.state.step).toBeGreaterThanOrEqual(reported);
+  expect(run.state.tensors.get("w")?.values()[0]).toBe(run.state.step);
+  expect(run.incomplete.filter((path) => !path.endsWith(".tmp"))).toEqual([]);
+}
+
+const lastStep = (output: string): number =>
+  Math.max(
+    0,
+    ...output
+      .split("\n")
+      .filter((line) => /^\d+$/.test(line))
+      .map(Number),
+  );
+
+describe("a process that is killed while it saves", () => {
+  it("at random moments leaves a whole checkpoint", async () => {
+    const folder = temporaryFolder();
+    for (let round = 0; round < 12; round++) {
+      const child = spawn(process.execPath, [SAVER, folder, "Infinity", String(1 + round * 1000)]);
+      let output = "";
+      const begun = new Promise<void>((done) => child.stdout.once("data", () => done()));
+      child.stdout.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+      await begun;
+      await new Promise((done) => setTimeout(done, (round * 7919) % 23));
+      const ended = new Promise((done) => child.once("exit", done));
+      child.kill("SIGKILL");
+      await ended;
+      await expectWhole(folder, lastStep(output));
+    }
+  });
+});
+
+const hasStrace = spawnSync("strace", ["-V"]).status === 0;
+
+/** Runs the saver with a fault in the n-th call of a system call. */
+function withFault(
+  folder: string,
+  fault: string,
+): { readonly output: string; readonly injected: boolean; readonly status: number | null } {
+  const log = `${folder}.strace`;
+  const { stdout, status } = spawnSync(
+    "strace",
+    ["-f", "-qq", "-o", log, "-e", `inject=${fault}`, process.execPath, SAVER, folder, "1", "50"],
+    { encoding: "utf8" },
+  );
+  const injected = existsSync(log) && readFileSync(log, "utf8").includes("INJECTED");
+  rmSync(log, { force: true });
+  return { output: stdout, injected, status };
+}
+
+describe.skipIf(!hasStrace)("a save in which the system fails (needs strace)", () => {
+  const prepared = async (): Promise<string> => {
+    const folder = join(temporaryFolder(), "run");
+    await save(folder, 1);
+    return folder;
+  };
+
+  it.each(["fsync", "rename"])("in any %s publishes nothing that is not whole, and cleans up", async (call) => {
+    const original = await prepared();
+    for (let nth = 1; nth <= 12; nth++) {
+      const folder = `${original}-${nth}`;
+      cpSync(original, folder, { recursive: true });
+      const { output, injected, status } = withFault(folder, `${call}:error=EIO:when=${nth}`);
+      if (!injected) {
+        expect([nth > 1, lastStep(output)]).toEqual([true, 50]);
+        return;
+      }
+      expect([status, output]).toEqual([6, expect.stringMatching(/^E_FILE_SYSTEM /)]);
+      expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+      for (const name of readdirSync(folder)) await loadRun(join(folder, name));
+    }
+    throw new Error("the fault never missed");
+  });
+
+  it("killed at any of its calls leaves the old checkpoint, or the new one too", async () => {
+    const original = await prepared();
+    for (let nth = 1; nth <= 24; nth++) {
+      const folder = `${original}-${nth}`;
+      cpSync(original, folder, { recursive: true });
+      const { output, injected } = withFault(folder, `fsync,rename,mkdir,unlink,rmdir:signal=SIGKILL:when=${nth}`);
+      if (!injected && lastStep(output) === 50) return;
+      const { state } = await loadRun(folder);
+      expect([1, 50]).toContain(state.step);
+      expect(lastStep(output) === 50 ? state.step : 50).toBe(50);
+      await save(folder, 60, 1);
+    }
+    throw new Error("the kill never missed");
+  });
+});
