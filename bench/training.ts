@@ -97,7 +97,7 @@ class Clock {
               this.inside += performance.now() - began;
             }
           };
-          return { ...session, run, release: () => session.release() };
+          return { ...session, run, endProfiling: () => session.endProfiling(), release: () => session.release() };
         },
       },
     };

@@ -82,9 +82,11 @@ export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/
 export type { Report, Skipped } from "./passes/pass.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
+export { inspectPlacement } from "./placement.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
 export { loadOrtNode, type OrtModule, type OrtSession } from "./runtime/ort-node/load.ts";
+export type { Placement } from "./runtime/ort-node/placement.ts";
 export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-node/providers.ts";
 export type {
   Fetches,

@@ -183,14 +183,21 @@ describe("demo", () => {
     const { status, stdout, stderr } = cli(["demo", "--epochs", "2"], { cwd: folder });
     expect(status).toBe(0);
     expect(stderr).toContain("Inserted AGR into the optimizer model: com.microsoft.AdamWOptimizer, 6 gradients");
-    expect(stdout).toMatch(/AdamW with AGR\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %/);
+    expect(stdout).toMatch(
+      /AdamW with AGR in ort-node .* ms a step\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %/,
+    );
     expect(readFileSync(join(folder, "agr-demo.svg"), "utf8")).toMatch(/^<svg xmlns.*<polyline points="[\d., ]+"/s);
   });
 
   it("with --json is one document, and learns", () => {
     const { status, stdout } = cli(["demo", "--json"], { cwd: temporaryFolder() });
-    const { results } = JSON.parse(stdout) as { results: { label: string; losses: number[]; testAccuracy: number }[] };
-    expect([status, results.map(({ label }) => label)]).toEqual([0, ["AdamW", "AdamW with AGR"]]);
+    const { results } = JSON.parse(stdout) as {
+      results: { label: string; runtime: string; losses: number[]; testAccuracy: number }[];
+    };
+    expect([status, results.map(({ label, runtime }) => `${label}, ${runtime}`)]).toEqual([
+      0,
+      ["AdamW, ort-node", "AdamW with AGR, ort-node", "AdamW with AGR, ort-training"],
+    ]);
     for (const { testAccuracy, losses } of results) {
       expect(testAccuracy).toBeGreaterThan(0.85);
       expect(losses).toHaveLength(756);

@@ -1,9 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import {
+  BackendError,
   type Dataset,
   datasetFor,
   insertAgr,
+  type NamedTensor,
   planTraining,
   readArtifacts,
   Tensor,
@@ -24,6 +26,30 @@ const TRAIN_SAMPLES = 2000;
 const TEST_SAMPLES = 500;
 const BATCH_SIZE = 32;
 const SMOOTHING = 10;
+
+/** Steps over which the runtimes are compared. */
+const COMPARED = 20;
+
+interface Run {
+  readonly label: string;
+  readonly runtime: "ort-node" | "ort-training";
+  readonly mark: string;
+  readonly color: string;
+  readonly agr: boolean;
+}
+
+const RUNS: readonly Run[] = [
+  { label: "AdamW", runtime: "ort-node", mark: "o", color: "#c2410c", agr: false },
+  { label: "AdamW with AGR", runtime: "ort-node", mark: "+", color: "#1d4ed8", agr: true },
+  { label: "AdamW with AGR", runtime: "ort-training", mark: "x", color: "#15803d", agr: true },
+];
+
+interface Result extends Run {
+  readonly losses: readonly number[];
+  readonly milliseconds: number;
+  readonly testLoss: number;
+  readonly testAccuracy: number;
+}
 
 interface DemoOptions {
   readonly epochs: number;
@@ -46,41 +72,13 @@ async function runDemo({ epochs, seed, output }: DemoOptions, console: Console):
   console.note(`Drawing ${TRAIN_SAMPLES} digits to train on and ${TEST_SAMPLES} to test with (16x16, seed ${seed})`);
   const digits = drawDigits(TRAIN_SAMPLES, seed);
   const unseen = drawDigits(TEST_SAMPLES, seed + 1);
-  const runs = [
-    { label: "AdamW", mark: "o", color: "#c2410c", agr: false },
-    { label: "AdamW with AGR", mark: "+", color: "#1d4ed8", agr: true },
-  ] as const;
-  const results = [];
-  for (const run of runs) {
-    const artifacts = await readArtifacts(ARTIFACTS);
-    const parameters = trainableParameters(artifacts) ?? [];
-    if (run.agr && artifacts.optimizerModel !== null) {
-      const report = insertAgr(artifacts.optimizerModel, { parameters });
-      console.note(`Inserted AGR into the optimizer model: ${report.optimizer}, ${parameters.length} gradients`);
-    }
-    const session = await TrainingSession.create(artifacts);
-    const dataset = datasetFor(session.trainingInputs, digits);
-    const options = { epochs, seed, batchSize: BATCH_SIZE };
-    const progress = new Progress(
-      console,
-      planTraining(session.trainingInputs, dataset, options),
-      run.label.padEnd(14),
-    );
-    const losses: number[] = [];
-    for await (const event of train(session, dataset, options)) {
-      if (event.type === "epoch") {
-        progress.epoch(event);
-        continue;
-      }
-      progress.step(event);
-      losses.push(event.loss);
-    }
-    progress.end();
-    const { loss, accuracy } = await evaluate(session, datasetFor(session.trainingInputs, unseen));
-    await session.release();
-    results.push({ ...run, losses, testLoss: loss, testAccuracy: accuracy });
+  const results: Result[] = [];
+  for (const run of RUNS) {
+    const result = await trainDigits(run, { epochs, seed, digits, unseen }, console);
+    if (result !== null) results.push(result);
   }
-  const curves = results.map(
+  const shown = results.filter(({ runtime }) => runtime === "ort-node");
+  const curves = shown.map(
     ({ label, mark, color, losses }): Curve => ({ label, mark, color, values: smooth(losses, SMOOTHING) }),
   );
   await writeFileAtomic(output, [new TextEncoder().encode(plotSvg("Training loss, digits", "loss", curves))]);
@@ -88,7 +86,9 @@ async function runDemo({ epochs, seed, output }: DemoOptions, console: Console):
     {
       command: "demo",
       output,
-      results: results.map(({ label, losses, testLoss, testAccuracy }) => ({ label, losses, testLoss, testAccuracy })),
+      results: results.map(({ label, runtime, milliseconds, losses, testLoss, testAccuracy }) => ({
+        ...{ label, runtime, milliseconds, losses, testLoss, testAccuracy },
+      })),
     },
     [
       "",
@@ -96,14 +96,75 @@ async function runDemo({ epochs, seed, output }: DemoOptions, console: Console):
       plotText(curves),
       "",
       ...results.map(
-        ({ label, losses, testLoss, testAccuracy }) =>
-          `${label.padEnd(14)}  last training loss ${last(losses).toFixed(3)}   test loss ${testLoss.toFixed(3)}   test accuracy ${(testAccuracy * 100).toFixed(1)} %`,
+        ({ label, runtime, milliseconds, losses, testLoss, testAccuracy }) =>
+          `${label.padEnd(14)} in ${runtime.padEnd(12)} ${milliseconds.toFixed(1)} ms a step   last training loss ${last(losses).toFixed(3)}   test loss ${testLoss.toFixed(3)}   test accuracy ${(testAccuracy * 100).toFixed(1)} %`,
       ),
       `Largest difference between the curves: ${largestDifference(curves).toFixed(3)}`,
+      ...betweenRuntimes(results),
       "",
       `Picture: ${output}`,
     ].join("\n"),
   );
+}
+
+/** The same training in both runtimes, compared over its first steps: later on, rounding is magnified by the training itself. */
+function betweenRuntimes(results: readonly Result[]): readonly string[] {
+  const [first, second] = results.filter(({ agr }) => agr);
+  if (first === undefined || second === undefined) return [];
+  const differences = first.losses
+    .slice(0, COMPARED)
+    .map((loss, step) => Math.abs(loss / (second.losses[step] ?? 0) - 1));
+  return [
+    `Between the runtimes, over the first ${differences.length} steps: ${Math.max(...differences).toExponential(0)} relative`,
+  ];
+}
+
+interface Material {
+  readonly epochs: number;
+  readonly seed: number;
+  readonly digits: readonly NamedTensor[];
+  readonly unseen: readonly NamedTensor[];
+}
+
+/** Trains the net once; null where the runtime is not installed. */
+async function trainDigits(
+  run: Run,
+  { epochs, seed, digits, unseen }: Material,
+  console: Console,
+): Promise<Result | null> {
+  const artifacts = await readArtifacts(ARTIFACTS);
+  const parameters = trainableParameters(artifacts) ?? [];
+  if (run.agr && artifacts.optimizerModel !== null) {
+    const report = insertAgr(artifacts.optimizerModel, { parameters });
+    console.note(`Inserted AGR into the optimizer model: ${report.optimizer}, ${parameters.length} gradients`);
+  }
+  let session: TrainingSession;
+  try {
+    session = await TrainingSession.create(artifacts, { runtime: run.runtime });
+  } catch (error) {
+    if (!(error instanceof BackendError) || error.code !== "E_RUNTIME_MISSING") throw error;
+    console.note(`Left out ${run.runtime}: ${error.message}`);
+    return null;
+  }
+  const dataset = datasetFor(session.trainingInputs, digits);
+  const options = { epochs, seed, batchSize: BATCH_SIZE };
+  const label = `${run.label}, ${run.runtime}`.padEnd(28);
+  const progress = new Progress(console, planTraining(session.trainingInputs, dataset, options), label);
+  const losses: number[] = [];
+  let seconds = 0;
+  for await (const event of train(session, dataset, options)) {
+    if (event.type === "epoch") {
+      progress.epoch(event);
+      continue;
+    }
+    progress.step(event);
+    losses.push(event.loss);
+    seconds += event.seconds;
+  }
+  progress.end();
+  const { loss, accuracy } = await evaluate(session, datasetFor(session.trainingInputs, unseen));
+  await session.release();
+  return { ...run, losses, milliseconds: (1000 * seconds) / losses.length, testLoss: loss, testAccuracy: accuracy };
 }
 
 async function evaluate(

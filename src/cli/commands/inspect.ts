@@ -5,17 +5,26 @@ import {
   type FindOptions,
   findOptimizers,
   formatType,
+  inspectPlacement,
   isCheckpointFile,
+  isPortableFolder,
   type Model,
   type NamedTensor,
   printModel,
   readArtifacts,
   readCheckpointFile,
+  readPortable,
+  readTrainable,
   type TrainingArtifacts,
   trainableParameters,
+  UsageError,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Document } from "../describe/document.ts";
+import { describePlacement } from "../describe/placement.ts";
+import { describePortable } from "../describe/portable.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
+import { providers } from "../session-options.ts";
 import { kindOf } from "../target.ts";
 import { collect } from "../values.ts";
 
@@ -24,6 +33,7 @@ interface InspectOptions {
   readonly explain?: boolean;
   readonly state: readonly string[];
   readonly gradient: readonly string[];
+  readonly ep?: readonly string[];
 }
 
 export function inspectCommand(): Command {
@@ -44,11 +54,13 @@ export function inspectCommand(): Command {
       [],
     )
     .option("--gradient <tensor=parameter>", "plain train steps: a parameter's gradient; repeatable", collect, [])
+    .option("--ep <list>", "run one step on these execution providers, and say on which each node ran", providers)
     .addHelpText(
       "after",
       `
 Examples:
   onnx-agr inspect artifacts
+  onnx-agr inspect artifacts --ep webgpu,cpu
   onnx-agr inspect optimizer_model.onnx --text
   onnx-agr inspect train_step.onnx --explain`,
     )
@@ -60,16 +72,20 @@ Examples:
     });
 }
 
-interface Document {
-  readonly json: object;
-  readonly text: string;
-  /** Set where an explanation found no optimizer. */
-  readonly isNothing?: boolean;
-}
-
 async function inspect(input: string, options: InspectOptions): Promise<Document> {
   const { text = false, explain = false, state, gradient } = options;
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
+  if (options.ep !== undefined) {
+    const source = isFolder ? await readTrainable(input) : null;
+    if (source === null) throw new UsageError("E_OPTION", "--ep needs a folder of artifacts, to run a step of them");
+    return describePlacement(await inspectPlacement(source, { executionProviders: options.ep }));
+  }
+  if (isFolder && (await isPortableFolder(input))) {
+    const portable = await readPortable(input);
+    return explain
+      ? explainModel(portable.trainStep ?? portable.gradients, { state, gradient })
+      : describePortable(portable);
+  }
   if (isFolder) {
     const artifacts = await readArtifacts(input);
     const { optimizerModel, trainingModel } = artifacts;

@@ -17,6 +17,8 @@ export interface OrtSession {
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
   /** @param fetches the outputs wanted; a tensor takes the values, null asks for a new one */
   run(feeds: NamedTensors, fetches: Readonly<Record<string, Tensor | null>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** Writes the profile that was asked for when the session was made. */
+  endProfiling(): void;
   release(): Promise<void>;
 }
 

@@ -1,0 +1,49 @@
+import { formatType, type Model, PORTABLE_FILES, type PortableArtifacts, type Role, readPlan } from "../../index.ts";
+import type { Document } from "./document.ts";
+
+const MODELS: readonly (readonly [kind: "trainStep" | "gradients" | "apply" | "evalModel", role: Role])[] = [
+  ["trainStep", "train_step"],
+  ["gradients", "gradients"],
+  ["apply", "apply"],
+  ["evalModel", "eval"],
+];
+
+/** What a portable set is made of. */
+export function describePortable(artifacts: PortableArtifacts): Document {
+  const models = MODELS.flatMap(([kind, role]) => {
+    const model = artifacts[kind];
+    return model === null ? [] : [{ file: PORTABLE_FILES[kind], ...describe(model, role) }];
+  });
+  const { state } = artifacts;
+  const tensors = [...(state?.tensors ?? [])].map(([name, { dtype, dims }]) => ({
+    name,
+    type: formatType({ kind: "tensor", dtype, shape: dims }),
+  }));
+  const json = { kind: "portable", models, state: state === null ? null : { step: state.step, tensors } };
+  const text = [
+    "portable training artifacts, in standard operators",
+    ...models.map(
+      ({ file, nodes, opset, inputs, outputs, agr, state: kinds }) =>
+        `  ${file}: ${nodes} nodes, opset ${opset}, ${agr ? "with" : "without"} AGR; ` +
+        `${inputs.join(", ") || "no data"} -> ${outputs.join(", ") || "state alone"}; ${kinds}`,
+    ),
+    ...(state === null ? ["  no state"] : [`  state after ${state.step} steps:`]),
+    ...tensors.map(({ name, type }) => `    ${name}: ${type}`),
+  ].join("\n");
+  return { json, text };
+}
+
+function describe(model: Model, role: Role) {
+  const { inputs, outputs, state } = readPlan(model, role);
+  const counts = new Map<string, number>();
+  for (const { kind } of state) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return {
+    role,
+    nodes: model.graph.nodeCount,
+    opset: model.opset,
+    inputs,
+    outputs,
+    agr: model.metadata.has("onnx-agr"),
+    state: [...counts].map(([kind, count]) => `${count} ${kind}${count === 1 ? "" : "s"}`).join(", "),
+  };
+}
