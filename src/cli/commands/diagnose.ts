@@ -56,8 +56,10 @@ async function diagnose(folder: string, options: DiagnoseOptions, console: Conso
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
   const dataset = datasetFor(inputs, await readDataFile(options.data));
-  const chosen = { seed, shuffle, dropLast: false, ...(batchSize === undefined ? {} : { batchSize }) };
-  const plan = planTraining(inputs, dataset, { ...chosen, dropLast: dataset.size > (batchSize ?? 0) });
+  const chosen = { seed, shuffle, ...(batchSize === undefined ? {} : { batchSize }) };
+  const isFixed = inputs.some(({ shape }) => typeof shape?.[0] === "number");
+  /** One batch is looked at: it may be smaller than asked for, and what does not fill another is no matter. */
+  const plan = planTraining(inputs, dataset, { ...chosen, dropLast: isFixed });
   const session = await TrainingSession.create(source, { ...sessionOptionsOf({}, source), runtime: "ort-node" });
   try {
     const [feeds = {}] = batches(dataset, 0, plan);
