@@ -73,7 +73,7 @@ describe("the README's", () => {
 
   it("command lines do what they say", () => {
     const lines = (blocks("sh")[1] ?? "").trim().split("\n");
-    expect(lines).toHaveLength(5);
+    expect(lines).toHaveLength(7);
     for (const line of lines) {
       const args = line.replace(/#.*/, "").trim().split(/\s+/).slice(1);
       const { status, stderr } = cli(args, { cwd: project });

@@ -1,0 +1,366 @@
+import { DataType } from "../../graph/data-type.ts";
+import type { Dimension } from "../../graph/value-type.ts";
+import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import { broadcastShapes, calculate, product } from "./shapes.ts";
+
+/** Operators that make, cut, join and rearrange tensors. */
+
+const unknown = (dtype: number, rank: number | null): Inferred => ({
+  dtype,
+  shape: rank === null ? null : Array.from({ length: rank }, () => null),
+});
+
+const normalize = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+function constant(call: InferenceCall): readonly (Inferred | null)[] {
+  const value = call.node.attributes.get("value");
+  if (value?.kind === "tensor") {
+    const { tensor } = value.value;
+    const isSmall = (tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32) && tensor.dims.length <= 1;
+    const content = isSmall && tensor.size <= 64 && tensor.data.kind !== "external" ? tensor.values() : null;
+    return [
+      {
+        dtype: tensor.dtype,
+        shape: tensor.dims,
+        content: content === null ? null : Array.from(content as ArrayLike<number | bigint>, Number),
+      },
+    ];
+  }
+  const ints = call.ints("value_ints", null);
+  if (ints !== null) return [{ dtype: DataType.int64, shape: [ints.length], content: ints }];
+  const int = call.int("value_int", null);
+  if (int !== null) return [{ dtype: DataType.int64, shape: [], content: [int] }];
+  if (call.node.attributes.has("value_float")) return [{ dtype: DataType.float, shape: [] }];
+  const floats = call.node.attributes.get("value_floats");
+  return floats?.kind === "floats" ? [{ dtype: DataType.float, shape: [floats.value.length] }] : [null];
+}
+
+function shape(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0)?.slice(call.int("start", 0), call.int("end", undefined)) ?? null;
+  return [{ dtype: DataType.int64, shape: [dims?.length ?? null], content: dims }];
+}
+
+function reshape(call: InferenceCall): readonly Inferred[] {
+  const [dtype, from, to] = [call.dtype(0), call.shape(0), call.content(1)];
+  if (to === null) {
+    const [rank] = call.shape(1) ?? [];
+    return [unknown(dtype, typeof rank === "number" ? rank : null)];
+  }
+  const copies = call.int("allowzero", 0) === 0;
+  const dims = to.map((dim, axis): Dimension => (dim === 0 && copies ? (from?.[axis] ?? null) : dim));
+  const open = dims.indexOf(-1);
+  if (open < 0) return [{ dtype, shape: dims }];
+  return [{ dtype, shape: dims.map((dim, axis) => (axis === open ? quotient(from, dims, open) : dim)) }];
+}
+
+/** What is left for the axis of size -1: sizes that stand on both sides cancel. */
+function quotient(from: readonly Dimension[] | null, to: readonly Dimension[], open: number): Dimension {
+  if (from === null) return null;
+  const left = [...from];
+  const others: Dimension[] = [];
+  for (const dim of to.filter((_, axis) => axis !== open)) {
+    const at = typeof dim === "string" ? left.indexOf(dim) : -1;
+    if (at >= 0) left.splice(at, 1);
+    else others.push(dim);
+  }
+  const [above, below] = [product(left), product(others)];
+  if (typeof above === "number" && typeof below === "number") return below === 0 ? null : above / below;
+  return below === 1 ? above : null;
+}
+
+function concat(call: InferenceCall): readonly Inferred[] {
+  const shapes = call.node.inputs.map((_, index) => call.shape(index));
+  const contents = call.node.inputs.map((_, index) => call.content(index));
+  const content = contents.every((each) => each !== null) ? contents.flat() : null;
+  const [first] = shapes;
+  if (!first || shapes.some((each) => each === null)) return [{ dtype: call.dtype(0), shape: null, content }];
+  const at = normalize(call.int("axis", 0), first.length);
+  const sizes = shapes.map((each) => each?.[at] ?? null);
+  const total = sizes.every((each) => typeof each === "number") ? sizes.reduce((sum, each) => sum + each, 0) : null;
+  const dims = first.map((dim, axis): Dimension => {
+    if (axis === at) return shapes.length === 1 ? dim : total;
+    return shapes.map((each) => each?.[axis] ?? null).find((each) => typeof each === "number") ?? dim;
+  });
+  return [{ dtype: call.dtype(0), shape: dims, content }];
+}
+
+function split(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const dtype = call.dtype(0);
+  const count = call.node.outputs.length;
+  if (dims === null) return call.node.outputs.map(() => ({ dtype, shape: null }));
+  const at = normalize(call.int("axis", 0), dims.length);
+  const size = dims[at] ?? null;
+  const chunk = typeof size === "number" ? Math.ceil(size / count) : null;
+  const even = call.node.outputs.map((_, index) =>
+    chunk === null || typeof size !== "number" ? null : Math.min(chunk, size - index * chunk),
+  );
+  const sizes = call.ints("split", null) ?? (call.has(1) ? call.content(1) : even);
+  return call.node.outputs.map((_, index) => ({
+    dtype,
+    shape: dims.map((dim, axis) => (axis === at ? (sizes?.[index] ?? null) : dim)),
+  }));
+}
+
+/** How many elements a slice takes; ends past the border mean the border. */
+function sliced(size: Dimension, start: Dimension, end: Dimension, step: number): Dimension {
+  if (typeof size !== "number") {
+    const whole = start === 0 && step === 1 && typeof end === "number" && end > 2 ** 31 - 2;
+    return whole || (start === 0 && step === 1 && end === size) ? size : null;
+  }
+  if (typeof start !== "number" || typeof end !== "number") return null;
+  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+  const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, low), high);
+  const [from, to] = [Math.max(clamp(start), 0), end < -size ? (step > 0 ? 0 : -1) : clamp(end)];
+  return Math.max(0, Math.ceil((to - from) / step));
+}
+
+function slice(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const dtype = call.dtype(0);
+  if (dims === null) return [{ dtype, shape: null }];
+  const [starts, ends] = [call.content(1), call.content(2)];
+  const axes = call.has(3) ? call.numbers(3) : (starts?.map((_, index) => index) ?? null);
+  const steps = call.has(4) ? call.numbers(4) : (starts?.map(() => 1) ?? null);
+  if (starts === null || ends === null || axes === null || steps === null) return [unknown(dtype, dims.length)];
+  const taken = dims.map((dim, axis) => {
+    const at = axes.findIndex((each) => normalize(each, dims.length) === axis);
+    return at < 0 ? dim : sliced(dim, starts[at] ?? null, ends[at] ?? null, steps[at] ?? 1);
+  });
+  const content = call.content(0);
+  const [start, end, step] = [starts[0], ends[0], steps[0] ?? 1];
+  const part =
+    content !== null && dims.length === 1 && typeof start === "number" && typeof end === "number" && step === 1
+      ? content.slice(start, end)
+      : null;
+  return [{ dtype, shape: taken, content: part }];
+}
+
+function gather(call: InferenceCall): readonly Inferred[] {
+  const [dims, indices] = [call.shape(0), call.shape(1)];
+  const at = dims === null ? 0 : normalize(call.int("axis", 0), dims.length);
+  const content = call.content(0);
+  const picked = call.numbers(1)?.map((index) => content?.at(index) ?? null) ?? null;
+  const result = dims === null || indices === null ? null : [...dims.slice(0, at), ...indices, ...dims.slice(at + 1)];
+  return [
+    { dtype: call.dtype(0), shape: result, content: content === null || (result?.length ?? 0) > 1 ? null : picked },
+  ];
+}
+
+function unsqueeze(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const count = call.ints("axes", null)?.length ?? call.shape(1)?.[0];
+  const content = call.content(0);
+  if (dims === null || typeof count !== "number") return [{ dtype: call.dtype(0), shape: null, content }];
+  const axes = call.axes(1, dims.length + count);
+  if (axes === null) return [{ ...unknown(call.dtype(0), dims.length + count), content }];
+  const rest = [...dims];
+  const shape = Array.from({ length: dims.length + count }, (_, axis) =>
+    axes.includes(axis) ? 1 : (rest.shift() ?? null),
+  );
+  return [{ dtype: call.dtype(0), shape, content }];
+}
+
+function squeeze(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const content = call.content(0);
+  if (dims === null) return [{ dtype: call.dtype(0), shape: null, content }];
+  const isAll = !call.node.attributes.has("axes") && !call.has(1);
+  const axes = isAll ? dims.flatMap((dim, axis) => (dim === 1 ? [axis] : [])) : call.axes(1, dims.length);
+  if (axes === null || (isAll && dims.some((dim) => typeof dim !== "number"))) {
+    return [{ dtype: call.dtype(0), shape: null, content }];
+  }
+  return [{ dtype: call.dtype(0), shape: dims.filter((_, axis) => !axes.includes(axis)), content }];
+}
+
+function transpose(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  if (dims === null) return [call.same()];
+  const perm = call.ints("perm", null) ?? dims.map((_, axis) => dims.length - 1 - axis);
+  return [{ dtype: call.dtype(0), shape: perm.map((axis) => dims[axis] ?? null) }];
+}
+
+function expand(call: InferenceCall): readonly Inferred[] {
+  const [rank] = call.shape(1) ?? [];
+  const to = call.content(1);
+  const length = typeof rank === "number" ? Math.max(rank, call.rank(0) ?? rank) : null;
+  if (to === null) return [unknown(call.dtype(0), length)];
+  return [{ dtype: call.dtype(0), shape: broadcastShapes([call.shape(0), to]) }];
+}
+
+/** A tensor of a shape that an input gives. */
+const shaped = (dtype: (call: InferenceCall) => number, filling: (call: InferenceCall) => Dimension): InferenceRule => {
+  return (call) => {
+    const [rank] = call.shape(0) ?? [];
+    const dims = call.content(0);
+    const size = dims?.length === 1 ? dims[0] : null;
+    const content = typeof size === "number" && size <= 64 ? Array.from({ length: size }, () => filling(call)) : null;
+    return [
+      dims === null
+        ? unknown(dtype(call), typeof rank === "number" ? rank : null)
+        : { dtype: dtype(call), shape: dims, content },
+    ];
+  };
+};
+
+const fillingOf = (call: InferenceCall): { readonly dtype: number; readonly value: Dimension } => {
+  const value = call.node.attributes.get("value");
+  if (value?.kind !== "tensor") return { dtype: DataType.float, value: null };
+  const { tensor } = value.value;
+  return { dtype: tensor.dtype, value: tensor.dtype === DataType.int64 ? Number(tensor.values()[0]) : null };
+};
+
+function range(call: InferenceCall): readonly Inferred[] {
+  const [[start = null] = [], [limit = null] = [], [step = null] = []] = [0, 1, 2].map(
+    (index) => call.content(index) ?? [],
+  );
+  const dtype = call.dtype(0);
+  if (start === 0 && step === 1 && typeof limit === "string") return [{ dtype, shape: [limit] }];
+  if (typeof start !== "number" || typeof limit !== "number" || typeof step !== "number") return [unknown(dtype, 1)];
+  const size = Math.max(0, Math.ceil((limit - start) / step));
+  return [
+    {
+      dtype,
+      shape: [size],
+      content: size <= 64 ? Array.from({ length: size }, (_, index) => start + index * step) : null,
+    },
+  ];
+}
+
+function pad(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  if (dims === null) return [call.same()];
+  const pads = call.numbers(1);
+  const axes = call.has(3)
+    ? (call.numbers(3)?.map((axis) => normalize(axis, dims.length)) ?? null)
+    : dims.map((_, axis) => axis);
+  if (pads === null || axes === null) return [unknown(call.dtype(0), dims.length)];
+  return [
+    {
+      dtype: call.dtype(0),
+      shape: dims.map((dim, axis) => {
+        const at = axes.indexOf(axis);
+        const added = at < 0 ? 0 : (pads[at] ?? 0) + (pads[at + axes.length] ?? 0);
+        return typeof dim === "number" ? dim + added : added === 0 ? dim : null;
+      }),
+    },
+  ];
+}
+
+function tile(call: InferenceCall): readonly Inferred[] {
+  const [dims, repeats] = [call.shape(0), call.content(1)];
+  if (dims === null || repeats === null) return [unknown(call.dtype(0), dims?.length ?? null)];
+  return [{ dtype: call.dtype(0), shape: dims.map((dim, axis) => calculate("Mul", dim, repeats[axis] ?? null)) }];
+}
+
+function flatten(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  if (dims === null) return [unknown(call.dtype(0), 2)];
+  const at = normalize(call.int("axis", 1), dims.length);
+  return [{ dtype: call.dtype(0), shape: [product(dims.slice(0, at)), product(dims.slice(at))] }];
+}
+
+/** DepthToSpace and SpaceToDepth. */
+const blocks =
+  (
+    apart: (dim: Dimension, by: number) => Dimension,
+    together: (dim: Dimension, by: number) => Dimension,
+  ): InferenceRule =>
+  (call) => {
+    const dims = call.shape(0);
+    const size = call.int("blocksize", 1);
+    if (dims === null) return [unknown(call.dtype(0), 4)];
+    return [
+      {
+        dtype: call.dtype(0),
+        shape: dims.map((dim, axis) => (axis === 0 ? dim : axis === 1 ? apart(dim, size * size) : together(dim, size))),
+      },
+    ];
+  };
+const times = (dim: Dimension, by: number): Dimension => (typeof dim === "number" ? dim * by : null);
+const over = (dim: Dimension, by: number): Dimension => (typeof dim === "number" ? dim / by : null);
+
+function resize(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  if (dims === null) return [call.same()];
+  const sizes = call.has(3) ? call.content(3) : null;
+  if (sizes !== null && sizes.length === dims.length) return [{ dtype: call.dtype(0), shape: sizes }];
+  const scales = call.node.inputs[2];
+  const held = scales?.tensor ?? constantTensor(scales ?? null);
+  if (held === null || held.size !== dims.length) return [unknown(call.dtype(0), dims.length)];
+  const factors = [...(held.values() as Float32Array)];
+  return [
+    {
+      dtype: call.dtype(0),
+      shape: dims.map((dim, axis) =>
+        typeof dim === "number" ? Math.floor(dim * (factors[axis] ?? 1)) : factors[axis] === 1 ? dim : null,
+      ),
+    },
+  ];
+}
+
+function constantTensor(value: InferenceCall["node"]["inputs"][number]) {
+  const attribute = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
+  return attribute?.kind === "tensor" ? attribute.value.tensor : null;
+}
+
+function gatherNd(call: InferenceCall): readonly Inferred[] {
+  const [dims, indices] = [call.shape(0), call.shape(1)];
+  const last = indices?.at(-1);
+  if (dims === null || indices === null || typeof last !== "number") return [{ dtype: call.dtype(0), shape: null }];
+  return [{ dtype: call.dtype(0), shape: [...indices.slice(0, -1), ...dims.slice(call.int("batch_dims", 0) + last)] }];
+}
+
+function topK(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const [count = null] = call.content(1) ?? [];
+  const shape = dims?.map((dim, axis) => (axis === normalize(call.int("axis", -1), dims.length) ? count : dim)) ?? null;
+  return [
+    { dtype: call.dtype(0), shape },
+    { dtype: DataType.int64, shape },
+  ];
+}
+
+function oneHot(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const [depth = null] = call.content(1) ?? [];
+  if (dims === null) return [{ dtype: call.dtype(2), shape: null }];
+  return [{ dtype: call.dtype(2), shape: dims.toSpliced(normalize(call.int("axis", -1), dims.length + 1), 0, depth) }];
+}
+
+export const ARRANGING_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+  ["Constant", constant],
+  ["Shape", shape],
+  ["Size", (call) => [{ dtype: DataType.int64, shape: [], content: [product(call.shape(0) ?? [null, null])] }]],
+  ["Reshape", reshape],
+  ["Flatten", flatten],
+  ["Concat", concat],
+  ["Split", split],
+  ["Slice", slice],
+  ["Gather", gather],
+  ["GatherElements", (call) => [{ dtype: call.dtype(0), shape: call.shape(1) }]],
+  ["GatherND", gatherNd],
+  ["ScatterElements", (call) => [call.same()]],
+  ["ScatterND", (call) => [call.same()]],
+  ["Unsqueeze", unsqueeze],
+  ["Squeeze", squeeze],
+  ["Transpose", transpose],
+  ["Expand", expand],
+  ["Tile", tile],
+  ["Pad", pad],
+  [
+    "ConstantOfShape",
+    shaped(
+      (call) => fillingOf(call).dtype,
+      (call) => fillingOf(call).value,
+    ),
+  ],
+  ["Range", range],
+  ["EyeLike", (call) => [{ dtype: call.int("dtype", call.dtype(0)), shape: call.shape(0) }]],
+  ["NonZero", (call) => [{ dtype: DataType.int64, shape: [call.rank(0), null] }]],
+  ["OneHot", oneHot],
+  ["TopK", topK],
+  ["DepthToSpace", blocks(over, times)],
+  ["SpaceToDepth", blocks(times, over)],
+  ["Resize", resize],
+];

@@ -1,0 +1,136 @@
+import { DataType } from "../../graph/data-type.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { subgraphsOf } from "../../graph/model.ts";
+import type { Dimension, ValueType } from "../../graph/value-type.ts";
+import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
+import { INFERENCE_RULES } from "./table.ts";
+
+/** What is known of one output: its type, and of small integer tensors (shapes, axes, sizes) the elements. */
+export interface Inferred {
+  readonly dtype: number;
+  /** Null: not even the rank is known. */
+  readonly shape: readonly Dimension[] | null;
+  /** Elements in order, of tensors with at most one axis. */
+  readonly content?: readonly Dimension[] | null;
+}
+
+/** Tells the outputs of one node from its inputs. Null: nothing is known of that output. */
+export type InferenceRule = (call: InferenceCall) => readonly (Inferred | null)[];
+
+/** More elements than a shape could have are not followed. */
+const MOST_ELEMENTS = 64;
+
+/** One node, with what is known of its inputs. */
+export class InferenceCall {
+  readonly node: Node;
+  readonly opset: number;
+  readonly #contents: ReadonlyMap<Value, readonly Dimension[]>;
+
+  constructor(node: Node, opset: number, contents: ReadonlyMap<Value, readonly Dimension[]>) {
+    this.node = node;
+    this.opset = opset;
+    this.#contents = contents;
+  }
+
+  has = (index: number): boolean => (this.node.inputs[index] ?? null) !== null;
+
+  dtype(index: number): number {
+    const value = this.node.inputs[index];
+    if (value?.type?.kind === "tensor") return value.type.dtype;
+    return value?.tensor?.dtype ?? DataType.undefined;
+  }
+
+  shape(index: number): readonly Dimension[] | null {
+    const value = this.node.inputs[index];
+    if (!value) return null;
+    if (value.tensor !== null) return value.tensor.dims;
+    return value.type?.kind === "tensor" ? value.type.shape : null;
+  }
+
+  rank = (index: number): number | null => this.shape(index)?.length ?? null;
+
+  /** The elements of an integer input, where they are known. */
+  content(index: number): readonly Dimension[] | null {
+    const value = this.node.inputs[index];
+    return value ? (this.#contents.get(value) ?? contentOf(value)) : null;
+  }
+
+  /** The same where every element is a number. */
+  numbers(index: number): readonly number[] | null {
+    const content = this.content(index);
+    const numbers = content?.filter((each) => typeof each === "number") ?? [];
+    return content !== null && numbers.length === content.length ? numbers : null;
+  }
+
+  int = <T>(name: string, fallback: T): number | T => intAttribute(this.node, name, fallback);
+  ints = <T>(name: string, fallback: T): readonly number[] | T => intsAttribute(this.node, name, fallback);
+  float = (name: string, fallback: number): number => floatAttribute(this.node, name, fallback);
+  string = (name: string, fallback: string): string => stringAttribute(this.node, name, fallback);
+
+  /** The first input's type and shape. */
+  same = (index = 0): Inferred => ({ dtype: this.dtype(index), shape: this.shape(index) });
+
+  /** The axes that an attribute (older opsets) or an input gives, none negative; null where they are not known. */
+  axes(inputIndex: number, rank: number): readonly number[] | null {
+    const given = this.ints("axes", null) ?? (this.has(inputIndex) ? this.numbers(inputIndex) : []);
+    return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+  }
+}
+
+/** The elements of a constant, where it is a small integer one. */
+function contentOf(value: Value): readonly Dimension[] | null {
+  const { tensor } = value;
+  if (tensor === null || tensor.data.kind === "external") return null;
+  const isInteger = tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32;
+  if (!isInteger || tensor.dims.length > 1 || tensor.size > MOST_ELEMENTS) return null;
+  return Array.from(tensor.values() as ArrayLike<number | bigint>, Number);
+}
+
+/**
+ * Infers the types of a graph's values, where they are not declared, and follows shapes that the graph computes. Whatever it
+ * cannot tell it leaves open: nothing is ever guessed.
+ */
+export class TypeInference {
+  readonly #opset: number;
+  readonly #contents = new Map<Value, readonly Dimension[]>();
+
+  constructor(opset: number) {
+    this.#opset = opset;
+  }
+
+  graph(graph: Graph): void {
+    for (const value of graph.initializers) {
+      const { tensor } = value;
+      if (tensor !== null) value.type ??= { kind: "tensor", dtype: tensor.dtype, shape: tensor.dims };
+    }
+    for (const node of graph) this.node(node);
+  }
+
+  node(node: Node): void {
+    for (const inner of subgraphsOf(node)) this.graph(inner);
+    const rule = INFERENCE_RULES.get(node.domain === "" ? node.opType : `${node.domain}.${node.opType}`);
+    const results = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
+    for (const [index, output] of node.outputs.entries()) {
+      const inferred = results[index];
+      if (output === null || !inferred) continue;
+      output.type = merged(output.type, inferred);
+      const { content } = inferred;
+      if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
+    }
+  }
+
+  /** The elements of a shape that the graph computes, as far as they are known. */
+  content(value: Value): readonly Dimension[] | null {
+    return this.#contents.get(value) ?? contentOf(value);
+  }
+}
+
+/** What is declared, with sizes filled in that were left open. */
+function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {
+  if (declared === null) return dtype === DataType.undefined ? null : { kind: "tensor", dtype, shape };
+  if (declared.kind !== "tensor" || shape === null) return declared;
+  if (declared.shape === null) return { ...declared, shape };
+  if (declared.shape.length !== shape.length) return declared;
+  const filled = declared.shape.map((dim, axis) => (typeof dim === "number" ? dim : (shape[axis] ?? dim)));
+  return filled.every((dim, axis) => dim === declared.shape?.[axis]) ? declared : { ...declared, shape: filled };
+}

@@ -1,0 +1,224 @@
+import { DataType } from "../../graph/data-type.ts";
+import type { Dimension } from "../../graph/value-type.ts";
+import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import { broadcastShapes } from "./shapes.ts";
+
+/** Operators that multiply, convolve, pool, normalize, reduce and recur. */
+
+const unknown = (dtype: number, rank: number | null): Inferred => ({
+  dtype,
+  shape: rank === null ? null : Array.from({ length: rank }, () => null),
+});
+
+function matmul(call: InferenceCall): readonly Inferred[] {
+  const [a, b] = [call.shape(0), call.shape(1)];
+  const dtype = call.dtype(0);
+  if (a === null || b === null || a.length === 0 || b.length === 0) return [{ dtype, shape: null }];
+  const batch = broadcastShapes([a.slice(0, -2), b.slice(0, -2)]) ?? [];
+  const rows = a.length > 1 ? [a.at(-2) ?? null] : [];
+  const columns = b.length > 1 ? [b.at(-1) ?? null] : [];
+  return [{ dtype, shape: [...batch, ...rows, ...columns] }];
+}
+
+function gemm(call: InferenceCall): readonly Inferred[] {
+  const [a, b] = [call.shape(0), call.shape(1)];
+  const rows = a?.[call.int("transA", 0) === 0 ? 0 : 1] ?? null;
+  const columns = b?.[call.int("transB", 0) === 0 ? 1 : 0] ?? null;
+  return [{ dtype: call.dtype(0), shape: [rows, columns] }];
+}
+
+interface Extent {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly dilation: number;
+  readonly pads: number;
+}
+
+function extents(call: InferenceCall, kernel: readonly Dimension[] | null): readonly Extent[] | null {
+  const sizes = call.ints("kernel_shape", null) ?? kernel;
+  if (sizes === null || !sizes.every((size) => typeof size === "number")) return null;
+  const pads = call.ints("pads", null);
+  return sizes.map((size, axis) => ({
+    kernel: size,
+    stride: call.ints("strides", null)?.[axis] ?? 1,
+    dilation: call.ints("dilations", null)?.[axis] ?? 1,
+    pads: (pads?.[axis] ?? 0) + (pads?.[axis + sizes.length] ?? 0),
+  }));
+}
+
+function windowed(call: InferenceCall, dim: Dimension, extent: Extent): Dimension {
+  if (typeof dim !== "number") return null;
+  const { kernel, stride, dilation, pads } = extent;
+  const auto = call.string("auto_pad", "NOTSET");
+  if (auto.startsWith("SAME")) return Math.ceil(dim / stride);
+  const steps = (dim + (auto === "VALID" ? 0 : pads) - dilation * (kernel - 1) - 1) / stride;
+  if (call.int("ceil_mode", 0) === 0) return Math.floor(steps) + 1;
+  const count = Math.ceil(steps) + 1;
+  const begin = call.ints("pads", null)?.[0] ?? 0;
+  return (count - 1) * stride >= dim + begin ? count - 1 : count;
+}
+
+function conv(call: InferenceCall): readonly Inferred[] {
+  const [image, weight] = [call.shape(0), call.shape(1)];
+  const rank = image?.length ?? weight?.length ?? null;
+  const sizes = extents(call, weight?.slice(2) ?? null);
+  if (image === null || sizes === null) return [unknown(call.dtype(0), rank)];
+  const [batch = null] = image;
+  const spatial = image
+    .slice(2)
+    .map((dim, axis) => (sizes[axis] === undefined ? null : windowed(call, dim, sizes[axis])));
+  return [{ dtype: call.dtype(0), shape: [batch, weight?.[0] ?? null, ...spatial] }];
+}
+
+function convTranspose(call: InferenceCall): readonly Inferred[] {
+  const [image, weight] = [call.shape(0), call.shape(1)];
+  const sizes = extents(call, weight?.slice(2) ?? null);
+  const outputs = weight?.[1];
+  const channels = typeof outputs === "number" ? outputs * call.int("group", 1) : null;
+  if (image === null || sizes === null) return [unknown(call.dtype(0), image?.length ?? null)];
+  const auto = call.string("auto_pad", "NOTSET");
+  const spatial = image.slice(2).map((dim, axis): Dimension => {
+    const extent = sizes[axis];
+    if (typeof dim !== "number" || extent === undefined) return null;
+    const given = call.ints("output_shape", null)?.[axis];
+    if (given !== undefined) return given;
+    if (auto.startsWith("SAME")) return dim * extent.stride;
+    const extra = call.ints("output_padding", null)?.[axis] ?? 0;
+    return (dim - 1) * extent.stride + extent.dilation * (extent.kernel - 1) + 1 + extra - extent.pads;
+  });
+  return [{ dtype: call.dtype(0), shape: [image[0] ?? null, channels, ...spatial] }];
+}
+
+function pool(call: InferenceCall): readonly Inferred[] {
+  const image = call.shape(0);
+  const sizes = extents(call, null);
+  if (image === null || sizes === null) return [unknown(call.dtype(0), image?.length ?? null)];
+  const spatial = image
+    .slice(2)
+    .map((dim, axis) => (sizes[axis] === undefined ? null : windowed(call, dim, sizes[axis])));
+  const shape = [image[0] ?? null, image[1] ?? null, ...spatial];
+  return [
+    { dtype: call.dtype(0), shape },
+    { dtype: DataType.int64, shape },
+  ];
+}
+
+const globalPool: InferenceRule = (call) => [
+  { dtype: call.dtype(0), shape: call.shape(0)?.map((dim, axis) => (axis < 2 ? dim : 1)) ?? null },
+];
+
+const perChannel = (call: InferenceCall): Inferred => ({ dtype: call.dtype(0), shape: [call.shape(0)?.[1] ?? null] });
+
+function layerNorm(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const axis = call.int("axis", -1);
+  const from = dims === null ? 0 : axis < 0 ? axis + dims.length : axis;
+  const statistics = { dtype: DataType.float, shape: dims?.map((dim, at) => (at < from ? dim : 1)) ?? null };
+  return [call.same(), statistics, statistics];
+}
+
+function reduction(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const isIndex = call.node.opType === "ArgMax" || call.node.opType === "ArgMin";
+  const dtype = isIndex ? DataType.int64 : call.dtype(0);
+  const keeps = call.int("keepdims", 1) !== 0;
+  if (dims === null) return [{ dtype, shape: null }];
+  const single = isIndex ? [call.int("axis", 0)] : null;
+  const given = single?.map((axis) => (axis < 0 ? axis + dims.length : axis)) ?? call.axes(1, dims.length);
+  if (given === null) return [unknown(dtype, keeps ? dims.length : null)];
+  if (given.length === 0 && call.int("noop_with_empty_axes", 0) !== 0) return [call.same()];
+  const axes = given.length === 0 ? dims.map((_, axis) => axis) : given;
+  const kept = dims.map((dim, axis): Dimension => (axes.includes(axis) ? 1 : dim));
+  const content = call.node.opType === "ReduceProd" ? reducedContent(call) : null;
+  return [{ dtype, shape: keeps ? kept : dims.filter((_, axis) => !axes.includes(axis)), content }];
+}
+
+function reducedContent(call: InferenceCall): readonly Dimension[] | null {
+  const numbers = call.numbers(0);
+  return numbers === null ? null : [numbers.reduce((all, each) => all * each, 1)];
+}
+
+function loss(call: InferenceCall): readonly Inferred[] {
+  const dims = call.shape(0);
+  const isScalar = call.string("reduction", "mean") !== "none";
+  return [
+    { dtype: call.dtype(0), shape: isScalar ? [] : call.shape(1) },
+    { dtype: call.dtype(0), shape: dims },
+  ];
+}
+
+function einsum(call: InferenceCall): readonly Inferred[] {
+  const equation = call.string("equation", "").replace(/\s/g, "");
+  const [left = "", right] = equation.split("->");
+  const sizes = new Map<string, Dimension>();
+  for (const [index, term] of left.split(",").entries()) {
+    const dims = call.shape(index);
+    if (dims === null || term.includes(".")) return [{ dtype: call.dtype(0), shape: null }];
+    for (const [axis, letter] of [...term].entries()) {
+      const dim = dims[axis] ?? null;
+      if (typeof sizes.get(letter) !== "number") sizes.set(letter, dim);
+    }
+  }
+  const letters = left.replaceAll(",", "");
+  const once = [...new Set(letters)].filter((letter) => letters.split(letter).length === 2).sort();
+  return [{ dtype: call.dtype(0), shape: [...(right ?? once.join(""))].map((letter) => sizes.get(letter) ?? null) }];
+}
+
+/** LSTM, GRU and RNN: all hidden states, the last one, and the last cell. */
+function recurrent(call: InferenceCall): readonly Inferred[] {
+  const [first = null, second = null] = call.shape(0) ?? [];
+  const hidden = call.int("hidden_size", null);
+  const dtype = call.dtype(0);
+  const directions = call.string("direction", "forward") === "bidirectional" ? 2 : 1;
+  const batchFirst = call.int("layout", 0) === 1;
+  const [steps, batch] = batchFirst ? [second, first] : [first, second];
+  const last = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
+  const all = batchFirst ? [batch, steps, directions, hidden] : [steps, directions, batch, hidden];
+  return [
+    { dtype, shape: all },
+    { dtype, shape: last },
+    { dtype, shape: last },
+  ];
+}
+
+function attention(call: InferenceCall): readonly (Inferred | null)[] {
+  const [q, v] = [call.shape(0), call.shape(2)];
+  if (q === null || v === null) return [{ dtype: call.dtype(0), shape: null }];
+  const isFlat = q.length === 3;
+  const [heads, ofValues] = [call.int("q_num_heads", 1), call.int("kv_num_heads", 1)];
+  const width = v.at(-1);
+  const out = isFlat && typeof width === "number" ? (width / ofValues) * heads : (width ?? null);
+  return [{ dtype: call.dtype(0), shape: [...q.slice(0, -1), out] }];
+}
+
+export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+  ["MatMul", matmul],
+  ["Gemm", gemm],
+  ["Einsum", einsum],
+  ["Conv", conv],
+  ["ConvTranspose", convTranspose],
+  ...["MaxPool", "AveragePool", "LpPool"].map((op) => [op, pool] as const),
+  ...["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"].map((op) => [op, globalPool] as const),
+  ["BatchNormalization", (call) => [call.same(), perChannel(call), perChannel(call)]],
+  [
+    "com.microsoft.BatchNormInternal",
+    (call) => [call.same(), perChannel(call), perChannel(call), perChannel(call), perChannel(call)],
+  ],
+  ["LayerNormalization", layerNorm],
+  ["com.microsoft.SkipLayerNormalization", (call) => [call.same(), null, null, call.same()]],
+  ...[
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+  ].map((op) => [op, reduction] as const),
+  ...["ReduceSum", "ReduceSumSquare", "ArgMax", "ArgMin"].map((op) => [op, reduction] as const),
+  ["SoftmaxCrossEntropyLoss", loss],
+  ["NegativeLogLikelihoodLoss", loss],
+  ...["LSTM", "GRU", "RNN"].map((op) => [op, recurrent] as const),
+  ["Attention", attention],
+];
