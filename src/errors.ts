@@ -69,6 +69,11 @@ export class PassError extends OnnxAgrError {
   readonly exitCode = 4;
 }
 
+/** A model that cannot be differentiated, and where. */
+export class GradientError extends OnnxAgrError {
+  readonly exitCode = 4;
+}
+
 /** Training data that do not fit the model. */
 export class DataError extends OnnxAgrError {
   readonly exitCode = 5;

@@ -9,6 +9,8 @@ export interface BuilderOptions {
   readonly names: Names;
   /** Written on every node; needs IR 10. */
   readonly metadata?: ReadonlyMap<string, string>;
+  /** Sees every node as it is made. */
+  readonly onEmit?: (node: Node) => void;
 }
 
 export interface EmitOptions extends NodeInit {
@@ -50,7 +52,9 @@ export class Builder {
     const { hint = opType, ...init } = options;
     const name = this.#options.names.fresh(`${this.#options.prefix}/${hint}`);
     const metadata = this.#options.metadata ?? new Map<string, string>();
-    this.nodes.push(new Node(opType, inputs, outputs, { ...init, name, metadata }));
+    const node = new Node(opType, inputs, outputs, { ...init, name, metadata });
+    this.nodes.push(node);
+    this.#options.onEmit?.(node);
     return name;
   }
 

@@ -23,6 +23,14 @@ export class SizeMath {
     return this.#int.shape(value, start, end);
   }
 
+  /** What a tensor is reshaped to that is to have this one's shape: -1 stands for a single size that is not known. */
+  target(value: Value): Sizes {
+    const dims = value.type?.kind === "tensor" ? value.type.shape : null;
+    const open = dims?.filter((dim) => typeof dim !== "number").length;
+    if (dims === null || open === undefined || open > 1 || dims.includes(0)) return this.of(value);
+    return dims.map((dim) => (typeof dim === "number" ? dim : -1));
+  }
+
   add = (a: Sizes, b: Sizes): Sizes => this.#each("Add", a, b, (x, y) => x + y);
   sub = (a: Sizes, b: Sizes): Sizes => this.#each("Sub", a, b, (x, y) => x - y);
   mul = (a: Sizes, b: Sizes): Sizes => this.#each("Mul", a, b, (x, y) => x * y);

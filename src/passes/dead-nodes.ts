@@ -1,5 +1,6 @@
-import { type Graph, Node, Value } from "../graph/graph.ts";
+import type { Graph, Node } from "../graph/graph.ts";
 import { subgraphsOf } from "../graph/model.ts";
+import { replaceNode } from "./replace-node.ts";
 
 /** Removes the nodes and initializers of a graph that nothing reads any more, and optional outputs that nothing reads. */
 export function removeDeadNodes(graph: Graph): void {
@@ -18,12 +19,5 @@ function dropOptionalOutput(graph: Graph, node: Node): void {
   const [output, second] = node.outputs;
   if (node.domain !== "" || !SECOND_IS_OPTIONAL.has(node.opType)) return;
   if (!output || !second || second.uses.length > 0) return;
-  const { opType, inputs, name, metadata, docString } = node;
-  const isDeclared = graph.valueInfo.some(({ value }) => value === output);
-  const next = new Value(output.name, output.type);
-  const attributes = [...node.attributes.values()];
-  graph.insertBefore(node, new Node(opType, inputs, [next], { name, attributes, metadata, docString }));
-  output.replaceAllUsesWith(next);
-  graph.remove(node);
-  if (isDeclared) graph.valueInfo.push({ value: next });
+  replaceNode(graph, node, { keep: 1 });
 }

@@ -1,0 +1,177 @@
+import { GradientError } from "../errors.ts";
+import { DataType, isGradientType } from "../graph/data-type.ts";
+import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
+import { valuesReadBy } from "../graph/model.ts";
+import type { Names } from "../graph/names.ts";
+import { Builder } from "../ops/builder.ts";
+import { Formula } from "../ops/formula.ts";
+import type { TypeInference } from "../ops/inference/inference.ts";
+import { elementTypeOf } from "../ops/value-types.ts";
+import { shapeOf, unbroadcast } from "./broadcast.ts";
+import { Backward, type GradientRule, type GradientTable } from "./rule.ts";
+import { GRADIENT_RULES } from "./table.ts";
+
+export interface DifferentiateOptions {
+  readonly names: Names;
+  readonly opset: number;
+  /** Has seen the graph; sees every node that is added. */
+  readonly types: TypeInference;
+  /** Default: all rules there are. */
+  readonly table?: GradientTable;
+}
+
+/**
+ * Reverse-mode differentiation: appends to the graph what computes the gradient of a scalar with respect to some values. Nodes
+ * are named after the forward node whose gradient they are part of.
+ * @param of a value of one element
+ * @param wrt inputs, initializers or intermediate values
+ * @returns their gradients, of their shapes; nothing for those that `of` does not depend on
+ * @throws GradientError `E_NO_GRADIENT_RULE` where a rule is missing on the way, naming the way; `E_NO_GRADIENT` where a node
+ *   has a rule but not with its attributes; `E_NO_SHAPE` where a rank must be known
+ */
+export function differentiate(
+  graph: Graph,
+  of: Value,
+  wrt: readonly Value[],
+  options: DifferentiateOptions,
+): ReadonlyMap<Value, Value> {
+  return new Differentiation(graph, wrt, options).run(new Map([[of, null]]));
+}
+
+class Differentiation {
+  readonly #graph: Graph;
+  readonly #options: DifferentiateOptions;
+  readonly #table: GradientTable;
+  /** What depends on the values asked for, and is of a type that gradients have. */
+  readonly #dependent: ReadonlySet<Value>;
+  readonly #wrt: readonly Value[];
+  readonly #contributions = new Map<Value, Value[]>();
+  readonly #emitted: Node[] = [];
+
+  constructor(graph: Graph, wrt: readonly Value[], options: DifferentiateOptions) {
+    this.#graph = graph;
+    this.#wrt = wrt;
+    this.#options = options;
+    this.#table = options.table ?? GRADIENT_RULES;
+    this.#dependent = this.#findDependent();
+  }
+
+  #findDependent(): ReadonlySet<Value> {
+    const dependent = new Set<Value>(this.#wrt);
+    for (const node of this.#graph) {
+      if (this.#entryOf(node) === "zero" || !valuesReadBy(node).some((value) => dependent.has(value))) continue;
+      for (const output of node.outputs)
+        if (output !== null && isGradientType(elementTypeOf(output))) dependent.add(output);
+    }
+    return dependent;
+  }
+
+  #entryOf(node: Node): GradientTable[string] | undefined {
+    const op = node.domain === "" ? node.opType : `${node.domain}.${node.opType}`;
+    return Object.hasOwn(this.#table, op) ? this.#table[op] : undefined;
+  }
+
+  /** @param seeds values with their gradients; null stands for one */
+  run(seeds: ReadonlyMap<Value, Value | null>): ReadonlyMap<Value, Value> {
+    const forward = this.#graph.nodes;
+    for (const [value, seed] of seeds) {
+      if (this.#dependent.has(value)) this.#contributions.set(value, [seed ?? this.#one(value)]);
+    }
+    for (const node of forward.toReversed()) this.#visit(node);
+    const results = this.#wrt.flatMap((value): [Value, Value][] => {
+      const gradient = this.#gradientOf(value);
+      return gradient === null ? [] : [[value, gradient]];
+    });
+    this.#graph.append(...this.#emitted);
+    return new Map(results);
+  }
+
+  #one(value: Value): Value {
+    return this.#write(`${value.name}/grad`, elementTypeOf(value), (f) => {
+      const one = f.number(1);
+      const dims = value.type?.kind === "tensor" ? value.type.shape : null;
+      return dims !== null && dims.length > 0 ? f.expand(one, f.shape(value)) : one;
+    });
+  }
+
+  /** The sum of what flowed back to a value; it is added up once. */
+  #gradientOf(value: Value): Value | null {
+    const parts = this.#contributions.get(value) ?? [];
+    const [first] = parts;
+    if (first === undefined) return null;
+    if (parts.length === 1) return first;
+    const sum = this.#write(`${value.name}/grad`, elementTypeOf(value), (f) =>
+      parts.length === 2 ? f.emit("Add", parts) : f.emit("Sum", parts),
+    );
+    sum.type = value.type;
+    this.#contributions.set(value, [sum]);
+    return sum;
+  }
+
+  #visit(node: Node): void {
+    const gradients = node.outputs.map((output) => (output === null ? null : this.#gradientOf(output)));
+    if (gradients.every((gradient) => gradient === null)) return;
+    if (!valuesReadBy(node).some((value) => this.#dependent.has(value))) return;
+    const entry = this.#entryOf(node);
+    if (entry === "zero") return;
+    if (entry === undefined) throw this.#missing(node);
+    this.#apply(node, entry, gradients);
+  }
+
+  #apply(node: Node, rule: GradientRule, gradients: readonly (Value | null)[]): void {
+    const [first = null] = node.outputs;
+    const name = node.name || first?.name || node.opType;
+    const reference = gradients.find((gradient) => gradient !== null) ?? null;
+    const dtype =
+      reference === null ? DataType.float : elementTypeOf(node.outputs[gradients.indexOf(reference)] ?? reference);
+    this.#write(`${name}/grad`, dtype, (f) => {
+      const isWanted = (value: Value): boolean => this.#dependent.has(value);
+      const results = rule.gradient(new Backward(f, node, gradients, isWanted, this.#options.types));
+      for (const [index, gradient] of results.entries()) {
+        const input = node.inputs[index];
+        if (!gradient || !input || !isWanted(input)) continue;
+        const fitted =
+          rule.broadcasts === true ? unbroadcast(f, gradient, shapeOf(first ?? gradient), input) : gradient;
+        fitted.type ??= input.type;
+        this.#contributions.set(input, [...(this.#contributions.get(input) ?? []), fitted]);
+      }
+      return null;
+    });
+  }
+
+  /** Runs `emit` with a formula whose nodes are named below `prefix`; they are appended at the end. */
+  #write<T extends Value | null>(prefix: string, dtype: number, emit: (f: Formula) => T): T {
+    const { names, opset, types } = this.#options;
+    const build = new Builder({ prefix, names, onEmit: (node) => types.node(node) });
+    const result = emit(new Formula(build, opset, dtype));
+    this.#emitted.push(...build.nodes);
+    return result;
+  }
+
+  #missing(node: Node): GradientError {
+    const way = [node, ...this.#wayToSource(node)];
+    const source = this.#wrt.find((value) => way.at(-1)?.inputs.includes(value) ?? false);
+    const op = node.domain === "" ? node.opType : `${node.domain}.${node.opType}`;
+    return new GradientError(
+      "E_NO_GRADIENT_RULE",
+      `there is no gradient rule for ${op} (${describeNode(node)}), on the way from the loss to "${source?.name ?? "?"}": ` +
+        way.map(({ opType, name }) => name || opType).join(" <- "),
+      {
+        field: node.name,
+        hint: `Freeze ${source === undefined ? "the parameters before it" : `"${source.name}"`}, or export the model without ${op}.`,
+      },
+    );
+  }
+
+  /** Nodes from one back to a value that gradients were asked for. */
+  #wayToSource(from: Node): readonly Node[] {
+    const way: Node[] = [];
+    for (let node: Node | null = from; node !== null; ) {
+      const read: readonly Value[] = valuesReadBy(node).filter((value) => this.#dependent.has(value));
+      if (read.some((value) => this.#wrt.includes(value))) break;
+      node = read.find(({ producer }) => producer !== null)?.producer ?? null;
+      if (node !== null) way.push(node);
+    }
+    return way;
+  }
+}

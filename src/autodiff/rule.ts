@@ -1,0 +1,139 @@
+import { GradientError } from "../errors.ts";
+import { describeNode, type Node, type Value } from "../graph/graph.ts";
+import type { Dimension } from "../graph/value-type.ts";
+import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
+import type { Formula } from "../ops/formula.ts";
+import type { TypeInference } from "../ops/inference/inference.ts";
+import { SizeMath } from "../ops/sizes.ts";
+
+/** Gradients of a node's inputs, one entry per input; null or left out: none flows there. */
+export type InputGradients = readonly (Value | null)[];
+
+/** How the gradient of one operator is written in standard operators. */
+export interface GradientRule {
+  /** Where the formula comes from, where it does not follow from the operator's definition by calculus. */
+  readonly source?: string;
+  /** The operator broadcasts its inputs: gradients come in the output's shape, and the engine sums them to each input's. */
+  readonly broadcasts?: true;
+  readonly gradient: (b: Backward) => InputGradients;
+}
+
+/** `zero`: the operator is flat or makes no number of its inputs, so that no gradient passes. */
+export type GradientEntry = GradientRule | "zero";
+
+export type GradientTable = Readonly<Record<string, GradientEntry>>;
+
+/** A node with the gradients of its outputs, and what rules write their formulas with. */
+export class Backward {
+  readonly f: Formula;
+  readonly node: Node;
+  readonly opset: number;
+  readonly sizes: SizeMath;
+  readonly #gradients: readonly (Value | null)[];
+  readonly #wanted: (value: Value) => boolean;
+  readonly #types: TypeInference;
+
+  constructor(
+    f: Formula,
+    node: Node,
+    gradients: readonly (Value | null)[],
+    wanted: (value: Value) => boolean,
+    types: TypeInference,
+  ) {
+    this.f = f;
+    this.node = node;
+    this.opset = f.opset;
+    this.sizes = new SizeMath(f);
+    this.#gradients = gradients;
+    this.#wanted = wanted;
+    this.#types = types;
+  }
+
+  /** The gradient of the first output; zeros where only others have one. */
+  get dy(): Value {
+    return this.#gradients[0] ?? this.f.zeros(this.f.shape(this.output(0)));
+  }
+
+  /** The gradient of an output; null where it has none. */
+  dyOf = (index: number): Value | null => this.#gradients[index] ?? null;
+
+  /** @throws GradientError `E_GRAPH` where the node lacks it */
+  input = (index: number): Value => {
+    const value = this.node.inputs[index];
+    if (value !== undefined && value !== null) return value;
+    throw new GradientError("E_GRAPH", `${describeNode(this.node)} has no input ${index}`, { field: this.node.name });
+  };
+
+  optional = (index: number): Value | null => this.node.inputs[index] ?? null;
+
+  /** @throws GradientError `E_GRAPH` where the node leaves it out */
+  output = (index: number): Value => {
+    const value = this.node.outputs[index];
+    if (value !== undefined && value !== null) return value;
+    throw new GradientError("E_GRAPH", `${describeNode(this.node)} has no output ${index}`, { field: this.node.name });
+  };
+
+  /** Whether a gradient of this input is of use. Only worth asking where one is costly or impossible. */
+  wants(index: number): boolean {
+    const value = this.node.inputs[index];
+    return value !== undefined && value !== null && this.#wanted(value);
+  }
+
+  int = (name: string, fallback: number): number => intAttribute(this.node, name, fallback);
+  ints = (name: string): readonly number[] | null => intsAttribute(this.node, name, null);
+  float = (name: string, fallback: number): number => floatAttribute(this.node, name, fallback);
+  string = (name: string, fallback: string): string => stringAttribute(this.node, name, fallback);
+
+  /** The number of axes of an input. @throws GradientError `E_NO_SHAPE` where the model does not tell it */
+  rank(index: number): number {
+    const { type } = this.input(index);
+    const rank = type?.kind === "tensor" ? type.shape?.length : undefined;
+    if (rank !== undefined) return rank;
+    throw new GradientError(
+      "E_NO_SHAPE",
+      `${describeNode(this.node)}: the rank of "${this.input(index).name}" is not known`,
+      { field: this.input(index).name, hint: "Export the model with value_info (onnx.shape_inference.infer_shapes)." },
+    );
+  }
+
+  /** The sizes of an input's axes as far as they are known. */
+  dims(index: number): readonly Dimension[] | null {
+    const { type } = this.input(index);
+    return type?.kind === "tensor" ? type.shape : null;
+  }
+
+  /** The elements of an integer input (axes, pads, ...), where they are constant; null where it is left out. */
+  constants(index: number): readonly number[] | null {
+    const value = this.optional(index);
+    if (value === null) return null;
+    const content = this.#types.content(value);
+    const numbers = content?.filter((each) => typeof each === "number") ?? [];
+    if (content !== null && numbers.length === content.length) return numbers;
+    throw this.refuse(`its input ${index}, "${value.name}", is not a constant`);
+  }
+
+  /** The same, or null where it is not constant. */
+  constantsOrNull(index: number): readonly number[] | null {
+    const content = this.#types.content(this.input(index));
+    const numbers = content?.filter((each) => typeof each === "number") ?? [];
+    return numbers.length === content?.length ? numbers : null;
+  }
+
+  /** An axis, not negative. */
+  axis(name: string, fallback: number, rank = this.rank(0)): number {
+    const axis = this.int(name, fallback);
+    return axis < 0 ? axis + rank : axis;
+  }
+
+  /** Axes that an attribute (older opsets) or an input gives, not negative; null where none are given. */
+  axes(input: number, rank: number): readonly number[] | null {
+    const given = this.ints("axes") ?? this.constants(input);
+    return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+  }
+
+  refuse = (reason: string): GradientError =>
+    new GradientError("E_NO_GRADIENT", `${describeNode(this.node)} has no gradient: ${reason}`, {
+      field: this.node.name,
+      hint: "Freeze the parameters before it, or export the model without it.",
+    });
+}

@@ -1,0 +1,268 @@
+import { type Attribute, attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Sizes } from "../../ops/sizes.ts";
+import { axesFrom } from "../../ops/value-types.ts";
+import { shapeOf, unbroadcast } from "../broadcast.ts";
+import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
+
+/** Back to the input's shape: operators that only change the shape. */
+const reshaped: GradientRule = { gradient: (b) => [b.f.reshape(b.dy, b.sizes.target(b.input(0)))] };
+
+/**
+ * The gradient of an operator that only moves elements, whatever it does: it is applied to the numbers of the places, which then
+ * say where each dY belongs.
+ */
+function byPlaces(b: Backward, move: (places: Value) => Value): Value {
+  const { f } = b;
+  const shape = f.shape(b.input(0));
+  const size = f.size(b.input(0));
+  const places = move(f.reshape(f.range(size), shape));
+  return f.reshape(f.scatterAdd(f.reshape(size, [1]), f.flat(places), f.flat(b.dy), { axis: 0 }), shape);
+}
+
+/** The node once more, on another tensor. */
+const again = (b: Backward, value: Value): Value =>
+  b.f.emit(b.node.opType, [value, ...b.node.inputs.slice(1)], { attributes: [...b.node.attributes.values()] });
+
+function transpose(b: Backward): InputGradients {
+  const perm = b.ints("perm") ?? axesFrom(0, b.rank(0)).toReversed();
+  const back = perm.map((_, axis) => perm.indexOf(axis));
+  return [b.f.transpose(b.dy, back)];
+}
+
+function concat(b: Backward): InputGradients {
+  const { f, sizes, node } = b;
+  const axis = b.axis("axis", 0);
+  const parts = node.inputs.map((_, index) => sizes.of(b.input(index), axis, axis + 1));
+  return f.build.emitAll("Split", [b.dy, sizes.value(sizes.concat(...parts))], node.inputs.length, {
+    attributes: [attribute.int("axis", axis)],
+  });
+}
+
+/** An output without a gradient counts as zeros. */
+function split(b: Backward): InputGradients {
+  const { f, node } = b;
+  const axis = b.axis("axis", 0);
+  const parts = node.outputs.flatMap((output, index) =>
+    output === null ? [] : [b.dyOf(index) ?? f.zeros(f.shape(output))],
+  );
+  return [f.concat(parts, axis)];
+}
+
+function slice(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const starts = b.constantsOrNull(1);
+  const steps = b.optional(4) === null ? [] : b.constantsOrNull(4);
+  const rank = b.rank(0);
+  const axes = (b.constants(3) ?? starts?.map((_, index) => index) ?? []).map((axis) =>
+    axis < 0 ? axis + rank : axis,
+  );
+  const isPlain = steps?.every((step) => step === 1) === true && starts?.every((start) => start >= 0) === true;
+  if (starts === null || !isPlain) return [byPlaces(b, (places) => again(b, places))];
+  const dims = b.dims(0);
+  const begin = axesFrom(0, rank).map((axis) => {
+    const start = starts[axes.indexOf(axis)] ?? 0;
+    const dim = dims?.[axis];
+    return typeof dim === "number" ? Math.min(start, dim) : start;
+  });
+  const end = sizes.sub(sizes.sub(sizes.of(b.input(0)), sizes.of(b.dy)), begin);
+  return [f.emit("Pad", [b.dy, sizes.value(sizes.concat(begin, end))])];
+}
+
+function pad(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const mode = b.string("mode", "constant");
+  if (mode !== "constant") return [byPlaces(b, (places) => again(b, places))];
+  const rank = b.rank(0);
+  const axes = (b.constants(3) ?? axesFrom(0, rank)).map((axis) => (axis < 0 ? axis + rank : axis));
+  const begin = b.constants(1)?.slice(0, axes.length) ?? [];
+  const whole = axesFrom(0, rank).map((axis) => begin[axes.indexOf(axis)] ?? 0);
+  if (whole.some((each) => each < 0)) throw b.refuse("its pads are negative");
+  const end: Sizes = sizes.add(sizes.of(b.input(0)), whole);
+  return [f.slice(b.dy, whole, sizes.value(end), axesFrom(0, rank))];
+}
+
+/** Repeats are axes of their own, over which dY is summed. */
+function tile(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const rank = b.rank(0);
+  const repeats = f.typed(DataType.int64);
+  const dims = sizes.of(b.input(0));
+  const pairs = axesFrom(0, rank).flatMap((axis): readonly Sizes[] => [
+    repeats.slice(b.input(1), [axis], [axis + 1], [0]),
+    sizes.slice(dims, axis, axis + 1),
+  ]);
+  const apart = f.reshape(b.dy, sizes.concat(...pairs));
+  return [
+    f.sum(
+      apart,
+      axesFrom(0, rank).map((axis) => 2 * axis),
+      false,
+    ),
+  ];
+}
+
+function gather(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const rank = b.rank(0);
+  const axis = b.axis("axis", 0);
+  const indices = b.input(1);
+  const count = b.rank(1);
+  const known = count === 0 ? b.constantsOrNull(1) : null;
+  const [index] = known ?? [];
+  if (index !== undefined && index >= 0) {
+    const begin = axesFrom(0, rank).map((at) => (at === axis ? index : 0));
+    const row = f.unsqueeze(b.dy, [axis]);
+    const size = sizes.sub(sizes.of(b.input(0), axis, axis + 1), [index + 1]);
+    const end = sizes.concat(
+      axesFrom(0, axis).map(() => 0),
+      size,
+      axesFrom(axis + 1, rank).map(() => 0),
+    );
+    return [f.emit("Pad", [row, sizes.value(sizes.concat(begin, end))])];
+  }
+  const front = axesFrom(0, axis);
+  /** The gathered axes first, then what was before them. */
+  const moved = f.transpose(b.dy, [
+    ...axesFrom(axis, axis + count),
+    ...front,
+    ...axesFrom(axis + count, rank + count - 1),
+  ]);
+  const dims = sizes.of(b.input(0));
+  const first = [axis, ...front, ...axesFrom(axis + 1, rank)];
+  const shape = sizes.concat(...first.map((at) => sizes.slice(dims, at, at + 1)));
+  const added = f.scatterAdd(sizes.value(shape), f.unsqueeze(indices, [-1]), moved, "nd");
+  return [
+    f.transpose(
+      added,
+      first.map((_, at) => first.indexOf(at)),
+    ),
+  ];
+}
+
+function gatherElements(b: Backward): InputGradients {
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, { axis: b.int("axis", 0) })];
+}
+
+function gatherNd(b: Backward): InputGradients {
+  if (b.int("batch_dims", 0) !== 0) return [byPlaces(b, (places) => again(b, places))];
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, "nd")];
+}
+
+/** Data that is written over has no gradient; what is added to has dY whole. The updates read dY where they went. */
+function scatter(b: Backward, pick: (dy: Value) => Value, place: (zeros: Value) => Value): InputGradients {
+  const { f } = b;
+  const reduction = b.string("reduction", "none");
+  if (reduction !== "none" && reduction !== "add") throw b.refuse(`its reduction is ${reduction}`);
+  const updates = b.wants(2) ? pick(b.dy) : null;
+  return [reduction === "add" ? b.dy : place(f.zeros(f.shape(b.input(2)))), null, updates];
+}
+
+function scatterElements(b: Backward): InputGradients {
+  const axis = attribute.int("axis", b.int("axis", 0));
+  return scatter(
+    b,
+    (dy) => b.f.emit("GatherElements", [dy, b.input(1)], { attributes: [axis] }),
+    (zeros) => b.f.emit("ScatterElements", [b.dy, b.input(1), zeros], { attributes: [axis] }),
+  );
+}
+
+function scatterNd(b: Backward): InputGradients {
+  return scatter(
+    b,
+    (dy) => b.f.emit("GatherND", [dy, b.input(1)]),
+    (zeros) => b.f.emit("ScatterND", [b.dy, b.input(1), zeros]),
+  );
+}
+
+function topK(b: Backward): InputGradients {
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.output(1), b.dy, { axis: b.int("axis", -1) })];
+}
+
+/** [N, C, H, W] cut into squares: the inverse rearrangement, for either order of the depth. */
+function depthToSpace(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const size = b.int("blocksize", 1);
+  const isDepthFirst = b.string("mode", "DCR") === "DCR";
+  const spatial = sizes.of(b.input(0), 2);
+  const [height, width] = [sizes.slice(spatial, 0, 1), sizes.slice(spatial, 1, 2)];
+  const apart = f.reshape(b.dy, sizes.concat([0, -1], height, [size], width, [size]));
+  const back = f.transpose(apart, isDepthFirst ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4]);
+  return [f.reshape(back, sizes.target(b.input(0)))];
+}
+
+function spaceToDepth(b: Backward): InputGradients {
+  const attributes = [attribute.int("blocksize", b.int("blocksize", 1)), attribute.string("mode", "DCR")];
+  return [b.f.emit("DepthToSpace", [b.dy], { attributes })];
+}
+
+function trilu(b: Backward): InputGradients {
+  return [b.f.emit("Trilu", [b.dy, b.optional(1)], { attributes: [...b.node.attributes.values()] })];
+}
+
+const RESIZE_KEPT = ["mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "nearest_mode"];
+
+/** Every mode works along one axis after the other, as a matrix [out, in] per axis, found by resizing the identity. */
+function resize(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const kept = [...b.node.attributes.values()].filter(({ name }) => RESIZE_KEPT.includes(name));
+  if (b.ints("axes") !== null) throw b.refuse("it has axes of its own");
+  const coordinates = b.string("coordinate_transformation_mode", "half_pixel");
+  if (coordinates === "tf_crop_and_resize") throw b.refuse("its coordinate_transformation_mode is tf_crop_and_resize");
+  const rank = b.rank(0);
+  const [from, to] = [b.dims(0), shapeOf(b.output(0))];
+  const changed = axesFrom(0, rank).filter((axis) => axis >= 2 || from?.[axis] !== to?.[axis]);
+  const gradient = changed
+    .filter((axis) => typeof from?.[axis] !== "number" || from[axis] !== to?.[axis])
+    .reduce((dy, axis) => {
+      const matrix = resizing(b, axis, kept);
+      const last = [...axesFrom(0, axis), ...axesFrom(axis + 1, rank), axis];
+      const product = f.matmul(f.transpose(dy, last), matrix);
+      return f.transpose(
+        product,
+        last.map((_, at) => last.indexOf(at)),
+      );
+    }, b.dy);
+  return [f.reshape(gradient, sizes.target(b.input(0)))];
+}
+
+/** The matrix [out, in] that resizes one axis. */
+function resizing(b: Backward, axis: number, attributes: readonly Attribute[]): Value {
+  const { f } = b;
+  const int = f.typed(DataType.int64);
+  const size = f.dim(b.input(0), axis);
+  const identity = f.emit("EyeLike", [f.zeros(int.vector(size, size))]);
+  if (b.optional(3) !== null) {
+    const target = int.vector(int.slice(b.input(3), [axis], [axis + 1], [0]), size);
+    return f.emit("Resize", [identity, null, null, target], { attributes });
+  }
+  const single = f.typed(DataType.float);
+  const scale = single.slice(b.input(2), [axis], [axis + 1], [0]);
+  const scales = single.concat([scale, single.reshape(single.number(1), [1])], 0);
+  return f.emit("Resize", [identity, null, scales], { attributes });
+}
+
+export const ARRANGING_RULES: GradientTable = {
+  Reshape: reshaped,
+  Flatten: reshaped,
+  Squeeze: reshaped,
+  Unsqueeze: reshaped,
+  Transpose: { gradient: transpose },
+  Expand: { gradient: (b) => [unbroadcast(b.f, b.dy, shapeOf(b.output(0)), b.input(0))] },
+  Tile: { gradient: tile },
+  Concat: { gradient: concat },
+  Split: { gradient: split },
+  Slice: { gradient: slice },
+  Pad: { gradient: pad },
+  Gather: { gradient: gather },
+  GatherElements: { gradient: gatherElements },
+  GatherND: { gradient: gatherNd },
+  ScatterElements: { gradient: scatterElements },
+  ScatterND: { gradient: scatterNd },
+  TopK: { gradient: topK },
+  DepthToSpace: { gradient: depthToSpace },
+  SpaceToDepth: { gradient: spaceToDepth },
+  Trilu: { gradient: trilu },
+  Resize: { gradient: resize },
+};

@@ -1,0 +1,229 @@
+import { isGradientType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Formula } from "../../ops/formula.ts";
+import { elementTypeOf } from "../../ops/value-types.ts";
+import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
+
+/** A rule of an operator that broadcasts its inputs. */
+const broadcasting = (gradient: (b: Backward) => InputGradients): GradientRule => ({ broadcasts: true, gradient });
+
+/** A rule of an operator of one input: dX = dY times the derivative. */
+const derivative = (of: (f: Formula, b: Backward, x: Value) => Value): GradientRule => ({
+  gradient: (b) => [b.f.mul(b.dy, of(b.f, b, b.input(0)))],
+});
+
+/** dX = dY where a condition holds, else 0. */
+const masked = (holds: (f: Formula, b: Backward, x: Value) => Value): GradientRule => ({
+  gradient: (b) => [b.f.where(holds(b.f, b, b.input(0)), b.dy, 0)],
+});
+
+/** x where x > 0, else something else of x: dX = dY, else dY times the derivative of that. */
+const below = (slope: (f: Formula, b: Backward, x: Value) => Value | number): GradientRule => ({
+  gradient: (b) => {
+    const { f, dy } = b;
+    const x = b.input(0);
+    return [f.where(f.greater(x, 0), dy, f.mul(dy, slope(f, b, x)))];
+  },
+});
+
+/** Max and Min: what ties shares the gradient equally, as PyTorch has it. */
+const extreme = broadcasting(({ f, node, dy, output, input }) => {
+  const isLargest = node.inputs.map((_, index) => f.cast(f.equal(input(index), output(0)), f.dtype));
+  const [only] = isLargest;
+  if (only === undefined || isLargest.length === 1) return [dy];
+  const share = f.div(dy, f.emit("Sum", isLargest));
+  return isLargest.map((each) => f.mul(share, each));
+});
+
+/** d/dx x^p = p x^(p-1);  d/dp x^p = x^p ln x, 0 where x is not positive. */
+const pow = broadcasting((b) => {
+  const { f, dy } = b;
+  const x = b.input(0);
+  const given = b.input(1);
+  const exponent = elementTypeOf(given) === f.dtype ? given : f.cast(given, f.dtype);
+  const base = f.mul(dy, f.mul(exponent, f.pow(x, f.sub(exponent, 1))));
+  if (!b.wants(1)) return [base];
+  const log = f.where(f.greater(x, 0), f.emit("Log", [f.where(f.greater(x, 0), x, 1)]), 0);
+  return [base, f.mul(dy, f.mul(b.output(0), log))];
+});
+
+/** 2 / sqrt(pi) */
+const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
+const ROOT_HALF = Math.SQRT1_2;
+/** 1 / sqrt(2 pi), the height of the standard normal density. */
+const NORMAL_HEIGHT = 1 / Math.sqrt(2 * Math.PI);
+
+/** d/dx x Phi(x) = Phi(x) + x phi(x) */
+export function geluDerivative(f: Formula, x: Value): Value {
+  const phi = f.mul(f.exp(f.mul(f.square(x), -0.5)), NORMAL_HEIGHT);
+  const Phi = f.mul(f.add(f.erf(f.mul(x, ROOT_HALF)), 1), 0.5);
+  return f.add(Phi, f.mul(x, phi));
+}
+
+const TANH_GELU = { outer: Math.sqrt(2 / Math.PI), inner: 0.044715 };
+
+/** d/dx x (1 + tanh u) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3) */
+export function tanhGeluDerivative(f: Formula, x: Value): Value {
+  const { outer, inner } = TANH_GELU;
+  const square = f.square(x);
+  const t = f.tanh(f.mul(f.mul(x, outer), f.add(f.mul(square, inner), 1)));
+  const slope = f.mul(f.add(f.mul(square, 3 * inner), 1), outer);
+  const curve = f.mul(f.mul(x, f.sub(1, f.square(t))), slope);
+  return f.mul(f.add(f.add(t, 1), curve), 0.5);
+}
+
+/** d/dx x s(a x) = s (1 + a x (1 - s)) */
+const swishDerivative = (f: Formula, x: Value, alpha: number): Value => {
+  const s = f.sigmoid(f.mul(x, alpha));
+  return f.mul(s, f.add(f.mul(f.mul(x, alpha), f.sub(1, s)), 1));
+};
+
+/** softplus'(x) = sigmoid(x); mish(x) = x tanh(softplus(x)) */
+function mishDerivative(f: Formula, x: Value): Value {
+  const t = f.tanh(f.emit("Softplus", [x]));
+  return f.add(t, f.mul(f.mul(x, f.sigmoid(x)), f.sub(1, f.square(t))));
+}
+
+/** Before opset 11 the bounds are attributes. */
+function clip(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const x = b.input(0);
+  const bound = (name: string, index: number): Value | null =>
+    b.node.attributes.has(name) ? f.number(b.float(name, 0)) : b.optional(index);
+  const [low, high] = [bound("min", 1), bound("max", 2)];
+  const inside = [
+    ...(low === null ? [] : [f.not(f.emit("Less", [x, low]))]),
+    ...(high === null ? [] : [f.not(f.greater(x, high))]),
+  ];
+  const [first, second] = inside;
+  if (first === undefined) return [dy];
+  return [f.where(second === undefined ? first : f.and(first, second), dy, 0)];
+}
+
+/** Outside training mode it does nothing; in it, what was kept was divided by 1 - ratio. */
+function dropout(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const training = b.optional(2);
+  if (training === null || training.tensor?.values()[0] === 0) return [dy];
+  const mask = b.node.outputs[1];
+  if (!mask) throw b.refuse("it is in training mode and does not give its mask, so that what it dropped is not known");
+  const ratio = b.optional(1);
+  const kept = f.sub(1, ratio === null ? 0.5 : f.cast(f.reshape(ratio, []), f.dtype));
+  const scaled = f.where(f.reshape(training, []), f.div(dy, kept), dy);
+  return [f.where(mask, scaled, 0)];
+}
+
+function castBack(b: Backward): InputGradients {
+  const to = elementTypeOf(b.input(0));
+  return [isGradientType(to) ? b.f.cast(b.dy, to) : null];
+}
+
+const SELU = { alpha: 1.6732631921768188, gamma: 1.0507010221481323 };
+
+export const ELEMENTWISE_RULES: GradientTable = {
+  Add: broadcasting(({ dy }) => [dy, dy]),
+  Sub: broadcasting(({ f, dy }) => [dy, f.neg(dy)]),
+  Mul: broadcasting(({ f, dy, input }) => [f.mul(dy, input(1)), f.mul(dy, input(0))]),
+  Div: broadcasting(({ f, dy, input, output }) => {
+    const part = f.div(dy, input(1));
+    return [part, f.neg(f.mul(part, output(0)))];
+  }),
+  Sum: broadcasting(({ node, dy }) => node.inputs.map(() => dy)),
+  Mean: broadcasting(({ f, node, dy }) => node.inputs.map(() => f.mul(dy, 1 / node.inputs.length))),
+  Max: extreme,
+  Min: extreme,
+  Pow: pow,
+  Where: broadcasting(({ f, dy, input }) => [null, f.where(input(0), dy, 0), f.where(input(0), 0, dy)]),
+  PRelu: broadcasting(({ f, dy, input }) => {
+    const x = input(0);
+    const isPositive = f.greater(x, 0);
+    return [f.where(isPositive, dy, f.mul(dy, input(1))), f.where(isPositive, 0, f.mul(dy, x))];
+  }),
+  Neg: { gradient: ({ f, dy }) => [f.neg(dy)] },
+  Identity: { gradient: ({ dy }) => [dy] },
+  Cast: { gradient: castBack },
+  CastLike: { gradient: castBack },
+  Dropout: { gradient: dropout },
+  Clip: { gradient: clip },
+  Abs: derivative((f, _, x) => f.emit("Sign", [x])),
+  Reciprocal: derivative((f, b) => f.neg(f.square(b.output(0)))),
+  Sqrt: { gradient: ({ f, dy, output }) => [f.div(f.mul(dy, 0.5), output(0))] },
+  Exp: derivative((_, b) => b.output(0)),
+  Log: { gradient: ({ f, dy, input }) => [f.div(dy, input(0))] },
+  Sin: derivative((f, _, x) => f.emit("Cos", [x])),
+  Cos: derivative((f, _, x) => f.neg(f.emit("Sin", [x]))),
+  Tan: derivative((f, b) => f.add(f.square(b.output(0)), 1)),
+  Sinh: derivative((f, _, x) => f.emit("Cosh", [x])),
+  Cosh: derivative((f, _, x) => f.emit("Sinh", [x])),
+  Asin: { gradient: ({ f, dy, input }) => [f.div(dy, f.sqrt(f.sub(1, f.square(input(0)))))] },
+  Acos: { gradient: ({ f, dy, input }) => [f.neg(f.div(dy, f.sqrt(f.sub(1, f.square(input(0))))))] },
+  Atan: { gradient: ({ f, dy, input }) => [f.div(dy, f.add(f.square(input(0)), 1))] },
+  Asinh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sqrt(f.add(f.square(input(0)), 1)))] },
+  Acosh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sqrt(f.sub(f.square(input(0)), 1)))] },
+  Atanh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sub(1, f.square(input(0))))] },
+  Tanh: derivative((f, b) => f.sub(1, f.square(b.output(0)))),
+  Sigmoid: derivative((f, b) => f.mul(b.output(0), f.sub(1, b.output(0)))),
+  Erf: derivative((f, _, x) => f.mul(f.exp(f.neg(f.square(x))), TWO_OVER_ROOT_PI)),
+  Softplus: derivative((f, _, x) => f.sigmoid(x)),
+  Softsign: { gradient: ({ f, dy, input }) => [f.div(dy, f.square(f.add(f.emit("Abs", [input(0)]), 1)))] },
+  Gelu: derivative((f, b, x) =>
+    b.string("approximate", "none") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x),
+  ),
+  Relu: masked((f, b) => f.greater(b.output(0), 0)),
+  ThresholdedRelu: masked((f, b, x) => f.greater(x, b.float("alpha", 1))),
+  LeakyRelu: below((_, b) => b.float("alpha", 0.01)),
+  Elu: below((f, b, x) => f.mul(f.exp(x), b.float("alpha", 1))),
+  Celu: below((f, b, x) => f.exp(f.mul(x, 1 / b.float("alpha", 1)))),
+  Selu: derivative((f, b, x) => {
+    const [alpha, gamma] = [b.float("alpha", SELU.alpha), b.float("gamma", SELU.gamma)];
+    return f.where(f.greater(x, 0), gamma, f.mul(f.exp(x), alpha * gamma));
+  }),
+  HardSigmoid: {
+    gradient: (b) => {
+      const { f, dy } = b;
+      const y = b.output(0);
+      const slope = b.float("alpha", 0.2);
+      return [f.where(f.and(f.greater(y, 0), f.emit("Less", [y, f.number(1)])), f.mul(dy, slope), 0)];
+    },
+  },
+  HardSwish: derivative((f, _, x) => {
+    const middle = f.add(f.mul(x, 1 / 3), 0.5);
+    return f.where(f.greater(x, 3), 1, f.where(f.emit("Less", [x, f.number(-3)]), 0, middle));
+  }),
+  Mish: derivative((f, _, x) => mishDerivative(f, x)),
+  Swish: derivative((f, b, x) => swishDerivative(f, x, b.float("alpha", 1))),
+  "com.microsoft.QuickGelu": derivative((f, b, x) => swishDerivative(f, x, b.float("alpha", 1.702))),
+  "com.microsoft.Gelu": derivative((f, _, x) => geluDerivative(f, x)),
+  "com.microsoft.FastGelu": broadcasting((b) => {
+    const { f, dy } = b;
+    const bias = b.optional(1);
+    const gradient = f.mul(dy, tanhGeluDerivative(f, bias === null ? b.input(0) : f.add(b.input(0), bias)));
+    return [gradient, gradient];
+  }),
+  "com.microsoft.BiasGelu": broadcasting((b) => {
+    const gradient = b.f.mul(b.dy, geluDerivative(b.f, b.f.add(b.input(0), b.input(1))));
+    return [gradient, gradient];
+  }),
+};
+
+/** Operators that pass no gradient: they are flat, or what they make or read is no number that could move. */
+export const ZERO_RULES: GradientTable = Object.fromEntries(
+  [
+    ...[
+      "Sign",
+      "Floor",
+      "Ceil",
+      "Round",
+      "Shape",
+      "Size",
+      "NonZero",
+      "ArgMax",
+      "ArgMin",
+      "ConstantOfShape",
+      "Constant",
+    ],
+    ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf"],
+    ...["OneHot", "Range", "EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
+    ...["Bernoulli", "Multinomial", "Hardmax", "Unique", "BitShift", "NonMaxSuppression"],
+  ].map((op) => [op, "zero" as const]),
+);

@@ -1,0 +1,183 @@
+import type { Value } from "../../graph/graph.ts";
+import type { Formula } from "../../ops/formula.ts";
+import { axesFrom } from "../../ops/value-types.ts";
+import { shapeOf, unbroadcast } from "../broadcast.ts";
+import type { Backward, GradientTable, InputGradients } from "../rule.ts";
+
+/**
+ * The gradient through xh = (x - mean(x)) / sd(x), or x / rms(x) where nothing is subtracted, given that of xh:
+ * dX = inv (g - mean(g) - xh mean(g xh)).
+ */
+function throughNorm(f: Formula, g: Value, xh: Value, inv: Value, axes: readonly number[], centered: boolean): Value {
+  const along = f.mul(xh, f.mean(f.mul(g, xh), axes));
+  return f.mul(f.sub(centered ? f.sub(g, f.mean(g, axes)) : g, along), inv);
+}
+
+/** Mean and inverse deviation over some axes, as the forward pass has them: E((x - m)^2). */
+function statistics(f: Formula, x: Value, axes: readonly number[], epsilon: number): { centered: Value; inv: Value } {
+  const centered = f.sub(x, f.mean(x, axes));
+  return { centered, inv: f.div(1, f.sqrt(f.add(f.mean(f.square(centered), axes), epsilon))) };
+}
+
+/** Sums over the leading axes, down to the shape of the scale. */
+function perScale(b: Backward, gradient: Value, scale: Value): Value {
+  return unbroadcast(b.f, gradient, shapeOf(b.input(0)), scale);
+}
+
+/** The forward node's outputs 1 and 2, mean and inverse deviation, save computing them again. */
+function layerNorm(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const [x, scale] = [b.input(0), b.input(1)];
+  const axes = axesFrom(b.axis("axis", -1), b.rank(0));
+  const [mean, saved] = [b.node.outputs[1], b.node.outputs[2]];
+  const own = mean && saved ? null : statistics(f, x, axes, b.float("epsilon", 1e-5));
+  const centered = own?.centered ?? f.sub(x, mean as Value);
+  const inv = own?.inv ?? (saved as Value);
+  const xh = f.mul(centered, inv);
+  return [
+    b.wants(0) ? throughNorm(f, f.mul(dy, scale), xh, inv, axes, true) : null,
+    b.wants(1) ? perScale(b, f.mul(dy, xh), scale) : null,
+    b.wants(2) ? perScale(b, dy, b.input(2)) : null,
+  ];
+}
+
+/** y = x / sqrt(mean(x^2) + epsilon) scale */
+function rmsNorm(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const [x, scale] = [b.input(0), b.input(1)];
+  const axes = axesFrom(b.axis("axis", -1), b.rank(0));
+  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(x), axes), b.float("epsilon", 1e-5))));
+  const xh = f.mul(x, inv);
+  return [
+    b.wants(0) ? throughNorm(f, f.mul(dy, scale), xh, inv, axes, false) : null,
+    b.wants(1) ? perScale(b, f.mul(dy, xh), scale) : null,
+  ];
+}
+
+/** layer_norm(input + skip + bias); output 3 is the sum. */
+function skipLayerNorm(b: Backward): InputGradients {
+  const { f } = b;
+  const [gamma, beta, bias] = [b.input(2), b.optional(3), b.optional(4)];
+  const skipped = f.add(b.input(0), b.input(1));
+  const x = bias === null ? skipped : f.add(skipped, bias);
+  const axes = [b.rank(0) - 1];
+  const { centered, inv } = statistics(f, x, axes, b.float("epsilon", 1e-12));
+  const xh = f.mul(centered, inv);
+  const through = throughNorm(f, f.mul(b.dy, gamma), xh, inv, axes, true);
+  const ofSum = b.dyOf(3);
+  const dX = ofSum === null ? through : f.add(through, ofSum);
+  return [
+    dX,
+    unbroadcast(f, dX, shapeOf(b.input(0)), b.input(1)),
+    perScale(b, f.mul(b.dy, xh), gamma),
+    beta === null ? null : perScale(b, b.dy, beta),
+    bias === null ? null : perScale(b, dX, bias),
+  ];
+}
+
+/** Statistics are taken over [batch, channels, everything else]. */
+const flat = (f: Formula, x: Value): Value => f.reshape(x, [0, 0, -1]);
+const OTHERS = [0, 2];
+const channel = (f: Formula, perChannel: Value): Value => f.reshape(perChannel, [1, -1, 1]);
+
+/** With statistics of the batch. @param inv the inverse deviation that the forward pass saved */
+function batchNormTraining(b: Backward, mean: Value | null, inv: Value | null): InputGradients {
+  const { f } = b;
+  const [x, scale] = [flat(f, b.input(0)), channel(f, b.input(1))];
+  const own = mean === null || inv === null ? statistics(f, x, OTHERS, b.float("epsilon", 1e-5)) : null;
+  const centered = own?.centered ?? f.sub(x, channel(f, mean as Value));
+  const saved = own?.inv ?? channel(f, inv as Value);
+  const dy = flat(f, b.dy);
+  const xh = f.mul(centered, saved);
+  const dBias = f.sum(dy, OTHERS);
+  const dScale = f.sum(f.mul(dy, xh), OTHERS);
+  const dims = shapeOf(b.input(0));
+  const isKnown = dims?.every((dim, axis) => axis === 1 || typeof dim === "number");
+  const counts = dims?.filter((_, axis) => axis !== 1).map(Number) ?? [];
+  const share = isKnown
+    ? f.number(1 / counts.reduce((product, size) => product * size, 1))
+    : f.div(f.cast(f.dim(b.input(0), 1), f.dtype), f.cast(f.size(b.input(0)), f.dtype));
+  const reduced = f.sub(f.sub(dy, f.mul(dBias, share)), f.mul(xh, f.mul(dScale, share)));
+  const dX = (): Value => f.reshape(f.mul(reduced, f.mul(scale, saved)), b.sizes.target(b.input(0)));
+  return [b.wants(0) ? dX() : null, f.flat(dScale), f.flat(dBias)];
+}
+
+/** With running statistics, which are constants. */
+function batchNormInference(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const spread = [-1, ...axesFrom(2, b.rank(0)).map(() => 1)];
+  const each = (value: Value): Value => f.reshape(value, spread);
+  const axes = [0, ...axesFrom(2, b.rank(0))];
+  const inv = f.div(1, f.sqrt(f.add(b.input(4), b.float("epsilon", 1e-5))));
+  const xh = (): Value => f.mul(f.sub(b.input(0), each(b.input(3))), each(inv));
+  return [
+    b.wants(0) ? f.mul(dy, each(f.mul(b.input(1), inv))) : null,
+    b.wants(1) ? f.sum(f.mul(dy, xh()), axes, false) : null,
+    b.wants(2) ? f.sum(dy, axes, false) : null,
+  ];
+}
+
+function batchNorm(b: Backward): InputGradients {
+  return b.int("training_mode", 0) === 1 ? batchNormTraining(b, null, null) : batchNormInference(b);
+}
+
+/** One scale per channel, statistics of each image and channel by itself. */
+function instanceNorm(b: Backward): InputGradients {
+  const { f } = b;
+  const [x, dy] = [flat(f, b.input(0)), flat(f, b.dy)];
+  const { centered, inv } = statistics(f, x, [2], b.float("epsilon", 1e-5));
+  const xh = f.mul(centered, inv);
+  const dX = (): Value => throughNorm(f, f.mul(dy, channel(f, b.input(1))), xh, inv, [2], true);
+  return [
+    b.wants(0) ? f.reshape(dX(), b.sizes.target(b.input(0))) : null,
+    f.sum(f.mul(dy, xh), OTHERS, false),
+    f.sum(dy, OTHERS, false),
+  ];
+}
+
+/** Statistics of each image and group of channels. Before opset 21 there is one scale per group, then one per channel. */
+function groupNorm(b: Backward): InputGradients {
+  const { f } = b;
+  const groups = b.int("num_groups", 1);
+  const grouped = (value: Value): Value => f.reshape(value, [0, groups, -1]);
+  const [x, scale] = [b.input(0), b.input(1)];
+  const { centered, inv } = statistics(f, grouped(x), [2], b.float("epsilon", 1e-5));
+  const xh = f.mul(centered, inv);
+  const target = b.sizes.target(x);
+  const perChannel = b.opset >= 21;
+  const weighted = perChannel
+    ? grouped(f.reshape(f.mul(flat(f, b.dy), channel(f, scale)), target))
+    : f.mul(grouped(b.dy), channel(f, scale));
+  const shaped = (value: Value): Value => (perChannel ? flat(f, f.reshape(value, target)) : value);
+  const dy = perChannel ? flat(f, b.dy) : grouped(b.dy);
+  return [
+    b.wants(0) ? f.reshape(throughNorm(f, weighted, xh, inv, [2], true), target) : null,
+    f.sum(f.mul(dy, shaped(xh)), OTHERS, false),
+    f.sum(dy, OTHERS, false),
+  ];
+}
+
+/** y = x / n with n = sum |x| or sqrt(sum x^2): dX = (dY - y sum(dY dn/dx ...)) / n. */
+function lpNorm(b: Backward): InputGradients {
+  const { f, dy } = b;
+  const axes = [b.axis("axis", -1)];
+  const [x, y] = [b.input(0), b.output(0)];
+  const isOne = b.int("p", 2) === 1;
+  const norm = isOne ? f.sum(f.emit("Abs", [x]), axes) : f.sqrt(f.sum(f.square(x), axes));
+  const slope = isOne ? f.emit("Sign", [x]) : y;
+  return [f.div(f.sub(dy, f.mul(slope, f.sum(f.mul(dy, y), axes))), norm)];
+}
+
+export const NORMALIZATION_RULES: GradientTable = {
+  LayerNormalization: { gradient: layerNorm },
+  RMSNormalization: { gradient: rmsNorm },
+  SimplifiedLayerNormalization: { gradient: rmsNorm },
+  "com.microsoft.SkipLayerNormalization": { gradient: skipLayerNorm },
+  BatchNormalization: { gradient: batchNorm },
+  "com.microsoft.BatchNormInternal": {
+    gradient: (b) => batchNormTraining(b, b.node.outputs[3] ?? null, b.node.outputs[4] ?? null),
+  },
+  InstanceNormalization: { gradient: instanceNorm },
+  GroupNormalization: { gradient: groupNorm },
+  LpNormalization: { gradient: lpNorm },
+};

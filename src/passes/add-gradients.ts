@@ -1,0 +1,36 @@
+import { differentiate } from "../autodiff/differentiate.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { TypeInference } from "../ops/inference/inference.ts";
+
+/**
+ * Adds the gradients of a loss with respect to parameters to a graph.
+ * @param parameters inputs or initializers
+ * @returns their gradients, named `<parameter>_grad`; nothing for those that the loss does not depend on
+ * @throws as `differentiate`
+ */
+export function addGradients(
+  model: Model,
+  loss: Value,
+  parameters: readonly Value[],
+  types: TypeInference = inferTypes(model),
+): ReadonlyMap<Value, Value> {
+  const { graph } = model;
+  const gradients = differentiate(graph, loss, parameters, { names: new Names(model), opset: model.opset, types });
+  const names = new Names(model);
+  const own = new Set<Value>();
+  for (const [parameter, gradient] of gradients) {
+    if (own.has(gradient)) continue;
+    own.add(gradient);
+    gradient.name = names.fresh(`${parameter.name}_grad`);
+  }
+  return gradients;
+}
+
+/** Types of all values of a model's graph, as far as they can be told. */
+export function inferTypes(model: Model): TypeInference {
+  const types = new TypeInference(model.opset);
+  types.graph(model.graph);
+  return types;
+}

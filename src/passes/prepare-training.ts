@@ -1,0 +1,99 @@
+import { attribute } from "../graph/attribute.ts";
+import { DataType } from "../graph/data-type.ts";
+import type { Graph, Node, Value } from "../graph/graph.ts";
+import { type Model, walkGraphs } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { floatAttribute } from "../ops/attributes.ts";
+import { MICROSOFT } from "./lower-training-ops/lowering.ts";
+import { replaceNode } from "./replace-node.ts";
+
+/** What a forward operator becomes where it is trained. */
+interface Preparation {
+  readonly op: string;
+  readonly applies: (node: Node) => boolean;
+  readonly prepare: (graph: Graph, node: Node, names: Names) => void;
+}
+
+const PREPARATIONS: readonly Preparation[] = [
+  {
+    /** ONNX Runtime's training builds have statistics of the batch in an operator of their own, which renews the running ones. */
+    op: "BatchNormalization",
+    applies: ({ inputs }) => isHeld(inputs[3]) && isHeld(inputs[4]),
+    prepare(graph, node, names) {
+      const [y] = node.outputs;
+      const name = (part: string): string => names.fresh(`${y?.name ?? node.name}/${part}`);
+      replaceNode(graph, node, {
+        opType: "BatchNormInternal",
+        domain: MICROSOFT,
+        keep: 1,
+        moreOutputs: ["running_mean", "running_var", "saved_mean", "saved_inv_std"].map(name),
+        attributes: [
+          attribute.float("epsilon", floatAttribute(node, "epsilon", 1e-5)),
+          attribute.float("momentum", floatAttribute(node, "momentum", 0.9)),
+          attribute.int("training_mode", 1),
+        ],
+      });
+    },
+  },
+  {
+    /** Mean and inverse deviation, for the gradient. */
+    op: "LayerNormalization",
+    applies: ({ outputs }) => outputs.length === 1,
+    prepare(graph, node, names) {
+      const name = (part: string): string => names.fresh(`${node.outputs[0]?.name ?? node.name}/${part}`);
+      const made = replaceNode(graph, node, { moreOutputs: [name("mean"), name("inv_std")] });
+      for (const output of made.outputs.slice(1)) if (output !== null) output.type = null;
+    },
+  },
+  {
+    /** What was dropped, for the gradient. */
+    op: "Dropout",
+    applies: ({ inputs, outputs }) => (inputs[2] ?? null) !== null && (outputs[1] ?? null) === null,
+    prepare(graph, node, names) {
+      const mask = names.fresh(`${node.outputs[0]?.name ?? node.name}/mask`);
+      const made = replaceNode(graph, node, { keep: 1, moreOutputs: [mask] });
+      const [, kept] = made.outputs;
+      if (kept) kept.type = { kind: "tensor", dtype: DataType.bool, shape: null };
+    },
+  },
+];
+
+const isHeld = (value: Value | null | undefined): boolean => value?.tensor !== null && value?.tensor !== undefined;
+
+/**
+ * Makes a forward graph one that can be trained: BatchNormalization with statistics of the batch, and the outputs that
+ * gradients need. Dropout stays as it is: whether it drops is the model's own say.
+ * @returns the running statistics, which training renews: initializers of the graph
+ */
+export function prepareTraining(model: Model): readonly Value[] {
+  const names = new Names(model);
+  const statistics: Value[] = [];
+  for (const graph of walkGraphs(model.graph)) {
+    for (const node of graph) {
+      const found = PREPARATIONS.find(({ op, applies }) => node.domain === "" && node.opType === op && applies(node));
+      if (found === undefined) continue;
+      if (node.opType === "BatchNormalization") {
+        for (const value of node.inputs.slice(3, 5)) if (value) statistics.push(value);
+      }
+      found.prepare(graph, node, names);
+    }
+  }
+  if (statistics.length > 0) model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
+  return [...new Set(statistics)];
+}
+
+/** Makes a forward graph one for evaluation: nothing is dropped, and BatchNormalization takes the running statistics. */
+export function prepareEvaluation(model: Model): void {
+  for (const graph of walkGraphs(model.graph)) {
+    for (const node of graph) {
+      if (node.domain !== "") continue;
+      if (node.opType === "Dropout" && (node.inputs[2] ?? null) !== null) {
+        replaceNode(graph, node, { inputs: node.inputs.slice(0, 2), keep: 1 });
+      }
+      if (node.opType === "BatchNormalization" && node.outputs.length > 1) {
+        const attributes = [...node.attributes.values()].filter(({ name }) => name !== "training_mode");
+        replaceNode(graph, node, { keep: 1, attributes });
+      }
+    }
+  }
+}
