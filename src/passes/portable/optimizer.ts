@@ -4,12 +4,15 @@ import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
+import { makeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts";
 import type { ParameterGroup } from "../../optim/parameter-groups.ts";
+import { writeOptimizer } from "../../optim/write-optimizer.ts";
+import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
 import { removeDeadNodes } from "../dead-nodes.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
-import { type Trained, type Unrolling, unrollOptimizer } from "../unroll-optimizer/index.ts";
+import { unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
 import { readTensors, userInputNames } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
@@ -17,32 +20,35 @@ import type { StateTensor, StepModel } from "./step-model.ts";
 /** The first IR version that has model-local functions, which AGR is. */
 const FUNCTIONS_IR = 8;
 
+/** What an optimizer is written from: a model of ONNX Runtime's that takes sequences, or a chain of transforms. */
+export type OptimizerSource = Model | OptimizerOptions;
+
+function write(source: OptimizerSource, target: OptimizerTarget): WrittenOptimizer {
+  return source instanceof Model ? unrollOptimizer(source, target) : writeOptimizer(makeOptimizer(source), target);
+}
+
+/** Functions and domains that the optimizer's nodes need beside ONNX's own. */
+function takeOver(model: Model, source: OptimizerSource, domains: ReadonlySet<string>): void {
+  if (!(source instanceof Model)) return;
+  model.functions.push(...source.functions);
+  const needed = new Set([...source.functions.map(({ domain }) => domain), ...domains]);
+  for (const domain of needed) if (!model.opsets.has(domain)) model.opsets.set(domain, source.opsets.get(domain) ?? 1);
+}
+
 /** Writes an optimizer behind gradients that a graph has, and makes its state inputs and outputs. */
 function addOptimizer(
   model: Model,
-  optimizer: Model,
+  optimizer: OptimizerSource,
   trained: readonly Trained[],
   groups: readonly ParameterGroup[],
-): Unrolling & { readonly state: readonly StateTensor[]; readonly learningRate: string; readonly step: string } {
+): WrittenOptimizer & { readonly state: readonly StateTensor[]; readonly learningRate: string; readonly step: string } {
   const { graph } = model;
   const names = new Names(model);
   const learningRate = new Value(names.fresh("learning_rate"), tensorType(DataType.float, [1]));
   const step = new Value(names.fresh("step"), tensorType(DataType.int64, [1]));
   const build = new Builder({ prefix: "optimizer", names });
-  const unrolling = unrollOptimizer(optimizer, {
-    build,
-    names,
-    opset: model.opset,
-    learningRate,
-    step,
-    trained,
-    groups,
-  });
-  model.functions.push(...optimizer.functions);
-  for (const { domain } of optimizer.functions) model.opsets.set(domain, optimizer.opsets.get(domain) ?? 1);
-  for (const domain of new Set(build.nodes.map((node) => node.domain))) {
-    if (!model.opsets.has(domain)) model.opsets.set(domain, optimizer.opsets.get(domain) ?? 1);
-  }
+  const unrolling = write(optimizer, { build, names, opset: model.opset, learningRate, step, trained, groups });
+  takeOver(model, optimizer, new Set(build.nodes.map((node) => node.domain)));
   model.irVersion = Math.max(model.irVersion, FUNCTIONS_IR);
   graph.append(...build.nodes);
   const slots = unrolling.updates.flatMap((update) => update.slots);
@@ -85,10 +91,14 @@ function addOptimizer(
  * @param training the training model as it was exported; only its parameters are read
  * @throws as `unrollOptimizer` and `lowerTrainingOps`
  */
-export function makeApply(training: Model, optimizer: Model, groups: readonly ParameterGroup[] = []): StepModel {
+export function makeApply(
+  training: Model,
+  optimizer: OptimizerSource,
+  groups: readonly ParameterGroup[] = [],
+): StepModel {
   const graph = new Graph("apply");
   const model = new Model(training.irVersion, graph);
-  model.opsets.set(ONNX_DOMAIN, Math.max(training.opset, optimizer.opset));
+  model.opsets.set(ONNX_DOMAIN, Math.max(training.opset, optimizer instanceof Model ? optimizer.opset : 0));
   const trained = accumulatorsOf(training.graph).map(({ name, parameter }) => ({
     name,
     parameter: new Value(name, parameter.type),
@@ -110,7 +120,7 @@ export function makeApply(training: Model, optimizer: Model, groups: readonly Pa
  */
 export function toTrainStep(
   model: Model,
-  optimizer: Model,
+  optimizer: OptimizerSource,
   frozen: ReadonlySet<string>,
   groups: readonly ParameterGroup[] = [],
 ): StepModel {

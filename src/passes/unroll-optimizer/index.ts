@@ -2,54 +2,12 @@ import { GraphError, PassError } from "../../errors.ts";
 import { cloneNode } from "../../graph/clone.ts";
 import { describeNode, type Graph, type Node, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Names } from "../../graph/names.ts";
-import type { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
-import { groupSettings, type ParameterGroup } from "../../optim/parameter-groups.ts";
+import { groupSettings } from "../../optim/parameter-groups.ts";
+import type { OptimizerTarget, WrittenOptimizer, WrittenUpdate } from "../../optim/written.ts";
 import { Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
 import { isList, SEQUENCE_RULES, type SequenceCall, type Unrolled } from "./sequence-rules.ts";
 import { UPDATE_RULES, type UpdateRule } from "./update-rules.ts";
-
-/** A trainable parameter and its gradient, as values of the graph the optimizer is written into. */
-export interface Trained {
-  readonly name: string;
-  readonly parameter: Value;
-  readonly gradient: Value;
-}
-
-export interface Slot {
-  /** `<parameter>/<transform>/<slot>`. */
-  readonly name: string;
-  /** A new graph input. */
-  readonly input: Value;
-  readonly next: Value;
-}
-
-export interface Update {
-  readonly name: string;
-  /** What the optimizer reads as the gradient: after clipping, where there is clipping. */
-  readonly gradient: Value;
-  readonly next: Value;
-  readonly slots: readonly Slot[];
-}
-
-export interface Unrolling {
-  readonly transform: string;
-  readonly updates: readonly Update[];
-}
-
-export interface UnrollTarget {
-  readonly build: Builder;
-  readonly names: Names;
-  readonly opset: number;
-  /** float32 [1]. */
-  readonly learningRate: Value;
-  /** int64 [1], counted from 1. */
-  readonly step: Value;
-  readonly trained: readonly Trained[];
-  /** Parameters that are trained in a way of their own. */
-  readonly groups: readonly ParameterGroup[];
-}
 
 /** What `generate_artifacts` calls the sequences of an optimizer model. */
 const SLOT_INPUTS = ["first_order_moments", "second_order_moments"];
@@ -60,20 +18,20 @@ const SLOT_INPUTS = ["first_order_moments", "second_order_moments"];
  * @throws PassError `E_NO_OPTIMIZER` where there is not exactly one; `E_NO_LOWERING` for operators on sequences that are not
  *   known; GraphError `E_GRAPH` for positions outside a sequence
  */
-export function unrollOptimizer(optimizer: Model, target: UnrollTarget): Unrolling {
+export function unrollOptimizer(optimizer: Model, target: OptimizerTarget): WrittenOptimizer {
   return new Unroller(optimizer, target).run();
 }
 
 class Unroller {
   readonly #graph: Graph;
-  readonly #target: UnrollTarget;
+  readonly #target: OptimizerTarget;
   readonly #f: Formula;
   readonly #known = new Map<Value, Unrolled>();
   readonly #rule: UpdateRule;
   readonly #slots: readonly Value[][];
-  #unrolling: Unrolling | null = null;
+  #unrolling: WrittenOptimizer | null = null;
 
-  constructor(optimizer: Model, target: UnrollTarget) {
+  constructor(optimizer: Model, target: OptimizerTarget) {
     this.#graph = optimizer.graph;
     this.#target = target;
     this.#f = new Formula(target.build, target.opset);
@@ -97,7 +55,7 @@ class Unroller {
     }
   }
 
-  run(): Unrolling {
+  run(): WrittenOptimizer {
     for (const node of this.#graph.nodes) this.#unroll(node);
     if (this.#unrolling === null) throw new GraphError("E_GRAPH", "the optimizer was not reached");
     return this.#unrolling;
@@ -236,7 +194,7 @@ class Unroller {
     const parameters = call.sequence(inputs.parameters);
     const gradients = call.sequence(inputs.gradients);
     const held = inputs.slots.map((index) => call.sequence(index));
-    const updates = trained.map(({ name }, index): Update => {
+    const updates = trained.map(({ name }, index): WrittenUpdate => {
       const parameter = parameters[index];
       const gradient = gradients[index];
       if (parameter === undefined || gradient === undefined) {

@@ -1,0 +1,172 @@
+import { UsageError } from "../errors.ts";
+import type { GradientTransform, Optimizer } from "./transform.ts";
+import {
+  addCoupledDecay,
+  addDecayedWeights,
+  centralize,
+  clipByGlobalNorm,
+  clipByValue,
+  nonNegative,
+  scaleByAdagrad,
+  scaleByAdam,
+  scaleByAdan,
+  scaleByLion,
+  scaleByRms,
+  scaleByTrustRatio,
+  trace,
+} from "./transforms.ts";
+
+/** What is done to the gradients before AGR and the optimizer. */
+export interface GradientOptions {
+  /** Scales all gradients down together where their global norm is larger. Default: no clipping. */
+  readonly clipNorm?: number;
+  /** Limits every element of the gradients. Default: none. */
+  readonly clipValue?: number;
+  /** Gradient centralization (arXiv 2004.01461). Default false. */
+  readonly centralize?: boolean;
+}
+
+/** Hyperparameters; each optimizer takes some of them, and has its own defaults. */
+export interface Hyperparameters {
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly beta3?: number;
+  readonly epsilon?: number;
+  readonly weightDecay?: number;
+  /** AdamW: `pytorch` decays first, `transformers` adds epsilon before the bias correction and decays last (ONNX Runtime's adam_mode). */
+  readonly mode?: "pytorch" | "transformers";
+  /** RMSprop: smoothing of the squares. */
+  readonly alpha?: number;
+  /** Adagrad: how the rate falls. */
+  readonly rateDecay?: number;
+}
+
+export type OptimizerName = "sgd" | "adam" | "adamw" | "adan" | "adagrad" | "rmsprop" | "lamb" | "lion";
+
+export interface OptimizerOptions extends GradientOptions, Hyperparameters {
+  readonly name: OptimizerName;
+}
+
+interface Entry {
+  /** Every hyperparameter the optimizer takes. */
+  readonly defaults: Hyperparameters;
+  readonly source: string;
+  readonly links: (values: Required<Hyperparameters>) => readonly GradientTransform[];
+  readonly application?: (values: Required<Hyperparameters>) => Optimizer["application"];
+}
+
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
+/** Every optimizer with its defaults, which are PyTorch's or those of the authors' code. */
+export const OPTIMIZERS: Readonly<Record<OptimizerName, Entry>> = {
+  sgd: {
+    defaults: { momentum: 0, nesterov: false, weightDecay: 0 },
+    source: "torch.optim.SGD, dampening 0",
+    links: ({ momentum, nesterov, weightDecay }) => [
+      addCoupledDecay(nonNegative(weightDecay, "weightDecay")),
+      ...(momentum === 0 ? [] : [trace(momentum, nesterov)]),
+    ],
+  },
+  adam: {
+    defaults: { ...ADAM, weightDecay: 0 },
+    source: "torch.optim.Adam; arXiv 1412.6980",
+    links: ({ weightDecay, ...adam }) => [
+      addCoupledDecay(nonNegative(weightDecay, "weightDecay")),
+      scaleByAdam("adam", { ...adam, epsilonFirst: false }),
+    ],
+  },
+  adamw: {
+    defaults: { ...ADAM, weightDecay: 0.01, mode: "pytorch" },
+    source: "torch.optim.AdamW; com.microsoft.AdamWOptimizer adam_mode 0 and 1; arXiv 1711.05101",
+    links: ({ weightDecay, mode, ...adam }) => [
+      scaleByAdam("adamw", { ...adam, epsilonFirst: mode === "transformers" }),
+      addDecayedWeights(weightDecay),
+    ],
+    application: ({ mode }) => (mode === "transformers" ? "after" : "decoupled"),
+  },
+  adan: {
+    defaults: { beta1: 0.98, beta2: 0.92, beta3: 0.99, epsilon: 1e-8, weightDecay: 0.02 },
+    source: "the authors' code, proximal weight decay; arXiv 2208.06677",
+    links: ({ beta1, beta2, beta3, epsilon, weightDecay }) => [
+      scaleByAdan([beta1, beta2, beta3], epsilon),
+      addDecayedWeights(weightDecay),
+    ],
+    application: () => "proximal",
+  },
+  adagrad: {
+    defaults: { epsilon: 1e-10, rateDecay: 0, weightDecay: 0 },
+    source: "torch.optim.Adagrad",
+    links: ({ epsilon, rateDecay, weightDecay }) => [
+      addCoupledDecay(nonNegative(weightDecay, "weightDecay")),
+      scaleByAdagrad(epsilon, nonNegative(rateDecay, "rateDecay")),
+    ],
+  },
+  rmsprop: {
+    defaults: { alpha: 0.99, epsilon: 1e-8, momentum: 0, weightDecay: 0 },
+    source: "torch.optim.RMSprop, not centered",
+    links: ({ alpha, epsilon, momentum, weightDecay }) => [
+      addCoupledDecay(nonNegative(weightDecay, "weightDecay")),
+      scaleByRms(alpha, epsilon),
+      ...(momentum === 0 ? [] : [trace(momentum, false)]),
+    ],
+  },
+  lamb: {
+    defaults: { ...ADAM, epsilon: 1e-6, weightDecay: 0.01 },
+    source: "arXiv 1904.00962, algorithm 2, with bias correction",
+    links: ({ weightDecay, ...adam }) => [
+      scaleByAdam("lamb", { ...adam, epsilonFirst: false }),
+      scaleByTrustRatio(nonNegative(weightDecay, "weightDecay")),
+    ],
+  },
+  lion: {
+    defaults: { beta1: 0.9, beta2: 0.99, weightDecay: 0 },
+    source: "arXiv 2302.06675, algorithm 2",
+    links: ({ beta1, beta2, weightDecay }) => [scaleByLion(beta1, beta2), addDecayedWeights(weightDecay)],
+  },
+};
+
+export const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as readonly OptimizerName[];
+
+/** The options with the optimizer's defaults filled in. @throws UsageError `E_OPTION` for one the optimizer does not take */
+export function completeOptimizer(options: OptimizerOptions): OptimizerOptions {
+  const { name, clipNorm, clipValue, centralize: isCentral, ...given } = options;
+  const entry = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name] : undefined;
+  if (entry === undefined) {
+    throw new UsageError("E_OPTION", `there is no optimizer "${name}"; there is ${OPTIMIZER_NAMES.join(", ")}`, {
+      field: "optimizer",
+    });
+  }
+  const unknown = Object.keys(given).find((key) => !Object.hasOwn(entry.defaults, key));
+  if (unknown !== undefined) {
+    const taken = Object.keys(entry.defaults).join(", ");
+    throw new UsageError("E_OPTION", `${name} does not take ${unknown}; it takes ${taken}`, { field: unknown });
+  }
+  return {
+    name,
+    ...(clipNorm === undefined ? {} : { clipNorm }),
+    ...(clipValue === undefined ? {} : { clipValue }),
+    ...(isCentral === true ? { centralize: true } : {}),
+    ...entry.defaults,
+    ...given,
+  };
+}
+
+/** The optimizer as a chain. @throws UsageError `E_OPTION` */
+export function makeOptimizer(options: OptimizerOptions): Optimizer {
+  const complete = completeOptimizer(options);
+  const entry = OPTIMIZERS[complete.name];
+  const values = complete as Required<Hyperparameters>;
+  const { clipNorm, clipValue, centralize: isCentral = false } = complete;
+  return {
+    name: complete.name,
+    before: [
+      ...(isCentral ? [centralize()] : []),
+      ...(clipValue === undefined ? [] : [clipByValue(clipValue)]),
+      ...(clipNorm === undefined ? [] : [clipByGlobalNorm(clipNorm)]),
+    ],
+    links: entry.links(values),
+    application: entry.application?.(values) ?? "decoupled",
+  };
+}

@@ -1,0 +1,83 @@
+import { DataType } from "../graph/data-type.ts";
+import { Value } from "../graph/graph.ts";
+import { Formula } from "../ops/formula.ts";
+import { groupSettings } from "./parameter-groups.ts";
+import { asUpdate, type GradientTransform, type Optimizer, type Step, type Update } from "./transform.ts";
+import type { OptimizerTarget, Slot, WrittenOptimizer } from "./written.ts";
+
+/** One parameter on its way, with the slots of every link. */
+interface Traveller {
+  readonly name: string;
+  readonly value: Value;
+  readonly update: Update;
+  readonly slots: readonly Slot[];
+}
+
+/** w' from w and an update, with lr the parameter's own learning rate. */
+const APPLICATIONS: Readonly<
+  Record<Optimizer["application"], (f: Formula, value: Value, change: Value, decay: Value | null) => Value>
+> = {
+  decoupled: (f, value, change, decay) => f.sub(decay === null ? value : f.mul(value, f.sub(1, decay)), change),
+  after: (f, value, change, decay) => {
+    const moved = f.sub(value, change);
+    return decay === null ? moved : f.mul(moved, f.sub(1, decay));
+  },
+  proximal: (f, value, change, decay) => {
+    const moved = f.sub(value, change);
+    return decay === null ? moved : f.div(moved, f.add(decay, 1));
+  },
+};
+
+/**
+ * Writes an optimizer, parameter by parameter, behind gradients that a graph has.
+ * @returns the next parameters and slots, and the gradients as AGR is to find them
+ */
+export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): WrittenOptimizer {
+  const { build, opset, learningRate, step: counter, trained, groups, names } = target;
+  const f = new Formula(build, opset);
+  const step: Step = { f, count: f.cast(f.reshape(counter, []), DataType.float) };
+  const rate = f.reshape(learningRate, []);
+  const settingsOf = groupSettings(
+    groups,
+    trained.map(({ name }) => name),
+  );
+  const through = (travellers: readonly Traveller[], link: GradientTransform): readonly Traveller[] => {
+    const held = travellers.map(({ name, value }) =>
+      link.slots.map((slot) => new Value(names.fresh(`${name}/${link.name}/${slot}`), value.type)),
+    );
+    const parameters = travellers.map(({ name, value, update }, index) => ({
+      ...{ name, value, update, slots: held[index] ?? [] },
+      weightDecay: settingsOf(name).weightDecay,
+    }));
+    const results = link.transform(step, parameters);
+    return travellers.map((traveller, index) => {
+      const { update, slots } = results[index] ?? { update: traveller.update, slots: [] };
+      const own = link.slots.flatMap((_, at): readonly Slot[] => {
+        const [input, next] = [held[index]?.[at], slots[at]];
+        return input === undefined || next === undefined ? [] : [{ name: input.name, input, next }];
+      });
+      return { ...traveller, update, slots: [...traveller.slots, ...own] };
+    });
+  };
+  const start = trained.map(({ name, parameter, gradient }) => ({
+    ...{ name, value: parameter, update: asUpdate(gradient), slots: [] },
+  }));
+  const before = optimizer.before.reduce(through, start);
+  const gradients = before.map(({ update }) => update.tensor);
+  const finished = optimizer.links.reduce(through, before);
+  const rates = new Map<number, Value>();
+  const updates = finished.map(({ name, value, update, slots }, index) => {
+    const { learningRateScale } = settingsOf(name);
+    const own = rates.get(learningRateScale) ?? (learningRateScale === 1 ? rate : f.mul(rate, learningRateScale));
+    rates.set(learningRateScale, own);
+    const change = f.mul(update.tensor, update.factor === null ? own : f.mul(own, update.factor));
+    const decay = update.decay === null ? null : f.mul(own, update.decay);
+    return {
+      name,
+      gradient: gradients[index] ?? update.tensor,
+      next: APPLICATIONS[optimizer.application](f, value, change, decay),
+      slots,
+    };
+  });
+  return { transform: optimizer.name, updates };
+}
