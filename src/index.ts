@@ -38,12 +38,21 @@ export {
 } from "./artifacts/run-checkpoint/manifest.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
 export {
+  BUILD_TARGETS,
+  type BuildOptions,
+  type BuildReport,
+  type BuildTarget,
+  type BuiltArtifacts,
+  buildTrainingArtifacts,
+} from "./build-artifacts.ts";
+export {
   BackendError,
   CheckpointError,
   DataError,
   type ErrorDetails,
   FileSystemError,
   FormatError,
+  GradientError,
   GraphError,
   NumericError,
   OnnxAgrError,
@@ -64,8 +73,17 @@ export { encodeModel } from "./graph/serde/encode.ts";
 export { Tensor as GraphTensor } from "./graph/tensor.ts";
 export { formatType, type ValueType } from "./graph/value-type.ts";
 export { type LowerArtifactsOptions, lowerArtifacts } from "./lower-artifacts.ts";
+export {
+  type GradientOptions,
+  type Hyperparameters,
+  OPTIMIZER_NAMES,
+  OPTIMIZERS,
+  type OptimizerName,
+  type OptimizerOptions,
+} from "./optim/optimizers.ts";
 export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
+export { LOSS_DEFAULTS, LOSS_KINDS, type LossKind, type LossOptions } from "./passes/add-loss.ts";
 export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "./passes/extract-forward.ts";
 export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";
 export type {

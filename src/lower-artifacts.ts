@@ -5,9 +5,10 @@ import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.
 import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
 import { PassError } from "./errors.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
-import type { Model } from "./graph/model.ts";
+import { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
+import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import { INSERT_AGR_DEFAULTS, type InsertAgrOptions } from "./passes/insert-agr/options.ts";
@@ -21,6 +22,10 @@ import { stripAgr } from "./passes/strip-agr.ts";
 export interface LowerArtifactsOptions {
   /** Parameters that get a learning rate or weight decay of their own; they are written into the models. Default none. */
   readonly parameterGroups?: readonly ParameterGroup[];
+  /** An optimizer to write in the place of the artifacts' own. */
+  readonly optimizer?: OptimizerOptions;
+  /** AGR to put before that optimizer. Default: what was inserted into the artifacts' own. */
+  readonly agr?: InsertAgrOptions;
 }
 
 /**
@@ -32,7 +37,7 @@ export interface LowerArtifactsOptions {
  */
 export async function lowerArtifacts(
   artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">,
-  { parameterGroups: groups = [] }: LowerArtifactsOptions = {},
+  { parameterGroups: groups = [], optimizer, agr: given }: LowerArtifactsOptions = {},
 ): Promise<PortableArtifacts> {
   const { trainingModel, optimizerModel, evalModel } = artifacts;
   if (trainingModel === null) {
@@ -47,15 +52,16 @@ export async function lowerArtifacts(
   const trainable = new Set(gradients.state.flatMap(({ name, kind }) => (kind === "parameter" ? [name] : [])));
   const evaluation =
     evalModel === null ? null : planned(toEvaluation(await copyOf(evalModel), trainable, frozen), "eval");
-  if (optimizerModel === null) {
+  const source = optimizer ?? (optimizerModel === null ? null : await copyOf(optimizerModel));
+  if (source === null) {
     const state = checkpoint === null ? null : stateOfCheckpoint(checkpoint, []);
     return { trainStep: null, gradients: gradients.model, apply: null, evalModel: evaluation?.model ?? null, state };
   }
-  const plainOptimizer = await copyOf(optimizerModel);
-  const agr = takeAgr(plainOptimizer);
+  const agr = source instanceof Model ? (given ?? takeAgr(source)) : (given ?? null);
   const training = await copyOf(trainingModel);
-  const apply = planned(makeApply(training, await copyOf(plainOptimizer), groups), "apply");
-  const trainStep = planned(toTrainStep(training, plainOptimizer, frozen, groups), "train_step");
+  const again = source instanceof Model ? await copyOf(source) : source;
+  const apply = planned(makeApply(training, again, groups), "apply");
+  const trainStep = planned(toTrainStep(training, source, frozen, groups), "train_step");
   if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
   return {
     trainStep: trainStep.model,

@@ -18,11 +18,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   cli: ["index.ts"],
   "index.ts": [
     ...["graph", "ops", "optim", "passes", "artifacts", "runtime", "verify"],
-    ...["lower-artifacts.ts", "placement.ts", "source.ts", "training-session.ts"],
+    ...["build-artifacts.ts", "lower-artifacts.ts", "placement.ts", "source.ts", "training-session.ts"],
   ],
   "lower-artifacts.ts": ["graph", "optim", "passes", "artifacts"],
   "source.ts": ["graph", "passes", "artifacts"],
   "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts"],
+  "build-artifacts.ts": ["graph", "optim", "passes", "artifacts", "lower-artifacts.ts"],
   "placement.ts": ["runtime", "source.ts", "lower-artifacts.ts"],
   "errors.ts": [],
 };

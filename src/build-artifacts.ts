@@ -1,0 +1,149 @@
+import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
+import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { PassError, requireOption } from "./errors.ts";
+import { DataType } from "./graph/data-type.ts";
+import type { Value } from "./graph/graph.ts";
+import { readExternalTensors } from "./graph/io/model-file.ts";
+import type { Model } from "./graph/model.ts";
+import { decodeModel } from "./graph/serde/decode.ts";
+import { encodeModel } from "./graph/serde/encode.ts";
+import { lowerArtifacts } from "./lower-artifacts.ts";
+import type { OptimizerOptions } from "./optim/optimizers.ts";
+import type { ParameterGroup } from "./optim/parameter-groups.ts";
+import { insertAgr } from "./passes/insert-agr/index.ts";
+import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
+import { makeOptimizerModel } from "./passes/optimizer-model.ts";
+import type { Skipped } from "./passes/pass.ts";
+import { makeTrainingModels, type TrainingModelOptions, type TrainingModels } from "./passes/training-model.ts";
+
+export const BUILD_TARGETS = ["onnxruntime", "portable"] as const;
+export type BuildTarget = (typeof BUILD_TARGETS)[number];
+
+export interface BuildOptions extends TrainingModelOptions {
+  /** Default AdamW as PyTorch has it. */
+  readonly optimizer?: OptimizerOptions;
+  /** Puts AGR before the optimizer. Default: not. */
+  readonly agr?: Omit<InsertAgrOptions, "parameters" | "count" | "select">;
+  /**
+   * `onnxruntime`: the four files of ONNX Runtime's training API. `portable`: standard operators only. Default: both, or
+   * portable alone where the training API does not have the optimizer.
+   */
+  readonly targets?: readonly BuildTarget[];
+  /** Portable set: parameters with a learning rate or weight decay of their own. */
+  readonly parameterGroups?: readonly ParameterGroup[];
+  /** Portable set: parameters of lower rank get no weight decay; 2 leaves out biases and norm scales. Default 0. */
+  readonly decayMinRank?: number;
+}
+
+export interface BuildReport {
+  readonly pass: "build";
+  readonly trainable: readonly TrainableParameter[];
+  readonly frozen: readonly string[];
+  readonly skipped: readonly Skipped[];
+  readonly notes: readonly string[];
+}
+
+export interface BuiltArtifacts {
+  readonly onnxruntime: TrainingArtifacts | null;
+  readonly portable: PortableArtifacts | null;
+  readonly report: BuildReport;
+}
+
+/** The newest versions that the training API in onnxruntime-web 1.19.2 takes. */
+const TRAINING_API = { opset: 21, irVersion: 10 } as const;
+
+/**
+ * Makes training artifacts from a forward model: loss, gradients, optimizer, checkpoint. The model itself is left as it is.
+ * @throws PassError `E_OPSET`, `E_NO_PARAMETERS`, `E_LOSS`, `E_TARGET` for a target that was asked for and cannot be made;
+ *   GradientError `E_NO_GRADIENT_RULE`, `E_NO_GRADIENT`, `E_NO_SHAPE`; UsageError `E_OPTION`, `E_OUTPUT`, `E_GROUP`
+ */
+export async function buildTrainingArtifacts(model: Model, options: BuildOptions): Promise<BuiltArtifacts> {
+  const { targets, optimizer = { name: "adamw" } } = options;
+  for (const target of targets ?? []) {
+    requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);
+  }
+  await readExternalTensors(model);
+  const bytes = encodeModel(model);
+  const models = makeTrainingModels([decodeModel(bytes), decodeModel(bytes)], options);
+  const checkpoint = encodeCheckpoint({
+    ...{
+      trainable: models.trainable,
+      frozen: models.frozen,
+      nominal: false,
+      optimizerGroups: [],
+      properties: new Map(),
+    },
+  });
+  const trainable = models.trainable.map(({ name, tensor }) => ({ name, shape: tensor.dims }));
+  const wants = (target: BuildTarget): boolean => targets === undefined || targets.includes(target);
+  const made = wants("onnxruntime") ? forTrainingApi(models, checkpoint, optimizer) : null;
+  if (made !== null && typeof made === "string" && targets?.includes("onnxruntime")) {
+    throw new PassError("E_TARGET", `the onnxruntime target cannot be made: ${made}`, {
+      field: "targets",
+      hint: "Build the portable target.",
+    });
+  }
+  const onnxruntime = typeof made === "string" ? null : made;
+  if (onnxruntime !== null && options.agr !== undefined && onnxruntime.optimizerModel !== null) {
+    insertAgr(onnxruntime.optimizerModel, { ...options.agr, parameters: trainable });
+  }
+  const portable = wants("portable") ? await portableOf(models, checkpoint, optimizer, options) : null;
+  return {
+    onnxruntime,
+    portable,
+    report: {
+      pass: "build",
+      trainable,
+      frozen: models.frozen.map(({ name }) => name),
+      skipped: models.skipped,
+      notes: [
+        ...models.notes,
+        ...(typeof made === "string" ? [`no files for ONNX Runtime's training API: ${made}`] : []),
+      ],
+    },
+  };
+}
+
+/** The inputs that no checkpoint and no session fills. */
+function userInputs({ graph }: Model): readonly Value[] {
+  const first = graph.inputs.findIndex(({ name }) =>
+    graph.inputs.some((each) => each.name === `${name}_grad.accumulation.buffer`),
+  );
+  return graph.inputs.slice(0, first);
+}
+
+/** The four files, or why there are none. */
+function forTrainingApi(
+  { training, evaluation, trainable }: TrainingModels,
+  checkpoint: Uint8Array,
+  optimizer: OptimizerOptions,
+): TrainingArtifacts | string {
+  const { opset, irVersion } = training;
+  if (opset > TRAINING_API.opset) return `it takes opsets up to ${TRAINING_API.opset}, the model's is ${opset}`;
+  if (irVersion > TRAINING_API.irVersion) {
+    return `it takes IR versions up to ${TRAINING_API.irVersion}, the model's is ${irVersion}`;
+  }
+  const other = trainable.find(({ tensor }) => tensor.dtype !== DataType.float);
+  if (other !== undefined) return `it trains float32 parameters, and "${other.name}" is of another type`;
+  const confusing = userInputs(training).find(({ name }) => name.endsWith("_grad"));
+  if (confusing !== undefined) return `it takes the input "${confusing.name}" for a gradient, by its name`;
+  const { model, refused } = makeOptimizerModel(optimizer, { irVersion, opset });
+  if (model === null) return refused;
+  return {
+    ...{ prefix: "", trainingModel: training, evalModel: evaluation, optimizerModel: model },
+    ...{ checkpoint, checkpointData: null },
+  };
+}
+
+function portableOf(
+  { training, evaluation, trainable }: TrainingModels,
+  checkpoint: Uint8Array,
+  optimizer: OptimizerOptions,
+  { agr, parameterGroups = [], decayMinRank = 0 }: BuildOptions,
+): Promise<PortableArtifacts> {
+  const flat = trainable.filter(({ tensor }) => tensor.dims.length < decayMinRank).map(({ name }) => name);
+  const groups = flat.length === 0 ? parameterGroups : [...parameterGroups, { parameters: flat, weightDecay: 0 }];
+  const set = { trainingModel: training, evalModel: evaluation, optimizerModel: null, checkpoint };
+  return lowerArtifacts(set, { optimizer, parameterGroups: groups, ...(agr === undefined ? {} : { agr }) });
+}

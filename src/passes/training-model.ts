@@ -1,0 +1,204 @@
+import { PassError } from "../errors.ts";
+import type { NamedTensor } from "../graph/attribute.ts";
+import { DataType, isGradientType } from "../graph/data-type.ts";
+import { Node, Value } from "../graph/graph.ts";
+import { type Model, ONNX_DOMAIN } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { tensorType } from "../graph/value-type.ts";
+import { nameMatcher } from "../ops/name-globs.ts";
+import { addGradients, inferTypes } from "./add-gradients.ts";
+import { addLoss, type LossOptions } from "./add-loss.ts";
+import { removeDeadNodes } from "./dead-nodes.ts";
+import { inlineFunctions } from "./inline-functions.ts";
+import { MICROSOFT } from "./lower-training-ops/lowering.ts";
+import type { Skipped } from "./pass.ts";
+import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
+
+/** Older graphs take axes, pads and the like as attributes. */
+const FIRST_OPSET = 13;
+/** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
+const TARGET_OPSET = 17;
+const TARGET_IR = 8;
+/** A parameter of one element would never train with AGR, and is most often a constant. */
+const FEWEST_ELEMENTS = 2;
+
+export interface TrainingModelOptions {
+  readonly loss: LossOptions;
+  /** Globs of the parameters to train. Default: all that can be. */
+  readonly parameters?: readonly string[];
+  /** Globs of parameters to leave as they are. */
+  readonly freeze?: readonly string[];
+}
+
+/** A training model and an eval model as ONNX Runtime's exporter would make them, with the tensors they take. */
+export interface TrainingModels {
+  readonly training: Model;
+  readonly evaluation: Model;
+  readonly trainable: readonly NamedTensor[];
+  /** Parameters without a gradient, and running statistics. */
+  readonly frozen: readonly NamedTensor[];
+  readonly skipped: readonly Skipped[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Makes a forward model one whose parameters are inputs and whose gradients are accumulated, and one for evaluation. Both
+ * models it is given are changed.
+ * @param forward the model, and a second copy of it
+ * @throws PassError `E_OPSET`, `E_NO_PARAMETERS`, `E_LOSS`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
+ */
+export function makeTrainingModels(
+  [training, evaluation]: readonly [Model, Model],
+  options: TrainingModelOptions,
+): TrainingModels {
+  const notes = [training, evaluation].map(prepare)[0] ?? [];
+  const statistics = prepareTraining(training);
+  prepareEvaluation(evaluation);
+  const types = inferTypes(training);
+  const { loss } = addLoss(training, options.loss, (node) => types.node(node));
+  types.graph(training.graph);
+  const { candidates, frozen, skipped } = chooseParameters(training, statistics, options);
+  const gradients = addGradients(training, loss, candidates, types);
+  const reached = candidates.filter((value) => gradients.has(value));
+  if (reached.length === 0) {
+    throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
+      field: loss.name,
+      hint: "Choose other parameters or another output; parameters are floating-point initializers of two or more elements.",
+    });
+  }
+  const unreached = candidates.filter((value) => !gradients.has(value));
+  training.graph.replaceOutputs([loss]);
+  accumulate(training, reached, gradients);
+  removeDeadNodes(training.graph);
+  const held = [...reached, ...frozen.filter((value) => value.uses.length > 0), ...statistics];
+  const order = training.graph.initializers.filter((value) => held.includes(value));
+  moveToInputs(training, order);
+  appendAccumulators(training, reached);
+  finishEvaluation(evaluation, options.loss, order);
+  const named = (values: readonly Value[]): NamedTensor[] =>
+    values.flatMap(({ name, tensor }) => (tensor === null ? [] : [{ name, tensor }]));
+  const result: TrainingModels = {
+    training,
+    evaluation,
+    trainable: named(order.filter((value) => reached.includes(value))),
+    frozen: named(order.filter((value) => !reached.includes(value))),
+    skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
+    notes,
+  };
+  for (const value of order) value.tensor = null;
+  return result;
+}
+
+/** Functions are put in, the opset is raised, and initializers that are inputs too are initializers alone. */
+function prepare(model: Model): readonly string[] {
+  if (model.opset < FIRST_OPSET) {
+    throw new PassError("E_OPSET", `the model's opset is ${model.opset}; models are trained from ${FIRST_OPSET} on`, {
+      hint: `Export it with opset ${TARGET_OPSET}, or convert it (onnx.version_converter).`,
+    });
+  }
+  const inlined = inlineFunctions(model);
+  const { graph } = model;
+  const initializers = new Set(graph.initializers.map(({ name }) => name));
+  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter(({ name }) => !initializers.has(name)));
+  const notes = inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : [];
+  model.irVersion = Math.max(model.irVersion, TARGET_IR);
+  if (model.opset >= TARGET_OPSET) return notes;
+  const from = model.opset;
+  model.opsets.set(ONNX_DOMAIN, TARGET_OPSET);
+  return [...notes, `the opset was raised from ${from} to ${TARGET_OPSET}`];
+}
+
+interface Chosen {
+  readonly candidates: readonly Value[];
+  readonly frozen: readonly Value[];
+  readonly skipped: readonly Skipped[];
+}
+
+function chooseParameters(
+  { graph }: Model,
+  statistics: readonly Value[],
+  { parameters = ["*"], freeze = [] }: TrainingModelOptions,
+): Chosen {
+  const [isChosen, isFrozen] = [nameMatcher(parameters), nameMatcher(freeze)];
+  const all = graph.initializers.filter(
+    (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !statistics.includes(value),
+  );
+  const large = all.filter(({ tensor }) => (tensor?.size ?? 0) >= FEWEST_ELEMENTS);
+  const trains = ({ name }: Value): boolean => isChosen(name) && !isFrozen(name);
+  requireMatches(large, parameters, "params");
+  requireMatches(large, freeze, "freeze");
+  return {
+    candidates: large.filter(trains),
+    frozen: large.filter((value) => !trains(value)),
+    skipped: all
+      .filter((value) => !large.includes(value))
+      .map(({ name }) => ({ at: name, reason: "it has one element and is taken for a constant" })),
+  };
+}
+
+function requireMatches(values: readonly Value[], globs: readonly string[], option: string): void {
+  const idle = globs.find((glob) => glob !== "*" && !values.some(({ name }) => nameMatcher([glob])(name)));
+  if (idle === undefined) return;
+  throw new PassError("E_NO_PARAMETERS", `no parameter is named like "${idle}"`, {
+    field: option,
+    hint: `The parameters are ${values
+      .slice(0, 10)
+      .map(({ name }) => name)
+      .join(", ")}${values.length > 10 ? ", ..." : ""}.`,
+  });
+}
+
+/** Each gradient goes through an accumulator, whose outputs say that it was done. */
+function accumulate(model: Model, parameters: readonly Value[], gradients: ReadonlyMap<Value, Value>): void {
+  const { graph } = model;
+  const reset = new Value(RESET, tensorType(DataType.bool, [1]));
+  for (const parameter of parameters) {
+    const gradient = gradients.get(parameter);
+    if (gradient === undefined) continue;
+    const type = parameter.type ?? tensorType(DataType.float);
+    const buffer = new Value(`${parameter.name}${BUFFER}`, type);
+    const done = new Value(`${parameter.name}${DONE}`, tensorType(DataType.bool, [1]));
+    const name = `${parameter.name}_grad/InPlaceAccumulatorV2`;
+    graph.append(new Node("InPlaceAccumulatorV2", [buffer, gradient, reset], [done], { name, domain: MICROSOFT }));
+    graph.addOutput(done);
+  }
+  model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
+}
+
+const RESET = "lazy_reset_grad";
+const BUFFER = "_grad.accumulation.buffer";
+const DONE = "_grad.accumulation.out";
+
+/** Parameters become inputs, after the user's. */
+function moveToInputs({ graph }: Model, values: readonly Value[]): void {
+  const moved = new Set(values);
+  graph.inputs.push(...values);
+  graph.initializers.splice(0, graph.initializers.length, ...graph.initializers.filter((value) => !moved.has(value)));
+}
+
+/** Then the buffers, in the order of the parameters, and the flag. */
+function appendAccumulators({ graph }: Model, parameters: readonly Value[]): void {
+  const nodes = graph.nodes.filter(({ opType }) => opType === "InPlaceAccumulatorV2");
+  const byName = new Map(nodes.flatMap(({ inputs: [buffer] }) => (buffer ? [[buffer.name, buffer] as const] : [])));
+  const order = graph.inputs.filter((value) => parameters.includes(value));
+  const buffers = order.flatMap(({ name }) => byName.get(`${name}${BUFFER}`) ?? []);
+  const reset = nodes[0]?.inputs[2];
+  graph.inputs.push(...buffers, ...(reset ? [reset] : []));
+}
+
+/** The loss is the first output; the parameters are inputs in the training model's order. */
+function finishEvaluation(model: Model, loss: LossOptions, order: readonly Value[]): void {
+  const { graph } = model;
+  inferTypes(model);
+  addLoss(model, loss);
+  const own = new Map(graph.initializers.map((value) => [value.name, value]));
+  const names = new Names(model);
+  const values = order.map(({ name, type }) => own.get(name) ?? new Value(names.fresh(name), type));
+  moveToInputs(model, values);
+  for (const value of values) {
+    const { tensor } = value;
+    value.type ??= tensor === null ? null : tensorType(tensor.dtype, tensor.dims);
+    value.tensor = null;
+  }
+  removeDeadNodes(graph);
+}
