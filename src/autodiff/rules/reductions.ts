@@ -70,9 +70,9 @@ const product = reduction(({ b, x, axes, dy }) => {
   const isZero = f.equal(x, 0);
   const nonZero = f.where(isZero, 1, x);
   const others = f.div(f.reduce("ReduceProd", nonZero, axes), nonZero);
-  const zeros = f.sum(f.cast(isZero, f.dtype), axes);
-  const own = f.where(isZero, f.equal(zeros, 1), f.equal(zeros, 0));
-  return f.mul(dy, f.mul(others, f.cast(own, f.dtype)));
+  const own = f.cast(isZero, f.dtype);
+  const isOnly = f.equal(f.sum(own, axes), own);
+  return f.mul(dy, f.mul(others, f.cast(isOnly, f.dtype)));
 });
 
 function cumSum(b: Backward): readonly Value[] {

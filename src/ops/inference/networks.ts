@@ -187,7 +187,8 @@ function attention(call: InferenceCall): readonly (Inferred | null)[] {
   const isFlat = q.length === 3;
   const [heads, ofValues] = [call.int("q_num_heads", 1), call.int("kv_num_heads", 1)];
   const width = v.at(-1);
-  const out = isFlat && typeof width === "number" ? (width / ofValues) * heads : (width ?? null);
+  const scaled = typeof width === "number" ? (width / ofValues) * heads : null;
+  const out = isFlat ? scaled : (width ?? null);
   return [{ dtype: call.dtype(0), shape: [...q.slice(0, -1), out] }];
 }
 

@@ -6,14 +6,21 @@ export function broadcastShapes(shapes: readonly (readonly Dimension[] | null)[]
   const known = shapes as readonly (readonly Dimension[])[];
   const rank = Math.max(0, ...known.map(({ length }) => length));
   return Array.from({ length: rank }, (_, axis) =>
-    known.map((shape) => shape[shape.length - rank + axis] ?? 1).reduce(broadcastDims, 1),
+    known.map((shape) => dimAt(shape, shape.length - rank + axis)).reduce(broadcastDims, 1),
   );
+}
+
+/** Axes that a shape of lower rank does not have count as 1. */
+function dimAt(shape: readonly Dimension[], axis: number): Dimension {
+  const dim = shape[axis];
+  return dim === undefined ? 1 : dim;
 }
 
 /** Known sizes other than 1 win; of two that differ only by name nothing can be said. */
 function broadcastDims(a: Dimension, b: Dimension): Dimension {
   if (a === 1) return b;
-  if (b === 1 || a === b) return a;
+  if (b === 1) return a;
+  if (a === b) return a;
   if (typeof a === "number") return a;
   return typeof b === "number" ? b : null;
 }

@@ -1,0 +1,327 @@
+"""Makes tests/autodiff/pytorch.json: gradients of single ONNX operators as PyTorch computes them, in float64.
+
+    python3 scripts/reference/gradients.py > tests/autodiff/pytorch.json
+
+Needs torch and numpy; the project and its tests do not. Each case is one node, its inputs, and random weights w for each
+output: the gradients are those of sum(w * y). Inputs are kept away from kinks and ties.
+"""
+
+import json
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+rng = np.random.default_rng(20240716)
+cases = []
+
+
+def real(*shape, low=-1.5, high=1.5):
+    return rng.uniform(low, high, shape)
+
+
+def apart(*shape):
+    """All elements differ by 0.1 or more, so that no finite difference changes an order."""
+    size = int(np.prod(shape))
+    return (rng.permutation(size) * 0.13 - size * 0.065 + 0.031).reshape(shape)
+
+
+def away(*shape, kinks=(0.0,), margin=0.1, low=-2.0, high=2.0):
+    values = rng.uniform(low, high, shape)
+    for kink in kinks:
+        near = np.abs(values - kink) < margin
+        values = np.where(near, kink + np.where(values < kink, -margin, margin) * 1.5, values)
+    return values
+
+
+def ints(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def case(op, inputs, attrs, of, wrt=None, opset=17, domain="", title="", outputs=1, static=(), open=None, dynamic=True):
+    """`of` gets torch tensors in the order of the inputs, and gives the outputs. `static`: inputs whose shapes must be known;
+    `open`: the axes that may be symbols, where not all may."""
+    leaves = {}
+    for name, value in inputs.items():
+        if value is None:
+            continue
+        tensor = torch.tensor(value)
+        if tensor.is_floating_point() and (wrt is None or name in wrt):
+            tensor.requires_grad_(True)
+        leaves[name] = tensor
+    made = of(*[leaves.get(name) for name in inputs])
+    made = list(made) if isinstance(made, (tuple, list)) else [made]
+    made = made[:outputs]
+    weights = [torch.tensor(rng.uniform(-1, 1, tuple(y.shape))) for y in made]
+    loss = sum((y * w).sum() for y, w in zip(made, weights))
+    asked = [name for name, tensor in leaves.items() if tensor.requires_grad]
+    grads = torch.autograd.grad(loss, [leaves[name] for name in asked])
+    cases.append(
+        {
+            "op": op,
+            "title": title,
+            "domain": domain,
+            "opset": opset,
+            "attributes": attrs,
+            "inputs": [packed(name, inputs[name]) for name in inputs],
+            "static": list(static),
+            "open": open,
+            "dynamic": dynamic,
+            "outputs": [plain(y.detach().numpy()) for y in made],
+            "weights": [plain(w.numpy()) for w in weights],
+            "gradients": {name: plain(g.numpy()) for name, g in zip(asked, grads)},
+        }
+    )
+
+
+def plain(array):
+    return {"dims": list(array.shape), "data": [float(f"{v:.9g}") for v in np.asarray(array, dtype=np.float64).ravel()]}
+
+
+def packed(name, value):
+    if value is None:
+        return None
+    kind = {"float64": "float", "int64": "int64", "bool": "bool"}[value.dtype.name]
+    data = [float(f"{v:.9g}") for v in value.ravel()] if kind == "float" else [int(v) for v in value.ravel()]
+    return {"name": name, "type": kind, "dims": list(value.shape), "data": data}
+
+
+def unary(op, of, value, attrs=None, **more):
+    case(op, {"x": value}, attrs or {}, of, **more)
+
+
+# Elementwise, one input
+unary("Neg", lambda x: -x, real(2, 3))
+unary("Identity", lambda x: x * 1, real(2, 3))
+unary("Abs", torch.abs, away(2, 4))
+unary("Reciprocal", torch.reciprocal, away(2, 4, margin=0.4))
+unary("Sqrt", torch.sqrt, real(2, 3, low=0.3, high=2))
+unary("Exp", torch.exp, real(2, 3))
+unary("Log", torch.log, real(2, 3, low=0.3, high=2))
+unary("Sin", torch.sin, real(2, 3))
+unary("Cos", torch.cos, real(2, 3))
+unary("Tan", torch.tan, real(2, 3, low=-1, high=1))
+unary("Sinh", torch.sinh, real(2, 3))
+unary("Cosh", torch.cosh, real(2, 3))
+unary("Asin", torch.asin, real(2, 3, low=-0.8, high=0.8))
+unary("Acos", torch.acos, real(2, 3, low=-0.8, high=0.8))
+unary("Atan", torch.atan, real(2, 3))
+unary("Asinh", torch.asinh, real(2, 3))
+unary("Acosh", torch.acosh, real(2, 3, low=1.3, high=3))
+unary("Atanh", torch.atanh, real(2, 3, low=-0.8, high=0.8))
+unary("Tanh", torch.tanh, real(2, 3))
+unary("Sigmoid", torch.sigmoid, real(2, 3))
+unary("Erf", torch.erf, real(2, 3))
+unary("Softplus", F.softplus, real(2, 3))
+unary("Softsign", F.softsign, away(2, 3))
+unary("Relu", torch.relu, away(2, 4))
+unary("ThresholdedRelu", lambda x: F.threshold(x, 0.7, 0.0), away(2, 4, kinks=(0.7,)), {"alpha": 0.7})
+unary("LeakyRelu", lambda x: F.leaky_relu(x, 0.2), away(2, 4), {"alpha": 0.2})
+unary("Elu", lambda x: F.elu(x, 1.3), away(2, 4), {"alpha": 1.3})
+unary("Selu", F.selu, away(2, 4))
+unary("Celu", lambda x: F.celu(x, 0.7), away(2, 4), {"alpha": 0.7})
+unary("HardSigmoid", lambda x: torch.clamp(0.3 * x + 0.4, 0, 1), away(2, 5, kinks=(-4 / 3, 2.0), low=-3, high=3), {"alpha": 0.3, "beta": 0.4})
+unary("HardSwish", F.hardswish, away(2, 5, kinks=(-3.0, 3.0), low=-5, high=5))
+unary("Mish", F.mish, real(2, 4), opset=18)
+unary("Gelu", F.gelu, real(2, 4), opset=20)
+unary("Gelu", lambda x: F.gelu(x, approximate="tanh"), real(2, 4), {"approximate": "tanh"}, opset=20, title="tanh")
+unary("Swish", lambda x: x * torch.sigmoid(1.5 * x), real(2, 4), {"alpha": 1.5}, opset=24)
+unary("Gelu", F.gelu, real(2, 4), domain="com.microsoft", title="com.microsoft")
+unary("QuickGelu", lambda x: x * torch.sigmoid(1.702 * x), real(2, 4), domain="com.microsoft")
+case("FastGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b, approximate="tanh"), domain="com.microsoft")
+case("BiasGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b), domain="com.microsoft")
+case("Clip", {"x": away(2, 5, kinks=(-0.5, 0.8)), "low": np.array(-0.5), "high": np.array(0.8)}, {}, lambda x, a, b: torch.clamp(x, -0.5, 0.8), wrt=["x"])
+case("Clip", {"x": away(2, 5, kinks=(0.8,)), "low": None, "high": np.array(0.8)}, {}, lambda x, a, b: torch.clamp(x, max=0.8), wrt=["x"], title="upper bound alone")
+unary("Cast", lambda x: x * 1, real(2, 3), {"to": 1})
+case("CastLike", {"x": real(2, 3), "like": real(1)}, {}, lambda x, l: x * 1, wrt=["x"])
+case("Dropout", {"x": real(2, 3), "ratio": np.array(0.4)}, {}, lambda x, r: x * 1, wrt=["x"], title="outside training")
+
+# Elementwise, broadcasting
+for op, of, right in [
+    ("Add", torch.add, real(3, 1)),
+    ("Sub", torch.sub, real(4)),
+    ("Mul", torch.mul, real(2, 1, 4)),
+    ("Div", torch.div, away(1, 4, margin=0.5)),
+]:
+    case(op, {"a": real(2, 3, 4), "b": right}, {}, of)
+case("Mul", {"a": real(), "b": real(2, 3)}, {}, torch.mul, title="by a scalar")
+case("Pow", {"x": real(2, 3, low=0.3, high=2), "p": real(3)}, {}, torch.pow)
+case("Pow", {"x": real(2, 3), "p": np.array(2.0)}, {}, lambda x, p: x**2, wrt=["x"], title="squares of either sign")
+case("Max", {"a": apart(2, 3), "b": real(1, 3), "c": np.array(0.01)}, {}, lambda a, b, c: torch.maximum(torch.maximum(a, b), c))
+case("Min", {"a": apart(2, 3), "b": real(2, 1)}, {}, torch.minimum)
+case("Sum", {"a": real(2, 3), "b": real(3), "c": real(2, 1)}, {}, lambda a, b, c: a + b + c)
+case("Mean", {"a": real(2, 3), "b": real(3), "c": real(2, 1)}, {}, lambda a, b, c: (a + b + c) / 3)
+case("Where", {"c": np.array([[True], [False]]), "a": real(2, 3), "b": real(3)}, {}, torch.where)
+case("PRelu", {"x": away(2, 3, 4), "s": real(3, 1)}, {}, lambda x, s: torch.where(x > 0, x, x * s))
+
+# Matrix products
+case("MatMul", {"a": real(3, 4), "b": real(4, 2)}, {}, torch.matmul)
+case("MatMul", {"a": real(2, 3, 4), "b": real(4, 2)}, {}, torch.matmul, title="a batch by one matrix")
+case("MatMul", {"a": real(2, 1, 3, 4), "b": real(3, 4, 2)}, {}, torch.matmul, title="broadcast batches")
+case("MatMul", {"a": real(4), "b": real(4, 2)}, {}, torch.matmul, title="a row")
+case("MatMul", {"a": real(2, 3, 4), "b": real(4)}, {}, torch.matmul, title="a column")
+case("MatMul", {"a": real(4), "b": real(4)}, {}, torch.matmul, title="two vectors")
+for ta in (0, 1):
+    for tb in (0, 1):
+        case(
+            "Gemm",
+            {"a": real(*((4, 3) if ta else (3, 4))), "b": real(*((2, 4) if tb else (4, 2))), "c": real(1, 2) if ta else real(2)},
+            {"transA": ta, "transB": tb, "alpha": 0.7, "beta": 1.3},
+            lambda a, b, c, ta=ta, tb=tb: 0.7 * (a.T if ta else a) @ (b.T if tb else b) + 1.3 * c,
+            title=f"transA {ta}, transB {tb}",
+        )
+case("Einsum", {"a": real(2, 3, 4), "b": real(2, 4, 5)}, {"equation": "bij,bjk->bik"}, lambda a, b: torch.einsum("bij,bjk->bik", a, b))
+case("Einsum", {"a": real(2, 3), "b": real(3, 4)}, {"equation": "ij,jk->k"}, lambda a, b: torch.einsum("ij,jk->k", a, b), title="with what one operand alone sums away")
+case("Einsum", {"a": real(2, 3, 4)}, {"equation": "ijk->kj"}, lambda a: torch.einsum("ijk->kj", a), title="one operand")
+case("Einsum", {"a": real(2, 3, 4), "b": real(2, 4, 5)}, {"equation": "...ij,...jk->...ik"}, torch.matmul, title="ellipsis")
+
+# Reductions
+REDUCTIONS = {
+    "ReduceSum": (lambda x, d, k: x.sum(d, keepdim=k), real),
+    "ReduceMean": (lambda x, d, k: x.mean(d, keepdim=k), real),
+    "ReduceMax": (lambda x, d, k: x.amax(d, keepdim=k), apart),
+    "ReduceMin": (lambda x, d, k: x.amin(d, keepdim=k), apart),
+    "ReduceL1": (lambda x, d, k: x.abs().sum(d, keepdim=k), away),
+    "ReduceL2": (lambda x, d, k: x.square().sum(d, keepdim=k).sqrt(), real),
+    "ReduceSumSquare": (lambda x, d, k: x.square().sum(d, keepdim=k), real),
+    "ReduceLogSum": (lambda x, d, k: x.sum(d, keepdim=k).log(), lambda *s: real(*s, low=0.3)),
+    "ReduceLogSumExp": (lambda x, d, k: x.logsumexp(d, keepdim=k), real),
+}
+for op, (of, make) in REDUCTIONS.items():
+    case(op, {"x": make(2, 3, 4), "axes": ints(1, -1)}, {"keepdims": 0}, lambda x, a, of=of: of(x, (1, 2), False), opset=18)
+    case(op, {"x": make(2, 3, 4), "axes": ints(0)}, {"keepdims": 1}, lambda x, a, of=of: of(x, (0,), True), opset=18, title="axis kept")
+    case(op, {"x": make(2, 3)}, {"keepdims": 0}, lambda x, of=of: of(x, (0, 1), False), opset=18, title="all axes")
+case("ReduceMean", {"x": real(2, 3, 4)}, {"axes": [1], "keepdims": 0}, lambda x: x.mean(1), opset=17, title="axes as an attribute")
+case("ReduceProd", {"x": away(2, 3), "axes": ints(1)}, {"keepdims": 0}, lambda x, a: x.prod(1), opset=18)
+zeros = np.array([[1.5, 0.0, 2.0], [0.0, 0.0, 3.0], [0.5, -1.5, 2.0]])
+case("ReduceProd", {"x": zeros, "axes": ints(1)}, {"keepdims": 1}, lambda x, a: x.prod(1, keepdim=True), opset=18, title="zeros among the factors")
+case("CumSum", {"x": real(2, 4), "axis": np.array(1)}, {}, lambda x, a: x.cumsum(1))
+case("CumSum", {"x": real(2, 4), "axis": np.array(1)}, {"exclusive": 1, "reverse": 1}, lambda x, a: x.flip(1).cumsum(1).flip(1) - x, title="exclusive, reverse")
+
+# Arranging
+case("Reshape", {"x": real(2, 3, 4), "shape": ints(0, -1)}, {}, lambda x, s: x.reshape(2, 12))
+case("Flatten", {"x": real(2, 3, 4)}, {"axis": 2}, lambda x: x.reshape(6, 4))
+case("Squeeze", {"x": real(2, 1, 3), "axes": ints(1)}, {}, lambda x, a: x.squeeze(1))
+case("Unsqueeze", {"x": real(2, 3), "axes": ints(0, -1)}, {}, lambda x, a: x[None, :, :, None])
+case("Transpose", {"x": real(2, 3, 4)}, {"perm": [2, 0, 1]}, lambda x: x.permute(2, 0, 1))
+case("Transpose", {"x": real(2, 3, 4)}, {}, lambda x: x.permute(2, 1, 0), title="reversed")
+case("Expand", {"x": real(3, 1), "shape": ints(2, 3, 4)}, {}, lambda x, s: x.expand(2, 3, 4))
+case("Tile", {"x": real(2, 3), "repeats": ints(2, 3)}, {}, lambda x, r: x.repeat(2, 3))
+case("Concat", {"a": real(2, 3), "b": real(2, 1), "c": real(2, 2)}, {"axis": -1}, lambda a, b, c: torch.cat([a, b, c], 1))
+case("Split", {"x": real(5, 2), "split": ints(2, 3)}, {"axis": 0}, lambda x, s: x.split([2, 3]), outputs=2)
+case("Split", {"x": real(4, 2)}, {"axis": 0}, lambda x: x.split(2), outputs=2, title="in equal parts")
+case("Slice", {"x": real(4, 5), "starts": ints(1, 0), "ends": ints(3, 4), "axes": ints(0, 1)}, {}, lambda x, *_: x[1:3, 0:4])
+case("Slice", {"x": real(4, 5), "starts": ints(-2), "ends": ints(9223372036854775807), "axes": ints(1)}, {}, lambda x, *_: x[:, -2:], title="from the end")
+case("Slice", {"x": real(4, 5), "starts": ints(0), "ends": ints(5), "axes": ints(1), "steps": ints(2)}, {}, lambda x, *_: x[:, 0:5:2], title="with steps")
+case("Slice", {"x": real(4, 5), "starts": ints(4), "ends": ints(-6), "axes": ints(1), "steps": ints(-1)}, {}, lambda x, *_: x.flip(1), title="backwards")
+case("Pad", {"x": real(2, 3), "pads": ints(0, 1, 1, 2)}, {}, lambda x, p: F.pad(x, (1, 2, 0, 1)))
+case("Pad", {"x": real(2, 4), "pads": ints(0, 2, 0, 1)}, {"mode": "reflect"}, lambda x, p: F.pad(x[None], (2, 1), mode="reflect")[0], title="reflect")
+case("Pad", {"x": real(2, 3), "pads": ints(0, 2, 0, 1)}, {"mode": "edge"}, lambda x, p: F.pad(x[None], (2, 1), mode="replicate")[0], title="edge")
+case("Gather", {"x": real(5, 3), "indices": ints(0, 4, 0, -1)}, {}, lambda x, i: x[i])
+case("Gather", {"x": real(2, 5, 3), "indices": np.array([[1, 3], [3, 0]])}, {"axis": 1}, lambda x, i: x[:, i], title="inner axis, repeated")
+case("Gather", {"x": real(2, 5, 3), "indices": np.array(2)}, {"axis": 1}, lambda x, i: x[:, 2], title="one")
+case("GatherElements", {"x": real(3, 4), "indices": np.array([[0, 2, 2], [1, 1, 3]])}, {"axis": 1}, lambda x, i: x[:2].gather(1, i))
+case("GatherND", {"x": real(3, 4, 2), "indices": np.array([[0, 1], [2, 3], [0, 1]])}, {}, lambda x, i: x[i[:, 0], i[:, 1]])
+case("GatherND", {"x": real(2, 4, 2), "indices": np.array([[1], [3]])}, {"batch_dims": 1}, lambda x, i: torch.stack([x[0, 1], x[1, 3]]), title="batches")
+case("ScatterElements", {"x": real(3, 3), "i": np.array([[0, 2], [1, 0]]), "u": real(2, 2)}, {"axis": 1}, lambda x, i, u: torch.cat([x[:2].scatter(1, i, u), x[2:]]))
+case("ScatterElements", {"x": real(3), "i": ints(1, 1, 0), "u": real(3)}, {"reduction": "add"}, lambda x, i, u: x.scatter_add(0, i, u), title="added", opset=18)
+case("ScatterND", {"x": real(4, 2), "i": np.array([[1], [3]]), "u": real(2, 2)}, {}, lambda x, i, u: x.index_put((i[:, 0],), u))
+case("ScatterND", {"x": real(4, 2), "i": np.array([[1], [1]]), "u": real(2, 2)}, {"reduction": "add"}, lambda x, i, u: x.index_put((i[:, 0],), u, accumulate=True), title="added", opset=18)
+case("TopK", {"x": apart(2, 5), "k": ints(3)}, {"axis": 1}, lambda x, k: x.topk(3, 1)[0])
+case("DepthToSpace", {"x": real(1, 8, 2, 3)}, {"blocksize": 2}, lambda x: x.reshape(1, 2, 2, 2, 2, 3).permute(0, 3, 4, 1, 5, 2).reshape(1, 2, 4, 6))
+case("DepthToSpace", {"x": real(1, 8, 2, 3)}, {"blocksize": 2, "mode": "CRD"}, lambda x: F.pixel_shuffle(x, 2), title="CRD")
+case("SpaceToDepth", {"x": real(1, 2, 4, 6)}, {"blocksize": 2}, lambda x: x.reshape(1, 2, 2, 2, 3, 2).permute(0, 3, 5, 1, 2, 4).reshape(1, 8, 2, 3))
+case("Trilu", {"x": real(3, 4), "k": np.array(1)}, {"upper": 1}, lambda x, k: x.triu(1))
+case("Trilu", {"x": real(3, 4)}, {"upper": 0}, lambda x: x.tril(), title="lower")
+NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+case("Resize", {"x": real(1, 2, 2, 3), "roi": None, "scales": np.array([1.0, 1.0, 2.0, 2.0])}, NEAREST, lambda x, r, s: F.interpolate(x, scale_factor=2, mode="nearest"), wrt=["x"], title="nearest")
+case("Resize", {"x": real(1, 2, 3, 4), "roi": None, "scales": None, "sizes": ints(1, 2, 5, 6)}, {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, lambda x, *_: F.interpolate(x, size=(5, 6), mode="bilinear", align_corners=False), title="linear, to sizes")
+case("Resize", {"x": real(1, 1, 3, 4), "roi": None, "scales": None, "sizes": ints(1, 1, 5, 7)}, {"mode": "linear", "coordinate_transformation_mode": "align_corners"}, lambda x, *_: F.interpolate(x, size=(5, 7), mode="bilinear", align_corners=True), title="linear, corners aligned")
+
+# Convolutions and pools
+def conv(title, x, w, attrs, of, bias=True, **more):
+    inputs = {"x": x, "w": w}
+    if bias:
+        inputs["b"] = real(w.shape[0])
+    case("Conv", inputs, attrs, of, title=title, static=["w"], **more)
+
+
+conv("1-D", real(2, 2, 6), real(3, 2, 3), {"pads": [1, 1]}, lambda x, w, b: F.conv1d(x, w, b, padding=1))
+conv("2-D, few channels", real(2, 2, 5, 5), real(3, 2, 3, 3), {}, F.conv2d)
+conv("2-D, strides and pads", real(2, 5, 6, 7), real(3, 5, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1))
+conv("2-D, dilations", real(1, 4, 7, 7), real(2, 4, 3, 3), {"dilations": [2, 2]}, lambda x, w, b: F.conv2d(x, w, b, dilation=2))
+conv("2-D, groups", real(2, 4, 5, 5), real(6, 2, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}, lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2))
+conv("2-D, depthwise with strides", real(2, 3, 6, 6), real(3, 1, 3, 3), {"group": 3, "strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1, groups=3))
+conv("2-D, one pixel", real(2, 4, 3, 3), real(5, 4, 1, 1), {}, F.conv2d)
+conv("2-D, patches", real(2, 3, 8, 8), real(4, 3, 4, 4), {"strides": [4, 4]}, lambda x, w, b: F.conv2d(x, w, b, stride=4))
+conv("2-D, pads that differ", real(1, 2, 4, 5), real(2, 2, 2, 3), {"pads": [1, 0, 0, 2]}, lambda x, w, b: F.conv2d(F.pad(x, (0, 2, 1, 0)), w, b))
+conv("2-D, auto_pad", real(1, 2, 5, 6), real(2, 2, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, lambda x, w, b: F.conv2d(F.pad(x, (0, 1, 1, 1)), w, b, stride=2), dynamic=False)
+case("Conv", {"x": real(1, 2, 3, 4, 4), "w": real(2, 2, 2, 2, 2)}, {}, F.conv3d, title="3-D", static=["w"])
+conv("2-D, a large kernel", real(1, 2, 9, 9), real(2, 2, 8, 8), {}, F.conv2d)
+for title, w, attrs, of in [
+    ("", real(3, 2, 3, 3), {}, lambda x, w, b: F.conv_transpose2d(x, w, b)),
+    ("strides, pads, extra", real(3, 2, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}, lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1)),
+]:
+    case("ConvTranspose", {"x": real(2, 3, 4, 4), "w": w, "b": real(2)}, attrs, of, title=title, static=["w"])
+case("ConvTranspose", {"x": real(1, 4, 3, 3), "w": real(4, 2, 2, 2), "b": real(4)}, {"group": 2, "strides": [2, 2]}, lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2, groups=2), title="groups", static=["w"])
+case("MaxPool", {"x": apart(1, 2, 4, 4)}, {"kernel_shape": [2, 2], "strides": [2, 2]}, lambda x: F.max_pool2d(x, 2))
+case("MaxPool", {"x": apart(1, 2, 5, 5)}, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x: F.max_pool2d(x, 3, 2, 1), title="overlapping")
+case("MaxPool", {"x": apart(1, 2, 7)}, {"kernel_shape": [3], "strides": [1]}, lambda x: F.max_pool1d(x, 3, 1), title="1-D")
+case("MaxPool", {"x": apart(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, lambda x: F.max_pool2d(x, 2, ceil_mode=True), title="past the end")
+case("AveragePool", {"x": real(1, 2, 4, 4)}, {"kernel_shape": [2, 2], "strides": [2, 2]}, lambda x: F.avg_pool2d(x, 2))
+case("AveragePool", {"x": real(1, 2, 5, 5)}, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), title="pads that do not count")
+case("AveragePool", {"x": real(1, 2, 5, 5)}, {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1], "count_include_pad": 1}, lambda x: F.avg_pool2d(x, 3, 1, 1), title="pads that count")
+case("GlobalAveragePool", {"x": real(2, 3, 4, 2)}, {}, lambda x: x.mean((2, 3), keepdim=True))
+case("GlobalMaxPool", {"x": apart(2, 2, 2, 3)}, {}, lambda x: x.amax((2, 3), keepdim=True))
+case("GlobalLpPool", {"x": real(2, 2, 2, 3)}, {"p": 2}, lambda x: x.square().sum((2, 3), keepdim=True).sqrt())
+case("LpPool", {"x": real(1, 2, 4, 4)}, {"kernel_shape": [2, 2], "strides": [2, 2], "p": 2}, lambda x: (F.avg_pool2d(x.square(), 2) * 4).sqrt())
+case("LpPool", {"x": away(1, 1, 5, 5)}, {"kernel_shape": [3, 3], "strides": [2, 2], "p": 3}, lambda x: (F.avg_pool2d(x.abs() ** 3, 3, 2) * 9) ** (1 / 3), title="p 3, overlapping")
+
+# Normalization
+case("LayerNormalization", {"x": real(2, 3, 4), "s": real(4), "b": real(4)}, {"axis": -1, "epsilon": 1e-5}, lambda x, s, b: F.layer_norm(x, (4,), s, b))
+case("LayerNormalization", {"x": real(2, 3, 4), "s": real(3, 4)}, {"axis": 1}, lambda x, s: F.layer_norm(x, (3, 4), s, None), title="two axes, no bias")
+rms = lambda x, s: x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * s
+case("RMSNormalization", {"x": real(2, 3, 4), "s": real(4)}, {"axis": -1, "epsilon": 1e-5}, rms, opset=23)
+case("SimplifiedLayerNormalization", {"x": real(2, 3, 4), "s": real(4)}, {"axis": -1, "epsilon": 1e-5}, rms)
+case("SkipLayerNormalization", {"x": real(2, 3, 4), "skip": real(2, 3, 4), "s": real(4), "b": real(4), "bias": real(4)}, {"epsilon": 1e-5}, lambda x, k, s, b, c: F.layer_norm(x + k + c, (4,), s, b), domain="com.microsoft")
+case("BatchNormalization", {"x": real(3, 2, 2, 2), "s": real(2), "b": real(2), "m": real(2), "v": real(2, low=0.5, high=2)}, {"epsilon": 1e-5}, lambda x, s, b, m, v: F.batch_norm(x, m, v, s, b), wrt=["x", "s", "b"], title="running statistics")
+case("BatchNormalization", {"x": real(4, 2, 3), "s": real(2), "b": real(2), "m": real(2), "v": real(2, low=0.5, high=2)}, {"epsilon": 1e-5, "training_mode": 1}, lambda x, s, b, m, v: F.batch_norm(x, None, None, s, b, training=True), wrt=["x", "s", "b"], title="statistics of the batch", outputs=1)
+case("InstanceNormalization", {"x": real(2, 3, 4), "s": real(3), "b": real(3)}, {"epsilon": 1e-5}, lambda x, s, b: F.instance_norm(x, weight=s, bias=b))
+case("GroupNormalization", {"x": real(2, 4, 3), "s": real(4), "b": real(4)}, {"num_groups": 2, "epsilon": 1e-5, "stash_type": 1}, lambda x, s, b: F.group_norm(x, 2, s, b), opset=21)
+case("GroupNormalization", {"x": real(2, 4, 3), "s": real(2), "b": real(2)}, {"num_groups": 2, "epsilon": 1e-5}, lambda x, s, b: F.group_norm(x, 2, s.repeat_interleave(2), b.repeat_interleave(2)), opset=18, title="a scale per group")
+case("LpNormalization", {"x": away(2, 4)}, {"axis": 1, "p": 2}, lambda x: F.normalize(x, 2, 1))
+case("LpNormalization", {"x": away(2, 4)}, {"axis": 0, "p": 1}, lambda x: F.normalize(x, 1, 0), title="p 1")
+
+# Softmax and losses
+case("Softmax", {"x": real(2, 3, 4)}, {"axis": 1}, lambda x: x.softmax(1))
+case("LogSoftmax", {"x": real(2, 3, 4)}, {"axis": -1}, lambda x: x.log_softmax(-1))
+SCORES = lambda *shape: {"x": real(*shape), "t": rng.integers(0, shape[1], (shape[0], *shape[2:]))}
+case("SoftmaxCrossEntropyLoss", SCORES(4, 3), {"reduction": "mean"}, lambda x, t: F.cross_entropy(x, t))
+case("SoftmaxCrossEntropyLoss", SCORES(2, 3, 4), {"reduction": "sum"}, lambda x, t: F.cross_entropy(x, t, reduction="sum"), title="more axes, sum")
+weighted = {**SCORES(4, 3), "w": real(3, low=0.2)}
+case("SoftmaxCrossEntropyLoss", weighted, {"reduction": "mean", "ignore_index": 1}, lambda x, t, w: F.cross_entropy(x, t, w, ignore_index=1), wrt=["x"], title="weights, labels that do not count")
+case("SoftmaxCrossEntropyLoss", SCORES(4, 3), {"reduction": "none"}, lambda x, t: F.cross_entropy(x, t, reduction="none"), title="each by itself")
+case("SoftmaxCrossEntropyLoss", SCORES(4, 3), {"reduction": "mean"}, lambda x, t: (F.cross_entropy(x, t), x.log_softmax(1)), outputs=2, title="with the log-probabilities")
+case("NegativeLogLikelihoodLoss", SCORES(4, 3), {"reduction": "mean"}, lambda x, t: F.nll_loss(x, t))
+case("NegativeLogLikelihoodLoss", {**SCORES(2, 3, 4), "w": real(3, low=0.2)}, {"reduction": "mean", "ignore_index": 0}, lambda x, t, w: F.nll_loss(x, t, w, ignore_index=0), wrt=["x"], title="weights, labels that do not count")
+
+
+def attend(q, k, v, mask=None, scale=None, causal=False):
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
+    v = v.repeat_interleave(q.shape[1] // v.shape[1], 1)
+    s = q @ k.transpose(-1, -2) * (scale or 1 / math.sqrt(q.shape[-1]))
+    if mask is not None:
+        s = s + mask
+    if causal:
+        s = s.masked_fill(torch.ones(s.shape[-2:], dtype=torch.bool).triu(1), -math.inf)
+    return s.softmax(-1) @ v
+
+
+case("Attention", {"q": real(1, 2, 3, 4), "k": real(1, 2, 5, 4), "v": real(1, 2, 5, 3), "m": real(3, 5)}, {}, lambda q, k, v, m: attend(q, k, v, m), opset=23, open=[0, 2], static=["m"])
+case("Attention", {"q": real(1, 4, 3, 4), "k": real(1, 2, 3, 4), "v": real(1, 2, 3, 4)}, {"is_causal": 1, "scale": 0.6}, lambda q, k, v: attend(q, k, v, scale=0.6, causal=True), opset=23, title="causal, grouped heads", open=[0, 2])
+heads = lambda t, n: t.reshape(t.shape[0], t.shape[1], n, -1).transpose(1, 2)
+case("Attention", {"q": real(2, 3, 8), "k": real(2, 3, 8), "v": real(2, 3, 8)}, {"q_num_heads": 2, "kv_num_heads": 2}, lambda q, k, v: attend(heads(q, 2), heads(k, 2), heads(v, 2)).transpose(1, 2).reshape(2, 3, 8), opset=23, title="three axes", open=[0, 1])
+
+print(json.dumps(cases, separators=(",", ":")).replace('},{"op"', '},\n{"op"'))

@@ -1,0 +1,191 @@
+import { readFileSync } from "node:fs";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import {
+  type Attribute,
+  attribute,
+  checkModel,
+  DataType,
+  decodeModel,
+  encodeModel,
+  Graph,
+  GraphTensor,
+  Model,
+  Node,
+  Value,
+} from "../../src/index.ts";
+import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
+import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
+
+interface Numbers {
+  readonly dims: readonly number[];
+  readonly data: readonly number[];
+}
+
+interface Input extends Numbers {
+  readonly name: string;
+  readonly type: "float" | "int64" | "bool";
+}
+
+/** One node, and the gradients of sum(weights * outputs) as PyTorch has them. */
+export interface GradientCase {
+  readonly op: string;
+  readonly title: string;
+  readonly domain: string;
+  readonly opset: number;
+  readonly attributes: Readonly<Record<string, number | string | readonly number[]>>;
+  readonly inputs: readonly (Input | null)[];
+  /** Inputs whose shape the rule must know. */
+  readonly static: readonly string[];
+  /** The axes that may be symbols; null: all. */
+  readonly open: readonly number[] | null;
+  /** False where the rule needs all shapes. */
+  readonly dynamic: boolean;
+  readonly outputs: readonly Numbers[];
+  readonly weights: readonly Numbers[];
+  readonly gradients: Readonly<Record<string, Numbers>>;
+}
+
+export const CASES = JSON.parse(
+  readFileSync(new URL("pytorch.json", import.meta.url), "utf8"),
+) as readonly GradientCase[];
+
+export const nameOf = ({ op, title, domain }: GradientCase): string =>
+  `${domain === "" ? "" : `${domain}.`}${op}${title === "" ? "" : `, ${title}`}`;
+
+const FLOATS = new Set(["alpha", "beta", "epsilon", "gamma", "scale", "threshold", "softcap"]);
+
+function attributeOf(op: string, name: string, value: number | string | readonly number[]): Attribute {
+  if (typeof value === "string") return attribute.string(name, value);
+  if (typeof value !== "number") return attribute.ints(name, value);
+  return FLOATS.has(name) && op !== "" ? attribute.float(name, value) : attribute.int(name, value);
+}
+
+const DTYPES = { int64: DataType.int64, bool: DataType.bool } as const;
+
+/** The graph of a case with its loss, and the gradients of the inputs asked for. */
+export interface Built {
+  readonly model: Model;
+  readonly gradients: Readonly<Record<string, string>>;
+}
+
+/**
+ * Builds a case.
+ * @param dynamic declares shapes with symbols where the case allows it
+ */
+export function build(testCase: GradientCase, real: "float" | "double", dynamic: boolean): Built {
+  const { op, domain, opset, attributes, inputs, outputs, weights } = testCase;
+  const graph = new Graph("case");
+  const model = new Model(opset > 21 ? 11 : 8, graph);
+  model.opsets.set("", opset);
+  if (domain !== "") model.opsets.set(domain, 1);
+  const dtype = DataType[real];
+  const wanted = new Set(Object.keys(testCase.gradients));
+  const values = inputs.map((input) => {
+    if (input === null) return null;
+    const isOpen = dynamic && testCase.dynamic && wanted.has(input.name) && !testCase.static.includes(input.name);
+    const shape = input.dims.map((dim, axis) =>
+      isOpen && (testCase.open?.includes(axis) ?? true) ? `${input.name}${axis}` : dim,
+    );
+    const value = new Value(input.name, {
+      kind: "tensor",
+      dtype: input.type === "float" ? scalarType(testCase, input.name, dtype) : DTYPES[input.type],
+      shape,
+    });
+    if (wanted.has(input.name)) graph.inputs.push(value);
+    else {
+      value.tensor = tensorOf(input, value.type?.kind === "tensor" ? value.type.dtype : dtype);
+      graph.initializers.push(value);
+    }
+    return value;
+  });
+  const results = outputs.map((_, index) => new Value(`y${index}`));
+  const all = Object.entries(attributes).map(([name, value]) =>
+    attributeOf(op, name, name === "to" || name === "stash_type" ? dtype : value),
+  );
+  const more = moreOutputs(testCase).map((name) => new Value(name));
+  graph.append(new Node(op, values, [...results, ...more], { domain, attributes: all, name: "node" }));
+  const parts = results.map((result, index) => {
+    const weight = new Value(`w${index}`, { kind: "tensor", dtype, shape: weights[index]?.dims ?? [] });
+    weight.tensor = tensorOf(weights[index] as Numbers, dtype);
+    graph.initializers.push(weight);
+    const [product, sum] = [new Value(`product${index}`), new Value(`sum${index}`)];
+    graph.append(
+      new Node("Mul", [result, weight], [product]),
+      new Node("ReduceSum", [product], [sum], { attributes: [attribute.int("keepdims", 0)] }),
+    );
+    return sum;
+  });
+  const loss = new Value("loss", { kind: "tensor", dtype, shape: [] });
+  graph.append(new Node("Sum", parts, [loss]));
+  const types = inferTypes(model);
+  const asked = graph.inputs.filter(({ name }) => wanted.has(name));
+  const gradients = addGradients(model, loss, asked, types);
+  const named: Record<string, string> = {};
+  for (const [value, gradient] of gradients) {
+    gradient.type = { kind: "tensor", dtype, shape: null };
+    named[value.name] = gradient.name;
+  }
+  for (const value of results) value.type = { kind: "tensor", dtype, shape: null };
+  for (const value of more) value.type ??= { kind: "tensor", dtype, shape: null };
+  graph.replaceOutputs([loss, ...results, ...more, ...new Set(gradients.values())]);
+  removeDeadNodes(graph);
+  checkModel(decodeModel(encodeModel(model)));
+  return { model, gradients: named };
+}
+
+/** Outputs that a node must have beside those the case is about. */
+function moreOutputs({ op, attributes }: GradientCase): readonly string[] {
+  if (op === "TopK") return ["indices"];
+  return op === "BatchNormalization" && attributes["training_mode"] === 1 ? ["rm", "rv"] : [];
+}
+
+/** Scales of Resize are float32 whatever is resized. */
+const scalarType = ({ op }: GradientCase, name: string, dtype: number): number =>
+  op === "Resize" && name === "scales" ? DataType.float : dtype;
+
+/** JSON has no exact form of the largest int64, which stands for the end. */
+const wholeNumber = (value: number): bigint => (value >= 2 ** 63 ? 2n ** 63n - 1n : BigInt(value));
+
+function tensorOf({ dims, data }: Numbers, dtype: number): GraphTensor {
+  if (dtype === DataType.int64) return GraphTensor.from(dtype, dims, BigInt64Array.from(data, wholeNumber));
+  if (dtype === DataType.bool) return GraphTensor.from(dtype, dims, Uint8Array.from(data));
+  return GraphTensor.from(dtype, dims, dtype === DataType.double ? Float64Array.from(data) : Float32Array.from(data));
+}
+
+export interface Runner {
+  readonly run: (
+    inputs: Readonly<Record<string, readonly number[]>>,
+    fetches?: readonly string[],
+  ) => Promise<Readonly<Record<string, readonly number[]>>>;
+  readonly release: () => Promise<void>;
+}
+
+/** A session over a built case; inputs that are not given are the case's own. */
+export async function open(testCase: GradientCase, { model }: Built, real: "float" | "double"): Promise<Runner> {
+  const session = await InferenceSession.create(encodeModel(model), {
+    logSeverityLevel: 4,
+    graphOptimizationLevel: "basic",
+  });
+  const own = new Map(testCase.inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));
+  return {
+    run: async (inputs, fetches) => {
+      const feeds = Object.fromEntries(
+        session.inputNames.map((name) => {
+          const data = inputs[name] ?? own.get(name)?.data ?? [];
+          const array = real === "double" ? Float64Array.from(data) : Float32Array.from(data);
+          return [
+            name,
+            new Tensor(real === "double" ? "float64" : "float32", array as Float32Array, [
+              ...(own.get(name)?.dims ?? []),
+            ]),
+          ];
+        }),
+      );
+      const results = await session.run(feeds, fetches === undefined ? session.outputNames : [...fetches]);
+      return Object.fromEntries(
+        Object.entries(results).map(([name, { data }]) => [name, Array.from(data as Float64Array)]),
+      );
+    },
+    release: () => session.release(),
+  };
+}

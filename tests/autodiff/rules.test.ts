@@ -1,0 +1,121 @@
+import { describe, expect, it } from "vitest";
+import { GRADIENT_RULES } from "../../src/autodiff/table.ts";
+import { build, CASES, type GradientCase, nameOf, open } from "./cases.ts";
+
+/** Largest difference, relative to the largest entry of what is expected. */
+function difference(actual: readonly number[] | undefined, expected: readonly number[]): number {
+  if (actual === undefined || actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  const scale = Math.max(1e-3, ...expected.map(Math.abs));
+  return Math.max(0, ...expected.map((value, index) => Math.abs((actual[index] ?? Number.NaN) - value) / scale)) || 0;
+}
+
+const largest = (differences: readonly number[]): number =>
+  differences.some(Number.isNaN) ? Number.NaN : Math.max(0, ...differences);
+
+describe("gradients are PyTorch's", () => {
+  for (const dynamic of [false, true]) {
+    it.each(CASES.map((each) => [nameOf(each), each] as const))(
+      `%s, ${dynamic ? "symbolic" : "static"} shapes`,
+      async (_, testCase) => {
+        const built = build(testCase, "float", dynamic);
+        const session = await open(testCase, built, "float");
+        const results = await session.run({});
+        await session.release();
+        for (const [index, output] of testCase.outputs.entries()) {
+          expect(difference(results[`y${index}`], output.data), `output ${index}`).toBeLessThan(1e-4);
+        }
+        for (const [name, gradient] of Object.entries(testCase.gradients)) {
+          expect(difference(results[built.gradients[name] ?? ""], gradient.data), name).toBeLessThan(1e-4);
+        }
+      },
+    );
+  }
+});
+
+/** Operators without a float64 kernel on ONNX Runtime's CPU provider: their finite differences are PyTorch's numbers alone. */
+const NO_DOUBLE = new Set<string>();
+
+const isMissingKernel = (error: unknown): boolean =>
+  error instanceof Error &&
+  /NOT_IMPLEMENTED|Could not find an implementation|Type Error|type inference failed/i.test(error.message);
+
+async function centralDifferences(testCase: GradientCase): Promise<number | null> {
+  const built = build(testCase, "double", false);
+  let session: Awaited<ReturnType<typeof open>>;
+  try {
+    session = await open(testCase, built, "double");
+  } catch (error) {
+    if (isMissingKernel(error)) return null;
+    throw error;
+  }
+  const analytic = await session.run({});
+  const step = 1e-5;
+  const worst: number[] = [];
+  for (const name of Object.keys(testCase.gradients)) {
+    const own = testCase.inputs.find((input) => input?.name === name)?.data ?? [];
+    const numeric: number[] = [];
+    for (let index = 0; index < own.length; index++) {
+      const at = async (delta: number): Promise<number> => {
+        const moved = own.map((value, each) => (each === index ? value + delta : value));
+        return (await session.run({ [name]: moved }, ["loss"]))["loss"]?.[0] ?? Number.NaN;
+      };
+      numeric.push(((await at(step)) - (await at(-step))) / (2 * step));
+    }
+    worst.push(difference(analytic[built.gradients[name] ?? ""], numeric));
+  }
+  await session.release();
+  return largest(worst);
+}
+
+describe("gradients are central differences in float64", () => {
+  it.each(CASES.map((each) => [nameOf(each), each] as const))("%s", async (_, testCase) => {
+    const worst = await centralDifferences(testCase);
+    if (worst === null) NO_DOUBLE.add(`${testCase.domain}${testCase.op}`);
+    else expect(worst).toBeLessThan(1e-5);
+  });
+
+  it("are missing for few operators only, whose float64 kernels ONNX Runtime does not have", () => {
+    expect([...NO_DOUBLE].sort()).toMatchInlineSnapshot(`
+      [
+        "Acos",
+        "Acosh",
+        "Asin",
+        "Asinh",
+        "Atan",
+        "Atanh",
+        "AveragePool",
+        "Celu",
+        "Conv",
+        "ConvTranspose",
+        "Cosh",
+        "Elu",
+        "Erf",
+        "Gelu",
+        "GlobalAveragePool",
+        "GlobalLpPool",
+        "GlobalMaxPool",
+        "HardSigmoid",
+        "HardSwish",
+        "InstanceNormalization",
+        "LpPool",
+        "Mean",
+        "Resize",
+        "Selu",
+        "Sinh",
+        "Softplus",
+        "Softsign",
+        "Tan",
+        "ThresholdedRelu",
+        "com.microsoftBiasGelu",
+        "com.microsoftGelu",
+        "com.microsoftSkipLayerNormalization",
+      ]
+    `);
+  });
+});
+
+it("every gradient rule has a case", () => {
+  const tested = new Set(CASES.map(({ op, domain }) => (domain === "" ? op : `${domain}.${op}`)));
+  const rules = Object.entries(GRADIENT_RULES).flatMap(([op, rule]) => (rule === "zero" ? [] : [op]));
+  expect(rules.filter((op) => !tested.has(op))).toEqual(["com.microsoft.BatchNormInternal"]);
+});
