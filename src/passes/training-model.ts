@@ -13,6 +13,7 @@ import { inlineFunctions } from "./inline-functions.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
+import { separateInitializers } from "./separate-initializers.ts";
 
 /** Older graphs take axes, pads and the like as attributes. */
 const FIRST_OPSET = 13;
@@ -100,7 +101,15 @@ function prepare(model: Model): readonly string[] {
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter(({ name }) => !initializers.has(name)));
-  const notes = inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : [];
+  const apart = separateInitializers(model).length;
+  const notes = [
+    ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
+    ...(apart > 0
+      ? [
+          `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
+        ]
+      : []),
+  ];
   model.irVersion = Math.max(model.irVersion, TARGET_IR);
   if (model.opset >= TARGET_OPSET) return notes;
   const from = model.opset;

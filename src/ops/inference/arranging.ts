@@ -1,5 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { type Cut, concatContent, sliceContent, transposeContent } from "./content.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
 import { broadcastShapes, calculate, product } from "./shapes.ts";
 
@@ -16,7 +17,7 @@ function constant(call: InferenceCall): readonly (Inferred | null)[] {
   const value = call.node.attributes.get("value");
   if (value?.kind === "tensor") {
     const { tensor } = value.value;
-    const isSmall = (tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32) && tensor.dims.length <= 1;
+    const isSmall = tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32;
     const content = isSmall && tensor.size <= 64 && tensor.data.kind !== "external" ? tensor.values() : null;
     return [
       {
@@ -49,8 +50,9 @@ function reshape(call: InferenceCall): readonly Inferred[] {
   const copies = call.int("allowzero", 0) === 0;
   const dims = to.map((dim, axis): Dimension => (dim === 0 && copies ? (from?.[axis] ?? null) : dim));
   const open = dims.indexOf(-1);
-  if (open < 0) return [{ dtype, shape: dims }];
-  return [{ dtype, shape: dims.map((dim, axis) => (axis === open ? quotient(from, dims, open) : dim)) }];
+  const content = call.content(0);
+  if (open < 0) return [{ dtype, shape: dims, content }];
+  return [{ dtype, content, shape: dims.map((dim, axis) => (axis === open ? quotient(from, dims, open) : dim)) }];
 }
 
 /** What is left for the axis of size -1: sizes that stand on both sides cancel. */
@@ -70,10 +72,9 @@ function quotient(from: readonly Dimension[] | null, to: readonly Dimension[], o
 
 function concat(call: InferenceCall): readonly Inferred[] {
   const shapes = call.node.inputs.map((_, index) => call.shape(index));
-  const contents = call.node.inputs.map((_, index) => call.content(index));
-  const content = contents.every((each) => each !== null) ? contents.flat() : null;
   const [first] = shapes;
-  if (!first || shapes.some((each) => each === null)) return [{ dtype: call.dtype(0), shape: null, content }];
+  if (!first || shapes.some((each) => each === null)) return [{ dtype: call.dtype(0), shape: null }];
+  const parts = call.node.inputs.map((_, index) => call.shaped(index)).filter((part) => part !== null);
   const at = normalize(call.int("axis", 0), first.length);
   const sizes = shapes.map((each) => each?.[at] ?? null);
   const total = sizes.every((each) => typeof each === "number") ? sizes.reduce((sum, each) => sum + each, 0) : null;
@@ -81,6 +82,7 @@ function concat(call: InferenceCall): readonly Inferred[] {
     if (axis === at) return shapes.length === 1 ? dim : total;
     return shapes.map((each) => each?.[axis] ?? null).find((each) => typeof each === "number") ?? dim;
   });
+  const content = parts.length === shapes.length ? (concatContent(parts, at)?.elements ?? null) : null;
   return [{ dtype: call.dtype(0), shape: dims, content }];
 }
 
@@ -127,12 +129,17 @@ function slice(call: InferenceCall): readonly Inferred[] {
     const at = axes.findIndex((each) => normalize(each, dims.length) === axis);
     return at < 0 ? dim : sliced(dim, starts[at] ?? null, ends[at] ?? null, steps[at] ?? 1);
   });
-  const content = call.content(0);
-  const [start, end, step] = [starts[0], ends[0], steps[0] ?? 1];
-  const part =
-    content !== null && dims.length === 1 && typeof start === "number" && typeof end === "number" && step === 1
-      ? content.slice(start, end)
-      : null;
+  const whole = call.shaped(0);
+  const cuts = axes.map((axis, index): Cut | null => {
+    const at = normalize(axis, dims.length);
+    const [size, start, step] = [dims[at] ?? null, starts[index] ?? null, steps[index] ?? 1];
+    const count = taken[at];
+    if (typeof size !== "number" || typeof start !== "number" || typeof count !== "number") return null;
+    const from = start < 0 ? Math.max(start + size, 0) : Math.min(start, step > 0 ? size : size - 1);
+    return { axis: at, start: from, step, size: count };
+  });
+  const known = cuts.filter((cut) => cut !== null);
+  const part = whole === null || known.length < cuts.length ? null : sliceContent(whole, known).elements;
   return [{ dtype, shape: taken, content: part }];
 }
 
@@ -177,7 +184,9 @@ function transpose(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   if (dims === null) return [call.same()];
   const perm = call.ints("perm", null) ?? dims.map((_, axis) => dims.length - 1 - axis);
-  return [{ dtype: call.dtype(0), shape: perm.map((axis) => dims[axis] ?? null) }];
+  const whole = call.shaped(0);
+  const content = whole === null ? null : transposeContent(whole, perm).elements;
+  return [{ dtype: call.dtype(0), shape: perm.map((axis) => dims[axis] ?? null), content }];
 }
 
 function expand(call: InferenceCall): readonly Inferred[] {

@@ -3,6 +3,7 @@ import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
 import type { Dimension, ValueType } from "../../graph/value-type.ts";
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
+import type { Content } from "./content.ts";
 import { INFERENCE_RULES } from "./table.ts";
 
 /** What is known of one output: its type, and of small integer tensors (shapes, axes, sizes) the elements. */
@@ -10,7 +11,7 @@ export interface Inferred {
   readonly dtype: number;
   /** Null: not even the rank is known. */
   readonly shape: readonly Dimension[] | null;
-  /** Elements in order, of tensors with at most one axis. */
+  /** Elements in row-major order. */
   readonly content?: readonly Dimension[] | null;
 }
 
@@ -55,6 +56,13 @@ export class InferenceCall {
     return value ? (this.#contents.get(value) ?? contentOf(value)) : null;
   }
 
+  /** The same with the shape, where both are known. */
+  shaped(index: number): Content | null {
+    const [elements, shape] = [this.content(index), this.shape(index)];
+    const dims = shape?.filter((dim) => typeof dim === "number") ?? [];
+    return elements === null || shape === null || dims.length < shape.length ? null : { dims, elements };
+  }
+
   /** The same where every element is a number. */
   numbers(index: number): readonly number[] | null {
     const content = this.content(index);
@@ -82,7 +90,7 @@ function contentOf(value: Value): readonly Dimension[] | null {
   const { tensor } = value;
   if (tensor === null || tensor.data.kind === "external") return null;
   const isInteger = tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32;
-  if (!isInteger || tensor.dims.length > 1 || tensor.size > MOST_ELEMENTS) return null;
+  if (!isInteger || tensor.size > MOST_ELEMENTS) return null;
   return Array.from(tensor.values() as ArrayLike<number | bigint>, Number);
 }
 
