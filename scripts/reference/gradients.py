@@ -324,4 +324,35 @@ case("Attention", {"q": real(1, 4, 3, 4), "k": real(1, 2, 3, 4), "v": real(1, 2,
 heads = lambda t, n: t.reshape(t.shape[0], t.shape[1], n, -1).transpose(1, 2)
 case("Attention", {"q": real(2, 3, 8), "k": real(2, 3, 8), "v": real(2, 3, 8)}, {"q_num_heads": 2, "kv_num_heads": 2}, lambda q, k, v: attend(heads(q, 2), heads(k, 2), heads(v, 2)).transpose(1, 2).reshape(2, 3, 8), opset=23, title="three axes", open=[0, 1])
 
+
+def recurrent(op, gates, order, run, title, bidirectional=False, reverse=False, attrs=None):
+    """`order`: ONNX's gates among PyTorch's."""
+    T, N, I, H = 4, 2, 3, 2
+    D = 2 if bidirectional else 1
+    pick = lambda t: torch.cat([t[g * H : (g + 1) * H] for g in order])
+    inputs = {"x": real(T, N, I), "w": real(D, gates * H, I), "r": real(D, gates * H, H), "b": real(D, 2 * gates * H), "lens": None, "h": real(D, N, H)}
+    if op == "LSTM":
+        inputs["c"] = real(D, N, H)
+
+    def of(x, w, r, b, lens, h, c=None):
+        back = np.argsort(order)
+        unpick = lambda t: torch.cat([t[g * H : (g + 1) * H] for g in back])
+        flat = []
+        for d in range(D):
+            flat += [unpick(w[d]), unpick(r[d]), unpick(b[d][: gates * H]), unpick(b[d][gates * H :])]
+        given = x.flip(0) if reverse else x
+        y, *last = run(given, (h, c) if op == "LSTM" else h, flat, True, 1, 0.0, False, bidirectional, False)
+        y = y.flip(0) if reverse else y
+        y = y.reshape(T, N, D, H).permute(0, 2, 1, 3)
+        return (y, *last)
+
+    direction = "bidirectional" if bidirectional else "reverse" if reverse else "forward"
+    case(op, inputs, {"hidden_size": H, "direction": direction, **(attrs or {})}, of, title=title, outputs=3 if op == "LSTM" else 2, open=[0, 1], static=["w", "r", "b", "h", "c"], opset=17)
+
+
+for title, more in [("", {}), ("backwards", {"reverse": True}), ("both ways", {"bidirectional": True})]:
+    recurrent("LSTM", 4, [0, 3, 1, 2], torch._VF.lstm, title, **more)
+    recurrent("GRU", 3, [1, 0, 2], torch._VF.gru, title, attrs={"linear_before_reset": 1}, **more)
+    recurrent("RNN", 1, [0], torch._VF.rnn_tanh, title, **more)
+
 print(json.dumps(cases, separators=(",", ":")).replace('},{"op"', '},\n{"op"'))

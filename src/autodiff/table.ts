@@ -4,6 +4,7 @@ import { CONVOLUTION_RULES } from "./rules/convolution.ts";
 import { ELEMENTWISE_RULES, ZERO_RULES } from "./rules/elementwise.ts";
 import { MATRIX_RULES } from "./rules/matrix.ts";
 import { NORMALIZATION_RULES } from "./rules/normalization.ts";
+import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
 import { CLASSIFICATION_RULES } from "./rules/softmax.ts";
 
@@ -16,5 +17,6 @@ export const GRADIENT_RULES: GradientTable = {
   ...CONVOLUTION_RULES,
   ...NORMALIZATION_RULES,
   ...CLASSIFICATION_RULES,
+  ...RECURRENT_RULES,
   ...ZERO_RULES,
 };

@@ -9,6 +9,7 @@ import {
   encodeModel,
   Graph,
   GraphTensor,
+  lowerTrainingOps,
   Model,
   Node,
   Value,
@@ -129,6 +130,7 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
   for (const value of more) value.type ??= { kind: "tensor", dtype, shape: null };
   graph.replaceOutputs([loss, ...results, ...more, ...new Set(gradients.values())]);
   removeDeadNodes(graph);
+  lowerTrainingOps(model);
   checkModel(decodeModel(encodeModel(model)));
   return { model, gradients: named };
 }

@@ -37,18 +37,21 @@ const NO_DOUBLE = new Set<string>();
 
 const isMissingKernel = (error: unknown): boolean =>
   error instanceof Error &&
-  /NOT_IMPLEMENTED|Could not find an implementation|Type Error|type inference failed/i.test(error.message);
+  /does not support double|NOT_IMPLEMENTED|Could not find an implementation|Type Error|type inference failed/i.test(
+    error.message,
+  );
 
 async function centralDifferences(testCase: GradientCase): Promise<number | null> {
   const built = build(testCase, "double", false);
   let session: Awaited<ReturnType<typeof open>>;
+  let analytic: Awaited<ReturnType<typeof session.run>>;
   try {
     session = await open(testCase, built, "double");
+    analytic = await session.run({});
   } catch (error) {
     if (isMissingKernel(error)) return null;
     throw error;
   }
-  const analytic = await session.run({});
   const step = 1e-5;
   const worst: number[] = [];
   for (const name of Object.keys(testCase.gradients)) {
@@ -90,6 +93,7 @@ describe("gradients are central differences in float64", () => {
         "Cosh",
         "Elu",
         "Erf",
+        "GRU",
         "Gelu",
         "GlobalAveragePool",
         "GlobalLpPool",
@@ -97,8 +101,10 @@ describe("gradients are central differences in float64", () => {
         "HardSigmoid",
         "HardSwish",
         "InstanceNormalization",
+        "LSTM",
         "LpPool",
         "Mean",
+        "RNN",
         "Resize",
         "Selu",
         "Sinh",
@@ -108,7 +114,6 @@ describe("gradients are central differences in float64", () => {
         "ThresholdedRelu",
         "com.microsoftBiasGelu",
         "com.microsoftGelu",
-        "com.microsoftSkipLayerNormalization",
       ]
     `);
   });

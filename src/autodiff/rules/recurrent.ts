@@ -1,0 +1,151 @@
+import { attribute } from "../../graph/attribute.ts";
+import type { Value } from "../../graph/graph.ts";
+import { before, overTime, scan } from "../formulas/scan.ts";
+import type { Backward, GradientTable, InputGradients } from "../rule.ts";
+
+const MICROSOFT = "com.microsoft";
+const utf8 = new TextDecoder();
+
+/** One direction of a recurrent layer, with the axis of directions of size 1 kept, and time running forward. */
+interface Direction {
+  readonly b: Backward;
+  readonly x: Value;
+  readonly w: Value;
+  readonly r: Value;
+  readonly bias: Value | null;
+  readonly h0: Value | null;
+  readonly c0: Value | null;
+  /** Gradients of all hidden states [T, 1, N, H], of the last one and of the last cell. */
+  readonly dAll: Value | null;
+  readonly dLast: Value | null;
+  readonly dCell: Value | null;
+  /** All hidden states, [T, 1, N, H]. */
+  readonly all: () => Value;
+}
+
+/** Gradients of X, W, R, B, h0 and c0. */
+type DirectionGradients = readonly (Value | null)[];
+
+/** Gives each direction's gradients, and puts them together. */
+const recurrent =
+  (activations: readonly string[], of: (direction: Direction) => DirectionGradients) =>
+  (b: Backward): InputGradients => {
+    requirePlain(b, activations);
+    const { f } = b;
+    const kind = b.string("direction", "forward");
+    const directions = kind === "bidirectional" ? [false, true] : [kind === "reverse"];
+    const isOne = directions.length === 1;
+    const pick = (value: Value | null, at: number, axis = 0): Value | null =>
+      value === null || isOne ? value : f.slice(value, [at], [at + 1], [axis]);
+    const turned = (value: Value, isReverse: boolean): Value =>
+      isReverse ? f.slice(value, [-1], [-(2 ** 31)], [0], [-1]) : value;
+    const results = directions.map((isReverse, at) => {
+      const dAll = pick(b.dyOf(0), at, 1);
+      const gradients = of({
+        b,
+        x: turned(b.input(0), isReverse),
+        w: pick(b.input(1), at) as Value,
+        r: pick(b.input(2), at) as Value,
+        bias: pick(b.optional(3), at),
+        h0: pick(b.optional(5), at),
+        c0: pick(b.optional(6), at),
+        dAll: dAll === null ? null : turned(dAll, isReverse),
+        dLast: pick(b.dyOf(1), at),
+        dCell: pick(b.dyOf(2), at),
+        all: () => turned(pick(b.output(0), at, 1) as Value, isReverse),
+      });
+      const [dX = null, ...others] = gradients;
+      return [dX === null ? null : turned(dX, isReverse), ...others];
+    });
+    const [first = [], second] = results;
+    if (second === undefined) return placed(first);
+    return placed(
+      first.map((gradient, index) => {
+        const other = second[index] ?? null;
+        if (gradient === null || other === null) return null;
+        return index === 0 ? f.add(gradient, other) : f.concat([gradient, other], 0);
+      }),
+    );
+  };
+
+/** Input 4 is the lengths of the sequences. */
+const placed = ([
+  dX = null,
+  dW = null,
+  dR = null,
+  dB = null,
+  dh0 = null,
+  dc0 = null,
+]: DirectionGradients): InputGradients => [...[dX, dW, dR, dB, null, dh0, dc0]];
+
+function requirePlain(b: Backward, defaults: readonly string[]): void {
+  if (b.optional(4) !== null) throw b.refuse("it has lengths of sequences (sequence_lens)");
+  if (b.optional(7) !== null) throw b.refuse("it has peepholes");
+  if (b.int("layout", 0) !== 0) throw b.refuse("its layout is 1");
+  if (b.float("clip", 0) !== 0) throw b.refuse("it clips");
+  if (b.int("input_forget", 0) !== 0) throw b.refuse("it couples input and forget gates");
+  const given = b.node.attributes.get("activations");
+  const names = given?.kind === "strings" ? given.value.map((name) => utf8.decode(name).toLowerCase()) : [];
+  const isDefault = names.every((name, index) => name === defaults[index % defaults.length]);
+  if (!isDefault) throw b.refuse(`its activations are ${names.join(", ")}`);
+}
+
+/** ONNX Runtime's training operators keep the gates and go back through them; they are lowered where they are not there. */
+function lstm({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell }: Direction): DirectionGradients {
+  const attributes = [attribute.int("hidden_size", b.int("hidden_size", 0))];
+  const options = { domain: MICROSOFT, attributes };
+  const forward = b.f.build.emitAll("LSTMTraining", [x, w, r, bias, null, h0, c0], 5, options);
+  const [all = null, , , cells = null, gates = null] = forward;
+  const inputs = [x, w, r, null, h0, c0, all, cells, gates, dAll, dLast, dCell];
+  return b.f.build.emitAll("LSTMGrad", inputs, 6, options);
+}
+
+function gru({ b, x, w, r, bias, h0, dAll, dLast }: Direction): DirectionGradients {
+  const attributes = [
+    attribute.int("hidden_size", b.int("hidden_size", 0)),
+    attribute.int("linear_before_reset", b.int("linear_before_reset", 0)),
+  ];
+  const options = { domain: MICROSOFT, attributes };
+  const [all = null, , gates = null] = b.f.build.emitAll("GRUTraining", [x, w, r, bias, null, h0], 3, options);
+  const inputs = [x, w, r, bias, null, h0, all, gates, dAll, dLast];
+  return b.f.build.emitAll("GRUGrad", inputs, 5, options);
+}
+
+/** h[t] = tanh(W x[t] + R h[t-1] + b): a = (dh[t] + R^T a[t+1]) (1 - h[t]^2). */
+function elman({ b, x, w, r, h0, dAll, dLast, all }: Direction): DirectionGradients {
+  const { f } = b;
+  const [W, R] = [f.squeeze(w, [0]), f.squeeze(r, [0])];
+  const states = f.squeeze(all(), [1]);
+  const dStates = dAll === null ? f.zeros(f.shape(states)) : f.squeeze(dAll, [1]);
+  const zero = f.zeros(f.shape(states, 1));
+  const [dh0, slopes] = scan(f, {
+    name: "rnn_grad",
+    carried: { h: dLast === null ? zero : f.squeeze(dLast, [0]) },
+    scanned: { state: states, dState: dStates },
+    backward: true,
+    collected: 1,
+    step: (s, at) => {
+      const a = s.mul(s.add(at("h"), at("dState")), s.sub(1, s.square(at("state"))));
+      return [s.matmul(a, R), a];
+    },
+  }) as [Value, Value];
+  const start = h0 === null ? zero : f.squeeze(h0, [0]);
+  const dB = f.sum(slopes, [0, 1], false);
+  return [
+    f.matmul(slopes, W),
+    f.unsqueeze(overTime(f, slopes, x), [0]),
+    f.unsqueeze(overTime(f, slopes, before(f, start, states)), [0]),
+    f.unsqueeze(f.concat([dB, dB], 0), [0]),
+    f.unsqueeze(dh0, [0]),
+    null,
+  ];
+}
+
+export const RECURRENT_RULES: GradientTable = {
+  LSTM: {
+    source: "onnxruntime gradient_builder.cc GetLSTMGradient",
+    gradient: recurrent(["sigmoid", "tanh", "tanh"], lstm),
+  },
+  GRU: { source: "onnxruntime gradient_builder.cc GetGRUGradient", gradient: recurrent(["sigmoid", "tanh"], gru) },
+  RNN: { gradient: recurrent(["tanh"], elman) },
+};
