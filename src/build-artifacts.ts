@@ -1,10 +1,11 @@
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
-import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { prepareArtifacts, type TrainableParameter, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import { type PortableArtifacts, preparePortable } from "./artifacts/portable/portable-artifacts.ts";
 import { PassError, requireOption } from "./errors.ts";
 import { DataType } from "./graph/data-type.ts";
 import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
+import { publishAll } from "./graph/io/write-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
@@ -146,4 +147,20 @@ function portableOf(
   const groups = flat.length === 0 ? parameterGroups : [...parameterGroups, { parameters: flat, weightDecay: 0 }];
   const set = { trainingModel: training, evalModel: evaluation, optimizerModel: null, checkpoint };
   return lowerArtifacts(set, { optimizer, parameterGroups: groups, ...(agr === undefined ? {} : { agr }) });
+}
+
+/**
+ * Writes what was built into a folder, which must exist: every file of both sets is written in full before the first becomes
+ * visible.
+ * @throws FileSystemError `E_FILE_SYSTEM`
+ */
+export async function writeBuilt(folder: string, { onnxruntime, portable }: BuiltArtifacts): Promise<void> {
+  const pending = portable === null ? [] : await preparePortable(folder, portable);
+  try {
+    if (onnxruntime !== null) pending.push(...(await prepareArtifacts(folder, onnxruntime)));
+  } catch (error) {
+    for (const file of pending) await file.discard();
+    throw error;
+  }
+  await publishAll(pending);
 }

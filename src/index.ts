@@ -44,6 +44,7 @@ export {
   type BuildTarget,
   type BuiltArtifacts,
   buildTrainingArtifacts,
+  writeBuilt,
 } from "./build-artifacts.ts";
 export {
   BackendError,
@@ -133,5 +134,12 @@ export {
   withWeights,
 } from "./source.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
+export {
+  type CheckedParameter,
+  checkGradients,
+  GRADIENT_CHECK_DEFAULTS,
+  type GradientCheck,
+  type GradientCheckOptions,
+} from "./verify/gradient-check.ts";
 export { type GradientReport, reportGradients } from "./verify/gradients.ts";
 export { type Verification, verifyInsertion } from "./verify/index.ts";

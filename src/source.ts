@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
+  ARTIFACT_FILES,
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
@@ -29,11 +30,20 @@ export type Trainable = TrainingArtifacts | PortableArtifacts;
 export const isPortable = (source: Trainable): source is PortableArtifacts => "gradients" in source;
 
 /**
- * Reads a folder of either kind.
+ * Reads a folder of either kind. Where it has both, the portable set is read, unless `prefer` says otherwise.
  * @throws what `readArtifacts` and `readPortable` throw
  */
-export async function readTrainable(folder: string): Promise<Trainable> {
-  return (await isPortableFolder(folder)) ? readPortable(folder) : readArtifacts(folder);
+export async function readTrainable(
+  folder: string,
+  prefer: "portable" | "onnxruntime" = "portable",
+): Promise<Trainable> {
+  const isPortableSet = await isPortableFolder(folder);
+  const wantsOther = prefer === "onnxruntime" && isPortableSet && (await hasArtifacts(folder));
+  return isPortableSet && !wantsOther ? readPortable(folder) : readArtifacts(folder);
+}
+
+async function hasArtifacts(folder: string): Promise<boolean> {
+  return (await readdir(folder)).some((name) => name.endsWith(ARTIFACT_FILES.trainingModel));
 }
 
 /**

@@ -147,6 +147,11 @@ export async function isCheckpointFile(path: string): Promise<boolean> {
  * @throws FileSystemError `E_FILE_SYSTEM`
  */
 export async function writeArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<void> {
+  await publishAll(await prepareArtifacts(folder, artifacts));
+}
+
+/** Writes every file in full under a temporary name; what cannot be written leaves none. */
+export async function prepareArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<PendingFile[]> {
   const pending: PendingFile[] = [];
   const path = (kind: ArtifactKind): string => join(folder, artifacts.prefix + ARTIFACT_FILES[kind]);
   try {
@@ -164,7 +169,7 @@ export async function writeArtifacts(folder: string, artifacts: TrainingArtifact
     for (const file of pending) await file.discard();
     throw error;
   }
-  await publishAll(pending);
+  return pending;
 }
 
 /**

@@ -2,11 +2,13 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../index.ts";
+import { buildCommand } from "./commands/build.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { diagnoseCommand } from "./commands/diagnose.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { exportCommand } from "./commands/export.ts";
+import { gradcheckCommand } from "./commands/gradcheck.ts";
 import { insertCommand } from "./commands/insert.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { lowerCommand } from "./commands/lower.ts";
@@ -16,7 +18,7 @@ import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
 
 const COMMANDS = [
-  ...[inspectCommand, insertCommand, stripCommand, diffCommand, lowerCommand],
+  ...[inspectCommand, insertCommand, stripCommand, diffCommand, buildCommand, gradcheckCommand, lowerCommand],
   ...[trainCommand, evalCommand, diagnoseCommand, exportCommand, demoCommand],
 ];
 

@@ -35,6 +35,10 @@ export function providers(text: string): readonly string[] {
   throw new InvalidArgumentError(`"${unknown}" is none of ${PROVIDERS.map(({ name }) => name).join(", ")}.`);
 }
 
+/** Which set of a folder that has both a runtime trains. */
+export const preferredBy = ({ runtime }: RuntimeOptions): "portable" | "onnxruntime" =>
+  runtime === "ort-training" ? "onnxruntime" : "portable";
+
 export function sessionOptionsOf(
   { runtime, ep, threads, isolate }: RuntimeOptions,
   source: Trainable,

@@ -77,6 +77,11 @@ export async function readPortable(folder: string): Promise<PortableArtifacts> {
  * @throws FileSystemError `E_FILE_SYSTEM`
  */
 export async function writePortable(folder: string, artifacts: PortableArtifacts): Promise<void> {
+  await publishAll(await preparePortable(folder, artifacts));
+}
+
+/** Writes every file in full under a temporary name; what cannot be written leaves none. */
+export async function preparePortable(folder: string, artifacts: PortableArtifacts): Promise<PendingFile[]> {
   const pending: PendingFile[] = [];
   try {
     for (const kind of ["trainStep", "gradients", "apply", "evalModel"] as const) {
@@ -90,5 +95,5 @@ export async function writePortable(folder: string, artifacts: PortableArtifacts
     for (const file of pending) await file.discard();
     throw error;
   }
-  await publishAll(pending);
+  return pending;
 }

@@ -14,7 +14,7 @@ import {
   withWeights,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { wholeNumber } from "../values.ts";
 
 interface EvalOptions extends RuntimeOptions {
@@ -44,7 +44,7 @@ Examples:
 }
 
 async function evaluate(folder: string, options: EvalOptions, console: Console): Promise<void> {
-  const given = await readTrainable(folder);
+  const given = await readTrainable(folder, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
   const dataset = datasetFor(inputs, await readDataFile(options.data));

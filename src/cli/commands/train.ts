@@ -32,7 +32,7 @@ import { interruptible } from "../interrupt.ts";
 import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
-import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { checkTarget } from "../target.ts";
 import { nonNegative, wholeNumber } from "../values.ts";
 
@@ -134,7 +134,7 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
   }
   const overwrite = { force: options.force === true, inPlace: false };
   for (const path of [options.output, options.log]) if (path !== undefined) await checkTarget(null, path, overwrite);
-  const given = await readTrainable(folder);
+  const given = await readTrainable(folder, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
   const dataset = datasetFor(inputs, await readDataFile(options.data));

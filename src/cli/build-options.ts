@@ -1,0 +1,211 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import {
+  BUILD_TARGETS,
+  type BuildOptions,
+  INSERT_AGR_DEFAULTS,
+  LOSS_DEFAULTS,
+  LOSS_KINDS,
+  type LossKind,
+  type LossOptions,
+  OPTIMIZER_NAMES,
+  OPTIMIZERS,
+  type OptimizerName,
+  type OptimizerOptions,
+  type ParameterGroup,
+} from "../index.ts";
+import { withGroups } from "./parameter-groups.ts";
+import { collect, nonNegative, wholeNumber } from "./values.ts";
+
+/** Options that say what a model is trained for. */
+export interface LossFlags {
+  readonly loss: LossKind;
+  readonly lossOutput?: string;
+  readonly reduction: "mean" | "sum";
+  readonly classAxis: number;
+  readonly labelSmoothing: number;
+  readonly ignoreIndex?: number;
+  readonly classWeights?: readonly number[];
+  readonly threshold: number;
+  readonly positiveWeight: number;
+}
+
+export interface ParameterFlags {
+  readonly params: readonly string[];
+  readonly freeze: readonly string[];
+}
+
+export interface BuildFlags extends LossFlags, ParameterFlags {
+  readonly optimizer: OptimizerName;
+  readonly momentum?: number;
+  readonly nesterov?: boolean;
+  readonly betas?: readonly number[];
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  readonly mode?: "pytorch" | "transformers";
+  readonly alpha?: number;
+  readonly clipNorm?: number;
+  readonly clipValue?: number;
+  readonly centralize?: boolean;
+  readonly decayMinRank: number;
+  readonly group: readonly ParameterGroup[];
+  readonly agr?: boolean;
+  readonly scope?: "tensor" | "channel" | "global";
+  readonly strength?: number;
+  readonly minElements?: number;
+  readonly target: readonly (typeof BUILD_TARGETS)[number][];
+}
+
+const integer = wholeNumber(Number.MIN_SAFE_INTEGER);
+
+function numbers(text: string): readonly number[] {
+  const values = text.split(",").map(Number);
+  if (text.trim() === "" || !values.every(Number.isFinite))
+    throw new InvalidArgumentError("It must be numbers with commas between.");
+  return values;
+}
+
+/** Adds the options of the loss. */
+export function withLoss(command: Command): Command {
+  return command
+    .addOption(new Option("--loss <kind>", "what is made small").choices(LOSS_KINDS).makeOptionMandatory())
+    .option("--loss-output <name>", "output the loss is computed from (default: the first)")
+    .addOption(
+      new Option("--reduction <kind>", "how a batch becomes one number")
+        .choices(["mean", "sum"])
+        .default(LOSS_DEFAULTS.reduction),
+    )
+    .option(
+      "--class-axis <n>",
+      "cross-entropy: axis of the classes; -1 for language models",
+      integer,
+      LOSS_DEFAULTS.classAxis,
+    )
+    .option(
+      "--label-smoothing <x>",
+      "cross-entropy: share of the target spread over all classes",
+      nonNegative,
+      LOSS_DEFAULTS.labelSmoothing,
+    )
+    .option("--ignore-index <n>", "cross-entropy: labels of this value do not count", integer)
+    .option("--class-weights <list>", "cross-entropy: a weight per class", numbers)
+    .option(
+      "--threshold <x>",
+      "smooth-l1 (beta), huber (delta): where the square ends",
+      nonNegative,
+      LOSS_DEFAULTS.threshold,
+    )
+    .option(
+      "--positive-weight <x>",
+      "bce-with-logits: weight of positive targets",
+      nonNegative,
+      LOSS_DEFAULTS.positiveWeight,
+    );
+}
+
+/** Adds the options that choose parameters. */
+export function withParameters(command: Command): Command {
+  return command
+    .option("--params <glob>", "train only parameters of these names; repeatable", collect, [])
+    .option("--freeze <glob>", "leave parameters of these names as they are; repeatable", collect, []);
+}
+
+export function withOptimizer(command: Command): Command {
+  const withOwn = command
+    .addOption(new Option("--optimizer <name>", "update rule").choices(OPTIMIZER_NAMES).default("adamw"))
+    .option("--momentum <x>", "sgd, rmsprop", nonNegative)
+    .option("--nesterov", "sgd: Nesterov's momentum")
+    .option("--betas <list>", "adam, adamw, lamb, lion: two; adan: three", numbers)
+    .option("--eps <x>", "all but sgd and lion", nonNegative)
+    .option("--weight-decay <x>", "decoupled for adamw, adan and lion, coupled for the others", nonNegative)
+    .addOption(
+      new Option("--mode <name>", "adamw: as PyTorch or as Hugging Face transformers had it").choices([
+        "pytorch",
+        "transformers",
+      ]),
+    )
+    .option("--alpha <x>", "rmsprop: smoothing of the squares", nonNegative)
+    .option("--clip-norm <x>", "limit the global norm of the gradients", nonNegative)
+    .option("--clip-value <x>", "limit every element of the gradients", nonNegative)
+    .option("--centralize", "gradient centralization")
+    .option(
+      "--decay-min-rank <n>",
+      "portable: no weight decay for parameters of lower rank; 2 leaves out biases and norms",
+      wholeNumber(0),
+      0,
+    );
+  return withGroups(withOwn);
+}
+
+export function withAgr(command: Command): Command {
+  return command
+    .option("--agr", "put AGR before the optimizer")
+    .addOption(new Option("--scope <scope>", "AGR: what |g| is summed over").choices(["tensor", "channel", "global"]))
+    .option("--strength <s>", `AGR: 1 is the paper (default: ${INSERT_AGR_DEFAULTS.strength})`, nonNegative)
+    .option(
+      "--min-elements <n>",
+      `AGR: leave smaller gradients alone (default: ${INSERT_AGR_DEFAULTS.minElements})`,
+      wholeNumber(1),
+    );
+}
+
+export function withTargets(command: Command): Command {
+  return command.addOption(
+    new Option("--target <kind...>", "what to write (default: both, where the training API has the optimizer)")
+      .choices([...BUILD_TARGETS])
+      .default([]),
+  );
+}
+
+/** The options without those that were not given. */
+function given<T extends object>(options: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: Exclude<T[Key], undefined>;
+  };
+}
+
+export function lossOf(flags: LossFlags): LossOptions {
+  const { loss, lossOutput: output, reduction, classAxis, labelSmoothing, threshold, positiveWeight } = flags;
+  const { ignoreIndex, classWeights } = flags;
+  return {
+    ...{ kind: loss, reduction, classAxis, labelSmoothing, threshold, positiveWeight },
+    ...given({ output, ignoreIndex, classWeights }),
+  };
+}
+
+export function parametersOf({ params, freeze }: ParameterFlags): Pick<BuildOptions, "parameters" | "freeze"> {
+  return { ...(params.length === 0 ? {} : { parameters: params }), freeze };
+}
+
+function optimizerOf(flags: BuildFlags): OptimizerOptions {
+  const { optimizer: name, momentum, nesterov, betas = [], eps: epsilon, weightDecay, mode, alpha } = flags;
+  const { clipNorm, clipValue, centralize } = flags;
+  const [beta1, beta2, beta3] = betas;
+  return {
+    name,
+    ...given({ momentum, nesterov, beta1, beta2, beta3, epsilon, weightDecay, mode, alpha }),
+    ...given({ clipNorm, clipValue, centralize }),
+  };
+}
+
+export function buildOptionsOf(flags: BuildFlags): BuildOptions {
+  const { agr, scope, strength, minElements, target, group, decayMinRank } = flags;
+  return {
+    ...parametersOf(flags),
+    loss: lossOf(flags),
+    optimizer: optimizerOf(flags),
+    parameterGroups: group,
+    decayMinRank,
+    ...(agr === true ? { agr: given({ scope, strength, minElements }) } : {}),
+    ...(target.length === 0 ? {} : { targets: target }),
+  };
+}
+
+/** The optimizers with their defaults, for the help. */
+export const OPTIMIZER_HELP = Object.entries(OPTIMIZERS)
+  .map(
+    ([name, { defaults }]) =>
+      `  ${name.padEnd(8)} ${Object.entries(defaults)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(", ")}`,
+  )
+  .join("\n");

@@ -1,0 +1,229 @@
+import { Tensor } from "onnxruntime-common";
+import { BackendError, NumericError, requireOption } from "../errors.ts";
+import { readExternalTensors } from "../graph/io/model-file.ts";
+import type { Model } from "../graph/model.ts";
+import { decodeModel } from "../graph/serde/decode.ts";
+import { encodeModel } from "../graph/serde/encode.ts";
+import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import { lowerTrainingOps } from "../passes/lower-training-ops/index.ts";
+import { toGradients } from "../passes/portable/gradients.ts";
+import type { StepModel } from "../passes/portable/step-model.ts";
+import { toDouble } from "../passes/to-double.ts";
+import { makeTrainingModels, type TrainingModelOptions } from "../passes/training-model.ts";
+import { toOrtTensor } from "../runtime/feeds.ts";
+import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
+import { reasonOf } from "../runtime/ort-node/providers.ts";
+import type { NamedTensors } from "../runtime/session.ts";
+import { ERRORS_ONLY } from "../runtime/session-options.ts";
+import { randomInputs, randomValues } from "./random-inputs.ts";
+
+export interface GradientCheckOptions extends TrainingModelOptions {
+  /** Elements of each parameter that are moved. Default 5. */
+  readonly samples?: number;
+  /** Seed of the inputs and of the choice of elements. Default 0. */
+  readonly seed?: number;
+  /** Inputs of the model and of the loss. Default: seeded random ones, symbolic sizes taken as 3. */
+  readonly feeds?: NamedTensors;
+}
+
+export const GRADIENT_CHECK_DEFAULTS = { samples: 5, seed: 0 } as const;
+
+/** The element of one parameter in which the two differ most. */
+export interface CheckedParameter {
+  readonly parameter: string;
+  /** Difference relative to the largest entry of the parameter's gradient, or of all gradients times 1e-4 where that is larger. */
+  readonly difference: number;
+  readonly element: number;
+  readonly analytic: number;
+  readonly numeric: number;
+}
+
+export interface GradientCheck {
+  /** `float32` where ONNX Runtime lacks a float64 kernel: finite differences are then good to two digits or so. */
+  readonly precision: "float64" | "float32";
+  /** Why not in float64; null where it was. */
+  readonly reason: string | null;
+  readonly loss: number;
+  /** What a difference should stay below. */
+  readonly tolerance: number;
+  /** The worst first. */
+  readonly parameters: readonly CheckedParameter[];
+}
+
+/** Step of the central differences relative to the element's size, and what they are good for. */
+const PRECISIONS = {
+  float64: { step: 1e-5, tolerance: 1e-5 },
+  float32: { step: 1e-2, tolerance: 5e-2 },
+} as const;
+
+/**
+ * Compares a model's gradients, as `buildTrainingArtifacts` makes them, with central differences of its loss: in float64 where
+ * onnxruntime-node has the kernels, else in float32.
+ * @throws what `buildTrainingArtifacts` throws; BackendError `E_RUNTIME_MISSING`, `E_RUN`; NumericError `E_NOT_FINITE`
+ */
+export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
+  const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
+  requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
+  await readExternalTensors(model);
+  const bytes = encodeModel(model);
+  const ort = await loadOrtNode();
+  let reason: string | null = null;
+  for (const precision of ["float64", "float32"] as const) {
+    const models = makeTrainingModels([decodeModel(bytes), decodeModel(bytes)], options);
+    const tensors = new Map([...models.trainable, ...models.frozen].map(({ name, tensor }) => [name, tensor]));
+    const step = toGradients(models.training, new Set(models.frozen.map(({ name }) => name)));
+    lowerTrainingOps(step.model);
+    if (precision === "float64") toDouble(step.model);
+    const feeds = inputsOf(step, tensors, options.feeds, seed);
+    let probe: Probe;
+    try {
+      probe = await Probe.open(ort, step, feeds, precision);
+    } catch (cause) {
+      reason = reasonOf(cause);
+      continue;
+    }
+    try {
+      const parameters = await compare(probe, step, samples, seed, PRECISIONS[precision].step);
+      return { precision, reason, loss: probe.loss, tolerance: PRECISIONS[precision].tolerance, parameters };
+    } finally {
+      await probe.release();
+    }
+  }
+  throw new BackendError("E_RUN", `ONNX Runtime could not run the model: ${reason ?? "it gave no reason"}`);
+}
+
+/** Everything the gradients model takes: data, parameters, empty accumulators. */
+function inputsOf(
+  { model, gradients, reset }: StepModel,
+  tensors: ReadonlyMap<string, GraphTensor>,
+  given: NamedTensors | undefined,
+  seed: number,
+): Record<string, Tensor> {
+  const made = randomInputs(model.graph, seed);
+  if (typeof made === "string") throw new BackendError("E_RUN", `no inputs can be made up: ${made}`);
+  const feeds: Record<string, Tensor> = { ...made };
+  const isDouble = (name: string): boolean => feeds[name]?.type === "float64";
+  const fitted = (name: string, { type, data, dims }: Tensor): Tensor =>
+    isDouble(name) && type === "float32"
+      ? new Tensor("float64", Float64Array.from(data as Float32Array), dims)
+      : new Tensor(type as "float32", data as Float32Array, dims);
+  for (const [name, tensor] of tensors) if (name in feeds) feeds[name] = fitted(name, toOrtTensor(tensor, name));
+  for (const [name, tensor] of Object.entries(given ?? {})) if (name in feeds) feeds[name] = fitted(name, tensor);
+  for (const [parameter, buffer] of gradients) {
+    const like = feeds[parameter];
+    if (like !== undefined)
+      feeds[buffer] = new Tensor(
+        like.type as "float32",
+        (like.data as Float32Array).map(() => 0),
+        like.dims,
+      );
+  }
+  if (reset !== null) feeds[reset] = new Tensor("bool", Uint8Array.of(1), [1]);
+  return feeds;
+}
+
+/** Runs the model with some elements of its parameters moved. */
+class Probe {
+  readonly #session: OrtSession;
+  readonly #feeds: Record<string, Tensor>;
+  readonly #lossName: string;
+  readonly loss: number;
+  readonly gradients: ReadonlyMap<string, Float64Array>;
+
+  private constructor(
+    session: OrtSession,
+    feeds: Record<string, Tensor>,
+    lossName: string,
+    loss: number,
+    gradients: ReadonlyMap<string, Float64Array>,
+  ) {
+    this.#session = session;
+    this.#feeds = feeds;
+    this.#lossName = lossName;
+    this.loss = loss;
+    this.gradients = gradients;
+  }
+
+  static async open(ort: OrtModule, step: StepModel, feeds: Record<string, Tensor>, precision: string): Promise<Probe> {
+    const session = await ort.InferenceSession.create(encodeModel(step.model), ERRORS_ONLY);
+    const [lossName = ""] = step.outputs;
+    const next = new Map(step.state.map(({ name, next: output }) => [name, output]));
+    const outputs = step.gradients.map(([parameter, buffer]) => [parameter, next.get(buffer) ?? ""] as const);
+    const fetches = Object.fromEntries([lossName, ...outputs.map(([, output]) => output)].map((name) => [name, null]));
+    const results = await session.run(feeds, fetches);
+    const loss = Number(results[lossName]?.data[0]);
+    const gradients = new Map(
+      outputs.map(([parameter, output]) => [
+        parameter,
+        Float64Array.from((results[output]?.data ?? []) as Float64Array),
+      ]),
+    );
+    if (!Number.isFinite(loss)) {
+      throw new NumericError("E_NOT_FINITE", `the loss is ${loss} on these inputs, in ${precision}`, {
+        field: lossName,
+        hint: "Give inputs that are fit for the model, with --data.",
+      });
+    }
+    return new Probe(session, feeds, lossName, loss, gradients);
+  }
+
+  /** The loss with one element moved. */
+  async at(parameter: string, element: number, delta: number): Promise<number> {
+    const tensor = this.#feeds[parameter];
+    if (tensor === undefined) return Number.NaN;
+    const data = (tensor.data as Float64Array).slice();
+    data[element] = (data[element] ?? 0) + delta;
+    const moved = new Tensor(tensor.type as "float64", data, tensor.dims);
+    const results = await this.#session.run({ ...this.#feeds, [parameter]: moved }, { [this.#lossName]: null });
+    return Number(results[this.#lossName]?.data[0]);
+  }
+
+  /** What one element is. */
+  value(parameter: string, element: number): number {
+    return Number((this.#feeds[parameter]?.data as Float64Array | undefined)?.[element] ?? Number.NaN);
+  }
+
+  release(): Promise<void> {
+    return this.#session.release();
+  }
+}
+
+async function compare(
+  probe: Probe,
+  step: StepModel,
+  samples: number,
+  seed: number,
+  relativeStep: number,
+): Promise<readonly CheckedParameter[]> {
+  const largestOf = (values: Float64Array): number =>
+    values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const overall = Math.max(...[...probe.gradients.values()].map(largestOf), Number.MIN_VALUE);
+  const checked: CheckedParameter[] = [];
+  for (const [index, [parameter]] of step.gradients.entries()) {
+    const gradient = probe.gradients.get(parameter);
+    if (gradient === undefined) continue;
+    const scale = Math.max(largestOf(gradient), 1e-4 * overall);
+    let worst: CheckedParameter | null = null;
+    for (const element of elementsOf(gradient, samples, seed + index)) {
+      const delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
+      const numeric =
+        ((await probe.at(parameter, element, delta)) - (await probe.at(parameter, element, -delta))) / (2 * delta);
+      const analytic = gradient[element] ?? Number.NaN;
+      const difference = Math.abs(numeric - analytic) / scale;
+      if (worst === null || !(difference <= worst.difference))
+        worst = { parameter, difference, element, analytic, numeric };
+    }
+    if (worst !== null) checked.push(worst);
+  }
+  return checked.toSorted((a, b) => (Number.isNaN(b.difference) ? 1 : b.difference - a.difference));
+}
+
+/** The element of the largest gradient, and others by chance. */
+function elementsOf(gradient: Float64Array, samples: number, seed: number): readonly number[] {
+  const largest = gradient.reduce(
+    (best, value, at) => (Math.abs(value) > Math.abs(gradient[best] ?? 0) ? at : best),
+    0,
+  );
+  const others = [...randomValues(samples, seed)].map((value) => Math.floor((Math.abs(value) % 1) * gradient.length));
+  return [...new Set([largest, ...others])].slice(0, samples);
+}
