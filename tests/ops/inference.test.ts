@@ -1,0 +1,142 @@
+import { readdirSync } from "node:fs";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { describe, expect, it } from "vitest";
+import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import {
+  attribute,
+  DataType,
+  dataTypeName,
+  encodeModel,
+  formatType,
+  GraphTensor,
+  type Model,
+  readModel,
+  type Value,
+} from "../../src/index.ts";
+import { inferTypes } from "../../src/passes/add-gradients.ts";
+import { hasShared, SHARED } from "../support/shared.ts";
+
+/** Runs a model with every intermediate value as an output, and gives what ONNX Runtime made of each. */
+async function runAll(subject: Model, sizes: (symbol: string) => number): Promise<Readonly<Record<string, Tensor>>> {
+  const { graph } = subject;
+  const made = graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+  graph.replaceOutputs(made);
+  const session = await InferenceSession.create(encodeModel(subject), {
+    logSeverityLevel: 4,
+    graphOptimizationLevel: "disabled",
+  });
+  const feeds = Object.fromEntries(
+    graph.inputs.map(({ name, type }) => {
+      const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
+      const dims = shape.map((dim) => (typeof dim === "number" ? dim : sizes(String(dim))));
+      const size = dims.reduce((product, dim) => product * dim, 1);
+      const isInteger = type?.kind === "tensor" && type.dtype === DataType.int64;
+      return [
+        name,
+        isInteger
+          ? new Tensor("int64", new BigInt64Array(size), dims)
+          : new Tensor("float32", new Float32Array(size).fill(0.5), dims),
+      ];
+    }),
+  );
+  const results = await session.run(feeds);
+  await session.release();
+  return results;
+}
+
+const ORT_NAMES: Readonly<Record<string, string>> = { float32: "float", float64: "double" };
+
+/** What was inferred must be what is there; a symbol stands for one size. */
+function expectTrue(
+  values: readonly Value[],
+  results: Readonly<Record<string, Tensor>>,
+  sizes: (symbol: string) => number,
+): number {
+  let known = 0;
+  for (const { name, type } of values) {
+    const result = results[name];
+    if (type?.kind !== "tensor" || result === undefined) continue;
+    expect([name, dataTypeName(type.dtype)]).toEqual([name, ORT_NAMES[result.type] ?? result.type]);
+    if (type.shape === null) continue;
+    const expected = type.shape.map((dim, axis) =>
+      typeof dim === "number" ? dim : dim === null ? (result.dims[axis] ?? null) : sizes(dim),
+    );
+    expect([name, formatType(type), expected]).toEqual([name, formatType(type), [...result.dims]]);
+    if (type.shape.every((dim) => dim !== null)) known++;
+  }
+  return known;
+}
+
+const untyped = (subject: Model): void => {
+  subject.graph.valueInfo = [];
+  for (const node of subject.graph.nodes) {
+    for (const output of node.outputs)
+      if (output !== null && !subject.graph.outputs.includes(output)) output.type = null;
+  }
+};
+
+describe.skipIf(!hasShared)("what is inferred of exported models is what ONNX Runtime makes", () => {
+  const names = hasShared ? readdirSync(`${SHARED}zoo`).filter((name) => name.endsWith(".onnx")) : [];
+
+  it.each(names)("%s", async (name) => {
+    const subject = await readModel(`${SHARED}zoo/${name}`);
+    untyped(subject);
+    inferTypes(subject);
+    const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+    const sizes = (): number => 3;
+    const known = expectTrue(values, await runAll(subject, sizes), sizes);
+    expect(known / values.length).toBeGreaterThan(0.95);
+  });
+});
+
+describe("shapes that the graph computes", () => {
+  const sizes = (symbol: string): number => (symbol === "batch" ? 5 : 4);
+
+  /** [batch, length, 6] -> [batch, length, 2, 3] -> [batch, 2, length, 3], as exporters of attention write it. */
+  function attentionHead(): Model {
+    const sketch = new Sketch("heads");
+    sketch.input("x", float(["batch", "length", 6]));
+    for (const [name, value] of [
+      ["zero", 0],
+      ["one", 1],
+    ] as const) {
+      sketch.initializer(name, GraphTensor.scalar(DataType.int64, value));
+    }
+    sketch.initializer("axis", GraphTensor.ints([0]));
+    sketch.initializer("heads", GraphTensor.ints([2]));
+    sketch.initializer("width", GraphTensor.ints([3]));
+    sketch.node("Shape", ["x"], ["shape"]);
+    sketch.node("Gather", ["shape", "zero"], ["b"], [attribute.int("axis", 0)]);
+    sketch.node("Gather", ["shape", "one"], ["t"], [attribute.int("axis", 0)]);
+    sketch.node("Unsqueeze", ["b", "axis"], ["b1"]);
+    sketch.node("Unsqueeze", ["t", "axis"], ["t1"]);
+    sketch.node("Concat", ["b1", "t1", "heads", "width"], ["target"], [attribute.int("axis", 0)]);
+    sketch.node("Reshape", ["x", "target"], ["split"]);
+    sketch.node("Transpose", ["split"], ["out"], [attribute.ints("perm", [0, 2, 1, 3])]);
+    sketch.output("out", tensor(DataType.float, ["b", 2, "t", 3]));
+    return model(sketch.graph, 8, [["", 17]]);
+  }
+
+  it("are followed, symbols too", async () => {
+    const subject = attentionHead();
+    inferTypes(subject);
+    const split = subject.graph.nodes.find(({ opType }) => opType === "Reshape")?.outputs[0];
+    expect(formatType(split?.type ?? null)).toBe("float[batch,length,2,3]");
+    const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+    expectTrue(values.slice(0, -1), await runAll(subject, sizes), sizes);
+  });
+
+  it("are never guessed: what two different symbols broadcast to is open", () => {
+    const sketch = new Sketch("open");
+    sketch.input("a", float(["n", 3]));
+    sketch.input("b", float(["m", 3]));
+    sketch.node("Add", ["a", "b"], ["c"]);
+    sketch.output("c", float(["k", 3]));
+    const subject = model(sketch.graph, 8, [["", 17]]);
+    const [output] = subject.graph.outputs;
+    if (output === undefined) throw new Error("no output");
+    output.type = null;
+    inferTypes(subject);
+    expect(formatType(output.type)).toBe("float[?,3]");
+  });
+});
