@@ -5,6 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { benchGradients } from "./gradients.ts";
 import { benchModelFile } from "./model-file.ts";
 import { benchTraining } from "./training.ts";
 
@@ -25,6 +26,7 @@ const options = {
 
 const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unknown>>> = {
   training: benchTraining,
+  gradients: benchGradients,
   "model-file": benchModelFile,
 };
 

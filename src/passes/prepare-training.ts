@@ -46,6 +46,14 @@ const PREPARATIONS: readonly Preparation[] = [
     },
   },
   {
+    /** Told never to drop, it does nothing. */
+    op: "Dropout",
+    applies: ({ inputs }) => isFalse(inputs[2] ?? null),
+    prepare(graph, node) {
+      replaceNode(graph, node, { inputs: node.inputs.slice(0, 1), keep: 1 });
+    },
+  },
+  {
     /** What was dropped, for the gradient. */
     op: "Dropout",
     applies: ({ inputs, outputs }) => (inputs[2] ?? null) !== null && (outputs[1] ?? null) === null,
@@ -57,6 +65,13 @@ const PREPARATIONS: readonly Preparation[] = [
     },
   },
 ];
+
+/** A constant that is false. */
+function isFalse(value: Value | null): boolean {
+  const given = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
+  const tensor = value?.tensor ?? (given?.kind === "tensor" ? given.value.tensor : null);
+  return tensor !== null && tensor !== undefined && tensor.values()[0] === 0;
+}
 
 const isHeld = (value: Value | null | undefined): boolean => value?.tensor !== null && value?.tensor !== undefined;
 

@@ -103,6 +103,7 @@ describe("gradients are central differences in float64", () => {
         "InstanceNormalization",
         "LSTM",
         "LpPool",
+        "MaxPool",
         "Mean",
         "RNN",
         "Resize",

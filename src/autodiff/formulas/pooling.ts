@@ -1,6 +1,7 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { Tensor } from "../../graph/tensor.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { areAll, SizeMath, type Sizes } from "../../ops/sizes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
@@ -20,14 +21,77 @@ export interface Pooled {
  * The gradient of a max pool's image: each dY goes to the first place of its window where the maximum is, found by
  * comparing, since not every execution provider gives indices. Window by window this is what ONNX Runtime's indices say.
  */
-export function maxPoolGrad(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
+export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
+  const { kernel, strides } = window;
+  const overlaps = reach(window).some((size, axis) => size > (strides[axis] ?? 1));
+  const count = kernel.reduce((product, size) => product * size, 1);
+  return overlaps && count <= MOST_PATCHES ? byPatches(f, window, pooled) : byPhases(f, window, pooled);
+}
+
+/** Windows that overlap in larger kernels than this are gone through place by place. */
+const MOST_PATCHES = 49;
+
+/** Kernels [k, 1, kernel...] of which each takes one place of the window. */
+function placeKernels(f: Formula, kernel: readonly number[]): Value {
+  const count = kernel.reduce((product, size) => product * size, 1);
+  const identity = Array.from({ length: count * count }, (_, index) => (index % (count + 1) === 0 ? 1 : 0));
+  const single = f.build.constant(Tensor.floats([count, 1, ...kernel], identity), "places");
+  return f.dtype === DataType.float ? single : f.cast(single, f.dtype);
+}
+
+/**
+ * Windows that overlap: a convolution lays the places of each window side by side, the first that holds the maximum is
+ * chosen, and the transposed convolution adds up what each place got.
+ */
+function byPatches(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
+  const { kernel, strides, dilations, begin } = window;
+  const sizes = new SizeMath(f);
+  const count = kernel.reduce((product, size) => product * size, 1);
+  const places = placeKernels(f, kernel);
+  const attributes = [
+    attribute.ints("kernel_shape", kernel),
+    attribute.ints("strides", strides),
+    attribute.ints("dilations", dilations),
+  ];
+  const [image, outputs] = [sizes.of(x, 2), sizes.of(y, 2)];
+  const covered = sizes.add(
+    sizes.mul(
+      sizes.sub(
+        outputs,
+        kernel.map(() => 1),
+      ),
+      strides,
+    ),
+    reach(window),
+  );
+  const behind = sizes.sub(sizes.sub(covered, image), begin);
+  const plane = (value: Value, size: Sizes): Value => f.reshape(value, sizes.concat([-1, 1], size));
+  const patches = (value: Value): Value =>
+    f.emit("Conv", [pad(f, plane(value, image), begin, behind, 0), places], { attributes });
+  const isLargest = f.equal(patches(x), plane(y, outputs));
+  const isPadded = !areAll(begin, 0) || !areAll(behind, 0);
+  /** Pads are zeros here, and no place of the image. */
+  const inside = (): Value => {
+    const ones = f.expand(f.number(1), sizes.value(sizes.concat([1, 1], image)));
+    return f.greater(patches(ones), 0);
+  };
+  const hits = isPadded ? f.and(isLargest, inside()) : isLargest;
+  const first = f.emit("ArgMax", [f.cast(hits, f.dtype)], { attributes: [attribute.int("axis", 1)] });
+  const all = f.reshape(f.ints(axesFrom(0, count)), [1, count, ...kernel.map(() => 1)]);
+  const routed = f.where(f.equal(first, all), plane(dY, outputs), 0);
+  const spread = f.emit("ConvTranspose", [routed, places], { attributes });
+  return f.reshape(cut(f, spread, begin, image), sizes.target(x));
+}
+
+/** Windows that do not overlap, or are large: place by place. */
+function byPhases(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
   const { kernel, strides, dilations, begin } = window;
   const sizes = new SizeMath(f);
   const axes = axesFrom(2, kernel.length + 2);
   const [image, outputs] = [sizes.of(x, 2), sizes.of(y, 2)];
   const covered = sizes.mul(outputs, strides);
-  /** As far as any slice reaches, strides included, so that all have whole strides. */
-  const whole = sizes.add(covered, reach(window));
+  /** As far as the last window reaches; slices end there where their last stride would go further. */
+  const whole = sizes.add(sizes.sub(covered, strides), reach(window));
   const padded = pad(f, x, begin, sizes.sub(sizes.sub(whole, image), begin), LOWEST);
   const phases = new Phases(f, strides, reach(window));
   let open: Value | null = null;

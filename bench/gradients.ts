@@ -1,0 +1,129 @@
+/**
+ * What gradients cost: the backward pass against the forward pass of models that `build` makes from forward models. The
+ * forward pass is the same graph with the loss as its only output.
+ *
+ *     npm run bench -- gradients --shared <folder with data/zoo> [--rounds 7]
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import {
+  buildTrainingArtifacts,
+  DataType,
+  decodeModel,
+  encodeModel,
+  type LossOptions,
+  loadOrtNode,
+  type Model,
+  type NamedTensors,
+  readModel,
+  readPlan,
+  Tensor,
+  type TrainingState,
+} from "../src/index.ts";
+import { removeDeadNodes } from "../src/passes/dead-nodes.ts";
+import { median, type Row, table } from "./table.ts";
+
+const BATCH = 32;
+const RUNS = 8;
+const MODELS: readonly (readonly [name: string, loss: LossOptions])[] = [
+  ["mlp", { kind: "cross-entropy" }],
+  ["vit", { kind: "cross-entropy" }],
+  ["resnet", { kind: "cross-entropy" }],
+  ["lenet", { kind: "cross-entropy" }],
+  ["unet", { kind: "mse" }],
+  ["albert", { kind: "cross-entropy", classAxis: -1 }],
+];
+
+/** Feeds of a batch: the model's own where it is fixed. */
+function feedsOf(model: Model, state: TrainingState): NamedTensors {
+  const plan = readPlan(model, "gradients");
+  const accumulators = new Map(plan.gradients.map(([parameter, input]) => [input, parameter]));
+  return Object.fromEntries(
+    model.graph.inputs.map(({ name, type }): [string, Tensor] => {
+      const held = state.tensors.get(name) ?? state.tensors.get(accumulators.get(name) ?? "");
+      if (held !== undefined) return [name, new Tensor("float32", held.values() as Float32Array, [...held.dims])];
+      if (name === plan.reset) return [name, new Tensor("bool", Uint8Array.of(1), [1])];
+      const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
+      const dims = shape.map((dim) => (typeof dim === "number" ? dim : BATCH));
+      const size = dims.reduce((product, dim) => product * dim, 1);
+      if (type?.kind === "tensor" && type.dtype === DataType.int64) {
+        return [
+          name,
+          new Tensor(
+            "int64",
+            BigInt64Array.from({ length: size }, (_, index) => BigInt(index % 3)),
+            dims,
+          ),
+        ];
+      }
+      return [
+        name,
+        new Tensor(
+          "float32",
+          Float32Array.from({ length: size }, (_, index) => Math.sin(index)),
+          dims,
+        ),
+      ];
+    }),
+  );
+}
+
+async function timer(
+  model: Model,
+  feeds: NamedTensors,
+): Promise<{ run: () => Promise<number>; release: () => Promise<void> }> {
+  const session = await (await loadOrtNode()).InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  const given = Object.fromEntries(session.inputNames.map((name) => [name, feeds[name] as Tensor]));
+  return {
+    run: async () => {
+      const began = performance.now();
+      for (let index = 0; index < RUNS; index++) await session.run(given);
+      return (performance.now() - began) / RUNS;
+    },
+    release: () => session.release(),
+  };
+}
+
+async function measure(folder: string, name: string, loss: LossOptions, rounds: number): Promise<Row> {
+  const { portable } = await buildTrainingArtifacts(await readModel(join(folder, `${name}.onnx`)), {
+    loss,
+    targets: ["portable"],
+  });
+  if (portable === null || portable.state === null) throw new Error(`${name} was not built`);
+  const feeds = feedsOf(portable.gradients, portable.state);
+  const forwardModel = decodeModel(encodeModel(portable.gradients));
+  const [first] = forwardModel.graph.outputs;
+  if (first === undefined) throw new Error("no loss");
+  forwardModel.graph.replaceOutputs([first]);
+  removeDeadNodes(forwardModel.graph);
+  const unread = forwardModel.graph.inputs.filter(({ uses }) => uses.length > 0);
+  forwardModel.graph.inputs.splice(0, forwardModel.graph.inputs.length, ...unread);
+  const [forward, whole] = [await timer(forwardModel, feeds), await timer(portable.gradients, feeds)];
+  const samples: { readonly forward: number; readonly whole: number }[] = [];
+  for (let round = 0; round <= rounds; round++)
+    samples.push({ forward: await forward.run(), whole: await whole.run() });
+  await forward.release();
+  await whole.release();
+  const measured = samples.slice(1);
+  return {
+    model: name,
+    batch: Object.values(feeds)[0]?.dims[0] ?? 0,
+    "forward ms": median(measured.map((each) => each.forward)),
+    "forward and backward ms": median(measured.map((each) => each.whole)),
+    "backward / forward": median(measured.map((each) => each.whole / each.forward)) - 1,
+  };
+}
+
+export async function benchGradients(options: {
+  readonly rounds: number;
+  readonly shared: string | null;
+}): Promise<readonly Row[]> {
+  const folder = options.shared === null ? "" : join(options.shared, "data", "zoo");
+  const rows: Row[] = [];
+  for (const [name, loss] of MODELS) {
+    if (existsSync(join(folder, `${name}.onnx`))) rows.push(await measure(folder, name, loss, options.rounds));
+  }
+  console.error(rows.length === 0 ? "gradients: no models; name a folder with data/zoo by --shared" : table(rows));
+  return rows;
+}
