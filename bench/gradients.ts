@@ -10,16 +10,17 @@ import { join } from "node:path";
 import {
   buildTrainingArtifacts,
   DataType,
+  decodeCheckpoint,
   decodeModel,
   encodeModel,
+  type GraphTensor,
   type LossOptions,
   loadOrtNode,
+  lowerTrainingOps,
   type Model,
   type NamedTensors,
   readModel,
-  readPlan,
   Tensor,
-  type TrainingState,
 } from "../src/index.ts";
 import { removeDeadNodes } from "../src/passes/dead-nodes.ts";
 import { median, type Row, table } from "./table.ts";
@@ -36,14 +37,11 @@ const MODELS: readonly (readonly [name: string, loss: LossOptions])[] = [
 ];
 
 /** Feeds of a batch: the model's own where it is fixed. */
-function feedsOf(model: Model, state: TrainingState): NamedTensors {
-  const plan = readPlan(model, "gradients");
-  const accumulators = new Map(plan.gradients.map(([parameter, input]) => [input, parameter]));
+function feedsOf(model: Model, held: ReadonlyMap<string, GraphTensor>): NamedTensors {
   return Object.fromEntries(
     model.graph.inputs.map(({ name, type }): [string, Tensor] => {
-      const held = state.tensors.get(name) ?? state.tensors.get(accumulators.get(name) ?? "");
-      if (held !== undefined) return [name, new Tensor("float32", held.values() as Float32Array, [...held.dims])];
-      if (name === plan.reset) return [name, new Tensor("bool", Uint8Array.of(1), [1])];
+      const tensor = held.get(name);
+      if (tensor !== undefined) return [name, new Tensor("float32", tensor.values() as Float32Array, [...tensor.dims])];
       const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
       const dims = shape.map((dim) => (typeof dim === "number" ? dim : BATCH));
       const size = dims.reduce((product, dim) => product * dim, 1);
@@ -69,6 +67,29 @@ function feedsOf(model: Model, state: TrainingState): NamedTensors {
   );
 }
 
+/** Loss and gradients, with nothing accumulated, and the loss alone. */
+function modelsOf(training: Model): { readonly forward: Model; readonly whole: Model } {
+  const make = (isWhole: boolean): Model => {
+    const model = decodeModel(encodeModel(training));
+    const { graph } = model;
+    const [loss] = graph.outputs;
+    if (loss === undefined) throw new Error("no loss");
+    const accumulators = graph.nodes.filter(({ opType }) => opType === "InPlaceAccumulatorV2");
+    const gradients = accumulators.flatMap(({ inputs: [buffer, gradient] }) => {
+      if (!buffer || !gradient) return [];
+      gradient.type ??= buffer.type;
+      return [gradient];
+    });
+    graph.replaceOutputs(isWhole ? [loss, ...new Set(gradients)] : [loss]);
+    graph.remove(...accumulators);
+    lowerTrainingOps(model);
+    removeDeadNodes(graph);
+    graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter(({ uses }) => uses.length > 0));
+    return model;
+  };
+  return { forward: make(false), whole: make(true) };
+}
+
 async function timer(
   model: Model,
   feeds: NamedTensors,
@@ -86,20 +107,14 @@ async function timer(
 }
 
 async function measure(folder: string, name: string, loss: LossOptions, rounds: number): Promise<Row> {
-  const { portable } = await buildTrainingArtifacts(await readModel(join(folder, `${name}.onnx`)), {
-    loss,
-    targets: ["portable"],
-  });
-  if (portable === null || portable.state === null) throw new Error(`${name} was not built`);
-  const feeds = feedsOf(portable.gradients, portable.state);
-  const forwardModel = decodeModel(encodeModel(portable.gradients));
-  const [first] = forwardModel.graph.outputs;
-  if (first === undefined) throw new Error("no loss");
-  forwardModel.graph.replaceOutputs([first]);
-  removeDeadNodes(forwardModel.graph);
-  const unread = forwardModel.graph.inputs.filter(({ uses }) => uses.length > 0);
-  forwardModel.graph.inputs.splice(0, forwardModel.graph.inputs.length, ...unread);
-  const [forward, whole] = [await timer(forwardModel, feeds), await timer(portable.gradients, feeds)];
+  const model = await readModel(join(folder, `${name}.onnx`));
+  const { onnxruntime } = await buildTrainingArtifacts(model, { loss, targets: ["onnxruntime"] });
+  if (onnxruntime?.trainingModel == null || onnxruntime.checkpoint === null) throw new Error(`${name} was not built`);
+  const { trainable, frozen } = decodeCheckpoint(onnxruntime.checkpoint);
+  const held = new Map([...trainable, ...frozen].map((each) => [each.name, each.tensor]));
+  const { forward: forwardModel, whole: wholeModel } = modelsOf(onnxruntime.trainingModel);
+  const feeds = feedsOf(wholeModel, held);
+  const [forward, whole] = [await timer(forwardModel, feeds), await timer(wholeModel, feeds)];
   const samples: { readonly forward: number; readonly whole: number }[] = [];
   for (let round = 0; round <= rounds; round++)
     samples.push({ forward: await forward.run(), whole: await whole.run() });

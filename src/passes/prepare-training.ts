@@ -46,9 +46,9 @@ const PREPARATIONS: readonly Preparation[] = [
     },
   },
   {
-    /** Told never to drop, it does nothing. */
+    /** Told never to drop, or nothing, it does nothing. */
     op: "Dropout",
-    applies: ({ inputs }) => isFalse(inputs[2] ?? null),
+    applies: ({ inputs }) => inputs.length > 1 && (isZero(inputs[1] ?? null) || isZero(inputs[2] ?? null)),
     prepare(graph, node) {
       replaceNode(graph, node, { inputs: node.inputs.slice(0, 1), keep: 1 });
     },
@@ -66,8 +66,8 @@ const PREPARATIONS: readonly Preparation[] = [
   },
 ];
 
-/** A constant that is false. */
-function isFalse(value: Value | null): boolean {
+/** A constant that is 0 or false. */
+function isZero(value: Value | null): boolean {
   const given = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
   const tensor = value?.tensor ?? (given?.kind === "tensor" ? given.value.tensor : null);
   return tensor !== null && tensor !== undefined && tensor.values()[0] === 0;

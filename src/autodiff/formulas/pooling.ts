@@ -1,10 +1,10 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
-import { Tensor } from "../../graph/tensor.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { areAll, SizeMath, type Sizes } from "../../ops/sizes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
+import { placeKernels } from "./place-kernels.ts";
 import { positions, reach, type Window } from "./window.ts";
 
 /** Below every float32 that is not minus infinity, and not infinite itself: what pads compare with. */
@@ -30,14 +30,6 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
 
 /** Windows that overlap in larger kernels than this are gone through place by place. */
 const MOST_PATCHES = 49;
-
-/** Kernels [k, 1, kernel...] of which each takes one place of the window. */
-function placeKernels(f: Formula, kernel: readonly number[]): Value {
-  const count = kernel.reduce((product, size) => product * size, 1);
-  const identity = Array.from({ length: count * count }, (_, index) => (index % (count + 1) === 0 ? 1 : 0));
-  const single = f.build.constant(Tensor.floats([count, 1, ...kernel], identity), "places");
-  return f.dtype === DataType.float ? single : f.cast(single, f.dtype);
-}
 
 /**
  * Windows that overlap: a convolution lays the places of each window side by side, the first that holds the maximum is

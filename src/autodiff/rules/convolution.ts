@@ -43,7 +43,16 @@ function convTranspose(b: Backward): InputGradients {
   const [channels = 0, perGroup = 0] = dims;
   const spatial = axesFrom(2, dims.length);
   const sizes = known(dimsOf(x)?.slice(2) ?? null);
-  const correlation = { window, group, image: dy, gradient: x, channels: perGroup * group, outputs: channels, sizes };
+  const correlation = {
+    window,
+    group,
+    image: dy,
+    gradient: x,
+    channels: perGroup * group,
+    outputs: channels,
+    sizes,
+    hasMore: true,
+  };
   const image = (): Value => {
     const made = f.emit("Conv", [dy, weight], { attributes: windowAttributes(window, group) });
     return f.slice(

@@ -55,6 +55,7 @@ export const CONVOLUTION: readonly Lowering[] = [
         channels: perGroup * group,
         outputs: channels,
         sizes: known(dimsOf(x)?.slice(2) ?? null),
+        hasMore: true,
       };
       const full = (): Value => f.emit("Conv", [dY, weight], { attributes: windowAttributes(window, group) });
       return [
