@@ -23,6 +23,7 @@ beforeAll(() => {
   writeFileSync(join(project, "package.json"), '{ "type": "module" }');
   mkdirSync(join(project, "node_modules"));
   symlinkSync(ROOT, join(project, "node_modules", "onnx-agr"));
+  cli(["export", "artifacts", "-o", "model.onnx"], { cwd: project });
   for (const [index, code] of blocks("ts").entries()) writeFileSync(join(project, `example${index}.ts`), code);
 });
 
@@ -52,7 +53,7 @@ describe("the README's", () => {
       "node",
     ];
     const files = blocks("ts").map((_, index) => join(project, `example${index}.ts`));
-    expect(files).toHaveLength(2);
+    expect(files).toHaveLength(3);
     execFileSync(join(ROOT, "node_modules", ".bin", "tsc"), ["--ignoreConfig", ...options, ...files], {
       stdio: "pipe",
       encoding: "utf8",
@@ -68,12 +69,13 @@ describe("the README's", () => {
       }),
     );
     expect(outputs[0]?.trim().split("\n")).toHaveLength(5);
-    expect(outputs[1]).toMatch(/Float32Array\(1\) \[ 2\.\d+ \] \[ 'loss', 'logits' \]/);
+    expect(outputs[1]).toBe("6 [ 'input', 'labels' ]\n");
+    expect(outputs[2]).toMatch(/Float32Array\(1\) \[ 2\.\d+ \] \[ 'loss', 'logits' \]/);
   });
 
   it("command lines do what they say", () => {
     const lines = (blocks("sh")[1] ?? "").trim().split("\n");
-    expect(lines).toHaveLength(7);
+    expect(lines).toHaveLength(8);
     for (const line of lines) {
       const args = line.replace(/#.*/, "").trim().split(/\s+/).slice(1);
       const { status, stderr } = cli(args, { cwd: project });

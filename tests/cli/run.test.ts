@@ -198,3 +198,85 @@ describe("without a runtime", () => {
     expect([either.status, either.stderr]).toEqual([9, expect.stringMatching(/E_RUNTIME_MISSING.*npm install/)]);
   });
 });
+
+describe("build and gradcheck", () => {
+  /** The digits net as an inference model: what someone without artifacts has. */
+  function forwardModel(): string {
+    const path = join(temporaryFolder(), "forward.onnx");
+    expect(cli(["export", DIGITS, "-o", path]).status).toBe(0);
+    return path;
+  }
+
+  it("make artifacts from a forward model, which train in both runtimes", () => {
+    const folder = join(temporaryFolder(), "built");
+    const args = ["build", forwardModel(), "--loss", "cross-entropy", "--agr", "--weight-decay", "0", "-o", folder];
+    const built = cli([...args, "--json"]);
+    expect([built.status, parse(built.stdout)]).toEqual([
+      0,
+      expect.objectContaining({ command: "build", targets: ["onnxruntime", "portable"] }),
+    ]);
+    const { files } = parse(built.stdout) as { files: string[] };
+    expect(readdirSync(folder).sort()).toEqual([...files].sort());
+    expect(cli(args).status).toBe(2);
+    const train = (runtime: string): unknown[] =>
+      lossesOf(cli(["train", folder, "--data", data(96), "--lr", "0.01", "--runtime", runtime, "--json"]).stdout);
+    const [node, training] = [train("ort-node"), train("ort-training")] as [number[][], number[][]];
+    expect(node).toHaveLength(3);
+    for (const [index, [, loss = 0]] of node.entries()) {
+      expect(Math.abs(loss / (training[index]?.[1] ?? 0) - 1)).toBeLessThan(2e-5);
+    }
+  });
+
+  it("take an optimizer of the portable set, groups and a frozen part", () => {
+    const folder = join(temporaryFolder(), "built");
+    const { status, stdout, stderr } = cli([
+      ...["build", forwardModel(), "--loss", "cross-entropy", "--optimizer", "adan", "--betas", "0.9,0.9,0.99"],
+      ...["--freeze", "conv1.*", "--group", "*.bias:decay=0", "--clip-norm", "1", "-o", folder],
+    ]);
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringMatching(/portable; 4 parameters of 3738 numbers are trained, 2 tensors/),
+    ]);
+    expect(stderr).toContain("the training API has no adan");
+    expect(readdirSync(folder).sort()).toEqual(Object.values(PORTABLE_FILES).sort());
+  });
+
+  it.each([
+    ["no loss", [], 2, /--loss/],
+    ["an unknown loss", ["--loss", "hinge"], 2, /Allowed choices are cross-entropy/],
+    [
+      "an option of another optimizer",
+      ["--loss", "mse", "--optimizer", "sgd", "--eps", "1"],
+      2,
+      /sgd does not take epsilon/,
+    ],
+    ["a name that is no parameter's", ["--loss", "mse", "--freeze", "head.*"], 4, /E_NO_PARAMETERS.*head/],
+    [
+      "a target that cannot be made",
+      ["--loss", "mse", "--optimizer", "lion", "--target", "onnxruntime"],
+      4,
+      /E_TARGET/,
+    ],
+  ])("refuse %s, and write nothing", (_, args, status, message) => {
+    const output = join(temporaryFolder(), "out");
+    const result = cli(["build", forwardModel(), "-o", output, ...args]);
+    expect([result.status, result.stderr]).toEqual([status, expect.stringMatching(message)]);
+    expect(existsSync(output)).toBe(false);
+  });
+
+  it("compare gradients with finite differences", () => {
+    const { status, stdout } = cli([
+      "gradcheck",
+      forwardModel(),
+      "--loss",
+      "cross-entropy",
+      "--data",
+      data(4),
+      "--json",
+    ]);
+    expect(status).toBe(0);
+    const check = parse(stdout) as { isRight: boolean; precision: string; parameters: { parameter: string }[] };
+    expect([check.isRight, check.precision]).toEqual([true, "float32"]);
+    expect(check.parameters.map(({ parameter }) => parameter).sort()).toHaveLength(6);
+  });
+});

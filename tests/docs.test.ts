@@ -1,0 +1,21 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { operatorsDocument } from "../scripts/operators.ts";
+import { LOSS_KINDS, OPTIMIZERS } from "../src/index.ts";
+
+const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), "utf8");
+
+describe("the docs", () => {
+  it("of operators are what npm run docs makes", () => {
+    expect(read("operators.md")).toBe(operatorsDocument());
+  });
+
+  it("of building name every loss and every optimizer with its defaults", () => {
+    const text = read("building.md");
+    for (const kind of LOSS_KINDS) expect(text).toContain(`\`${kind}\``);
+    for (const [name, { defaults }] of Object.entries(OPTIMIZERS)) {
+      const row = text.split("\n").find((line) => line.startsWith(`| \`${name}\``)) ?? "";
+      for (const [key, value] of Object.entries(defaults)) expect(row, name).toContain(`${key} ${value}`);
+    }
+  });
+});
