@@ -97,6 +97,7 @@ export type {
 } from "./passes/find-optimizers/site.ts";
 export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
+export type { LoraOptions } from "./passes/lora.ts";
 export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";

@@ -12,6 +12,7 @@ import { lowerArtifacts } from "./lower-artifacts.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 import { extractForward } from "./passes/extract-forward.ts";
+import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
 import { removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
@@ -177,7 +178,7 @@ function repeated(trainStep: Model): Model {
 const exportForward: Exporter = (evalModel, weights, outputs) => {
   const model = copyOf(evalModel);
   lowerTrainingOps(model);
-  extractForward(model, { weights, ...(outputs === null ? {} : { outputs }) });
+  extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
   return encodeModel(model);
 };
 

@@ -52,7 +52,10 @@ export interface BuildFlags extends LossFlags, ParameterFlags {
   readonly scope?: "tensor" | "channel" | "global";
   readonly strength?: number;
   readonly minElements?: number;
-  readonly target: readonly (typeof BUILD_TARGETS)[number][];
+  readonly set: readonly (typeof BUILD_TARGETS)[number][];
+  readonly lora?: number;
+  readonly loraAlpha?: number;
+  readonly target: readonly string[];
 }
 
 const integer = wholeNumber(Number.MIN_SAFE_INTEGER);
@@ -148,9 +151,21 @@ export function withAgr(command: Command): Command {
     );
 }
 
+/** Adds the options of low-rank adapters. */
+export function withLora(command: Command): Command {
+  return command
+    .option(
+      "--lora <rank>",
+      "add low-rank adapters to the weights that --target names, and train them alone",
+      wholeNumber(1),
+    )
+    .option("--target <glob>", "LoRA: weights of MatMul and Gemm that get adapters; repeatable", collect, [])
+    .option("--lora-alpha <x>", "LoRA: scale times the rank (default: the rank)", nonNegative);
+}
+
 export function withTargets(command: Command): Command {
   return command.addOption(
-    new Option("--target <kind...>", "what to write (default: both, where the training API has the optimizer)")
+    new Option("--set <kind...>", "what to write (default: both, where the training API has the optimizer)")
       .choices([...BUILD_TARGETS])
       .default([]),
   );
@@ -188,7 +203,7 @@ function optimizerOf(flags: BuildFlags): OptimizerOptions {
 }
 
 export function buildOptionsOf(flags: BuildFlags): BuildOptions {
-  const { agr, scope, strength, minElements, target, group, decayMinRank } = flags;
+  const { agr, scope, strength, minElements, set, group, decayMinRank, lora: rank, loraAlpha: alpha, target } = flags;
   return {
     ...parametersOf(flags),
     loss: lossOf(flags),
@@ -196,7 +211,8 @@ export function buildOptionsOf(flags: BuildFlags): BuildOptions {
     parameterGroups: group,
     decayMinRank,
     ...(agr === true ? { agr: given({ scope, strength, minElements }) } : {}),
-    ...(target.length === 0 ? {} : { targets: target }),
+    ...(set.length === 0 ? {} : { targets: set }),
+    ...(rank === undefined ? {} : { lora: { rank, targets: target, ...given({ alpha }) } }),
   };
 }
 

@@ -10,6 +10,7 @@ import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { inlineFunctions } from "./inline-functions.ts";
+import { addLora, type LoraOptions } from "./lora.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
@@ -29,6 +30,8 @@ export interface TrainingModelOptions {
   readonly parameters?: readonly string[];
   /** Globs of parameters to leave as they are. */
   readonly freeze?: readonly string[];
+  /** Adds low-rank adapters and trains them alone. Default: none. */
+  readonly lora?: LoraOptions;
 }
 
 /** A training model and an eval model as ONNX Runtime's exporter would make them, with the tensors they take. */
@@ -53,12 +56,18 @@ export function makeTrainingModels(
   options: TrainingModelOptions,
 ): TrainingModels {
   const notes = [training, evaluation].map(prepare)[0] ?? [];
+  const { lora } = options;
+  const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
   const { loss } = addLoss(training, options.loss, (node) => types.node(node));
   types.graph(training.graph);
-  const { candidates, frozen, skipped } = chooseParameters(training, statistics, options);
+  const { candidates, frozen, skipped } = chooseParameters(
+    training,
+    statistics,
+    adapters === undefined ? options : { ...options, parameters: adapters },
+  );
   const gradients = addGradients(training, loss, candidates, types);
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {

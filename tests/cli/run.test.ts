@@ -251,12 +251,7 @@ describe("build and gradcheck", () => {
       /sgd does not take epsilon/,
     ],
     ["a name that is no parameter's", ["--loss", "mse", "--freeze", "head.*"], 4, /E_NO_PARAMETERS.*head/],
-    [
-      "a target that cannot be made",
-      ["--loss", "mse", "--optimizer", "lion", "--target", "onnxruntime"],
-      4,
-      /E_TARGET/,
-    ],
+    ["a target that cannot be made", ["--loss", "mse", "--optimizer", "lion", "--set", "onnxruntime"], 4, /E_TARGET/],
   ])("refuse %s, and write nothing", (_, args, status, message) => {
     const output = join(temporaryFolder(), "out");
     const result = cli(["build", forwardModel(), "-o", output, ...args]);

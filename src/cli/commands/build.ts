@@ -5,6 +5,7 @@ import {
   buildOptionsOf,
   OPTIMIZER_HELP,
   withAgr,
+  withLora,
   withLoss,
   withOptimizer,
   withParameters,
@@ -23,7 +24,7 @@ export function buildCommand(): Command {
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
     .argument("<model>", "ONNX model, opset 13 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
-  return withTargets(withAgr(withOptimizer(withParameters(withLoss(command)))))
+  return withTargets(withLora(withAgr(withOptimizer(withParameters(withLoss(command))))))
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -36,6 +37,7 @@ Data for training carry the names of the model's inputs, and "labels" (cross-ent
 Examples:
   onnx-agr build model.onnx --loss cross-entropy --agr -o artifacts
   onnx-agr build gpt.onnx --loss cross-entropy --class-axis -1 --optimizer adan --agr --decay-min-rank 2 -o artifacts
+  onnx-agr build gpt.onnx --loss cross-entropy --class-axis -1 --lora 8 --target '*attn*' -o adapters
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {
