@@ -8,7 +8,7 @@ import { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
 import { shapeOf, unbroadcast } from "./broadcast.ts";
-import { Backward, type GradientRule, type GradientTable } from "./rule.ts";
+import { Backward, type GradientRule, type GradientTable, type Inner } from "./rule.ts";
 import { GRADIENT_RULES } from "./table.ts";
 
 export interface DifferentiateOptions {
@@ -126,17 +126,31 @@ class Differentiation {
       reference === null ? DataType.float : elementTypeOf(node.outputs[gradients.indexOf(reference)] ?? reference);
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
-      const results = rule.gradient(new Backward(f, node, gradients, isWanted, this.#options.types));
+      const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
+      const results = rule.gradient(backward);
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
         if (!gradient || !input || !isWanted(input)) continue;
         const fitted =
           rule.broadcasts === true ? unbroadcast(f, gradient, shapeOf(first ?? gradient), input) : gradient;
-        fitted.type ??= input.type;
-        this.#contributions.set(input, [...(this.#contributions.get(input) ?? []), fitted]);
+        this.#contribute(input, fitted);
       }
+      for (const [value, gradient] of rule.captured?.(backward, this.#inner) ?? []) this.#contribute(value, gradient);
       return null;
     });
+  }
+
+  #contribute(value: Value, gradient: Value): void {
+    gradient.type ??= value.type;
+    this.#contributions.set(value, [...(this.#contributions.get(value) ?? []), gradient]);
+  }
+
+  get #inner(): Inner {
+    const { names } = this.#options;
+    return {
+      names,
+      differentiate: (graph, seeds, wrt) => new Differentiation(graph, wrt, this.#options).run(seeds),
+    };
   }
 
   /** Runs `emit` with a formula whose nodes are named below `prefix`; they are appended at the end. */

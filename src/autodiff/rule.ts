@@ -1,5 +1,6 @@
 import { GradientError } from "../errors.ts";
-import { describeNode, type Node, type Value } from "../graph/graph.ts";
+import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
+import type { Names } from "../graph/names.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
 import type { Formula } from "../ops/formula.ts";
@@ -16,6 +17,22 @@ export interface GradientRule {
   /** The operator broadcasts its inputs: gradients come in the output's shape, and the engine sums them to each input's. */
   readonly broadcasts?: true;
   readonly gradient: (b: Backward) => InputGradients;
+  /** Gradients of what the graphs inside the node read from around it. */
+  readonly captured?: (b: Backward, inner: Inner) => ReadonlyMap<Value, Value>;
+}
+
+/** How a rule goes back through a graph inside its node. */
+export interface Inner {
+  readonly names: Names;
+  /**
+   * Appends to the graph what computes the gradients of some values.
+   * @param seeds the gradients of the graph's outputs
+   */
+  readonly differentiate: (
+    graph: Graph,
+    seeds: ReadonlyMap<Value, Value>,
+    wrt: readonly Value[],
+  ) => ReadonlyMap<Value, Value>;
 }
 
 /** `zero`: the operator is flat or makes no number of its inputs, so that no gradient passes. */
@@ -72,6 +89,9 @@ export class Backward {
     if (value !== undefined && value !== null) return value;
     throw new GradientError("E_GRAPH", `${describeNode(this.node)} has no output ${index}`, { field: this.node.name });
   };
+
+  /** Whether a gradient of this value is of use. */
+  isWanted = (value: Value): boolean => this.#wanted(value);
 
   /** Whether a gradient of this input is of use. Only worth asking where one is costly or impossible. */
   wants(index: number): boolean {

@@ -1,5 +1,6 @@
 import type { GradientTable } from "./rule.ts";
 import { ARRANGING_RULES } from "./rules/arranging.ts";
+import { CONTROL_RULES } from "./rules/control.ts";
 import { CONVOLUTION_RULES } from "./rules/convolution.ts";
 import { ELEMENTWISE_RULES, ZERO_RULES } from "./rules/elementwise.ts";
 import { MATRIX_RULES } from "./rules/matrix.ts";
@@ -18,5 +19,6 @@ export const GRADIENT_RULES: GradientTable = {
   ...NORMALIZATION_RULES,
   ...CLASSIFICATION_RULES,
   ...RECURRENT_RULES,
+  ...CONTROL_RULES,
   ...ZERO_RULES,
 };

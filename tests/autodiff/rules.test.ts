@@ -123,5 +123,6 @@ describe("gradients are central differences in float64", () => {
 it("every gradient rule has a case", () => {
   const tested = new Set(CASES.map(({ op, domain }) => (domain === "" ? op : `${domain}.${op}`)));
   const rules = Object.entries(GRADIENT_RULES).flatMap(([op, rule]) => (rule === "zero" ? [] : [op]));
-  expect(rules.filter((op) => !tested.has(op))).toEqual(["com.microsoft.BatchNormInternal"]);
+  /** These two have tests of their own: tests/autodiff/control.test.ts, and the running statistics in build-artifacts. */
+  expect(rules.filter((op) => !tested.has(op)).sort()).toEqual(["If", "com.microsoft.BatchNormInternal"]);
 });

@@ -1,3 +1,4 @@
+import { graphsOf } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
 import { type Cut, concatContent, sliceContent, transposeContent } from "./content.ts";
@@ -337,7 +338,20 @@ function oneHot(call: InferenceCall): readonly Inferred[] {
   return [{ dtype: call.dtype(2), shape: dims.toSpliced(normalize(call.int("axis", -1), dims.length + 1), 0, depth) }];
 }
 
+/** What both branches of If give. */
+function chosen(call: InferenceCall): readonly (Inferred | null)[] {
+  const branches = [...call.node.attributes.values()].flatMap(graphsOf);
+  return call.node.outputs.map((_, index) => {
+    const [first, second] = branches.map(({ outputs }) => outputs[index]?.type ?? null);
+    if (first?.kind !== "tensor" || second?.kind !== "tensor" || first.dtype !== second.dtype) return null;
+    const isSameRank = first.shape !== null && first.shape.length === second.shape?.length;
+    const shape = first.shape?.map((dim, axis) => (dim === second.shape?.[axis] ? dim : null)) ?? null;
+    return { dtype: first.dtype, shape: isSameRank ? shape : null };
+  });
+}
+
 export const ARRANGING_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+  ["If", chosen],
   ["Constant", constant],
   ["Shape", shape],
   ["Size", (call) => [{ dtype: DataType.int64, shape: [], content: [product(call.shape(0) ?? [null, null])] }]],
