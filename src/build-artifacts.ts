@@ -2,13 +2,12 @@ import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import { prepareArtifacts, type TrainableParameter, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { type PortableArtifacts, preparePortable } from "./artifacts/portable/portable-artifacts.ts";
 import { PassError, requireOption } from "./errors.ts";
+import { copyModel } from "./graph/copy-model.ts";
 import { DataType } from "./graph/data-type.ts";
 import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { publishAll } from "./graph/io/write-file.ts";
 import type { Model } from "./graph/model.ts";
-import { decodeModel } from "./graph/serde/decode.ts";
-import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
@@ -65,8 +64,7 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
     requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);
   }
   await readExternalTensors(model);
-  const bytes = encodeModel(model);
-  const models = makeTrainingModels([decodeModel(bytes), decodeModel(bytes)], options);
+  const models = makeTrainingModels([copyModel(model), copyModel(model)], options);
   const checkpoint = encodeCheckpoint({
     ...{
       trainable: models.trainable,

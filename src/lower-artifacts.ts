@@ -4,10 +4,9 @@ import { type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
 import { PassError } from "./errors.ts";
+import { copyModel } from "./graph/copy-model.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { Model } from "./graph/model.ts";
-import { decodeModel } from "./graph/serde/decode.ts";
-import { encodeModel } from "./graph/serde/encode.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
@@ -75,7 +74,7 @@ export async function lowerArtifacts(
 /** A copy with the external data in it: what is made of it lies elsewhere. */
 async function copyOf(model: Model): Promise<Model> {
   await readExternalTensors(model);
-  return decodeModel(encodeModel(model));
+  return copyModel(model);
 }
 
 function planned(step: StepModel, role: Role): StepModel {

@@ -3,6 +3,7 @@ import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
+import { copyModel } from "./graph/copy-model.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
@@ -165,10 +166,8 @@ function rateOf(learningRate: TrainingSessionOptions["learningRate"]): (step: nu
   return (step) => learningRateAt(schedule, step);
 }
 
-const copyOf = (model: Model): Model => decodeModel(encodeModel(model));
-
 function repeated(trainStep: Model): Model {
-  const step = repeatStep({ model: copyOf(trainStep), ...readPlan(trainStep, "train_step") });
+  const step = repeatStep({ model: copyModel(trainStep), ...readPlan(trainStep, "train_step") });
   const { model, ...plan } = step;
   writePlan(model, { role: "train_step", ...plan });
   return model;
@@ -176,7 +175,7 @@ function repeated(trainStep: Model): Model {
 
 /** The eval model without its loss, with these weights in it. */
 const exportForward: Exporter = (evalModel, weights, outputs) => {
-  const model = copyOf(evalModel);
+  const model = copyModel(evalModel);
   lowerTrainingOps(model);
   extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
   return encodeModel(model);

@@ -138,10 +138,10 @@ function readEntry(
 }
 
 /** Encodes tensors in the order given, the data aligned to 8 bytes. @throws FormatError for types the format lacks. */
-export function encodeSafetensors(
+export function safetensorsParts(
   tensors: readonly NamedTensor[],
   metadata: ReadonlyMap<string, string> = new Map(),
-): Uint8Array {
+): readonly Uint8Array[] {
   let offset = 0;
   const entries = tensors.map(({ name, tensor }): [string, unknown] => {
     const dtype = NAMES.get(tensor.dtype);
@@ -160,15 +160,18 @@ export function encodeSafetensors(
   const members = [...head, ...entries].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
   const headerLength = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + headerLength + offset).fill(0x20, 8, 8 + headerLength);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
-  bytes.set(json, 8);
-  let position = 8 + headerLength;
-  for (const { tensor } of tensors) {
-    bytes.set(bytesOf(tensor), position);
-    position += bytesOf(tensor).length;
-  }
-  return bytes;
+  const header = new Uint8Array(8 + headerLength).fill(0x20, 8);
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerLength), true);
+  header.set(json, 8);
+  return [header, ...tensors.map(({ tensor }) => bytesOf(tensor))];
+}
+
+/** The same as one array. */
+export function encodeSafetensors(
+  tensors: readonly NamedTensor[],
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  return Buffer.concat(safetensorsParts(tensors, metadata));
 }
 
 function bytesOf(tensor: Tensor): Uint8Array {

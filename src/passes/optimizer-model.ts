@@ -12,6 +12,8 @@ const floats = sequenceType(tensorType(DataType.float));
 interface Kind {
   readonly op: string;
   readonly sequences: readonly string[];
+  /** Shape of the output that says that it updated: ONNX Runtime's own inference of the operators disagrees. */
+  readonly flag: readonly number[];
   /** Inputs of the node, by the names of the graph's; `gradients` stands for what is left of them after clipping. */
   readonly inputs: readonly string[];
   readonly attributes: (options: OptimizerOptions) => readonly ReturnType<typeof attribute.int>[];
@@ -23,6 +25,7 @@ const KINDS: Readonly<Partial<Record<OptimizerOptions["name"], Kind>>> = {
   adamw: {
     op: "AdamWOptimizer",
     sequences: ["params", "gradients", "first_order_moments", "second_order_moments"],
+    flag: [1],
     inputs: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
     attributes: ({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, mode }) => [
       attribute.int("adam_mode", mode === "transformers" ? 1 : 0),
@@ -37,6 +40,7 @@ const KINDS: Readonly<Partial<Record<OptimizerOptions["name"], Kind>>> = {
   sgd: {
     op: "SGDOptimizerV2",
     sequences: ["params", "gradients", "first_order_moments"],
+    flag: [],
     inputs: ["learning_rate", "params", "gradients"],
     attributes: () => [],
     refuses: ({ momentum = 0, weightDecay = 0 }) =>
@@ -78,8 +82,7 @@ export function makeOptimizerModel(
     );
     inputs.set("gradients", clipped);
   }
-  /** Without a shape: the inference of SGDOptimizerV2 and of AdamWOptimizer disagree about it. */
-  const flag = new Value("updated_flag", tensorType(DataType.bool));
+  const flag = new Value("updated_flag", tensorType(DataType.bool, kind.flag));
   const read = kind.inputs.map((name) => inputs.get(name) ?? null);
   const attributes = kind.attributes(complete);
   graph.append(new Node(kind.op, read, [flag], { name: kind.op, domain: MICROSOFT, attributes }));

@@ -1,8 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
+import { copyModel } from "../graph/copy-model.ts";
 import { readExternalTensors } from "../graph/io/model-file.ts";
 import type { Model } from "../graph/model.ts";
-import { decodeModel } from "../graph/serde/decode.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 import { lowerTrainingOps } from "../passes/lower-training-ops/index.ts";
@@ -65,11 +65,10 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
   const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
   await readExternalTensors(model);
-  const bytes = encodeModel(model);
   const ort = await loadOrtNode();
   let reason: string | null = null;
   for (const precision of ["float64", "float32"] as const) {
-    const models = makeTrainingModels([decodeModel(bytes), decodeModel(bytes)], options);
+    const models = makeTrainingModels([copyModel(model), copyModel(model)], options);
     const tensors = new Map([...models.trainable, ...models.frozen].map(({ name, tensor }) => [name, tensor]));
     const step = toGradients(models.training, new Set(models.frozen.map(({ name }) => name)));
     lowerTrainingOps(step.model);

@@ -6,7 +6,7 @@ import { readRegularFile } from "../../graph/io/read-file.ts";
 import { type PendingFile, publishAll, writePending } from "../../graph/io/write-file.ts";
 import type { Model } from "../../graph/model.ts";
 import { readPlan } from "./plan.ts";
-import { decodeState, encodeState, type TrainingState } from "./state.ts";
+import { decodeState, stateParts, type TrainingState } from "./state.ts";
 
 /** The files of a portable set. */
 export const PORTABLE_FILES = {
@@ -89,7 +89,7 @@ export async function preparePortable(folder: string, artifacts: PortableArtifac
       if (model !== null) pending.push(...(await prepareModel(join(folder, PORTABLE_FILES[kind]), model)));
     }
     if (artifacts.state !== null) {
-      pending.push(await writePending(join(folder, PORTABLE_FILES.state), [encodeState(artifacts.state)]));
+      pending.push(await writePending(join(folder, PORTABLE_FILES.state), stateParts(artifacts.state)));
     }
   } catch (error) {
     for (const file of pending) await file.discard();

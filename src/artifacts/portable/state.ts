@@ -3,7 +3,7 @@ import type { NamedTensor } from "../../graph/attribute.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Checkpoint, ParameterState, Property } from "../checkpoint/checkpoint.ts";
-import { decodeSafetensors, encodeSafetensors } from "../safetensors.ts";
+import { decodeSafetensors, safetensorsParts } from "../safetensors.ts";
 import type { PlannedState } from "./plan.ts";
 
 /** The state of a training run: parameters by their names, slots as `<parameter>/<transform>/<slot>`. */
@@ -28,6 +28,11 @@ const VERSION = "1";
 
 /** The state as a safetensors file. The same state gives the same bytes. */
 export function encodeState(state: TrainingState): Uint8Array {
+  return Buffer.concat(stateParts(state));
+}
+
+/** The same in pieces, the tensors' own bytes among them: a large state is written without being copied. */
+export function stateParts(state: TrainingState): readonly Uint8Array[] {
   const tensors = [...state.tensors].map(([name, tensor]) => ({ name, tensor }));
   const metadata = new Map([
     ["format", FORMAT],
@@ -36,7 +41,7 @@ export function encodeState(state: TrainingState): Uint8Array {
     ["initial_learning_rate", String(state.initialLearningRate)],
     ["properties", JSON.stringify([...state.properties].map(([name, { kind, value }]) => [name, kind, String(value)]))],
   ]);
-  return encodeSafetensors(tensors, metadata);
+  return safetensorsParts(tensors, metadata);
 }
 
 /** @throws FormatError `E_SAFETENSORS`; CheckpointError `E_STATE_VERSION` for files of a newer version, `E_STATE` for others */
@@ -82,6 +87,16 @@ export function zeros(dtype: number, dims: readonly number[]): Tensor {
   return new Tensor(dtype, dims, { kind: "raw", bytes: new Uint8Array((size * (layoutOf(dtype)?.bits ?? 32)) / 8) });
 }
 
+/** Zeros like other tensors, all views of as little memory as the largest takes: tensors are immutable. */
+function sharedZeros(): (like: Tensor) => Tensor {
+  let bytes = new Uint8Array();
+  return ({ dtype, dims, byteLength }) => {
+    const length = byteLength ?? 0;
+    if (bytes.length < length) bytes = new Uint8Array(length);
+    return new Tensor(dtype, dims, { kind: "raw", bytes: bytes.subarray(0, length) });
+  };
+}
+
 /** `<parameter>/<transform>/<slot>` taken apart from the end: parameters' names may have slashes. */
 function partsOf(name: string): { readonly parameter: string; readonly slot: string } {
   const [slot = "", , ...rest] = name.split("/").toReversed();
@@ -97,6 +112,7 @@ export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly Plan
   const tensors = new Map<string, Tensor>(
     [...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]),
   );
+  const zerosOf = sharedZeros();
   const [group] = checkpoint.optimizerGroups;
   const moments = new Map(group?.states.map(({ parameter, moments: held }) => [parameter, held]));
   for (const { name, kind } of planned) {
@@ -112,7 +128,7 @@ export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly Plan
         { field: parameter, hint: "Use the checkpoint that was saved with this optimizer model." },
       );
     }
-    tensors.set(name, held ?? (checkpoint.nominal ? like : zeros(like.dtype, like.dims)));
+    tensors.set(name, held ?? (checkpoint.nominal ? like : zerosOf(like)));
   }
   return {
     step: Number(group?.step ?? 0n),
