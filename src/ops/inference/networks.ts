@@ -1,5 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { REDUCTIONS } from "../families.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
 import { broadcastShapes } from "./shapes.ts";
 
@@ -207,17 +208,7 @@ export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceR
   ],
   ["LayerNormalization", layerNorm],
   ["com.microsoft.SkipLayerNormalization", (call) => [call.same(), null, null, call.same()]],
-  ...[
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-  ].map((op) => [op, reduction] as const),
-  ...["ReduceSum", "ReduceSumSquare", "ArgMax", "ArgMin"].map((op) => [op, reduction] as const),
+  ...[...REDUCTIONS, "ArgMax", "ArgMin"].map((op) => [op, reduction] as const),
   ["SoftmaxCrossEntropyLoss", loss],
   ["NegativeLogLikelihoodLoss", loss],
   ...["LSTM", "GRU", "RNN"].map((op) => [op, recurrent] as const),

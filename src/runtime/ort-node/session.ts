@@ -4,7 +4,7 @@ import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import type { PlannedState } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
 import { checkpointOfState, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
-import { BackendError, CheckpointError, DataError, requireOption, UsageError } from "../../errors.ts";
+import { BackendError, requireOption, UsageError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
@@ -12,9 +12,11 @@ import { checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "
 import { firstNotFinite } from "../not-finite.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import type { OrtModule } from "./load.ts";
+import { joinParameters, sizeOfAll, splitParameters } from "./parameter-buffer.ts";
 import { Program } from "./program.ts";
 import { type Chosen, chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
 import { stacked } from "./stack.ts";
+import { requireFit } from "./state-fit.ts";
 import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
 
 /** What a session runs. */
@@ -250,11 +252,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
-    return this.#call("getParametersSize", async () => this.#parametersSize(trainableOnly));
-  }
-
-  #parametersSize(trainableOnly: boolean): number {
-    return this.#parameters(trainableOnly).reduce((sum, name) => sum + this.#store.get(name).size, 0);
+    return this.#call("getParametersSize", async () => sizeOfAll(this.#parameters(trainableOnly), this.#store));
   }
 
   /** In the order of the training model's inputs. */
@@ -265,21 +263,8 @@ export class OrtNodeSession implements TrainingSession {
 
   async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
     await this.#call("loadParametersBuffer", async () => {
-      const size = 4 * this.#parametersSize(trainableOnly);
-      if (buffer.byteLength !== size) {
-        throw new DataError("E_PARAMETERS_SIZE", `${buffer.byteLength} bytes given, the parameters take ${size}`, {
-          hint: "Use the bytes of getContiguousParameters with the same trainableOnly.",
-        });
-      }
       const names = this.#parameters(trainableOnly);
-      for (const name of names) this.#requireFloat(name);
-      const values = new Float32Array(buffer.slice().buffer);
-      let offset = 0;
-      for (const name of names) {
-        const { size: count, dims } = this.#store.get(name);
-        this.#store.set(name, new Tensor("float32", values.slice(offset, offset + count), [...dims]));
-        offset += count;
-      }
+      splitParameters(buffer, names, this.#store);
       if (!trainableOnly || names.length === this.#parameters(false).length) {
         this.#loaded = { ...this.#loaded, nominal: false };
       }
@@ -288,28 +273,8 @@ export class OrtNodeSession implements TrainingSession {
 
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
     this.#requireValues();
-    return this.#call("getContiguousParameters", async () => {
-      const names = this.#parameters(trainableOnly);
-      for (const name of names) this.#requireFloat(name);
-      const tensors = await this.#store.read(names);
-      const values = new Float32Array(this.#parametersSize(trainableOnly));
-      let offset = 0;
-      for (const { data } of tensors.values()) {
-        values.set(data as Float32Array, offset);
-        offset += data.length;
-      }
-      return new Tensor("float32", values, [values.length]);
-    });
-  }
-
-  #requireFloat(name: string): void {
-    if (this.#store.get(name).type === "float32") return;
-    throw new BackendError(
-      "E_CHECKPOINT",
-      `parameter "${name}" is not float32, which a buffer of all parameters must be`,
-      {
-        field: name,
-      },
+    return this.#call("getContiguousParameters", async () =>
+      joinParameters(this.#parameters(trainableOnly), this.#store),
     );
   }
 
@@ -343,15 +308,14 @@ export class OrtNodeSession implements TrainingSession {
         program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
       ),
     );
-    const planned = this.#planned();
-    const differences = planned.flatMap(({ name }) => differenceOf(name, specs.get(name), state));
-    if (differences.length > 0) throw mismatch(differences);
+    const planned = this.#planned().map(({ name }) => name);
+    requireFit(planned, specs, state);
     const shaped = (name: string, tensor: GraphTensor): GraphTensor => {
       const shape = specs.get(name)?.shape;
       return state.nominal && shape?.every((dim) => typeof dim === "number") ? zeros(tensor.dtype, shape) : tensor;
     };
     const shapes = new Map<string, GraphTensor>();
-    for (const { name } of planned) {
+    for (const name of planned) {
       const tensor = shaped(name, state.tensors.get(name) as GraphTensor);
       shapes.set(name, tensor);
       this.#store.set(name, copyOf(toOrtTensor(tensor, name)));
@@ -440,30 +404,4 @@ export function noEvalModel(): BackendError {
   return new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
     hint: "Give evalModel to TrainingSession.create.",
   });
-}
-
-function differenceOf(
-  name: string,
-  spec: InputSpec | undefined,
-  { tensors, nominal }: TrainingState,
-): readonly string[] {
-  const tensor = tensors.get(name);
-  if (tensor === undefined) return [`"${name}" is missing`];
-  if (spec === undefined) return [];
-  if (tensor.dtype !== spec.dtype) return [`"${name}" has another element type`];
-  const { shape } = spec;
-  if (nominal || shape === null) return [];
-  const fits =
-    shape.length === tensor.dims.length &&
-    shape.every((dim, axis) => typeof dim !== "number" || dim === tensor.dims[axis]);
-  return fits ? [] : [`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${shape.join(",")}]`];
-}
-
-function mismatch(differences: readonly string[]): CheckpointError {
-  const more = differences.length > 10 ? `; and ${differences.length - 10} more` : "";
-  return new CheckpointError(
-    "E_CHECKPOINT_MISMATCH",
-    `the state does not fit the models: ${differences.slice(0, 10).join("; ")}${more}`,
-    { hint: "Use the checkpoint or state that was made with these models." },
-  );
 }
