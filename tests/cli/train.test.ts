@@ -169,7 +169,7 @@ describe("train", () => {
         child.kill(signal);
       stdout += chunk.toString();
     });
-    const status = await new Promise((done) => child.on("exit", done));
+    const status = await new Promise((done) => child.on("close", done));
     expect(status).toBe(code);
     const events = lines(stdout);
     expect(events.at(-1)).toMatchObject({ type: "end", interrupted: true, output });
