@@ -358,6 +358,9 @@ describe.skipIf(!hasShared)("models exported from PyTorch", () => {
     }
   });
 
+  /** In albert PyTorch also leaves the padding's row of the embedding as it is, which the exported graph does not tell. */
+  const LOSS_TOLERANCE: Readonly<Record<string, number>> = { albert: 1e-3 };
+
   const RUNS = [
     { optimizer: "adamw", agr: false, losses: "losses.adamw", rate: 1e-3, runtime: "ort-node" },
     { optimizer: "adamw", agr: false, losses: "losses.adamw", rate: 1e-3, runtime: "ort-training" },
@@ -381,7 +384,7 @@ describe.skipIf(!hasShared)("models exported from PyTorch", () => {
       const feeds = feedsOf(session, tensors);
       for (const [step, expected] of (meta[key] ?? []).entries()) {
         const [actual = Number.NaN] = await session.trainSteps([feeds]);
-        expect(Math.abs(actual / expected - 1), `step ${step}`).toBeLessThan(2e-3);
+        expect(Math.abs(actual / expected - 1), `step ${step}`).toBeLessThan(LOSS_TOLERANCE[name] ?? 2e-4);
       }
       await session.release();
     });

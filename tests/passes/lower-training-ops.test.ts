@@ -2,7 +2,15 @@ import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { checkModel, DataType, encodeModel, GraphTensor, lowerTrainingOps, type Model } from "../../src/index.ts";
+import {
+  attribute,
+  checkModel,
+  DataType,
+  encodeModel,
+  GraphTensor,
+  lowerTrainingOps,
+  type Model,
+} from "../../src/index.ts";
 import { LOWERINGS } from "../../src/passes/lower-training-ops/table.ts";
 import { toOrtTensor } from "../../src/runtime/feeds.ts";
 import { loadTrainingBuild } from "../../src/runtime/ort-training/load.ts";
@@ -132,6 +140,41 @@ describe("a model is refused before anything changes", () => {
     expect([error.code, error.exitCode]).toEqual(["E_NO_LOWERING", 4]);
     expect(error.message).toMatch(/com\.microsoft\.YieldOp \(b\/YieldOp\); org\.pytorch\.aten\.ATen \(c\/ATen\)/);
     expect(encodeModel(unknown)).toEqual(before);
+  });
+
+  it("a window that depends on sizes that are not known, and pads that an output's size decides", () => {
+    const dims = {
+      data: GraphTensor.floats([1, 1, 2, 2], [1, 2, 3, 4]),
+      w: GraphTensor.floats([1, 1, 2, 2], [1, 2, 3, 4]),
+    };
+    const lowered = (op: string): Error & { code?: string } => {
+      const made = build({
+        name: "refused",
+        inputs: { dY: dims.data, x: dims.data, w: dims.w },
+        nodes: [
+          {
+            op,
+            inputs: ["dY", "x", "w"],
+            outputs: ["dX", "dW"],
+            attributes: [attribute.string("auto_pad", "SAME_UPPER")],
+          },
+        ],
+        outputs: ["dX", "dW"],
+      });
+      const x = made.graph.inputs.find(({ name }) => name === "x");
+      if (x !== undefined) x.type = tensor(DataType.float, [1, 1, "height", "width"]);
+      return errorOf(() => lowerTrainingOps(made));
+    };
+    expect(lowered("ConvGrad")).toMatchObject({
+      code: "E_NO_LOWERING",
+      message: expect.stringMatching(/ConvGrad\) cannot be lowered: auto_pad SAME_UPPER needs the spatial sizes/),
+    });
+    expect(lowered("ConvTransposeGrad")).toMatchObject({
+      code: "E_NO_LOWERING",
+      message: expect.stringMatching(
+        /ConvTransposeGrad\) cannot be lowered: its pads depend on the size of its output/,
+      ),
+    });
   });
 
   it("below opset 14", () => {

@@ -1,73 +1,19 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
-import { axesFrom, dimsOf, known } from "../../ops/value-types.ts";
-import { biasGrad, imageGrad, weightGrad, windowAttributes } from "../formulas/convolution.ts";
+import { axesFrom, dimsOf } from "../../ops/value-types.ts";
+import { type Convolved, convGradients, convTransposeGradients } from "../formulas/convolution-gradients.ts";
 import { averagePoolGrad, maxPoolGrad } from "../formulas/pooling.ts";
-import { outputSizes, windowOf } from "../formulas/window.ts";
+import { windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
-function weightDims(b: Backward): readonly number[] {
-  const dims = known(dimsOf(b.input(1)));
-  if (dims === null) throw b.refuse(`the shape of its weight "${b.input(1).name}" is not known`);
-  return dims;
-}
-
-function conv(b: Backward): InputGradients {
-  const { f, dy } = b;
-  const [x, weight] = [b.input(0), b.input(1)];
-  const dims = weightDims(b);
-  const group = b.int("group", 1);
-  const image = dimsOf(x)?.slice(2) ?? null;
-  const window = windowOf(b, dims.slice(2), image);
-  const spatial = known(image);
-  const sizes = spatial === null ? null : outputSizes(window, spatial);
-  const [outputs = 0, perGroup = 0] = dims;
-  const correlation = { window, group, image: x, gradient: dy, channels: perGroup * group, outputs, sizes };
-  return [
-    b.wants(0) ? imageGrad(f, { dY: dy, x, weight, dims, window, group, spatial }) : null,
-    b.wants(1) ? weightGrad(f, correlation) : null,
-    b.wants(2) ? biasGrad(f, dy, dims.length) : null,
-  ];
-}
-
-/** The image and the result change places: dX is a convolution of dY, dW correlates dY as the image with X. */
-function convTranspose(b: Backward): InputGradients {
-  const { f, dy } = b;
-  const [x, weight] = [b.input(0), b.input(1)];
-  const dims = weightDims(b);
-  const group = b.int("group", 1);
-  if (!["NOTSET", "VALID"].includes(b.string("auto_pad", "NOTSET")) || b.ints("output_shape") !== null) {
-    throw b.refuse("its pads depend on the size of its output (auto_pad or output_shape)");
-  }
-  const window = windowOf(b, dims.slice(2), null);
-  const [channels = 0, perGroup = 0] = dims;
-  const spatial = axesFrom(2, dims.length);
-  const sizes = known(dimsOf(x)?.slice(2) ?? null);
-  const correlation = {
-    window,
-    group,
-    image: dy,
-    gradient: x,
-    channels: perGroup * group,
-    outputs: channels,
-    sizes,
-    hasMore: true,
-  };
-  const image = (): Value => {
-    const made = f.emit("Conv", [dy, weight], { attributes: windowAttributes(window, group) });
-    return f.slice(
-      made,
-      spatial.map(() => 0),
-      b.sizes.value(b.sizes.of(x, 2)),
-      spatial,
-    );
-  };
-  return [
-    b.wants(0) ? image() : null,
-    b.wants(1) ? weightGrad(f, correlation) : null,
-    b.wants(2) ? biasGrad(f, dy, dims.length) : null,
-  ];
-}
+const convolved = (b: Backward): Convolved => ({
+  node: b.node,
+  refuse: b.refuse,
+  wants: (index) => b.wants(index),
+  x: b.input(0),
+  weight: b.input(1),
+  dY: b.dy,
+});
 
 function maxPool(b: Backward): InputGradients {
   const image = dimsOf(b.input(0))?.slice(2) ?? null;
@@ -125,8 +71,8 @@ function globalLpPool(b: Backward): InputGradients {
 }
 
 export const CONVOLUTION_RULES: GradientTable = {
-  Conv: { gradient: conv },
-  ConvTranspose: { gradient: convTranspose },
+  Conv: { gradient: (b) => convGradients(b.f, convolved(b)) },
+  ConvTranspose: { gradient: (b) => convTransposeGradients(b.f, convolved(b)) },
   MaxPool: { gradient: maxPool },
   AveragePool: { gradient: averagePool },
   LpPool: { gradient: lpPool },

@@ -2,6 +2,7 @@ import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { elementTypeOf } from "../../ops/value-types.ts";
+import { geluDerivative, tanhGeluDerivative } from "../formulas/gelu.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
 /** A rule of an operator that broadcasts its inputs. */
@@ -49,28 +50,6 @@ const pow = broadcasting((b) => {
 
 /** 2 / sqrt(pi) */
 const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
-const ROOT_HALF = Math.SQRT1_2;
-/** 1 / sqrt(2 pi), the height of the standard normal density. */
-const NORMAL_HEIGHT = 1 / Math.sqrt(2 * Math.PI);
-
-/** d/dx x Phi(x) = Phi(x) + x phi(x) */
-export function geluDerivative(f: Formula, x: Value): Value {
-  const phi = f.mul(f.exp(f.mul(f.square(x), -0.5)), NORMAL_HEIGHT);
-  const Phi = f.mul(f.add(f.erf(f.mul(x, ROOT_HALF)), 1), 0.5);
-  return f.add(Phi, f.mul(x, phi));
-}
-
-const TANH_GELU = { outer: Math.sqrt(2 / Math.PI), inner: 0.044715 };
-
-/** d/dx x (1 + tanh u) / 2 with u = sqrt(2/pi) (x + 0.044715 x^3) */
-export function tanhGeluDerivative(f: Formula, x: Value): Value {
-  const { outer, inner } = TANH_GELU;
-  const square = f.square(x);
-  const t = f.tanh(f.mul(f.mul(x, outer), f.add(f.mul(square, inner), 1)));
-  const slope = f.mul(f.add(f.mul(square, 3 * inner), 1), outer);
-  const curve = f.mul(f.mul(x, f.sub(1, f.square(t))), slope);
-  return f.mul(f.add(f.add(t, 1), curve), 0.5);
-}
 
 /** d/dx x s(a x) = s (1 + a x (1 - s)) */
 const swishDerivative = (f: Formula, x: Value, alpha: number): Value => {

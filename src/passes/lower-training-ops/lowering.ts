@@ -68,9 +68,8 @@ export class Call {
   }
 
   /** The node cannot be lowered with these attributes. */
-  refuse(reason: string): PassError {
-    return new PassError("E_NO_LOWERING", `${describeNode(this.node)} cannot be lowered: ${reason}`, {
+  refuse = (reason: string): PassError =>
+    new PassError("E_NO_LOWERING", `${describeNode(this.node)} cannot be lowered: ${reason}`, {
       field: this.node.name,
     });
-  }
 }
