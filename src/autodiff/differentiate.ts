@@ -82,7 +82,7 @@ class Differentiation {
       const gradient = this.#gradientOf(value);
       return gradient === null ? [] : [[value, gradient]];
     });
-    this.#graph.append(...this.#emitted);
+    this.#graph.append(this.#emitted);
     return new Map(results);
   }
 

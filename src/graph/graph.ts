@@ -1,5 +1,6 @@
 import { GraphError } from "../errors.ts";
 import { type Attribute, graphsOf, type SparseTensor } from "./attribute.ts";
+import { LinkedList } from "./linked-list.ts";
 import type { Tensor } from "./tensor.ts";
 import type { ValueType } from "./value-type.ts";
 
@@ -16,7 +17,8 @@ export class Value {
   /** The constant this value holds where it is an initializer. */
   tensor: Tensor | null = null;
   #producer: Node | null = null;
-  readonly #uses = new Map<Node | Graph, number[]>();
+  /** Where each user reads the value: most read it once. */
+  readonly #uses = new Map<Node | Graph, number | Set<number>>();
 
   constructor(name: string, type: ValueType | null = null) {
     this.name = name;
@@ -29,7 +31,16 @@ export class Value {
 
   /** A snapshot: safe to iterate while rewiring. */
   get uses(): readonly Use[] {
-    return [...this.#uses].flatMap(([user, indices]) => indices.map((index) => ({ user, index })));
+    const uses: Use[] = [];
+    for (const [user, at] of this.#uses) {
+      if (typeof at === "number") uses.push({ user, index: at });
+      else for (const index of at) uses.push({ user, index });
+    }
+    return uses;
+  }
+
+  get isUsed(): boolean {
+    return this.#uses.size > 0;
   }
 
   /** Makes everything that reads this value read `next` instead, in subgraphs too. A graph output takes `next`'s name. */
@@ -42,16 +53,17 @@ export class Value {
 
   /** @internal */
   static link(value: Value, user: Node | Graph, index: number): void {
-    const indices = value.#uses.get(user);
-    if (indices === undefined) value.#uses.set(user, [index]);
-    else indices.push(index);
+    const at = value.#uses.get(user);
+    if (at === undefined) value.#uses.set(user, index);
+    else if (typeof at === "number") value.#uses.set(user, new Set([at, index]));
+    else at.add(index);
   }
 
   /** @internal */
   static unlink(value: Value, user: Node | Graph, index: number): void {
-    const left = (value.#uses.get(user) ?? []).filter((at) => at !== index);
-    if (left.length === 0) value.#uses.delete(user);
-    else value.#uses.set(user, left);
+    const at = value.#uses.get(user);
+    if (at === index) value.#uses.delete(user);
+    else if (at instanceof Set && at.delete(index) && at.size === 0) value.#uses.delete(user);
   }
 
   /** @internal */
@@ -137,10 +149,24 @@ export interface ValueInfo {
   readonly value: Value;
 }
 
+/** Nodes, and lists of nodes. */
+export type Nodes = readonly (Node | Iterable<Node>)[];
+
+function* flat(nodes: Nodes): Generator<Node> {
+  for (const each of nodes) {
+    if (each instanceof Node) yield each;
+    else yield* each;
+  }
+}
+
 /**
  * A graph or function body: inputs, initializers, nodes in topological order, outputs.
  *
- * Iterating over it survives changes: nodes inserted meanwhile are not visited, nodes removed meanwhile are skipped.
+ * Each node that is appended, inserted or removed takes constant time. Iterating over a graph survives edits:
+ * - it visits the nodes there were when it began, in the order of then;
+ * - nodes appended or inserted meanwhile are not visited;
+ * - nodes removed before their turn are skipped, those moved within the graph are visited where they were;
+ * - removing the node that is being visited, or putting others around it, does not disturb it.
  */
 export class Graph implements Iterable<Node> {
   name: string;
@@ -148,10 +174,10 @@ export class Graph implements Iterable<Node> {
   readonly inputs: Value[] = [];
   readonly initializers: Value[] = [];
   readonly sparseInitializers: { readonly value: Value; readonly tensor: SparseTensor }[] = [];
-  valueInfo: ValueInfo[] = [];
   readonly metadata = new Map<string, string>();
   readonly #outputs: Value[] = [];
-  #nodes: readonly Node[] = [];
+  readonly #nodes = new LinkedList<Node>();
+  readonly #valueInfo = new Map<Value, ValueInfo[]>();
 
   constructor(name = "") {
     this.name = name;
@@ -163,11 +189,49 @@ export class Graph implements Iterable<Node> {
 
   /** A snapshot of the nodes in order. */
   get nodes(): readonly Node[] {
-    return this.#nodes;
+    return this.#nodes.items;
   }
 
   get nodeCount(): number {
-    return this.#nodes.length;
+    return this.#nodes.size;
+  }
+
+  /** The node behind this one; null behind the last. */
+  nodeAfter(node: Node): Node | null {
+    return this.#nodes.after(node);
+  }
+
+  /** Declared types of intermediate values. */
+  get valueInfo(): readonly ValueInfo[] {
+    return [...this.#valueInfo.values()].flat();
+  }
+
+  isDeclared(value: Value): boolean {
+    return this.#valueInfo.has(value);
+  }
+
+  /** Adds a value to those whose type is declared. */
+  declare(value: Value): ValueInfo {
+    const info: ValueInfo = { value };
+    const others = this.#valueInfo.get(value);
+    if (others === undefined) this.#valueInfo.set(value, [info]);
+    else others.push(info);
+    return info;
+  }
+
+  /** Declares the types of intermediate values no more. */
+  clearValueInfo(): void {
+    this.#valueInfo.clear();
+  }
+
+  /** Makes these the inputs, in place of those there were. */
+  replaceInputs(values: readonly Value[]): void {
+    refill(this.inputs, values);
+  }
+
+  /** Makes these the initializers, in place of those there were. */
+  replaceInitializers(values: readonly Value[]): void {
+    refill(this.initializers, values);
   }
 
   *[Symbol.iterator](): Iterator<Node> {
@@ -194,22 +258,29 @@ export class Graph implements Iterable<Node> {
     for (const value of values) this.addOutput(value);
   }
 
-  append(...nodes: readonly Node[]): void {
-    for (const node of nodes) Node.setGraph(node, this);
-    this.#nodes = [...this.#nodes, ...nodes];
+  append(...nodes: Nodes): void {
+    for (const node of flat(nodes)) this.#insert(node, null);
   }
 
-  insertBefore(anchor: Node, ...nodes: readonly Node[]): void {
-    const at = this.#nodes.indexOf(anchor);
-    if (at < 0) throw new GraphError("E_GRAPH", `${describeNode(anchor)} is not in graph "${this.name}"`);
-    for (const node of nodes) Node.setGraph(node, this);
-    this.#nodes = [...this.#nodes.slice(0, at), ...nodes, ...this.#nodes.slice(at)];
+  /** @throws GraphError `E_GRAPH` where the anchor is in another graph or none */
+  insertBefore(anchor: Node, ...nodes: Nodes): void {
+    if (!this.#nodes.has(anchor)) {
+      throw new GraphError("E_GRAPH", `${describeNode(anchor)} is not in graph "${this.name}"`);
+    }
+    for (const node of flat(nodes)) this.#insert(node, anchor);
+  }
+
+  /** A node is in one graph at a time. */
+  #insert(node: Node, before: Node | null): void {
+    if (node.graph !== null && node.graph !== this) node.graph.#nodes.remove(node);
+    Node.setGraph(node, this);
+    this.#nodes.insert(node, before);
   }
 
   /** @throws GraphError `E_GRAPH`, naming the users, while an output of the nodes is still read elsewhere. */
-  remove(...nodes: readonly Node[]): void {
-    const removed = new Set(nodes);
-    const doomed = new Set(usersWithin(nodes));
+  remove(...nodes: Nodes): void {
+    const removed = new Set(flat(nodes));
+    const doomed = new Set(usersWithin(removed));
     for (const node of removed) {
       for (const output of node.outputs) {
         const use = output?.uses.find(({ user }) => !doomed.has(user));
@@ -223,10 +294,11 @@ export class Graph implements Iterable<Node> {
       }
     }
     for (const user of doomed) user.release();
-    for (const node of removed) Node.setGraph(node, null);
-    this.#nodes = this.#nodes.filter((node) => !removed.has(node));
-    const gone = new Set<Value | null>(nodes.flatMap((node) => node.outputs));
-    this.valueInfo = this.valueInfo.filter(({ value }) => !gone.has(value));
+    for (const node of removed) {
+      Node.setGraph(node, null);
+      this.#nodes.remove(node);
+      for (const output of node.outputs) if (output !== null) this.#valueInfo.delete(output);
+    }
   }
 
   /** @internal Forgets that the outputs are read here: the graph is going away. */
@@ -235,8 +307,15 @@ export class Graph implements Iterable<Node> {
   }
 }
 
+/** Not by `push(...values)`: a call takes some 100,000 arguments at most. */
+function refill(list: Value[], values: readonly Value[]): void {
+  const next = [...values];
+  list.length = 0;
+  for (const value of next) list.push(value);
+}
+
 /** The nodes, and the nodes and graphs inside them: everything that reads values there. */
-function* usersWithin(nodes: readonly Node[]): Generator<Node | Graph> {
+function* usersWithin(nodes: Iterable<Node>): Generator<Node | Graph> {
   for (const node of nodes) {
     yield node;
     for (const attribute of node.attributes.values()) {

@@ -78,7 +78,7 @@ export class Builder {
     const graph = new Graph(name);
     graph.inputs.push(...inputs);
     const outputs = build(body);
-    graph.append(...body.nodes);
+    graph.append(body.nodes);
     for (const value of outputs) graph.addOutput(value);
     return graph;
   }

@@ -229,7 +229,7 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   };
   const f = new Formula(build, model.opset, type.dtype);
   const made = LOSSES[settings.kind]({ f, scores, input, settings, refuse });
-  graph.append(...build.nodes);
+  graph.append(build.nodes);
   graph.inputs.push(...inputs);
   if (made !== scores) {
     made.name = names.fresh("loss");

@@ -5,11 +5,10 @@ import { replaceNode } from "./replace-node.ts";
 /** Removes the nodes and initializers of a graph that nothing reads any more, and optional outputs that nothing reads. */
 export function removeDeadNodes(graph: Graph): void {
   const isDead = (node: Node): boolean =>
-    subgraphsOf(node).length === 0 && node.outputs.every((output) => output === null || output.uses.length === 0);
+    subgraphsOf(node).length === 0 && node.outputs.every((output) => !output?.isUsed);
   for (const node of graph.nodes.toReversed()) if (isDead(node)) graph.remove(node);
   for (const node of graph.nodes) dropOptionalOutput(graph, node);
-  const live = graph.initializers.filter(({ uses }) => uses.length > 0);
-  graph.initializers.splice(0, graph.initializers.length, ...live);
+  graph.replaceInitializers(graph.initializers.filter(({ isUsed }) => isUsed));
 }
 
 /** Operators whose second output is for the backward pass only: it costs time, and WebGPU has no indices. */
@@ -18,6 +17,6 @@ const SECOND_IS_OPTIONAL = new Set(["MaxPool", "Dropout"]);
 function dropOptionalOutput(graph: Graph, node: Node): void {
   const [output, second] = node.outputs;
   if (node.domain !== "" || !SECOND_IS_OPTIONAL.has(node.opType)) return;
-  if (!output || !second || second.uses.length > 0) return;
+  if (!output || !second || second.isUsed) return;
   replaceNode(graph, node, { keep: 1 });
 }

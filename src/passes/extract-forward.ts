@@ -40,7 +40,7 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
     value.tensor = weights.get(value.name) ?? null;
     graph.initializers.push(value);
   }
-  graph.inputs.splice(0, graph.inputs.length, ...read);
+  graph.replaceInputs(read);
   model.metadata.clear();
   return {
     pass: "extract-forward",
@@ -52,7 +52,7 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
   };
 }
 
-const isRead = (value: Value, graph: Graph): boolean => value.uses.length > 0 || graph.outputs.includes(value);
+const isRead = (value: Value, graph: Graph): boolean => value.isUsed || graph.outputs.includes(value);
 
 function namedOutputs(graph: Graph, names: readonly string[]): readonly Value[] {
   const values = new Map(

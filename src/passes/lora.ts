@@ -131,9 +131,9 @@ function adapt(
     if (user instanceof Node) user.setInput(index, added);
     else user.setOutput(index, added);
   }
-  const after = graph.nodes[graph.nodes.indexOf(product) + 1];
-  if (after === undefined) graph.append(...build.nodes);
-  else graph.insertBefore(after, ...build.nodes);
+  const after = graph.nodeAfter(product);
+  if (after === null) graph.append(build.nodes);
+  else graph.insertBefore(after, build.nodes);
   if (graph.outputs.includes(added)) {
     const name = output.name;
     output.name = names.fresh(`${name}/base`);

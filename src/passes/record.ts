@@ -108,7 +108,7 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
     inserted.replaceAllUsesWith(original);
     if (edge.renamed) original.name = edge.to;
   }
-  for (const [graph, list] of groupByGraph(nodes)) graph.remove(...list);
+  for (const [graph, list] of groupByGraph(nodes)) graph.remove(list);
   return nodes.size;
 }
 

@@ -26,13 +26,12 @@ export function replaceNode(graph: Graph, node: Node, replacement: Replacement):
     ...{ name, domain, overload, attributes, metadata, docString },
     ...replacement,
   });
-  const declared = new Set(graph.valueInfo.map(({ value }) => value));
   graph.insertBefore(node, made);
   for (const [index, output] of node.outputs.entries()) {
     const next = made.outputs[index];
     if (output === null || !next) continue;
     output.replaceAllUsesWith(next);
-    if (declared.has(output)) graph.valueInfo.push({ value: next });
+    if (graph.isDeclared(output)) graph.declare(next);
   }
   graph.remove(node);
   return made;

@@ -43,7 +43,7 @@ export function setLearningRate(model: Model, schedule: LearningRateSchedule): S
     return { from, to: rate.name };
   });
   const [first] = model.graph.nodes;
-  if (first !== undefined) model.graph.insertBefore(first, ...build.nodes);
+  if (first !== undefined) model.graph.insertBefore(first, build.nodes);
   writeRecord(model, LEARNING_RATE_RECORD, { options: { ...complete }, edges });
   return {
     pass: "set-learning-rate",

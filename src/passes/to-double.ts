@@ -20,7 +20,7 @@ export function toDouble(model: Model): void {
       for (const output of node.outputs) if (output !== null) widenType(output);
       widenNode(node);
     }
-    graph.valueInfo = [];
+    graph.clearValueInfo();
   }
 }
 

@@ -109,7 +109,7 @@ function prepare(model: Model): readonly string[] {
   const inlined = inlineFunctions(model);
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
-  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter(({ name }) => !initializers.has(name)));
+  graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
   const apart = separateInitializers(model).length;
   const notes = [
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
@@ -190,8 +190,8 @@ const DONE = "_grad.accumulation.out";
 /** Parameters become inputs, after the user's. */
 function moveToInputs({ graph }: Model, values: readonly Value[]): void {
   const moved = new Set(values);
-  graph.inputs.push(...values);
-  graph.initializers.splice(0, graph.initializers.length, ...graph.initializers.filter((value) => !moved.has(value)));
+  for (const value of values) graph.inputs.push(value);
+  graph.replaceInitializers(graph.initializers.filter((value) => !moved.has(value)));
 }
 
 /** Then the buffers, in the order of the parameters, and the flag. */
@@ -201,7 +201,8 @@ function appendAccumulators({ graph }: Model, parameters: readonly Value[]): voi
   const order = graph.inputs.filter((value) => parameters.includes(value));
   const buffers = order.flatMap(({ name }) => byName.get(`${name}${BUFFER}`) ?? []);
   const reset = nodes[0]?.inputs[2];
-  graph.inputs.push(...buffers, ...(reset ? [reset] : []));
+  for (const buffer of buffers) graph.inputs.push(buffer);
+  if (reset) graph.inputs.push(reset);
 }
 
 /** The loss is the first output; the parameters are inputs in the training model's order. */

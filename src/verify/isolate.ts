@@ -76,7 +76,11 @@ export function isolate(model: Model, cuts: readonly Cut[]): Isolated | null {
     gradients.push({ inputs: inputs.map(({ name }) => name), outputs });
   }
   const kept = ancestors(ends);
-  isolated.append(...before, ...root.nodes.filter((node) => kept.has(node)), ...after);
+  isolated.append(
+    before,
+    root.nodes.filter((node) => kept.has(node)),
+    after,
+  );
   const results = new Map(
     after.flatMap(({ outputs }) => outputs).flatMap((value) => (value === null ? [] : [[value.name, value] as const])),
   );

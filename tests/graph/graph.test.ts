@@ -66,7 +66,7 @@ describe("remove", () => {
     body.addOutput(x);
     const loop = new Node("Loop", [], [new Value("looped")], { attributes: [attribute.graph("body", body)] });
     graph.append(loop);
-    graph.valueInfo.push({ value: a });
+    graph.declare(a);
     b.replaceAllUsesWith(x);
     graph.remove(first, second, loop);
     expect(graph.nodes).toEqual([]);
@@ -76,27 +76,122 @@ describe("remove", () => {
   });
 });
 
-describe("iteration survives changes:", () => {
-  it("nodes inserted meanwhile are not visited", () => {
-    const { graph, x } = chain();
+describe("iteration survives edits:", () => {
+  const names = (graph: Graph): string[] => graph.nodes.map(({ name }) => name);
+  const visited = (graph: Graph, edit: (node: Node) => void): string[] => {
     const seen: string[] = [];
     for (const node of graph) {
       seen.push(node.name);
-      graph.insertBefore(node, new Node("Abs", [x], [new Value(`abs_${node.name}`)], { name: "new" }));
+      edit(node);
     }
+    return seen;
+  };
+  /** Nodes without a value to read or make, in this order. */
+  const row = (...all: readonly string[]): { graph: Graph; nodes: ReadonlyMap<string, Node> } => {
+    const graph = new Graph("row");
+    const nodes = all.map((name) => new Node("Constant", [], [], { name }));
+    graph.append(nodes);
+    return { graph, nodes: new Map(nodes.map((node) => [node.name, node])) };
+  };
+  const at = (nodes: ReadonlyMap<string, Node>, name: string): Node => nodes.get(name) ?? new Node("", [], []);
+
+  it("it visits the nodes there were, in the order of then; others put around them are not visited", () => {
+    const { graph, x } = chain();
+    const seen = visited(graph, (node) => {
+      graph.insertBefore(node, new Node("Abs", [x], [new Value(`abs_${node.name}`)], { name: "new" }));
+      graph.append(new Node("Abs", [x], [new Value(`last_${node.name}`)], { name: "last" }));
+    });
     expect(seen).toEqual(["first", "second"]);
-    expect(graph.nodes.map(({ name }) => name)).toEqual(["new", "first", "new", "second"]);
+    expect(names(graph)).toEqual(["new", "first", "new", "second", "last", "last"]);
   });
 
-  it("nodes removed meanwhile are skipped", () => {
-    const { graph, x, b, second } = chain();
-    b.replaceAllUsesWith(x);
-    const seen: string[] = [];
-    for (const node of graph) {
-      seen.push(node.name);
-      if (node.name === "first") graph.remove(second);
+  it("nodes removed before their turn are skipped, several in a row too", () => {
+    const { graph, nodes } = row("a", "b", "c", "d");
+    expect(visited(graph, ({ name }) => name === "a" && graph.remove(at(nodes, "b"), [at(nodes, "c")]))).toEqual([
+      "a",
+      "d",
+    ]);
+  });
+
+  it("a node that is removed while it is visited does not end it", () => {
+    const { graph } = row("a", "b", "c");
+    expect(visited(graph, (node) => graph.remove(node))).toEqual(["a", "b", "c"]);
+    expect(graph.nodes).toEqual([]);
+    expect(graph.nodeCount).toBe(0);
+  });
+
+  it("nodes moved within the graph are visited once, where they were", () => {
+    const { graph, nodes } = row("a", "b", "c");
+    expect(visited(graph, (node) => node.name === "a" && graph.append(at(nodes, "b")))).toEqual(["a", "b", "c"]);
+    expect(names(graph)).toEqual(["a", "c", "b"]);
+  });
+
+  it("nodes moved to another graph are skipped, and are there alone", () => {
+    const { graph, nodes } = row("a", "b", "c");
+    const other = new Graph("other");
+    expect(visited(graph, (node) => node.name === "a" && other.append(at(nodes, "b")))).toEqual(["a", "c"]);
+    expect([names(graph), names(other)]).toEqual([["a", "c"], ["b"]]);
+    expect(graph.nodeAfter(at(nodes, "a"))?.name).toBe("c");
+    expect(graph.nodeAfter(at(nodes, "c"))).toBeNull();
+  });
+
+  it("a list of nodes that was read before does not change", () => {
+    const { graph, nodes } = row("a", "b");
+    const before = graph.nodes;
+    graph.remove(at(nodes, "a"));
+    expect(before.map(({ name }) => name)).toEqual(["a", "b"]);
+  });
+});
+
+/** Edits of a graph of `size` nodes, in milliseconds: the best of three. */
+function timed(size: number): number {
+  const once = (): number => {
+    const began = performance.now();
+    const graph = new Graph("long");
+    const x = new Value("x");
+    for (let index = 0; index < size; index++) {
+      const output = new Value(`y${index}`);
+      graph.append(new Node("Abs", [x], [output]));
+      graph.declare(output);
     }
-    expect(seen).toEqual(["first"]);
+    for (const node of graph) {
+      graph.insertBefore(node, new Node("Neg", [x], [new Value("")]));
+      graph.remove(node);
+    }
+    return performance.now() - began;
+  };
+  return Math.min(once(), once(), once());
+}
+
+describe("row 100: edits take constant time", () => {
+  it("eight times the nodes take about eight times as long, not sixty-four times", () => {
+    timed(500);
+    expect(timed(16_000) / timed(2000)).toBeLessThan(32);
+  });
+
+  it("200,000 nodes and inputs at once are no more than a call takes", () => {
+    const graph = new Graph("wide");
+    const values = Array.from({ length: 200_000 }, (_, index) => new Value(`x${index}`));
+    graph.replaceInputs(values);
+    graph.replaceInitializers(values);
+    const sum = new Node("Sum", values, [new Value("sum")]);
+    graph.append(
+      [sum],
+      values.map((value) => new Node("Abs", [value], [])),
+    );
+    expect(graph.nodeCount).toBe(200_001);
+    graph.remove(graph.nodes);
+    expect(values.some(({ isUsed }) => isUsed)).toBe(false);
+  });
+
+  it("a value that one node reads 50,000 times is replaced in as many steps", () => {
+    const [x, y] = [new Value("x"), new Value("y")];
+    const node = new Node("Sum", new Array<Value>(50_000).fill(x), [new Value("sum")]);
+    x.replaceAllUsesWith(y);
+    expect(x.isUsed).toBe(false);
+    expect(y.uses.length).toBe(50_000);
+    node.release();
+    expect(y.isUsed).toBe(false);
   });
 });
 

@@ -68,7 +68,7 @@ function expectTrue(
 }
 
 const untyped = (subject: Model): void => {
-  subject.graph.valueInfo = [];
+  subject.graph.clearValueInfo();
   for (const node of subject.graph.nodes) {
     for (const output of node.outputs)
       if (output !== null && !subject.graph.outputs.includes(output)) output.type = null;

@@ -54,7 +54,7 @@ function finish(
     output.type = value.type;
     return output;
   });
-  graph.append(...build.nodes);
+  graph.append(build.nodes);
   graph.replaceOutputs(outputs);
 }
 

@@ -152,9 +152,7 @@ function hasType(value: Value, type: ValueType | null): Value {
 function declare(graph: Graph, scope: Scope, info: ValueInfoProto): void {
   const value = scope.own(info.name ?? "") ?? new Value(info.name ?? "");
   if (value.type === null) typed(value, info);
-  const entry = { value };
-  sources.valueInfo.set(entry, info);
-  graph.valueInfo.push(entry);
+  sources.valueInfo.set(graph.declare(value), info);
 }
 
 function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Scope, path: string): void {
@@ -204,7 +202,7 @@ function decodeNodes(protos: readonly NodeProto[], graph: Graph, scope: Scope, p
     sources.node.set(node, proto);
     nodes.push(node);
   }
-  graph.append(...nodes);
+  graph.append(nodes);
 }
 
 function read(

@@ -89,7 +89,7 @@ function applySequence(
   }
   for (const { user, index } of uses) {
     if (!(user instanceof Node)) continue;
-    site.graph.insertBefore(user, ...build.nodes);
+    site.graph.insertBefore(user, build.nodes);
     user.setInput(index, result);
   }
   return [{ from: value.name, to: result.name }];

@@ -147,8 +147,8 @@ function sharedSum(
 }
 
 function insertAt(graph: Graph, anchor: Node | null, nodes: readonly Node[]): void {
-  if (anchor === null) graph.append(...nodes);
-  else graph.insertBefore(anchor, ...nodes);
+  if (anchor === null) graph.append(nodes);
+  else graph.insertBefore(anchor, nodes);
 }
 
 /** Lets the uses read `result`. Where one is a graph output, `result` takes over its name, and the gradient gets a new one. */

@@ -101,7 +101,7 @@ export class AgrFunctions {
       definition.body.inputs.push(value);
       return value;
     });
-    definition.body.append(...build.nodes);
+    definition.body.append(build.nodes);
     definition.body.addOutput(result);
     this.#model.functions.push(definition);
     this.#model.opsets.set(AGR_DOMAIN, 1);

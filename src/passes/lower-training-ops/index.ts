@@ -136,15 +136,14 @@ function replace(
   const results = made.map((value, index) =>
     value === null || (own.has(value) && made.indexOf(value) === index) ? value : formula.identity(value),
   );
-  graph.insertBefore(node, ...build.nodes);
-  const declared = new Set(graph.valueInfo.map(({ value }) => value));
+  graph.insertBefore(node, build.nodes);
   const renewals = (lowering.renews ?? []).flatMap(([from, to]) => renewal(graph, node, results[from], to));
   for (const [index, old] of node.outputs.entries()) {
     const next = results[index];
     if (old === null || !next) continue;
     old.replaceAllUsesWith(next);
     next.type = old.type;
-    if (declared.has(old)) graph.valueInfo.push({ value: next });
+    if (graph.isDeclared(old)) graph.declare(next);
   }
   const kept = node.outputs.map((old, index) => [results[index], old?.name] as const);
   graph.remove(node);

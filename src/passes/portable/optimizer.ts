@@ -50,7 +50,7 @@ function addOptimizer(
   const unrolling = write(optimizer, { build, names, opset: model.opset, learningRate, step, trained, groups });
   takeOver(model, optimizer, new Set(build.nodes.map((node) => node.domain)));
   model.irVersion = Math.max(model.irVersion, FUNCTIONS_IR);
-  graph.append(...build.nodes);
+  graph.append(build.nodes);
   const slots = unrolling.updates.flatMap((update) => update.slots);
   graph.inputs.push(learningRate, step, ...slots.map(({ input }) => input));
   const own = new Set<Node | null>(build.nodes);
@@ -104,7 +104,7 @@ export function makeApply(
     parameter: new Value(name, parameter.type),
     gradient: new Value(`${name}/gradient`, parameter.type),
   }));
-  graph.inputs.push(...trained.flatMap(({ parameter, gradient }) => [parameter, gradient]));
+  for (const { parameter, gradient } of trained) graph.inputs.push(parameter, gradient);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   lowerTrainingOps(model);
   removeDeadNodes(graph);
@@ -129,8 +129,8 @@ export function toTrainStep(
   const outputs = userOutputs(graph);
   graph.replaceOutputs(outputs);
   const gone = new Set<Value | null>(accumulators.flatMap(({ buffer, reset }) => [buffer, reset]));
-  graph.remove(...accumulators.map(({ node }) => node));
-  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => !gone.has(value)));
+  graph.remove(accumulators.map(({ node }) => node));
+  graph.replaceInputs(graph.inputs.filter((value) => !gone.has(value)));
   const parameters = new Set(accumulators.map(({ name }) => name));
   const inputs = userInputNames(graph, new Set([...parameters, ...frozen]));
   const names = new Names(model);

@@ -55,7 +55,7 @@ export function repeatStep(step: StepModel): StepModel {
   });
   outer.inputs.push(...step.state.filter(({ next }) => next === null).map(({ name }) => take(name)));
   outer.initializers.push(...body.initializers);
-  outer.valueInfo = [];
+  outer.clearValueInfo();
 
   const outputs = new Map(body.outputs.map((value) => [value.name, value]));
   const out = (name: string): Value => {
@@ -71,14 +71,14 @@ export function repeatStep(step: StepModel): StepModel {
   whole.inputs.push(iteration, going, ...carried.map(({ name }) => take(name)));
   const nodes = body.nodes;
   body.replaceOutputs([]);
-  whole.append(...inner.nodes, ...nodes);
+  whole.append(inner.nodes, nodes);
   for (const value of [goes, ...renewed, ...results]) whole.addOutput(value);
 
   const count = f.reshape(f.dim(outerValue(outer, step.learningRate ?? step.inputs[0] ?? ""), 0), []);
   const made = build.emitAll("Loop", [count, null, ...entering], renewed.length + results.length, {
     attributes: [attribute.graph("body", whole)],
   });
-  outer.append(...build.nodes);
+  outer.append(build.nodes);
   const originals = [...renewed, ...results];
   for (const [index, value] of made.entries()) {
     const original = originals[index];

@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { Names } from "../../src/graph/names.ts";
+import { Graph, Model, Node } from "../../src/index.ts";
+
+function namesOf(...taken: readonly string[]): Names {
+  const graph = new Graph("g");
+  graph.append(taken.map((name) => new Node("Constant", [], [], { name })));
+  return new Names(new Model(8, graph));
+}
+
+describe("a fresh name", () => {
+  it("is the hint where it is free, else the first free number behind it", () => {
+    const names = namesOf("a", "a_1", "a_3");
+    expect(["a", "a", "a", "b", "b"].map((hint) => names.fresh(hint))).toEqual(["a_2", "a_4", "a_5", "b", "b_1"]);
+  });
+
+  it("is none that was handed out for another hint", () => {
+    const names = namesOf();
+    expect(["a_1", "a", "a", "a_1", "a"].map((hint) => names.fresh(hint))).toEqual(["a_1", "a", "a_2", "a_1_1", "a_3"]);
+  });
+
+  it("row 100: takes constant time, however often the hint was given", () => {
+    const timed = (count: number): number => {
+      const names = namesOf();
+      const began = performance.now();
+      for (let index = 0; index < count; index++) names.fresh("Constant");
+      return performance.now() - began;
+    };
+    timed(2000);
+    expect(timed(80_000) / timed(10_000)).toBeLessThan(32);
+  });
+});
