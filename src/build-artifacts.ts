@@ -1,12 +1,12 @@
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
-import { prepareArtifacts, type TrainableParameter, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { type PortableArtifacts, preparePortable } from "./artifacts/portable/portable-artifacts.ts";
+import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
 import { copyModel } from "./graph/copy-model.ts";
 import { DataType } from "./graph/data-type.ts";
 import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
-import { publishAll } from "./graph/io/write-file.ts";
 import type { Model } from "./graph/model.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
@@ -148,17 +148,13 @@ function portableOf(
 }
 
 /**
- * Writes what was built into a folder, which must exist: every file of both sets is written in full before the first becomes
- * visible.
- * @throws FileSystemError `E_FILE_SYSTEM`
+ * Writes what was built into a folder, which must exist, as one: the folder holds the earlier set or the new one, whole.
+ * @throws as `writeTrainingSet`
  */
-export async function writeBuilt(folder: string, { onnxruntime, portable }: BuiltArtifacts): Promise<void> {
-  const pending = portable === null ? [] : await preparePortable(folder, portable);
-  try {
-    if (onnxruntime !== null) pending.push(...(await prepareArtifacts(folder, onnxruntime)));
-  } catch (error) {
-    for (const file of pending) await file.discard();
-    throw error;
-  }
-  await publishAll(pending);
+export async function writeBuilt(
+  folder: string,
+  built: BuiltArtifacts,
+  options: WriteSetOptions = {},
+): Promise<readonly string[]> {
+  return writeTrainingSet(folder, built, options);
 }

@@ -10,33 +10,38 @@ export {
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
-  readArtifacts,
   readCheckpointFile,
   type TrainableParameter,
   type TrainingArtifacts,
   trainableParameters,
   userInputs,
-  writeArtifacts,
 } from "./artifacts/ort-artifacts.ts";
 export { type Plan, type PlannedState, type Role, readPlan, type StateKind } from "./artifacts/portable/plan.ts";
-export {
-  isPortableFolder,
-  PORTABLE_FILES,
-  type PortableArtifacts,
-  readPortable,
-  writePortable,
-} from "./artifacts/portable/portable-artifacts.ts";
+export { PORTABLE_FILES, type PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 export { decodeState, encodeState, type TrainingState } from "./artifacts/portable/state.ts";
-export { type LoadedRun, loadRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
+export { type LoadedRun, loadRun, newRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
 export { lockRuns } from "./artifacts/run-checkpoint/lock.ts";
 export {
   differences,
   type RunManifest,
   type RunOptions as RunSettings,
-  sha256,
   type TrainPosition,
 } from "./artifacts/run-checkpoint/manifest.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "./artifacts/safetensors.ts";
+export { readSetManifest, SET_MANIFEST, type SetManifest } from "./artifacts/set-manifest.ts";
+export {
+  isPortableFolder,
+  loadTrainingSet,
+  openFolder,
+  readArtifacts,
+  readPortable,
+  readTrainingSet,
+  type TrainingSet,
+  type WriteSetOptions,
+  writeArtifacts,
+  writePortable,
+  writeTrainingSet,
+} from "./artifacts/training-set.ts";
 export {
   BUILD_TARGETS,
   type BuildOptions,
@@ -65,8 +70,9 @@ export { checkModel } from "./graph/check.ts";
 export { DataType, dataTypeName } from "./graph/data-type.ts";
 export { type Difference, diffModels } from "./graph/diff.ts";
 export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
+export { sha256, sha256OfFile } from "./graph/io/digest.ts";
 export { hasExternalData, readExternalTensors, readModel, writeModel } from "./graph/io/model-file.ts";
-export { writeFileAtomic } from "./graph/io/write-file.ts";
+export { whatIs, writeFileAtomic } from "./graph/io/write-file.ts";
 export { GraphFunction, Model } from "./graph/model.ts";
 export { type PrintOptions, printModel } from "./graph/print.ts";
 export { decodeModel } from "./graph/serde/decode.ts";
@@ -126,11 +132,13 @@ export {
   train,
 } from "./runtime/train.ts";
 export {
+  checkTrainingSet,
   identityOf,
   isPortable,
   readTrainable,
   readWeights,
   type Trainable,
+  trainableOf,
   trainingInputsOf,
   withWeights,
 } from "./source.ts";

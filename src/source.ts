@@ -2,22 +2,22 @@ import { readdir, stat } from "node:fs/promises";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
-  ARTIFACT_FILES,
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
-  readArtifacts,
   readCheckpointFile,
   type TrainingArtifacts,
   userInputs,
 } from "./artifacts/ort-artifacts.ts";
 import { inputSpecs, readPlan } from "./artifacts/portable/plan.ts";
-import { isPortableFolder, type PortableArtifacts, readPortable } from "./artifacts/portable/portable-artifacts.ts";
+import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { decodeState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
-import { sha256 } from "./artifacts/run-checkpoint/manifest.ts";
-import { CheckpointError, PassError, UsageError } from "./errors.ts";
+import { checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
+import { checkConsistency } from "./consistency.ts";
+import { CheckpointError, FormatError, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
+import { sha256 } from "./graph/io/digest.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
@@ -30,20 +30,31 @@ export type Trainable = TrainingArtifacts | PortableArtifacts;
 export const isPortable = (source: Trainable): source is PortableArtifacts => "gradients" in source;
 
 /**
- * Reads a folder of either kind. Where it has both, the portable set is read, unless `prefer` says otherwise.
- * @throws what `readArtifacts` and `readPortable` throw
+ * Reads a folder of either kind. Where it has both, the portable set is taken, unless `prefer` says otherwise.
+ * @throws FormatError `E_SET` where the folder's files do not belong together, and what `readArtifacts` and `readPortable`
+ *   throw
  */
-export async function readTrainable(
-  folder: string,
-  prefer: "portable" | "onnxruntime" = "portable",
-): Promise<Trainable> {
-  const isPortableSet = await isPortableFolder(folder);
-  const wantsOther = prefer === "onnxruntime" && isPortableSet && (await hasArtifacts(folder));
-  return isPortableSet && !wantsOther ? readPortable(folder) : readArtifacts(folder);
+export async function readTrainable(folder: string, prefer?: "portable" | "onnxruntime"): Promise<Trainable> {
+  const set = await loadTrainingSet(folder);
+  await checkTrainingSet(folder, set);
+  return trainableOf(set, prefer);
 }
 
-async function hasArtifacts(folder: string): Promise<boolean> {
-  return (await readdir(folder)).some((name) => name.endsWith(ARTIFACT_FILES.trainingModel));
+/** Which models of a set are trained. */
+export function trainableOf(
+  { onnxruntime, portable }: TrainingSet,
+  prefer: "portable" | "onnxruntime" = "portable",
+): Trainable {
+  const [first, second] = prefer === "portable" ? [portable, onnxruntime] : [onnxruntime, portable];
+  const chosen = first ?? second;
+  if (chosen === null) throw new FormatError("E_NO_ARTIFACTS", "the set is empty");
+  return chosen;
+}
+
+/** @throws FormatError `E_SET`, naming files that do not belong together */
+export async function checkTrainingSet(folder: string, set: TrainingSet): Promise<void> {
+  await checkFolder(folder);
+  checkConsistency(set, folder);
 }
 
 /**
@@ -81,7 +92,7 @@ export function identityOf(source: Trainable): {
   readonly agr: string | null;
 } {
   const models: Readonly<Record<string, Model | null>> = isPortable(source)
-    ? { gradients: source.gradients, apply: source.apply }
+    ? { train_step: source.trainStep, gradients: source.gradients, apply: source.apply }
     : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
   const present = Object.entries(models).flatMap(([name, model]) => (model === null ? [] : [[name, model] as const]));
   const record = present.map(([, { metadata }]) => metadata.get(AGR_RECORD)).find((text) => text !== undefined);

@@ -1,10 +1,9 @@
 import { readdir, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
-import { prepareModel, readModel } from "../graph/io/model-file.ts";
-import { filePieces, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
-import { type PendingFile, publishAll, writePending } from "../graph/io/write-file.ts";
+import { readModel } from "../graph/io/model-file.ts";
+import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
@@ -45,11 +44,8 @@ const BUFFER_SUFFIX = "_grad.accumulation.buffer";
 const GRADIENT_BUFFER = /_grad(\.accumulation\.(buffer|out))?$/;
 const RESET_FLAG = "lazy_reset_grad";
 
-/**
- * Reads a folder of training artifacts. At least the training or the optimizer model must be there.
- * @throws FormatError `E_NO_ARTIFACTS` where the folder has none, and what `readModel` and `decodeCheckpoint` throw.
- */
-export async function readArtifacts(folder: string): Promise<TrainingArtifacts> {
+/** `readArtifacts`, of a folder whose files are known to belong together. */
+export async function loadArtifacts(folder: string): Promise<TrainingArtifacts> {
   const names = await listFolder(folder);
   const prefix = findPrefix(names, folder);
   const dataFile = prefix + ARTIFACT_FILES.checkpoint + ODTC_DATA_SUFFIX;
@@ -85,7 +81,7 @@ function findPrefix(names: readonly string[], folder: string): string {
   if (first === undefined) {
     throw new FormatError("E_NO_ARTIFACTS", `${folder} has neither ${trainingModel} nor ${optimizerModel}`, {
       file: folder,
-      hint: `A set of training artifacts is ${Object.values(ARTIFACT_FILES).join(", ")}.`,
+      hint: `ONNX Runtime's training artifacts are ${Object.values(ARTIFACT_FILES).join(", ")}.`,
     });
   }
   if (distinct.length > 1 && first !== "") {
@@ -140,36 +136,6 @@ export async function readCheckpointFile(path: string): Promise<Uint8Array> {
 export async function isCheckpointFile(path: string): Promise<boolean> {
   const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(() => null);
   return head !== null && String.fromCharCode(...head.subarray(4, 8)) === ODTC;
-}
-
-/**
- * Writes artifacts into a folder, which must exist: every file is written in full before the first becomes visible.
- * @throws FileSystemError `E_FILE_SYSTEM`
- */
-export async function writeArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<void> {
-  await publishAll(await prepareArtifacts(folder, artifacts));
-}
-
-/** Writes every file in full under a temporary name; what cannot be written leaves none. */
-export async function prepareArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<PendingFile[]> {
-  const pending: PendingFile[] = [];
-  const path = (kind: ArtifactKind): string => join(folder, artifacts.prefix + ARTIFACT_FILES[kind]);
-  try {
-    for (const kind of ["trainingModel", "evalModel", "optimizerModel"] as const) {
-      const model = artifacts[kind];
-      if (model !== null) pending.push(...(await prepareModel(path(kind), model)));
-    }
-    const { checkpoint, checkpointData } = artifacts;
-    const dataTarget = path("checkpoint") + ODTC_DATA_SUFFIX;
-    if (checkpointData !== null && resolve(checkpointData) !== resolve(dataTarget)) {
-      pending.push(await writePending(dataTarget, filePieces(checkpointData)));
-    }
-    if (checkpoint !== null) pending.push(await writePending(path("checkpoint"), [checkpoint]));
-  } catch (error) {
-    for (const file of pending) await file.discard();
-    throw error;
-  }
-  return pending;
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   type LoadedRun,
   loadRun,
   type RunSettings,
+  type SaveRunOptions,
   saveRun,
   type TrainingSession,
   type TrainPosition,
@@ -57,10 +58,10 @@ export function saver(
   folder: string,
   session: TrainingSession,
   identity: RunIdentity,
-  keep: number,
+  options: SaveRunOptions,
 ): (position: TrainPosition) => Promise<void> {
   return async (position) => {
     const state = await session.getState();
-    await saveRun(folder, state, { step: session.steps, position, ...identity }, { keep });
+    await saveRun(folder, state, { step: session.steps, position, ...identity }, options);
   };
 }

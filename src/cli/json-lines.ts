@@ -7,9 +7,9 @@ export class JsonLines {
   readonly #stream: ReturnType<typeof createWriteStream>;
   #failure: Error | null = null;
 
-  constructor(path: string) {
+  constructor(path: string, { append }: { readonly append: boolean }) {
     this.#path = path;
-    this.#stream = createWriteStream(path);
+    this.#stream = createWriteStream(path, { flags: append ? "a" : "w" });
     this.#stream.on("error", (error) => {
       this.#failure = error;
     });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { graphsOf } from "./attribute.ts";
+import { type Attribute, graphsOf } from "./attribute.ts";
 import { describeNode, type Graph, type Node, type Value } from "./graph.ts";
 import type { GraphFunction, Model } from "./model.ts";
 import { ATTRIBUTE, TENSOR } from "./proto/schema.ts";
@@ -11,7 +11,7 @@ import { formatType } from "./value-type.ts";
 /** One difference between two models. */
 export interface Difference {
   readonly kind: "added" | "removed" | "changed" | "rewired";
-  /** `node`, `initializer`, `input`, `output`, `function`, `opset` or `metadata`. */
+  /** `node`, `initializer`, `input`, `output`, `function`, `opset` or `metadata`; `model` of a folder. */
   readonly of: string;
   /** Where: the graph, then the name. */
   readonly at: string;
@@ -109,24 +109,22 @@ function diffNodes(at: string, a: Node, b: Node): readonly Difference[] {
         const other = graphsB[index];
         return other === undefined ? [] : diffGraphs(`${place}[${index}]`, graph, other);
       });
-      const same =
-        graphsA.length > 0 ||
-        hashOf(
-          writeMessage(
-            ATTRIBUTE,
-            encodeAttribute(before, () => ({})),
-          ),
-        ) ===
-          hashOf(
-            writeMessage(
-              ATTRIBUTE,
-              encodeAttribute(after, () => ({})),
-            ),
-          );
-      return same ? inner : [{ kind: "changed", of: "node", at: place }];
+      return isSameAttribute(before, after) ? inner : [{ kind: "changed", of: "node", at: place }];
     },
   );
   return [...wires("input", a.inputs, b.inputs), ...wires("output", a.outputs, b.outputs), ...attributes];
+}
+
+/** Whether two attributes have the same value; what their graphs hold is not looked into. */
+export function isSameAttribute(a: Attribute, b: Attribute): boolean {
+  const written = (each: Attribute): string =>
+    hashOf(
+      writeMessage(
+        ATTRIBUTE,
+        encodeAttribute(each, () => ({})),
+      ),
+    );
+  return a === b || graphsOf(a).length > 0 || written(a) === written(b);
 }
 
 function diffMaps<T>(
@@ -152,7 +150,7 @@ function diffMaps<T>(
 }
 
 /** Type, shape and a hash of the content. */
-function describeTensor(tensor: Tensor): string {
+export function describeTensor(tensor: Tensor): string {
   const type = formatType({ kind: "tensor", dtype: tensor.dtype, shape: tensor.dims });
   return `${type} ${hashOf(writeMessage(TENSOR, { ...encodeTensor("", tensor), name: "" })).slice(0, 12)}`;
 }

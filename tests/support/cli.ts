@@ -1,8 +1,15 @@
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 export const DIGITS = fileURLToPath(new URL("../../fixtures/digits", import.meta.url));
+
+/** What a command writes where nobody said where must not land in the repository. */
+const ELSEWHERE = mkdtempSync(join(tmpdir(), "onnx-agr-cwd-"));
+process.once("exit", () => rmSync(ELSEWHERE, { recursive: true, force: true }));
 
 export interface Outcome {
   readonly status: number | null;
@@ -19,6 +26,7 @@ export function cli(
     encoding: "utf8",
     timeout: 60_000,
     maxBuffer: 2 ** 26,
+    cwd: ELSEWHERE,
     ...options,
     env: { ...process.env, NO_COLOR: "1", ...options.env },
   });

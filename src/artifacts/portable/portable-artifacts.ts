@@ -1,12 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "../../errors.ts";
-import { prepareModel, readModel } from "../../graph/io/model-file.ts";
+import { readModel } from "../../graph/io/model-file.ts";
 import { readRegularFile } from "../../graph/io/read-file.ts";
-import { type PendingFile, publishAll, writePending } from "../../graph/io/write-file.ts";
 import type { Model } from "../../graph/model.ts";
 import { readPlan } from "./plan.ts";
-import { decodeState, stateParts, type TrainingState } from "./state.ts";
+import { decodeState, type TrainingState } from "./state.ts";
 
 /** The files of a portable set. */
 export const PORTABLE_FILES = {
@@ -31,19 +30,8 @@ export interface PortableArtifacts {
   readonly state: TrainingState | null;
 }
 
-/** Whether a folder has a portable set. */
-export async function isPortableFolder(folder: string): Promise<boolean> {
-  return readdir(folder).then(
-    (names) => names.includes(PORTABLE_FILES.gradients),
-    () => false,
-  );
-}
-
-/**
- * Reads a folder that `writePortable` or `onnx-agr lower` wrote.
- * @throws FormatError `E_NO_ARTIFACTS`, `E_PLAN`, and what `readModel` and `decodeState` throw
- */
-export async function readPortable(folder: string): Promise<PortableArtifacts> {
+/** `readPortable`, of a folder whose files are known to belong together. */
+export async function loadPortable(folder: string): Promise<PortableArtifacts> {
   const names = await readdir(folder).catch((cause: unknown) => {
     throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
   });
@@ -70,30 +58,4 @@ export async function readPortable(folder: string): Promise<PortableArtifacts> {
   if (artifacts.apply !== null) readPlan(artifacts.apply, "apply");
   if (artifacts.evalModel !== null) readPlan(artifacts.evalModel, "eval");
   return artifacts;
-}
-
-/**
- * Writes a portable set into a folder, which must exist: every file is written in full before the first becomes visible.
- * @throws FileSystemError `E_FILE_SYSTEM`
- */
-export async function writePortable(folder: string, artifacts: PortableArtifacts): Promise<void> {
-  await publishAll(await preparePortable(folder, artifacts));
-}
-
-/** Writes every file in full under a temporary name; what cannot be written leaves none. */
-export async function preparePortable(folder: string, artifacts: PortableArtifacts): Promise<PendingFile[]> {
-  const pending: PendingFile[] = [];
-  try {
-    for (const kind of ["trainStep", "gradients", "apply", "evalModel"] as const) {
-      const model = artifacts[kind];
-      if (model !== null) pending.push(...(await prepareModel(join(folder, PORTABLE_FILES[kind]), model)));
-    }
-    if (artifacts.state !== null) {
-      pending.push(await writePending(join(folder, PORTABLE_FILES.state), stateParts(artifacts.state)));
-    }
-  } catch (error) {
-    for (const file of pending) await file.discard();
-    throw error;
-  }
-  return pending;
 }

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { CheckpointError } from "../../errors.ts";
+import { sha256 } from "../../graph/io/digest.ts";
 
 /** Where a training run stands in its data. */
 export interface TrainPosition {
@@ -26,22 +26,29 @@ export interface RunManifest {
   readonly hashes: Readonly<Record<string, string>>;
 }
 
-export const MANIFEST_SCHEMA = 1;
-
-export function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+/** Where a checkpoint stands among those of its folder. */
+export interface Order {
+  /** Number of the run in its folder, from 1 on. */
+  readonly run: number;
+  /** Counts what was saved in the folder, by whatever run. */
+  readonly saved: number;
 }
 
-interface Written extends RunManifest {
+export const MANIFEST_SCHEMA = 1;
+
+export interface Written extends RunManifest, Order {
   readonly schema: number;
   /** SHA-256 of every other file of the checkpoint. */
   readonly files: Readonly<Record<string, string>>;
 }
 
 /** The manifest as a file: one JSON object, and its own hash on the line below. */
-export function encodeManifest(manifest: RunManifest, files: Readonly<Record<string, string>>): Uint8Array {
-  const { step, position, options, hashes } = manifest;
-  const written: Written = { schema: MANIFEST_SCHEMA, step, position, options, hashes, files };
+export function encodeManifest(
+  { step, position, options, hashes }: RunManifest,
+  files: Readonly<Record<string, string>>,
+  { run, saved }: Order = { run: 1, saved: 0 },
+): Uint8Array {
+  const written: Written = { schema: MANIFEST_SCHEMA, run, saved, step, position, options, hashes, files };
   const text = JSON.stringify(written, null, 2);
   return new TextEncoder().encode(`${text}\n${sha256(new TextEncoder().encode(text))}\n`);
 }
@@ -55,7 +62,8 @@ export function decodeManifest(bytes: Uint8Array, file: string): Written {
   const end = all.lastIndexOf("\n", all.length - 2);
   const text = all.slice(0, Math.max(end, 0));
   if (all.slice(end + 1) !== `${sha256(new TextEncoder().encode(text))}\n`) throw damaged(file);
-  const manifest = JSON.parse(text) as Written;
+  /** The first checkpoints did not say whose they are. */
+  const manifest = { run: 1, saved: 0, ...(JSON.parse(text) as Omit<Written, keyof Order>) };
   if (manifest.schema > MANIFEST_SCHEMA) {
     throw new CheckpointError(
       "E_CHECKPOINT_VERSION",

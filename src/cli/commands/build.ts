@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type BuiltArtifacts, buildTrainingArtifacts, PORTABLE_FILES, readModel, writeBuilt } from "../../index.ts";
+import { buildTrainingArtifacts, readModel, writeBuilt } from "../../index.ts";
 import {
   type BuildFlags,
   buildOptionsOf,
@@ -47,29 +47,20 @@ Examples:
 
 async function build(path: string, options: BuildCommandOptions, console: Console): Promise<void> {
   const { output, force } = options;
-  await checkTarget(path, output, { force: force === true, inPlace: false });
+  await checkTarget(path, output, { force: force === true, inPlace: false, kind: "folder" });
   const built = await buildTrainingArtifacts(await readModel(path), buildOptionsOf(options));
   const { onnxruntime, portable, report } = built;
-  await withFolder(output, () => writeBuilt(output, built));
+  const files = await withFolder(output, () => writeBuilt(output, built, { replace: force === true }));
   for (const note of report.notes) console.note(note);
   for (const { at, reason } of report.skipped) console.note(`not trained: ${at}: ${reason}`);
   const size = report.trainable.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
   const targets = [...(onnxruntime === null ? [] : ["onnxruntime"]), ...(portable === null ? [] : ["portable"])];
   console.result(
-    { command: "build", input: path, output, targets, files: filesOf(built), ...report },
+    { command: "build", input: path, output, targets, files, ...report },
     [
       `${output}: ${targets.join(" and ")}; ${report.trainable.length} parameters of ${size} numbers are trained` +
         `${report.frozen.length === 0 ? "" : `, ${report.frozen.length} tensors are kept as they are or renewed without a gradient`}`,
       ...report.trainable.map(({ name, shape }) => `  ${name} [${shape.join(",")}]`),
     ].join("\n"),
   );
-}
-
-function filesOf({ onnxruntime, portable }: BuiltArtifacts): readonly string[] {
-  const own = ["training_model.onnx", "eval_model.onnx", "optimizer_model.onnx", "checkpoint"];
-  const kinds = Object.entries(PORTABLE_FILES) as [keyof typeof PORTABLE_FILES, string][];
-  return [
-    ...(onnxruntime === null ? [] : own),
-    ...kinds.flatMap(([kind, file]) => (portable === null || portable[kind] === null ? [] : [file])),
-  ];
 }

@@ -1,15 +1,26 @@
 import { Command } from "commander";
-import { type Difference, diffModels } from "../../index.ts";
+import {
+  ARTIFACT_FILES,
+  type Difference,
+  diffModels,
+  type Model,
+  PORTABLE_FILES,
+  readTrainingSet,
+  UsageError,
+} from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { readModelArgument } from "../models.ts";
+import { readModelArgument, STANDARD } from "../models.ts";
+import { kindOf } from "../target.ts";
 
 const MARKS: Readonly<Record<Difference["kind"], string>> = { added: "+", removed: "-", changed: "~", rewired: ">" };
 
 export function diffCommand(): Command {
   return new Command("diff")
-    .description("Say what differs between two models: nodes, wires, tensors, types, functions, metadata")
-    .argument("<a>", "a model")
-    .argument("<b>", "another model, or - for one on stdin")
+    .description(
+      "Say what differs between two models, or folders of them: nodes, wires, tensors, types, functions, metadata",
+    )
+    .argument("<a>", "a model, or a folder of training artifacts")
+    .argument("<b>", "another of the same kind, or - for a model on stdin")
     .addHelpText(
       "after",
       `
@@ -20,7 +31,7 @@ Example:
     )
     .action(async (a: string, b: string, _options: object, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
-      const differences = diffModels(await readModelArgument(a), await readModelArgument(b));
+      const differences = await differencesOf(a, b);
       const lines = differences.map(({ kind, of, at, from, to }) => {
         const what =
           from !== undefined && to !== undefined
@@ -33,4 +44,37 @@ Example:
       const text = lines.length === 0 ? "no structural difference" : lines.join("\n");
       console.result({ command: "diff", a, b, equal: differences.length === 0, differences }, text);
     });
+}
+
+async function differencesOf(a: string, b: string): Promise<readonly Difference[]> {
+  const [first, second] = [await modelsOf(a), await modelsOf(b)];
+  const [modelA, modelB] = [first.get(""), second.get("")];
+  if (modelA !== undefined && modelB !== undefined) return diffModels(modelA, modelB);
+  if (modelA !== undefined || modelB !== undefined) {
+    throw new UsageError("E_OPTION", `of ${a} and ${b}, one is a folder and one a model`, {
+      hint: "Give two folders or two models.",
+    });
+  }
+  return [...new Set([...first.keys(), ...second.keys()])].flatMap((file): readonly Difference[] => {
+    const [before, after] = [first.get(file), second.get(file)];
+    if (before === undefined) return [{ kind: "added", of: "model", at: file }];
+    if (after === undefined) return [{ kind: "removed", of: "model", at: file }];
+    return diffModels(before, after).map((each) => ({ ...each, at: `${file}: ${each.at}` }));
+  });
+}
+
+/** The models of a folder by their files' names; a model alone has the empty name. */
+async function modelsOf(path: string): Promise<ReadonlyMap<string, Model>> {
+  if (path === STANDARD || (await kindOf(path)) !== "folder") return new Map([["", await readModelArgument(path)]]);
+  const { onnxruntime, portable } = await readTrainingSet(path);
+  const named: readonly (readonly [string, Model | null | undefined])[] = [
+    [ARTIFACT_FILES.trainingModel, onnxruntime?.trainingModel],
+    [ARTIFACT_FILES.evalModel, onnxruntime?.evalModel],
+    [ARTIFACT_FILES.optimizerModel, onnxruntime?.optimizerModel],
+    [PORTABLE_FILES.trainStep, portable?.trainStep],
+    [PORTABLE_FILES.gradients, portable?.gradients],
+    [PORTABLE_FILES.apply, portable?.apply],
+    [PORTABLE_FILES.evalModel, portable?.evalModel],
+  ];
+  return new Map(named.flatMap(([file, model]) => (model ? [[file, model] as const] : [])));
 }

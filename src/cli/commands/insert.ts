@@ -15,7 +15,7 @@ import {
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { collect, nonNegative, wholeNumber } from "../values.ts";
-import { type RewriteOptions, rewrite, rewriteCommand } from "./rewrite.ts";
+import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./rewrite.ts";
 
 interface InsertOptions
   extends RewriteOptions,
@@ -92,28 +92,65 @@ Examples:
     )
     .action(async (input: string, options: InsertOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
-      const { report, output } = await rewrite(
-        input,
-        options,
-        async (model, artifacts) => {
-          const before = options.verify === true ? decodeModel(encodeModel(model)) : null;
-          const parameters = artifacts === null ? null : trainableParameters(artifacts);
-          const settings = { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) };
-          const result = insertAgr(model, settings);
-          if (options.failIfPresent === true && result.changed === 0) {
-            throw new PassError("E_AGR_PRESENT", "AGR is there already, with these options", { file: input });
-          }
-          if (before === null) return result;
-          const verification = await verifyInsertion(withoutAgr(before), model, settings);
-          for (const line of describeVerification(verification)) console.note(line);
-          return { ...result, verification };
-        },
-        console,
+      const change = (subjects: readonly Subject[]) => insertAll(input, subjects, options, console);
+      const { reports, output, subjects } = await rewrite(input, options, change, console);
+      const [report] = reports;
+      const files = subjects.flatMap(({ file }) => (file === null ? [] : [file]));
+      for (const note of new Set(reports.flatMap(({ notes }) => notes))) console.note(note);
+      if (output === "-") return;
+      const models =
+        files.length === 0 ? {} : { models: reports.map((each, index) => ({ file: files[index], ...each })) };
+      console.result(
+        { command: "insert", input, output, ...report, ...models },
+        describeReport(report, files.slice(1), output),
       );
-      for (const note of report.notes) console.note(note);
-      if (output !== "-")
-        console.result({ command: "insert", input, output, ...report }, describeReport(report, output));
     });
+}
+
+type Inserted = InsertAgrReport & { readonly verification?: Verification };
+
+/** Puts AGR into all models alike. @throws PassError `E_SELECTION` where one cannot be treated as the others */
+async function insertAll(
+  input: string,
+  subjects: readonly Subject[],
+  options: InsertOptions,
+  console: Console,
+): Promise<readonly Inserted[]> {
+  const reports: Inserted[] = [];
+  for (const { model, file, artifacts } of subjects) {
+    const before = options.verify === true ? decodeModel(encodeModel(model)) : null;
+    const parameters = artifacts === null ? null : trainableParameters(artifacts);
+    const settings = { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) };
+    const report = insertAgr(model, settings);
+    requireAlike(reports[0], report, subjects[0]?.file, file);
+    if (before === null) {
+      reports.push(report);
+      continue;
+    }
+    const verification = await verifyInsertion(withoutAgr(before), model, settings);
+    for (const line of describeVerification(verification, file)) console.note(line);
+    reports.push({ ...report, verification });
+  }
+  if (options.failIfPresent === true && reports.every(({ changed }) => changed === 0)) {
+    throw new PassError("E_AGR_PRESENT", "AGR is there already, with these options", { file: input });
+  }
+  return reports;
+}
+
+function requireAlike(
+  first: InsertAgrReport | undefined,
+  report: InsertAgrReport,
+  firstFile: string | null | undefined,
+  file: string | null,
+): void {
+  const reached = (each: InsertAgrReport): string | null => each.reached?.toSorted().join(", ") ?? null;
+  if (first === undefined || reached(first) === null || reached(report) === null) return;
+  if (reached(first) === reached(report)) return;
+  throw new PassError(
+    "E_SELECTION",
+    `AGR would reach ${reached(first)} in ${firstFile}, and ${reached(report)} in ${file}`,
+    { field: file ?? "", hint: "Select the parameters with --include, --exclude or --min-rank." },
+  );
 }
 
 function withoutAgr(model: Model): Model {
@@ -121,16 +158,13 @@ function withoutAgr(model: Model): Model {
   return model;
 }
 
-function describeVerification({
-  seed,
-  edges,
-  edgesReason,
-  identicalAtStrengthZero,
-  wholeGraphReason,
-}: Verification): readonly string[] {
+function describeVerification(
+  { seed, edges, edgesReason, identicalAtStrengthZero, wholeGraphReason }: Verification,
+  file: string | null,
+): readonly string[] {
   const worst = Math.max(...(edges ?? []).map(({ error }) => error));
   return [
-    `verified in onnxruntime-node on random inputs (seed ${seed}):`,
+    `${file === null ? "" : `${file}: `}verified in onnxruntime-node on random inputs (seed ${seed}):`,
     edges === null
       ? `  gradients: not run: ${edgesReason}`
       : `  gradients: ${edges.length} edges, what the optimizer reads is the formula to within ${worst.toExponential(1)} of the largest entry`,
@@ -159,7 +193,7 @@ function agrOptions(options: InsertOptions): InsertAgrOptions {
   };
 }
 
-function describeReport(report: InsertAgrReport, output: string | null): string {
+function describeReport(report: InsertAgrReport, others: readonly string[], output: string | null): string {
   const how =
     report.structure === "map"
       ? "one SequenceMap over all gradients"
@@ -169,6 +203,7 @@ function describeReport(report: InsertAgrReport, output: string | null): string 
     ...report.edges.map(({ from, to }) => `  ${from} -> ${to}`),
     ...(report.reached === null ? [] : [`  regularized: ${report.reached.join(", ")}`]),
     ...report.skipped.map(({ at, reason }) => `  left alone: ${at} (${reason})`),
+    ...(others.length === 0 ? [] : [`  the same in ${others.join(", ")}`]),
     output === null ? "nothing written (--dry-run)" : `written to ${output}`,
   ].join("\n");
 }

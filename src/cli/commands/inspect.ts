@@ -7,15 +7,14 @@ import {
   formatType,
   inspectPlacement,
   isCheckpointFile,
-  isPortableFolder,
   type Model,
   type NamedTensor,
   printModel,
-  readArtifacts,
   readCheckpointFile,
-  readPortable,
   readTrainable,
+  readTrainingSet,
   type TrainingArtifacts,
+  type TrainingSet,
   trainableParameters,
   UsageError,
 } from "../../index.ts";
@@ -80,24 +79,31 @@ async function inspect(input: string, options: InspectOptions): Promise<Document
     if (source === null) throw new UsageError("E_OPTION", "--ep needs a folder of artifacts, to run a step of them");
     return describePlacement(await inspectPlacement(source, { executionProviders: options.ep }));
   }
-  if (isFolder && (await isPortableFolder(input))) {
-    const portable = await readPortable(input);
-    return explain
-      ? explainModel(portable.trainStep ?? portable.gradients, { state, gradient })
-      : describePortable(portable);
-  }
-  if (isFolder) {
-    const artifacts = await readArtifacts(input);
-    const { optimizerModel, trainingModel } = artifacts;
-    const subject = optimizerModel ?? trainingModel;
-    return explain && subject !== null ? explainModel(subject, { state, gradient }) : describeArtifacts(artifacts);
-  }
+  if (isFolder) return inspectSet(await readTrainingSet(input), explain ? { state, gradient } : null);
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
   const model = await readModelArgument(input);
   if (explain) return explainModel(model, { state, gradient });
   const document = describeModel(model, { state, gradient });
   return text ? { json: { ...document.json, text: printModel(model) }, text: printModel(model).trimEnd() } : document;
+}
+
+/** Everything a folder holds. @param explain how to look for optimizers, where that is asked for */
+function inspectSet({ onnxruntime, portable }: TrainingSet, explain: FindOptions | null): Document {
+  const own = onnxruntime?.optimizerModel ?? onnxruntime?.trainingModel;
+  const step = portable?.trainStep ?? portable?.gradients;
+  const documents = [
+    ...(onnxruntime === null ? [] : [explain && own ? explainModel(own, explain) : describeArtifacts(onnxruntime)]),
+    ...(portable === null ? [] : [explain && step ? explainModel(step, explain) : describePortable(portable)]),
+  ];
+  const [first, second] = documents;
+  if (first === undefined) throw new Error("a set holds something");
+  if (second === undefined) return first;
+  return {
+    json: { ...first.json, portable: second.json },
+    text: `${first.text}\n${second.text}`,
+    isNothing: first.isNothing === true && second.isNothing === true,
+  };
 }
 
 function explainModel(model: Model, options: FindOptions): Document {

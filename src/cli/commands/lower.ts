@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writePortable } from "../../index.ts";
+import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writeTrainingSet } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { checkTarget, withFolder } from "../target.ts";
@@ -29,13 +29,12 @@ Example:
     )
     .action(async (folder: string, options: LowerOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
-      await checkTarget(folder, options.output, { force: options.force === true, inPlace: false });
+      const replace = options.force === true;
+      await checkTarget(folder, options.output, { force: replace, inPlace: false, kind: "folder" });
       const artifacts = await readArtifacts(folder);
       const portable = await lowerArtifacts(artifacts, { parameterGroups: options.group });
-      await withFolder(options.output, () => writePortable(options.output, portable));
-      const files = Object.entries(PORTABLE_FILES).flatMap(([kind, file]) =>
-        portable[kind as keyof typeof PORTABLE_FILES] === null ? [] : [file],
-      );
+      const set = { onnxruntime: null, portable };
+      const files = await withFolder(options.output, () => writeTrainingSet(options.output, set, { replace }));
       const nodes = portable.trainStep?.graph.nodeCount ?? portable.gradients.graph.nodeCount;
       console.result(
         { command: "lower", input: folder, output: options.output, files, nodes, opset: portable.gradients.opset },

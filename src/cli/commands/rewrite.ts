@@ -1,12 +1,14 @@
 import { Command, Option } from "commander";
 import {
+  ARTIFACT_FILES,
   type Model,
   PassError,
-  type Report,
-  readArtifacts,
+  PORTABLE_FILES,
+  readTrainingSet,
   type TrainingArtifacts,
+  type TrainingSet,
   UsageError,
-  writeArtifacts,
+  writeTrainingSet,
 } from "../../index.ts";
 import type { Console } from "../console.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
@@ -23,54 +25,77 @@ export interface RewriteOptions {
 export function rewriteCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .argument("<input>", "optimizer model, folder of training artifacts, or - for a model on stdin")
+    .argument("<input>", "model with an optimizer, folder of training artifacts, or - for a model on stdin")
     .option("-o, --output <path>", "where to write: a file for a file, a folder for a folder, - for stdout")
     .option("--in-place", "write over the input")
     .addOption(new Option("--force", "replace an output that exists"))
     .option("--dry-run", "say what would be done and write nothing");
 }
 
+/** A model that has an optimizer. */
+export interface Subject {
+  readonly model: Model;
+  /** Its name in the folder; null for a model alone. */
+  readonly file: string | null;
+  /** The artifacts of ONNX Runtime that it belongs to. */
+  readonly artifacts: TrainingArtifacts | null;
+}
+
+export interface Rewritten<R> {
+  readonly output: string | null;
+  /** In the order of the subjects, one at least. */
+  readonly reports: readonly [R, ...R[]];
+  readonly subjects: readonly Subject[];
+}
+
 /**
- * Reads, changes the optimizer model, writes. Nothing is written where `change` throws.
- * @param change gets the artifacts the model belongs to, where the input is their folder
+ * Reads, changes every model that has an optimizer, writes. Whatever a folder holds is one thing: its models are changed
+ * alike, or nothing is written, as where `change` throws.
  */
-export async function rewrite<R extends Report>(
+export async function rewrite<R>(
   input: string,
   options: RewriteOptions,
-  change: (model: Model, artifacts: TrainingArtifacts | null) => R | Promise<R>,
+  change: (subjects: readonly Subject[]) => Promise<readonly R[]>,
   console: Console,
-): Promise<{ readonly report: R; readonly output: string | null }> {
+): Promise<Rewritten<R>> {
   const output = outputOf(input, options);
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
+  const replace = options.force === true || options.inPlace === true;
   if (output !== null && output !== STANDARD) {
     await checkTarget(input === STANDARD ? null : input, output, {
       force: options.force === true,
       inPlace: options.inPlace === true,
+      kind: isFolder ? "folder" : "file",
     });
-    await checkSameKind(isFolder, output);
   }
   if (output === STANDARD && console.options.json) {
     throw new UsageError("E_OPTION", "the model and the JSON report cannot both go to stdout", {
       hint: "Give -o a file.",
     });
   }
-  if (!isFolder) {
-    const model = await readModelArgument(input);
-    const report = await change(model, null);
-    if (output !== null) await writeModelArgument(output, model);
-    return { report, output };
-  }
-  const artifacts = await readArtifacts(input);
-  const { optimizerModel } = artifacts;
-  if (optimizerModel === null) {
-    throw new PassError("E_NO_OPTIMIZER", `${input} has no optimizer model`, {
-      file: input,
-      hint: "Export the artifacts with an optimizer (generate_artifacts(..., optimizer=OptimType.AdamW)).",
-    });
-  }
-  const report = await change(optimizerModel, artifacts);
-  if (output !== null) await withFolder(output, () => writeArtifacts(output, artifacts));
-  return { report, output };
+  const set = isFolder ? await readTrainingSet(input) : null;
+  const subjects =
+    set === null ? [{ model: await readModelArgument(input), file: null, artifacts: null }] : subjectsOf(set, input);
+  const [first, ...others] = await change(subjects);
+  if (first === undefined) throw new Error("no model was changed");
+  if (output !== null && set !== null) await withFolder(output, () => writeTrainingSet(output, set, { replace }));
+  else if (output !== null) for (const { model } of subjects) await writeModelArgument(output, model);
+  return { output, reports: [first, ...others], subjects };
+}
+
+/** The models of a set that have the optimizer in them. */
+function subjectsOf({ onnxruntime, portable }: TrainingSet, folder: string): readonly Subject[] {
+  const all: readonly (readonly [Model | null | undefined, string, TrainingArtifacts | null])[] = [
+    [onnxruntime?.optimizerModel, (onnxruntime?.prefix ?? "") + ARTIFACT_FILES.optimizerModel, onnxruntime],
+    [portable?.trainStep, PORTABLE_FILES.trainStep, null],
+    [portable?.apply, PORTABLE_FILES.apply, null],
+  ];
+  const subjects = all.flatMap(([model, file, artifacts]) => (model ? [{ model, file, artifacts }] : []));
+  if (subjects.length > 0) return subjects;
+  throw new PassError("E_NO_OPTIMIZER", `${folder} has no model with an optimizer`, {
+    file: folder,
+    hint: "Export the artifacts with an optimizer (generate_artifacts(..., optimizer=OptimType.AdamW)).",
+  });
 }
 
 function outputOf(input: string, { output, inPlace, dryRun }: RewriteOptions): string | null {
@@ -81,11 +106,4 @@ function outputOf(input: string, { output, inPlace, dryRun }: RewriteOptions): s
   if (inPlace === true && input !== STANDARD) return input;
   if (output !== undefined) return output;
   throw new UsageError("E_OPTION", "there is no output", { hint: "Give -o <path>, --in-place or --dry-run." });
-}
-
-async function checkSameKind(isFolder: boolean, output: string): Promise<void> {
-  const kind = await kindOf(output);
-  if (kind === "nothing" || (kind === "folder") === isFolder) return;
-  const [is, must] = isFolder ? ["a file", "a folder, as the input is"] : ["a folder", "a file, as the input is"];
-  throw new UsageError("E_OPTION", `the output ${output} is ${is}; it must be ${must}`, { file: output });
 }

@@ -1,26 +1,30 @@
-import { readFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Command, type Command as CommandType, Option } from "commander";
 import {
+  checkTrainingSet,
   type Dataset,
   datasetFor,
   identityOf,
   type LearningRateSchedule,
   type LoadedRun,
   learningRateAt,
+  loadTrainingSet,
   lockRuns,
+  newRun,
   type ParameterGroup,
   planTraining,
   readDataFile,
-  readTrainable,
   readWeights,
   type StepEvent,
-  sha256,
+  sha256OfFile,
   TRAIN_DEFAULTS,
   type Trainable,
   type TrainingPlan,
   TrainingSession,
   type TrainOptions,
   train,
+  trainableOf,
   trainingInputsOf,
   UsageError,
   withWeights,
@@ -28,6 +32,7 @@ import {
 } from "../../index.ts";
 import { type RunIdentity, resumeFrom, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
 import { interruptible } from "../interrupt.ts";
 import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
@@ -93,7 +98,10 @@ export function trainCommand(): CommandType {
     .option("--drop-last", "leave out a last batch that is smaller than the others")
     .option("--log <file>", "write one JSON object per step and per epoch")
     .option("-o, --output <file>", "write the trained checkpoint, in ONNX Runtime's format")
-    .option("--checkpoints <folder>", "save the run there at the end, when interrupted, and every --save-every steps")
+    .option(
+      "--checkpoints <folder>",
+      "save the run there at the end, when interrupted, and every --save-every steps (default, without -o: runs/train-<n>)",
+    )
     .option("--save-every <n>", "steps between checkpoints", wholeNumber(1))
     .option("--keep <n>", "checkpoints to keep", wholeNumber(1), 2)
     .option("--resume <folder>", "go on from the newest checkpoint there, bit for bit")
@@ -104,7 +112,7 @@ export function trainCommand(): CommandType {
       "after",
       `
 Examples:
-  onnx-agr train artifacts --data train.safetensors --epochs 5 -o trained-checkpoint
+  onnx-agr train artifacts --data train.safetensors --epochs 5
   onnx-agr train artifacts --data train.npz --lr 0.01 --schedule cosine --warmup-steps 100 --log run.jsonl
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --save-every 500
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --resume run
@@ -133,8 +141,13 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
     throw new UsageError("E_OPTION", "--save-every needs --checkpoints", { hint: "Give --checkpoints <folder>." });
   }
   const overwrite = { force: options.force === true, inPlace: false };
-  for (const path of [options.output, options.log]) if (path !== undefined) await checkTarget(null, path, overwrite);
-  const given = await readTrainable(folder, preferredBy(options));
+  if (options.output !== undefined) await checkTarget(null, options.output, overwrite);
+  /** A run that goes on goes on with its log. */
+  const logForce = overwrite.force || options.resume !== undefined;
+  if (options.log !== undefined)
+    await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
+  const set = await loadTrainingSet(folder);
+  const given = trainableOf(set, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
   const dataset = datasetFor(inputs, await readDataFile(options.data));
@@ -143,6 +156,7 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
   const identity = await identify(given, plan, options);
   const resumed =
     options.resume === undefined ? null : await resumeFrom(options.resume, identity, options.allowMismatch);
+  await checkTrainingSet(folder, set);
   return { source, dataset, plan, schedule, identity, resumed };
 }
 
@@ -157,7 +171,7 @@ async function identify(source: Trainable, plan: TrainingPlan, options: TrainCom
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...{ stepsPerCall, threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
-    hashes: { ...hashes, data: sha256(await readFile(options.data)) },
+    hashes: { ...hashes, data: await sha256OfFile(options.data) },
   };
 }
 
@@ -172,7 +186,8 @@ async function trainLocked(folder: string, options: TrainCommandOptions, console
 }
 
 async function runTraining(folder: string, options: TrainCommandOptions, console: Console): Promise<number> {
-  const { source, dataset, plan, schedule, identity, resumed } = await prepare(folder, options);
+  const prepared = await prepare(folder, options);
+  const { source, schedule, resumed } = prepared;
   for (const path of resumed?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
   const needsNode =
     options.checkpoints !== undefined || resumed !== null || options.stepsPerCall > 1 || options.group.length > 0;
@@ -183,19 +198,38 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
     parameterGroups: options.group,
     ...(schedule === null ? {} : { learningRate: schedule }),
   });
-  if (resumed !== null) await session.loadState(resumed.state);
-  const log = options.log === undefined ? null : new JsonLines(options.log);
+  try {
+    if (resumed !== null) await session.loadState(resumed.state);
+    const destination = await destinationOf(options, session.runtime === "ort-node");
+    try {
+      return await trainSession(session, folder, prepared, destination, options, console);
+    } finally {
+      await destination.release();
+    }
+  } finally {
+    await session.release();
+  }
+}
+
+async function trainSession(
+  session: TrainingSession,
+  folder: string,
+  { source, dataset, plan, schedule, identity, resumed }: Prepared,
+  { checkpoints, output }: Destination,
+  options: TrainCommandOptions,
+  console: Console,
+): Promise<number> {
+  const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, resumed, options, console);
+  const log = options.log === undefined ? null : new JsonLines(options.log, { append: resumed !== null });
   const progress = new Progress(console, plan);
   const run: { last: StepEvent | null } = { last: null };
   try {
     const { exitCode } = await interruptible(async (signal) => {
       const learningRate = schedule === null ? {} : { learningRate: (step: number) => learningRateAt(schedule, step) };
-      const save =
-        options.checkpoints === undefined ? {} : { save: saver(options.checkpoints, session, identity, options.keep) };
       const events = train(session, dataset, {
         ...trainOptions(options),
         ...learningRate,
-        ...save,
+        ...(save === null ? {} : { save }),
         ...(options.saveEvery === undefined ? {} : { saveEvery: options.saveEvery }),
         ...(resumed === null ? {} : { from: resumed.manifest.position }),
         signal,
@@ -212,31 +246,65 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
       }
     });
     progress.end();
-    if (options.output !== undefined) await writeFileAtomic(options.output, [await session.saveCheckpoint()]);
+    if (output !== null) await writeFileAtomic(output, [await session.saveCheckpoint()]);
     const steps = run.last?.step ?? resumed?.manifest.step ?? 0;
     const loss = run.last?.loss ?? null;
-    const saved = options.output === undefined ? "" : `; checkpoint written to ${options.output}`;
-    const stopped = exitCode === null ? "" : " (interrupted)";
+    const interrupted = exitCode !== null;
+    const next = nextCommand(folder, source, checkpoints, output, interrupted);
+    const saved = [
+      ...(checkpoints === null ? [] : [`; run saved in ${checkpoints}`]),
+      ...(output === null ? [] : [`; checkpoint written to ${output}`]),
+    ].join("");
+    const runtime = session.runtime;
     console.result(
       {
-        type: "end",
-        command: "train",
-        runtime: session.runtime,
-        steps,
-        plannedSteps: plan.totalSteps,
-        loss,
-        output: options.output ?? null,
-        checkpoints: options.checkpoints ?? null,
-        interrupted: exitCode !== null,
+        ...{ type: "end", command: "train", runtime, steps, plannedSteps: plan.totalSteps, loss },
+        ...{ output, checkpoints, interrupted, next },
       },
-      `${steps} of ${plan.totalSteps} steps${stopped}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
+      `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : ""}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}` +
+        (next === null ? "" : `\n${interrupted ? "to go on" : "next"}: ${next}`),
     );
     return exitCode ?? 0;
   } finally {
     progress.end();
     await log?.close();
-    await session.release();
   }
+}
+
+/** Saves into a folder, as the run that was resumed from its newest checkpoint, or as a run of its own. */
+async function saverOf(
+  folder: string,
+  session: TrainingSession,
+  identity: RunIdentity,
+  resumed: LoadedRun | null,
+  { keep }: TrainCommandOptions,
+  console: Console,
+): Promise<ReturnType<typeof saver>> {
+  const continued = resumed?.isNewest && (await isSame(dirname(resumed.folder), folder)) ? resumed : null;
+  const run = continued?.run ?? (await newRun(folder));
+  if (continued === null && run > 1) console.note(`${folder} has checkpoints of an earlier run; they are kept`);
+  return saver(folder, session, identity, { keep, run, warn: (text) => console.note(text) });
+}
+
+async function isSame(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all([a, b].map((path) => stat(path).catch(() => null)));
+  return first != null && second != null && first.ino === second.ino && first.dev === second.dev;
+}
+
+/** What one would type after this, with the names at hand; null where nothing sensible follows. */
+function nextCommand(
+  folder: string,
+  { evalModel }: Trainable,
+  checkpoints: string | null,
+  output: string | null,
+  interrupted: boolean,
+): string | null {
+  const weights = checkpoints ?? output;
+  if (weights === null) return null;
+  if (!interrupted) {
+    return evalModel === null ? null : commandLine(["export", folder, "--checkpoint", weights, "-o", "model.onnx"]);
+  }
+  return checkpoints === null ? null : commandLine(resumingArguments(process.argv.slice(2), checkpoints));
 }
 
 function trainOptions({ epochs, batchSize, seed, shuffle, dropLast, accumulate }: TrainCommandOptions): TrainOptions {

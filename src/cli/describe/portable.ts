@@ -24,7 +24,7 @@ export function describePortable(artifacts: PortableArtifacts): Document {
     "portable training artifacts, in standard operators",
     ...models.map(
       ({ file, nodes, opset, inputs, outputs, agr, state: kinds }) =>
-        `  ${file}: ${nodes} nodes, opset ${opset}, ${agr ? "with" : "without"} AGR; ` +
+        `  ${file}: ${nodes} nodes, opset ${opset}${agr === null ? "" : agr ? ", with AGR" : ", without AGR"}; ` +
         `${inputs.join(", ") || "no data"} -> ${outputs.join(", ") || "state alone"}; ${kinds}`,
     ),
     ...(state === null ? ["  no state"] : [`  state after ${state.step} steps:`]),
@@ -43,7 +43,8 @@ function describe(model: Model, role: Role) {
     opset: model.opset,
     inputs,
     outputs,
-    agr: model.metadata.has("onnx-agr"),
+    /** Null where there is no optimizer for it to stand before. */
+    agr: role === "train_step" || role === "apply" ? model.metadata.has("onnx-agr") : null,
     state: [...counts].map(([kind, count]) => `${count} ${kind}${count === 1 ? "" : "s"}`).join(", "),
   };
 }

@@ -39,7 +39,7 @@ export async function resolveExternal(modelPath: string, location: string, where
   const path = join(dirname(modelPath), location);
   let real: string;
   try {
-    real = await realpath(path);
+    real = await realpath(path).catch(async () => realpath(join(dirname(await realpath(modelPath)), location)));
   } catch (cause) {
     throw new FormatError("E_EXTERNAL_MISSING", `tensor "${where}": its data file ${path} cannot be found`, {
       file: path,

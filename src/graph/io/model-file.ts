@@ -9,8 +9,9 @@ import { relocated } from "../serde/encode-values.ts";
 import { Tensor } from "../tensor.ts";
 import { type TensorSite, tensorSites } from "../tensors.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
+import { completeSet, publishSet } from "./file-set.ts";
 import { readRange, readRegularFile } from "./read-file.ts";
-import { type PendingFile, publishAll, writePending } from "./write-file.ts";
+import { followLinks, type PendingFile, putInPlace, writePending } from "./write-file.ts";
 
 /** Where a model was read from: its external data are beside that file. */
 const origins = new WeakMap<Model, string>();
@@ -25,6 +26,7 @@ const ALIGNMENT = 4096;
  *   `E_EXTERNAL_MISSING` for external data; each names the file.
  */
 export async function readModel(path: string): Promise<Model> {
+  await completeSet(journalOf(await realpath(path).catch(() => path)));
   const bytes = await readRegularFile(
     path,
     MAX_MODEL_BYTES,
@@ -96,18 +98,33 @@ function noOrigin(where: string): FormatError {
   );
 }
 
+/** The journal of a model and its data file. */
+const journalOf = (path: string): string => join(dirname(path), `.${basename(path).slice(0, 60)}.journal`);
+
 /**
  * Writes a model atomically: the whole file or, after a failure, what was there before. External data are copied into one
  * file `<name>.data` beside it and the model refers to that file afterwards; nothing is copied where it is that file already.
+ * Model and data are put in place as one. A symbolic link is followed.
  * @throws FileSystemError `E_FILE_SYSTEM`; FormatError `E_MODEL_TOO_LARGE` from 2 GiB on.
  */
 export async function writeModel(path: string, model: Model): Promise<void> {
-  await publishAll(await prepareModel(path, model));
+  const { files } = await prepareModel(path, model);
+  const [first, ...others] = files;
+  if (first !== undefined && others.length === 0) await putInPlace(first);
+  else await publishSet(journalOf(await followLinks(path)), files);
 }
 
-/** `writeModel` up to the moment before the files become visible: data file first, then the model. */
-export async function prepareModel(path: string, model: Model): Promise<PendingFile[]> {
-  const data = await prepareExternal(path, model);
+/** A model written under temporary names. */
+export interface PreparedModel {
+  readonly files: readonly PendingFile[];
+  /** Paths of files that belong to it and are in place already. */
+  readonly kept: readonly string[];
+}
+
+/** `writeModel` up to the moment before the files become visible. */
+export async function prepareModel(path: string, model: Model): Promise<PreparedModel> {
+  const target = await followLinks(path);
+  const { files: data, kept } = await prepareExternal(target, model);
   try {
     const { parts, length } = encodeModelPieces(model);
     if (length > MAX_MODEL_BYTES) {
@@ -120,21 +137,21 @@ export async function prepareModel(path: string, model: Model): Promise<PendingF
         },
       );
     }
-    return [...data, await writePending(path, parts)];
+    return { files: [...data, await writePending(path, parts)], kept };
   } catch (error) {
     for (const file of data) await file.discard();
     throw error;
   }
 }
 
-async function prepareExternal(path: string, model: Model): Promise<PendingFile[]> {
+async function prepareExternal(path: string, model: Model): Promise<PreparedModel> {
   const sites = externalSites(model);
   const [first] = sites;
-  if (first === undefined) return [];
+  if (first === undefined) return { files: [], kept: [] };
   const origin = origins.get(model);
   if (origin === undefined) throw noOrigin(first.where);
   const location = `${basename(path)}.data`;
-  const target = join(dirname(resolve(path)), location);
+  const target = join(dirname(path), location);
   const sources = new Map<string, string>();
   for (const { at, where } of sites) {
     if (!sources.has(at.location)) sources.set(at.location, await resolveExternal(origin, at.location, where));
@@ -146,8 +163,8 @@ async function prepareExternal(path: string, model: Model): Promise<PendingFile[
   for (const { site, offset } of moved) {
     site.replace(relocated(site.tensor, { ...site.at, location, offset }));
   }
-  origins.set(model, resolve(path));
-  return files;
+  origins.set(model, path);
+  return { files, kept: inPlace ? [target] : [] };
 }
 
 interface Range {

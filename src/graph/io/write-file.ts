@@ -1,66 +1,59 @@
-import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
-import { type FileHandle, open, realpath, rename, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { fileSystemError } from "./read-file.ts";
+import type { Stats } from "node:fs";
+import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { FileSystemError } from "../../errors.ts";
+import { errnoCode, fileSystemError } from "./read-file.ts";
+import { keepOnExit, removeOnExit, sweep, temporaryPath } from "./temporary.ts";
 
-/** A file written under a temporary name beside its target, not yet visible under its own. */
+type Parts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** A file written in full under a temporary name beside its target, not yet visible under its own. */
 export interface PendingFile {
   readonly path: string;
-  /** Puts the file in place, whole. */
-  publish(): Promise<void>;
-  /** Throws the file away; does nothing once it is published. */
+  /** Where `path` leads to. */
+  readonly target: string;
+  readonly temporary: string;
+  /** Throws the file away; does nothing once it is in place. */
   discard(): Promise<void>;
-}
-
-const pending = new Set<string>();
-let removesOnExit = false;
-
-/** Remembers a temporary file, so that it goes away when the process is ended in the middle of writing it. */
-function remember(temporary: string): void {
-  pending.add(temporary);
-  if (removesOnExit) return;
-  removesOnExit = true;
-  process.once("exit", () => {
-    for (const path of pending) rmSync(path, { force: true });
-  });
 }
 
 /**
  * Writes `parts` so that a crash at any moment leaves the old file or the new one, never a part of it: temporary file in the
- * same folder, every byte written and synced, then renamed, then the folder synced. A symbolic link at `path` is followed.
- * @throws FileSystemError `E_FILE_SYSTEM`; nothing is left behind.
+ * same folder, every byte written and synced, then renamed, then the folder synced. A symbolic link at `path` is followed,
+ * also to a file that does not exist yet. A file that is replaced keeps its mode and owner; only regular files are replaced.
+ * @throws FileSystemError `E_FILE_SYSTEM`, `E_NOT_REGULAR`; nothing is left behind.
  */
-export async function writeFileAtomic(
-  path: string,
-  parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<void> {
-  const file = await writePending(path, parts);
-  await file.publish();
+export async function writeFileAtomic(path: string, parts: Parts): Promise<void> {
+  await putInPlace(await writePending(path, parts));
 }
 
-/** Puts several files in place one after another, after all of them were written; what cannot be written leaves none. */
-export async function publishAll(files: readonly PendingFile[]): Promise<void> {
+/** Puts a file in place, whole. @throws FileSystemError `E_FILE_SYSTEM` */
+export async function putInPlace({ path, target, temporary, discard }: PendingFile): Promise<void> {
   try {
-    for (const file of files) await file.publish();
-  } finally {
-    for (const file of files) await file.discard();
+    await rename(temporary, target);
+    keepOnExit(temporary);
+    await syncFolder(dirname(target));
+  } catch (cause) {
+    await discard();
+    throw fileSystemError("write", path, cause);
   }
 }
 
-export async function writePending(
-  path: string,
-  parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<PendingFile> {
-  const target = await realpath(path).catch(() => path);
-  const temporary = join(dirname(target), `.${basename(target).slice(0, 200)}.${randomBytes(6).toString("hex")}.tmp`);
+/** Writes a file in full under a temporary name. @throws as `writeFileAtomic` */
+export async function writePending(path: string, parts: Parts): Promise<PendingFile> {
+  const target = await followLinks(path);
+  const replaced = await replacedFile(path, target);
+  const temporary = temporaryPath(target);
+  await sweep(dirname(target), [basename(target)]);
   const discard = async (): Promise<void> => {
-    if (pending.delete(temporary)) await unlink(temporary).catch(() => undefined);
+    if (!keepOnExit(temporary)) return;
+    await unlink(temporary).catch(() => unlink(temporary).catch(() => undefined));
   };
   try {
-    const handle = await open(temporary, "wx", 0o644);
-    remember(temporary);
+    removeOnExit(temporary);
+    const handle = await open(temporary, "wx", replaced === null ? 0o644 : 0o600);
     try {
+      if (replaced !== null) await makeAlike(handle, replaced);
       for await (const part of parts) await writeFully(handle, part);
       await handle.sync();
     } finally {
@@ -71,17 +64,47 @@ export async function writePending(
     if (cause instanceof Error && "exitCode" in cause) throw cause;
     throw fileSystemError("write", path, cause);
   }
-  const publish = async (): Promise<void> => {
-    try {
-      await rename(temporary, target);
-      pending.delete(temporary);
-      await syncFolder(dirname(target));
-    } catch (cause) {
-      await discard();
-      throw fileSystemError("write", path, cause);
-    }
-  };
-  return { path, publish, discard };
+  return { path, target, temporary, discard };
+}
+
+/** Where a path leads: through links, the last one also where it leads to nothing yet. */
+export async function followLinks(path: string): Promise<string> {
+  let target = resolve(path);
+  for (let hops = 0; hops < 40; hops++) {
+    const real = await realpath(target).catch(() => null);
+    if (real !== null) return real;
+    const link = await readlink(target).catch(() => null);
+    if (link === null) return target;
+    target = resolve(dirname(target), link);
+  }
+  throw new FileSystemError("E_FILE_SYSTEM", `cannot write ${path}: its links lead in a circle`, { file: path });
+}
+
+async function replacedFile(path: string, target: string): Promise<Stats | null> {
+  const found = await lstat(target).catch((cause: unknown) => {
+    if (errnoCode(cause) === "ENOENT") return null;
+    throw fileSystemError("write", path, cause);
+  });
+  if (found === null || found.isFile()) return found;
+  throw new FileSystemError("E_NOT_REGULAR", `cannot write ${path}: it is ${whatIs(found)}, not a regular file`, {
+    file: path,
+    hint: "Give the path of a file.",
+  });
+}
+
+/** What is at a path, in words. */
+export function whatIs(found: Stats): string {
+  if (found.isDirectory()) return "a folder";
+  if (found.isFIFO()) return "a named pipe";
+  if (found.isSocket()) return "a socket";
+  return found.isFile() ? "a file" : "a device";
+}
+
+/** Gives a new file the owner and mode of the one it will replace. */
+async function makeAlike(handle: FileHandle, { mode, uid, gid }: Stats): Promise<void> {
+  const own = await handle.stat();
+  if (own.uid !== uid || own.gid !== gid) await handle.chown(uid, gid);
+  await handle.chmod(mode & 0o7777);
 }
 
 /** A full disk can make `write` return having written less than asked, without an error: go on until it fails or all is out. */

@@ -1,0 +1,83 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { FormatError } from "../errors.ts";
+import { sha256OfFile } from "../graph/io/digest.ts";
+import { readRegularFile } from "../graph/io/read-file.ts";
+
+/** Lists the files of a set that was written as one. Folders of other exporters have none. */
+export const SET_MANIFEST = "onnx-agr.manifest.json";
+
+const SCHEMA = 1;
+const MAX_BYTES = 2 ** 24;
+
+export interface SetManifest {
+  readonly schema: number;
+  /** SHA-256 as hexadecimal, by the names of the files. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** @param files names and where their content is now */
+export async function encodeSetManifest(files: ReadonlyMap<string, string>): Promise<Uint8Array> {
+  const hashes: [string, string][] = [];
+  for (const [name, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hashes.push([name, await sha256OfFile(path)]);
+  }
+  const manifest: SetManifest = { schema: SCHEMA, files: Object.fromEntries(hashes) };
+  return new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** A folder's manifest; null where it has none. @throws FormatError `E_SET` for one that is not understood */
+export async function readSetManifest(folder: string): Promise<SetManifest | null> {
+  const file = join(folder, SET_MANIFEST);
+  if (!(await readdir(folder).catch((): string[] => [])).includes(SET_MANIFEST)) return null;
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(new TextDecoder().decode(await readRegularFile(file, MAX_BYTES)));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  if (isManifest(manifest)) return manifest;
+  throw new FormatError("E_SET", `${file} is damaged, or of a newer version: it does not list the files of the set`, {
+    file,
+    hint: "Write the set again.",
+  });
+}
+
+function isManifest(value: unknown): value is SetManifest {
+  const { schema, files } = (value ?? {}) as Partial<Record<keyof SetManifest, unknown>>;
+  if (schema !== SCHEMA || typeof files !== "object" || files === null) return false;
+  return Object.entries(files).every(([name, hash]) => !/[/\\]/.test(name) && /^[0-9a-f]{64}$/.test(String(hash)));
+}
+
+/**
+ * Checks that the files of a folder are those that were written as one.
+ * @param isOfSet whether a file of this name would be read as one of the set
+ * @throws FormatError `E_SET`, naming up to ten files
+ */
+export async function checkSetManifest(folder: string, isOfSet: (name: string) => boolean): Promise<void> {
+  const manifest = await readSetManifest(folder);
+  if (manifest === null) return;
+  const problems: string[] = [];
+  for (const [name, hash] of Object.entries(manifest.files)) {
+    const path = join(folder, name);
+    const isThere = await stat(path).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) problems.push(`${name} is missing`);
+    else if ((await sha256OfFile(path)) !== hash) problems.push(`${name} is another file`);
+  }
+  const listed = new Set(Object.keys(manifest.files));
+  const others = (await readdir(folder)).filter((name) => isOfSet(name) && !listed.has(name));
+  problems.push(...others.sort().map((name) => `${name} was not one of them`));
+  if (problems.length === 0) return;
+  const more = problems.length > 10 ? `; and ${problems.length - 10} more` : "";
+  throw new FormatError(
+    "E_SET",
+    `the files of ${folder} are not those that were written together: ${problems.slice(0, 10).join("; ")}${more}`,
+    {
+      file: folder,
+      hint: `Write the set again. Where the change is meant, remove ${SET_MANIFEST}: the files are then taken as they are.`,
+    },
+  );
+}

@@ -1,0 +1,81 @@
+import { mkdir, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { FileSystemError, lockRuns } from "../index.ts";
+
+/** Where a training's result goes where nothing else was said: a folder of its own in here, `train-1` and so on. */
+const RUNS = "runs";
+
+/** Where a training's result goes. */
+export interface Destination {
+  /** Folder of checkpoints, from which the run can go on; null for none. */
+  readonly checkpoints: string | null;
+  /** File in ONNX Runtime's format; null for none. */
+  readonly output: string | null;
+  /** Lets go of the folder, which goes away where nothing was saved in it. */
+  readonly release: () => Promise<void>;
+}
+
+/**
+ * @param keepsState whether the runtime gives out the whole state, which checkpoints are made of
+ * @throws FileSystemError `E_FILE_SYSTEM`
+ */
+export async function destinationOf(
+  { checkpoints, output }: { readonly checkpoints?: string; readonly output?: string },
+  keepsState: boolean,
+): Promise<Destination> {
+  if (checkpoints !== undefined || output !== undefined) {
+    return { checkpoints: checkpoints ?? null, output: output ?? null, release: async () => undefined };
+  }
+  const folder = await makeRunFolder();
+  const unlock = keepsState ? await lockRuns(folder) : null;
+  return {
+    checkpoints: keepsState ? folder : null,
+    output: keepsState ? null : join(folder, "checkpoint"),
+    release: async () => {
+      await unlock?.();
+      for (const path of [folder, RUNS]) await rmdir(path).catch(() => undefined);
+    },
+  };
+}
+
+async function makeRunFolder(): Promise<string> {
+  try {
+    await mkdir(RUNS, { recursive: true });
+    for (let number = 1; ; number++) {
+      const folder = join(RUNS, `train-${number}`);
+      const isFree = await mkdir(folder).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === "EEXIST") return false;
+          throw error;
+        },
+      );
+      if (isFree) return folder;
+    }
+  } catch (cause) {
+    throw new FileSystemError("E_FILE_SYSTEM", `cannot make a folder for the result in ${RUNS}`, {
+      file: RUNS,
+      hint: "Say with --checkpoints or -o where to save.",
+      cause,
+    });
+  }
+}
+
+/** A command as it would be typed. */
+export function commandLine(args: readonly string[]): string {
+  const quoted = args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`));
+  return ["onnx-agr", ...quoted].join(" ");
+}
+
+/** The arguments of a run that was interrupted, changed so that it goes on from its checkpoints. */
+export function resumingArguments(args: readonly string[], checkpoints: string): readonly string[] {
+  const replaced = ["--checkpoints", "--resume", "--init-from", "--allow-mismatch"];
+  const kept: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] ?? "";
+    if (replaced.includes(arg)) index++;
+    else if (!replaced.some((option) => arg.startsWith(`${option}=`))) kept.push(arg);
+  }
+  const writes = kept.some((arg) => /^(-o|--output)/.test(arg)) && !kept.includes("--force");
+  return [...kept, "--checkpoints", checkpoints, "--resume", checkpoints, ...(writes ? ["--force"] : [])];
+}
