@@ -53,6 +53,11 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
    * process of its own, which may crash without the caller. Default: in the caller's thread.
    */
   readonly isolation?: Isolation;
+  /**
+   * The file that `isolation` runs, where a bundler has put this package's code into another file: what it made of the entry
+   * point `onnx-agr/worker`. Default: the package's own.
+   */
+  readonly worker?: string | URL;
   /** The module to train with instead of onnxruntime-node: onnxruntime-web, in a browser. */
   readonly ort?: OrtModule;
 }
@@ -138,7 +143,7 @@ async function openPortable(artifacts: PortableArtifacts, options: TrainingSessi
   if (options.isolation !== undefined) {
     requireOption(options.isolation in PEERS, "isolation", "thread or process");
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
-    return RemoteSession.create(programs, options, options.isolation);
+    return RemoteSession.create(programs, options, { isolation: options.isolation, worker: options.worker });
   }
   return OrtNodeSession.create(ort ?? (await loadOrtNode()), programs, options);
 }

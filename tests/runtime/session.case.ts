@@ -65,6 +65,14 @@ const digitFeeds = (labels: readonly number[] = [1, 2]): Record<string, Tensor> 
   labels: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
 });
 
+/** Tests of what an optimizer computes, for backends that share it with another one. */
+export const OF_THE_OPTIMIZER = [
+  ...["function", "inline", "map"].flatMap((form) =>
+    ["tensor", "channel", "global"].map((scope) => `feeds the optimizer AGR's gradients: ${form}, scope ${scope}`),
+  ),
+  "regularizes only what is selected by shape, whatever order the sequence has",
+];
+
 /** What every runtime's session must do, with the real runtime. */
 export function testBackend({ name, open, tolerance, skip }: Backend): void {
   const test = (title: string, run: () => Promise<void>): void => {

@@ -125,7 +125,9 @@ async function asSameOrigin<T>(load: () => Promise<T>): Promise<T> {
 }
 
 async function findBuild(): Promise<string> {
-  const require = createRequire(import.meta.url);
+  /** A bundle in CommonJS has no URL of its own. */
+  const own: string | undefined = import.meta.url;
+  const require = createRequire(own ?? process.argv[1] ?? process.execPath);
   let folder: string;
   try {
     folder = dirname(require.resolve(PACKAGE));

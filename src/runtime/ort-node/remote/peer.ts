@@ -11,6 +11,7 @@ export interface Peer {
   post(request: Request): void;
   /** Whether the caller's process stays alive for it. */
   hold(alive: boolean): void;
+  /** Ends it, and keeps the caller's process alive until it has ended. */
   end(): Promise<void>;
 }
 
@@ -20,11 +21,12 @@ export interface PeerEvents {
   readonly gone: (reason: string) => void;
 }
 
-const MAIN = new URL("./main.js", import.meta.url);
+/** @param file what the thread or process runs */
+type StartPeer = (file: URL, events: PeerEvents) => Peer;
 
-export const PEERS: Readonly<Record<Isolation, (events: PeerEvents) => Peer>> = {
-  thread({ reply, gone }) {
-    const worker = new Worker(MAIN);
+export const PEERS: Readonly<Record<Isolation, StartPeer>> = {
+  thread(file, { reply, gone }) {
+    const worker = new Worker(file);
     worker.on("message", reply);
     worker.on("error", (error) => gone(error.message));
     worker.on("exit", (code) => gone(`its thread ended with ${code}`));
@@ -32,13 +34,21 @@ export const PEERS: Readonly<Record<Isolation, (events: PeerEvents) => Peer>> = 
     return {
       post: (request) => worker.postMessage(request),
       hold: (alive) => (alive ? worker.ref() : worker.unref()),
-      end: async () => void (await worker.terminate()),
+      async end() {
+        worker.ref();
+        await worker.terminate();
+      },
     };
   },
-  process({ reply, gone }) {
-    const child = fork(fileURLToPath(MAIN), {
+  process(file, { reply, gone }) {
+    const child = fork(fileURLToPath(file), {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
+    /** An error without a process is one that could not be started: it does not exit either. */
+    const ended = new Promise<void>((done) => {
+      child.once("exit", () => done());
+      child.once("error", () => child.pid === undefined && done());
     });
     child.on("message", (message) => reply(message as Reply));
     child.on("error", (error) => gone(error.message));
@@ -55,10 +65,9 @@ export const PEERS: Readonly<Record<Isolation, (events: PeerEvents) => Peer>> = 
     return {
       post: (request) => child.send(request),
       hold,
-      end: async () => {
-        if (child.exitCode !== null || child.signalCode !== null) return;
-        const ended = new Promise((done) => child.once("exit", done));
-        child.kill();
+      async end() {
+        hold(true);
+        child.kill("SIGKILL");
         await ended;
       },
     };

@@ -4,13 +4,22 @@ import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
+import { CallQueue } from "../../call-queue.ts";
 import { checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
-import type { OrtNodeOptions } from "../providers.ts";
+import { type OrtNodeOptions, reasonOf } from "../providers.ts";
 import { noEvalModel, type OrtNodePrograms } from "../session.ts";
 import { pack, unpack } from "./packing.ts";
 import { type Isolation, PEERS, type Peer } from "./peer.ts";
 import type { Method, Opened, Opening, Reply } from "./protocol.ts";
+import { workerFile } from "./worker-file.ts";
+
+/** Where a session runs beside the caller. */
+export interface Apart {
+  readonly isolation: Isolation;
+  /** The file it runs there. Default: the one that lies beside this code. */
+  readonly worker?: string | URL | undefined;
+}
 
 interface Pending {
   readonly method: string;
@@ -26,8 +35,11 @@ class Line {
   #gone: string | null = null;
   steps = 0;
 
-  constructor(isolation: Isolation) {
-    this.#peer = PEERS[isolation]({ reply: (reply) => this.#take(reply), gone: (reason) => this.#lose(reason) });
+  constructor({ isolation, worker }: Apart) {
+    this.#peer = PEERS[isolation](workerFile(worker), {
+      reply: (reply) => this.#take(reply),
+      gone: (reason) => this.#lose(reason),
+    });
   }
 
   async call(method: Method | "open", ...args: readonly unknown[]): Promise<unknown> {
@@ -77,8 +89,8 @@ export class RemoteSession implements TrainingSession {
   readonly #opened: Opened;
   readonly #exporter: Exporter;
   readonly #evalModel: Model | null;
+  readonly #queue = new CallQueue();
   #rate: (step: number) => number;
-  #released = false;
 
   private constructor(line: Line, opened: Opened, { learningRate, exporter, evalModel }: OrtNodePrograms) {
     this.#line = line;
@@ -88,13 +100,12 @@ export class RemoteSession implements TrainingSession {
     this.#evalModel = evalModel;
   }
 
-  /** @throws as `OrtNodeSession.create`; BackendError `E_CRASHED` where the other side ends before it answers */
-  static async create(
-    programs: OrtNodePrograms,
-    options: OrtNodeOptions,
-    isolation: Isolation,
-  ): Promise<RemoteSession> {
-    const line = new Line(isolation);
+  /**
+   * @throws as `OrtNodeSession.create`; BackendError `E_WORKER_FILE`, and `E_CRASHED` where the other side ends before it
+   *   answers
+   */
+  static async create(programs: OrtNodePrograms, options: OrtNodeOptions, apart: Apart): Promise<RemoteSession> {
+    const line = new Line(apart);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
     const { gradients, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
@@ -162,9 +173,10 @@ export class RemoteSession implements TrainingSession {
   }
 
   async runOptimizerStep(): Promise<void> {
-    const rate = this.#rate(this.steps + 1);
-    await this.#call("setLearningRate", rate);
-    await this.#call("runOptimizerStep");
+    await this.#inTurn("runOptimizerStep", async () => {
+      await this.#line.call("setLearningRate", this.#rate(this.steps + 1));
+      await this.#line.call("runOptimizerStep");
+    });
   }
 
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
@@ -175,14 +187,17 @@ export class RemoteSession implements TrainingSession {
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
-    const { steps } = this;
-    const all = rates ?? batches.map((_, index) => this.#rate(steps + index + 1));
-    return (await this.#call("trainSteps", batches, all)) as readonly number[];
+    return this.#inTurn("trainSteps", async () => {
+      const all = rates ?? batches.map((_, index) => this.#rate(this.steps + index + 1));
+      return (await this.#line.call("trainSteps", batches, all)) as readonly number[];
+    });
   }
 
   async setLearningRate(rate: number): Promise<void> {
     requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
-    this.#rate = () => rate;
+    await this.#inTurn("setLearningRate", async () => {
+      this.#rate = () => rate;
+    });
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
@@ -224,17 +239,20 @@ export class RemoteSession implements TrainingSession {
   }
 
   async release(): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
+    if (this.#queue.closed) return;
+    this.#queue.close();
+    await this.#queue.idle();
     await this.#line.call("release").catch(() => undefined);
     await this.#line.end();
   }
 
   #call(method: Method, ...args: readonly unknown[]): Promise<unknown> {
-    if (this.#released) {
-      return Promise.reject(new BackendError("E_RELEASED", `${method} was called after release()`));
-    }
-    return this.#line.call(method, ...args);
+    return this.#inTurn(method, () => this.#line.call(method, ...args));
+  }
+
+  /** One call at a time: what learning rate a step has depends on how many were done before it. */
+  #inTurn<T>(method: Method, run: () => Promise<T>): Promise<T> {
+    return this.#queue.call(method, run, reasonOf);
   }
 
   #evaluation(): NonNullable<Opened["evaluation"]> {

@@ -1,4 +1,4 @@
-/** The other side of a `RemoteSession`: a session of ort-node in a thread or process of its own. */
+/** The other side of a `RemoteSession`: a session of ort-node in a thread or process of its own. Bundlers get it as `onnx-agr/worker`. */
 
 import { parentPort } from "node:worker_threads";
 import { BackendError } from "../../../errors.ts";
@@ -73,4 +73,6 @@ if (port !== null) {
     (reply) => process.send?.(reply),
   );
   process.on("disconnect", () => process.exit());
+  /** A terminal sends its signals to this process too; the caller decides what they mean, and its end is this one's. */
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 }
