@@ -98,7 +98,7 @@ export function identityOf(source: Trainable): {
   const record = present.map(([, { metadata }]) => metadata.get(AGR_RECORD)).find((text) => text !== undefined);
   return {
     hashes: Object.fromEntries(present.map(([name, model]) => [name, sha256(encodeModel(model))])),
-    agr: record ?? null,
+    agr: record === undefined ? null : JSON.stringify((JSON.parse(record) as { readonly options: object }).options),
   };
 }
 
