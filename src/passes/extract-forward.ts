@@ -6,6 +6,7 @@ import { tensorType } from "../graph/value-type.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import type { Report } from "./pass.ts";
+import { AGR_RECORD } from "./record.ts";
 
 export interface ExtractForwardOptions {
   /** The parameters, which become initializers. */
@@ -41,7 +42,7 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
     graph.initializers.push(value);
   }
   graph.replaceInputs(read);
-  model.metadata.clear();
+  for (const key of [...model.metadata.keys()]) if (isOwn(key)) model.metadata.delete(key);
   return {
     pass: "extract-forward",
     changed: before - graph.nodeCount + held.length,
@@ -51,6 +52,9 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
     notes: [],
   };
 }
+
+/** What this package keeps in a training model says nothing of an inference model; the rest is the user's. */
+const isOwn = (key: string): boolean => key === AGR_RECORD || key.startsWith(`${AGR_RECORD}.`);
 
 const isRead = (value: Value, graph: Graph): boolean => value.isUsed || graph.outputs.includes(value);
 

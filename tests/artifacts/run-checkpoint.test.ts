@@ -5,11 +5,13 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { type ProcessIdentity, processTag, thisProcess } from "../../src/graph/io/processes.ts";
 import {
   differences,
   GraphTensor,
   loadRun,
   lockRuns,
+  newRun,
   type RunManifest,
   saveRun,
   sha256,
@@ -118,10 +120,12 @@ describe("a run checkpoint", () => {
   it("sweeps what a process that is gone has left, and nothing of one that lives", async () => {
     const folder = temporaryFolder();
     const gone = spawnSync(process.execPath, ["-e", ""]).pid;
-    mkdirSync(join(folder, `.step-0000000001.${gone}.abcd1234.tmp`));
-    mkdirSync(join(folder, `.step-0000000001.${process.pid}.abcd1234.tmp`));
+    const left = (writer: ProcessIdentity): string => `.step-0000000001.${processTag(writer)}.abcdef123456.tmp`;
+    const reused = { ...thisProcess(), start: "1" };
+    for (const writer of [{ ...thisProcess(), pid: gone }, reused, thisProcess()])
+      mkdirSync(join(folder, left(writer)));
     await save(folder, 2);
-    expect(readdirSync(folder).sort()).toEqual([`.step-0000000001.${process.pid}.abcd1234.tmp`, "step-0000000002"]);
+    expect(readdirSync(folder).sort()).toEqual([left(thisProcess()), "step-0000000002"]);
   });
 
   it("lists what differs from another run", () => {
@@ -130,6 +134,21 @@ describe("a run checkpoint", () => {
       { item: "seed", was: "1", is: "2" },
       { item: "lr", was: "nothing", is: "0.1" },
     ]);
+  });
+});
+
+describe("runs in one folder", () => {
+  it("row 95: a second, shorter run stays beside the first, and is the one that is loaded", async () => {
+    const folder = temporaryFolder();
+    for (const step of [100, 200, 300]) await save(folder, step);
+    const run = await newRun(folder);
+    await saveRun(folder, stateAt(5), manifestAt(5), { keep: 2, run });
+    await saveRun(folder, stateAt(7), manifestAt(7), { keep: 2, run });
+    expect(readdirSync(folder).sort()).toEqual(
+      ["5", "7", "200", "300"].map((step) => `step-${step.padStart(10, "0")}`),
+    );
+    expect([(await loadRun(folder)).state.step, (await loadRun(folder)).run]).toEqual([7, 2]);
+    expect((await loadRun(join(folder, "step-0000000300"))).isNewest).toBe(false);
   });
 });
 
@@ -144,6 +163,35 @@ describe("the folder of a run", () => {
     await (await lockRuns(folder))();
     writeFileSync(join(folder, ".lock"), `${spawnSync(process.execPath, ["-e", ""]).pid}\n`);
     await (await lockRuns(folder))();
+  });
+
+  it.each([
+    ["an empty lock", () => ""],
+    ["the lock of a process whose number this one has now", () => JSON.stringify({ ...thisProcess(), start: "1" })],
+    ["the lock of a machine's earlier boot", () => JSON.stringify({ ...thisProcess(), boot: "another" })],
+    ["a bare number that is this process's own", () => String(process.pid)],
+  ])("row 93: %s is nobody's", async (_, content) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, ".lock"), content());
+    await (await lockRuns(folder))();
+    expect(existsSync(join(folder, ".lock"))).toBe(false);
+  });
+
+  const inContainer = (script: string): { readonly status: number | null; readonly stdout: string } =>
+    spawnSync("unshare", ["-pf", "--mount-proc", "bash", "-c", `${script}; true`], { encoding: "utf8" });
+  const hasNamespaces = inContainer("exit 0").status === 0;
+
+  it.skipIf(!hasNamespaces)("row 93: a container that was killed goes on when it is started again (unshare -p)", () => {
+    const folder = temporaryFolder();
+    const locker = `import { lockRuns } from "${new URL("../../dist/index.js", import.meta.url).href}";
+      try { await lockRuns(process.argv[2]); console.log("locked by", process.pid); } catch (e) { console.log(e.code); }
+      process.kill(process.pid, "SIGKILL");`;
+    const program = join(folder, "lock.mjs");
+    writeFileSync(program, locker);
+    const run = (): string => inContainer(`"${process.execPath}" "${program}" "${folder}"`).stdout;
+    const first = run();
+    expect([first, existsSync(join(folder, ".lock"))]).toEqual([expect.stringMatching(/^locked by \d+\n$/), true]);
+    expect(run()).toBe(first);
   });
 });
 

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
-import { decodeModel, encodeModel } from "../../src/index.ts";
+import { decodeModel, encodeModel, SET_MANIFEST } from "../../src/index.ts";
 import { cli, cliBytes, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const FILES = ["checkpoint", "eval_model.onnx", "optimizer_model.onnx", "training_model.onnx"];
+const withManifest = (names: readonly string[]): string[] => [...names, SET_MANIFEST].sort();
 const same = (a: string, b: string): boolean => Buffer.compare(readFileSync(a), readFileSync(b)) === 0;
 
 describe("insert and strip", () => {
@@ -20,7 +21,7 @@ describe("insert and strip", () => {
     expect(inserted.stdout).toContain(
       "regularized: conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc.weight, fc.bias",
     );
-    expect(readdirSync(out).sort()).toEqual(FILES);
+    expect(readdirSync(out).sort()).toEqual(withManifest(FILES));
     for (const name of FILES)
       expect(same(join(out, name), join(DIGITS, name)), name).toBe(name !== "optimizer_model.onnx");
     const stripped = cli(["strip", out, "-o", back]);

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { decodeSafetensors, encodeSafetensors, loadRun, PORTABLE_FILES } from "../../src/index.ts";
+import { decodeSafetensors, encodeSafetensors, loadRun, PORTABLE_FILES, SET_MANIFEST } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -32,7 +32,7 @@ describe("lower, train, eval, export: the portable way", () => {
     ];
     const lowered = cli(["lower", DIGITS, "-o", portable]);
     expect([lowered.status, lowered.stdout]).toEqual([0, expect.stringContaining("a step has ")]);
-    expect(readdirSync(portable).sort()).toEqual(Object.values(PORTABLE_FILES).sort());
+    expect(readdirSync(portable).sort()).toEqual([...Object.values(PORTABLE_FILES), SET_MANIFEST].sort());
     expect(cli(["lower", DIGITS, "-o", portable]).status).toBe(2);
 
     const agr = cli(["insert", join(portable, "train_step.onnx"), "-o", join(folder, "agr.onnx"), "--json"]);
@@ -138,7 +138,7 @@ describe("train --checkpoints and --resume", () => {
     expect((await loadRun(run)).state.step).toBe(1);
   });
 
-  it("refuses a folder that another process trains into", async () => {
+  it("row 75: refuses a folder that another process trains into", async () => {
     const run = join(temporaryFolder(), "run");
     const file = data(100);
     const child = spawn(process.execPath, [MAIN, ...args(file, "--epochs", "100000", "--checkpoints", run)]);
@@ -240,7 +240,7 @@ describe("build and gradcheck", () => {
       expect.stringMatching(/portable; 4 parameters of 3738 numbers are trained, 2 tensors/),
     ]);
     expect(stderr).toContain("the training API has no adan");
-    expect(readdirSync(folder).sort()).toEqual(Object.values(PORTABLE_FILES).sort());
+    expect(readdirSync(folder).sort()).toEqual([...Object.values(PORTABLE_FILES), SET_MANIFEST].sort());
   });
 
   it.each([

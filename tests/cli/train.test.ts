@@ -42,7 +42,9 @@ describe("train", () => {
       output,
     ]);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\n$/);
+    expect(stdout).toMatch(
+      /^6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\nnext: onnx-agr export .* -o model.onnx\n$/,
+    );
     expect(stderr.trim().split("\n")).toHaveLength(2);
     const events = lines(readFileSync(log, "utf8"));
     expect(events.map(({ type }) => type)).toEqual(["step", "step", "step", "epoch", "step", "step", "step", "epoch"]);
