@@ -5,26 +5,26 @@ import type { Checkpoint, OptimizerGroup, Property } from "./checkpoint.ts";
 import { damaged, FlatBuffer, type Table } from "./flatbuffer.ts";
 
 export const ODTC = "ODTC";
+/** What is written. */
 export const ODTC_VERSION = 2;
+/** Version 2 appended the flag of nominal checkpoints; without it a checkpoint is not nominal. */
+const READABLE = [1, ODTC_VERSION];
 /** File beside the checkpoint that holds tensors too large for it. */
 export const ODTC_DATA_SUFFIX = ".data";
 
 /**
- * Decodes a checkpoint of ONNX Runtime's training API (1.16 and later: FlatBuffers, identifier `ODTC`, version 2). Tensor
- * data are views into `bytes`; tensors in the external data file come as external data of that name.
+ * Decodes a checkpoint of ONNX Runtime's training API (1.16 and later: FlatBuffers, identifier `ODTC`, version 1 of 1.16 or
+ * version 2). Tensor data are views into `bytes`; tensors in the external data file come as external data of that name.
  * @throws FormatError `E_CHECKPOINT` for damaged bytes, PassError `E_CHECKPOINT_VERSION` for another version.
  */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const root = new FlatBuffer(bytes).root(ODTC);
   const version = root.int32(0, "version");
-  if (version !== ODTC_VERSION) {
+  if (!READABLE.includes(version)) {
     throw new PassError(
       "E_CHECKPOINT_VERSION",
-      `checkpoint version ${version}, this package reads version ${ODTC_VERSION}`,
-      {
-        field: "version",
-        hint: "Make the artifacts again with onnxruntime-training 1.17 to 1.19.",
-      },
+      `checkpoint version ${version}, this package reads versions ${READABLE.join(" and ")}`,
+      { field: "version", hint: "Make the artifacts with onnxruntime-training 1.16 to 1.19." },
     );
   }
   const module = root.table(1, "module_state");
@@ -46,6 +46,11 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     optimizerGroups: (root.tables(2, "optimizer_groups") ?? []).map(group),
     properties: properties(root.table(3, "property_bag")),
   };
+}
+
+/** The version of the format that the bytes say they have. @throws FormatError `E_CHECKPOINT` */
+export function checkpointVersion(bytes: Uint8Array): number {
+  return new FlatBuffer(bytes).root(ODTC).int32(0, "version");
 }
 
 function duplicate(names: readonly string[]): string | undefined {

@@ -1,6 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
-import { decodeCheckpoint } from "../../artifacts/checkpoint/read-odtc.ts";
+import { checkpointVersion, decodeCheckpoint, ODTC_VERSION } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import { type InputSpec, userInputs } from "../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../artifacts/portable/state.ts";
@@ -24,7 +24,7 @@ import type {
 import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { createNative, reasonOf } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
-import { relaxFlagShape, validateArtifacts } from "./validate.ts";
+import { mendFlagType, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
   /** What `exportModel` calls. Default: it is not supported. */
@@ -81,10 +81,15 @@ export class OrtTrainingSession implements TrainingSession {
     const { bytes, decoded } = await readSessionFiles(artifacts);
     validateArtifacts(decoded);
     const { optimizerModel } = decoded;
-    const ready: NativeModels =
-      optimizerModel !== null && relaxFlagShape(optimizerModel)
-        ? { ...bytes, optimizerModel: encodeModel(optimizerModel) }
-        : bytes;
+    const ready: NativeModels = {
+      ...bytes,
+      ...(optimizerModel !== null && mendFlagType(optimizerModel)
+        ? { optimizerModel: encodeModel(optimizerModel) }
+        : {}),
+      ...(checkpointVersion(bytes.checkpointState) === ODTC_VERSION
+        ? {}
+        : { checkpointState: encodeCheckpoint(decoded.checkpoint) }),
+    };
     const module = await loadTrainingBuild(threads);
     return new OrtTrainingSession(await createNative(module, ready), decoded, options.exporter ?? null);
   }

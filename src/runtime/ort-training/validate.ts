@@ -1,5 +1,6 @@
 import { checkCheckpointFits } from "../../artifacts/ort-artifacts.ts";
 import { BackendError, PassError } from "../../errors.ts";
+import { DataType } from "../../graph/data-type.ts";
 import { describeNode } from "../../graph/graph.ts";
 import { hasExternalData } from "../../graph/io/model-file.ts";
 import type { Model } from "../../graph/model.ts";
@@ -86,13 +87,20 @@ function checkOptimizer(model: Model): void {
 }
 
 /**
- * SGD artifacts declare the optimizer's flag as [1], shape inference says it is a scalar, and the training build takes that
- * for an error (ORT-TRAINING 1.3): leave the shape out. @returns whether the model was changed
+ * Declares the optimizer's flag as the training build infers it, which takes another declaration for an error: SGD artifacts
+ * say [1] of a scalar (ORT-TRAINING 1.3), and AdamW artifacts of onnxruntime-training up to 1.15 say int64 of a bool.
+ * @returns whether the model was changed
  */
-export function relaxFlagShape(optimizerModel: Model): boolean {
-  const [flag] = optimizerModel.graph.outputs;
-  if (flag?.producer?.opType !== "SGDOptimizerV2" || flag.type?.kind !== "tensor" || flag.type.shape === null)
-    return false;
-  flag.type = { ...flag.type, shape: null };
-  return true;
+export function mendFlagType(optimizerModel: Model): boolean {
+  let mended = false;
+  for (const flag of optimizerModel.graph.outputs) {
+    const { type, producer } = flag;
+    if (type?.kind !== "tensor" || producer?.domain !== "com.microsoft" || producer.outputs[0] !== flag) continue;
+    if (!OPTIMIZER_INPUTS.has(producer.opType)) continue;
+    const shape = producer.opType === "SGDOptimizerV2" ? null : type.shape;
+    if (type.dtype === DataType.bool && type.shape === shape) continue;
+    flag.type = { ...type, dtype: DataType.bool, shape };
+    mended = true;
+  }
+  return mended;
 }

@@ -20,6 +20,7 @@ import {
   Value,
 } from "../../../src/index.ts";
 import { worstDifference } from "../../support/agr-reference.ts";
+import { withVersion } from "../../support/checkpoint-version.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { publishedCases } from "../../support/published-cases.ts";
 import { hasShared } from "../../support/shared.ts";
@@ -103,6 +104,35 @@ describe("artifacts the training build would answer with a number", () => {
     const error = await rejectionOf(create({ ...files(), evalModel: encodeModel(unknownOp) }));
     expect([error.code, error.exitCode]).toEqual(["E_LOAD", 9]);
     expect(error.message).toContain("could not load the eval model");
+  });
+});
+
+describe("artifacts of earlier generations train as today's do", () => {
+  const trained = async (artifacts: ReturnType<typeof files>): Promise<number[]> => {
+    const session = await create(artifacts);
+    await session.runTrainStep({ x_w: new Tensor("float32", Float32Array.of(1, -2, 3), [3]) });
+    await session.runOptimizerStep();
+    const values = valuesOf(await session.getContiguousParameters());
+    await session.release();
+    return values;
+  };
+
+  it.each(["AdamWOptimizer", "SGDOptimizerV2"] as const)(
+    "the flag of %s declared as int64[1] (up to 1.15)",
+    async (algorithm) => {
+      const variant = (dtype: number) =>
+        makeLinearArtifacts(PARAMETERS, { algorithm }, ({ graph: { outputs } }) => {
+          const [flag] = outputs;
+          if (flag !== undefined) flag.type = { kind: "tensor", dtype, shape: [1] };
+        });
+      expect(await trained(variant(DataType.int64))).toEqual(await trained(variant(DataType.bool)));
+    },
+  );
+
+  it("a checkpoint of version 1 (1.16)", async () => {
+    const { checkpointState, ...models } = files();
+    const old = withVersion(checkpointState as Uint8Array, 1);
+    expect(await trained({ ...models, checkpointState: old })).toEqual(await trained(files()));
   });
 });
 
