@@ -15,8 +15,8 @@ export interface Pooled {
   readonly x: Value;
   readonly y: Value;
   readonly dY: Value;
-  /** The pool counts windows that reach past the end (ceil_mode). */
-  readonly ceil: boolean;
+  /** The error for a window that is too large. */
+  readonly refuse: (reason: string) => Error;
 }
 
 /**
@@ -28,27 +28,16 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
   const overlaps = reach(window).some((size, axis) => size > (strides[axis] ?? 1));
   const count = placesOf(kernel);
   if (overlaps && count <= MOST_PATCHES) return byPatches(f, window, pooled);
-  return Math.max(count, placesOf(strides)) <= MOST_PHASES ? byPhases(f, window, pooled) : byIndices(f, window, pooled);
+  if (Math.max(count, placesOf(strides)) <= MOST_PHASES) return byPhases(f, window, pooled);
+  throw pooled.refuse(
+    `its window [${kernel.join(",")}] or its stride [${strides.join(",")}] has more than ${MOST_PHASES} places`,
+  );
 }
 
 /** Windows that overlap in larger kernels than this are gone through place by place. */
 const MOST_PATCHES = 49;
-/** Some nodes are written for each place of a window and of a stride: those of more places ask the pool for its indices. */
-const MOST_PHASES = 256;
-
-/** The pool again, which says where its maxima are. */
-function byIndices(f: Formula, { kernel, strides, dilations, begin, end }: Window, { x, dY, ceil }: Pooled): Value {
-  const attributes = [
-    attribute.ints("kernel_shape", kernel),
-    attribute.ints("strides", strides),
-    attribute.ints("dilations", dilations),
-    attribute.ints("pads", [...begin, ...end]),
-    attribute.int("ceil_mode", ceil ? 1 : 0),
-  ];
-  const [, indices = x] = f.build.emitAll("MaxPool", [x], 2, { attributes });
-  const size = f.reshape(f.size(x), [1]);
-  return f.reshape(f.scatterAdd(size, f.flat(indices), f.flat(dY), { axis: 0 }), f.shape(x));
-}
+/** Some nodes are written for each place of a window and of a stride: no more than these. */
+const MOST_PHASES = 4096;
 
 /**
  * Windows that overlap: a convolution lays the places of each window side by side, the first that holds the maximum is

@@ -17,8 +17,7 @@ const convolved = (b: Backward): Convolved => ({
 
 function maxPool(b: Backward): InputGradients {
   const image = dimsOf(b.input(0))?.slice(2) ?? null;
-  const ceil = b.int("ceil_mode", 0) === 1;
-  return [maxPoolGrad(b.f, windowOf(b, null, image), { x: b.input(0), y: b.output(0), dY: b.dy, ceil })];
+  return [maxPoolGrad(b.f, windowOf(b, null, image), { x: b.input(0), y: b.output(0), dY: b.dy, refuse: b.refuse })];
 }
 
 function averagePool(b: Backward): InputGradients {

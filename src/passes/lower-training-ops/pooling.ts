@@ -2,7 +2,6 @@ import { averagePoolGrad, maxPoolGrad } from "../../autodiff/formulas/pooling.ts
 import { windowOf } from "../../autodiff/formulas/window.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
-import { intAttribute } from "../../ops/attributes.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { dimsOf } from "../../ops/value-types.ts";
 import type { Call, Lowering } from "./lowering.ts";
@@ -15,7 +14,7 @@ function maxPool(f: Formula, call: Call): readonly Value[] {
   const y = pool?.outputs[0];
   if (!pool || !x || !y) throw call.refuse("its indices do not come from a MaxPool");
   const window = windowOf(call, null, dimsOf(x)?.slice(2) ?? null);
-  return [maxPoolGrad(f, window, { x, y, dY: call.input(0), ceil: intAttribute(pool, "ceil_mode", 0) === 1 })];
+  return [maxPoolGrad(f, window, { x, y, dY: call.input(0), refuse: call.refuse })];
 }
 
 /** The pool's input: ONNX Runtime names a gradient after its tensor, and the node itself does not take that tensor. */
