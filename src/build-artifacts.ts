@@ -3,7 +3,6 @@ import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-arti
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
-import { copyModel } from "./graph/copy-model.ts";
 import { DataType } from "./graph/data-type.ts";
 import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
@@ -63,8 +62,9 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   for (const target of targets ?? []) {
     requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);
   }
-  await readExternalTensors(model);
-  const models = makeTrainingModels([copyModel(model), copyModel(model)], options);
+  const own = model.clone();
+  await readExternalTensors(own);
+  const models = makeTrainingModels([own.clone(), own], options);
   const checkpoint = encodeCheckpoint({
     ...{
       trainable: models.trainable,

@@ -4,7 +4,6 @@ import { type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
 import { PassError } from "./errors.ts";
-import { copyModel } from "./graph/copy-model.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { Model } from "./graph/model.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
@@ -47,7 +46,8 @@ export async function lowerArtifacts(
   const checkpoint = artifacts.checkpoint === null ? null : decodeCheckpoint(artifacts.checkpoint);
   if (checkpoint !== null) checkCheckpointFits(trainingModel, checkpoint);
   const frozen = new Set(checkpoint?.frozen.map(({ name }) => name));
-  const gradients = planned(toGradients(await copyOf(trainingModel), frozen), "gradients");
+  const training = await copyOf(trainingModel);
+  const gradients = planned(toGradients(training.clone(), frozen), "gradients");
   const trainable = new Set(gradients.state.flatMap(({ name, kind }) => (kind === "parameter" ? [name] : [])));
   const evaluation =
     evalModel === null ? null : planned(toEvaluation(await copyOf(evalModel), trainable, frozen), "eval");
@@ -57,8 +57,7 @@ export async function lowerArtifacts(
     return { trainStep: null, gradients: gradients.model, apply: null, evalModel: evaluation?.model ?? null, state };
   }
   const agr = source instanceof Model ? (given ?? takeAgr(source)) : (given ?? null);
-  const training = await copyOf(trainingModel);
-  const again = source instanceof Model ? await copyOf(source) : source;
+  const again = source instanceof Model ? source.clone() : source;
   const apply = planned(makeApply(training, again, groups), "apply");
   const trainStep = planned(toTrainStep(training, source, frozen, groups), "train_step");
   if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
@@ -73,8 +72,9 @@ export async function lowerArtifacts(
 
 /** A copy with the external data in it: what is made of it lies elsewhere. */
 async function copyOf(model: Model): Promise<Model> {
-  await readExternalTensors(model);
-  return copyModel(model);
+  const own = model.clone();
+  await readExternalTensors(own);
+  return own;
 }
 
 function planned(step: StepModel, role: Role): StepModel {

@@ -3,7 +3,6 @@ import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
-import { copyModel } from "./graph/copy-model.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
@@ -172,7 +171,7 @@ function rateOf(learningRate: TrainingSessionOptions["learningRate"]): (step: nu
 }
 
 function repeated(trainStep: Model): Model {
-  const step = repeatStep({ model: copyModel(trainStep), ...readPlan(trainStep, "train_step") });
+  const step = repeatStep({ model: trainStep.clone(), ...readPlan(trainStep, "train_step") });
   const { model, ...plan } = step;
   writePlan(model, { role: "train_step", ...plan });
   return model;
@@ -180,7 +179,7 @@ function repeated(trainStep: Model): Model {
 
 /** The eval model without its loss, with these weights in it. */
 const exportForward: Exporter = (evalModel, weights, outputs) => {
-  const model = copyModel(evalModel);
+  const model = evalModel.clone();
   lowerTrainingOps(model);
   extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
   return encodeModel(model);
@@ -229,8 +228,9 @@ async function toFiles(artifacts: TrainingArtifacts): Promise<TrainingSessionCre
 
 /** The model's bytes with its external data in it: the runtime gets no folder to look into. */
 async function wholeModel(model: Model): Promise<Uint8Array> {
-  await readExternalTensors(model);
-  return encodeModel(model);
+  const own = model.clone();
+  await readExternalTensors(own);
+  return encodeModel(own);
 }
 
 async function withLearningRate(

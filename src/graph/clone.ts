@@ -1,7 +1,8 @@
 import { type Attribute, graphsOf } from "./attribute.ts";
 import { Graph, Node, Value } from "./graph.ts";
+import { sources } from "./serde/sources.ts";
 
-/** Says what stands for a value in the copy; null where the copy makes a value of its own. */
+/** Says what stands for a value in the copy; null where the value itself does. */
 export type Substitute = (value: Value) => Value | null;
 
 /** Names for the values and nodes of a copy. */
@@ -12,46 +13,87 @@ export type Rename = (name: string) => string;
  * @param substitute for values made outside the node
  */
 export function cloneNode(node: Node, substitute: Substitute, rename: Rename): Node {
-  const inner = new Map<Value, Value>();
-  const resolve: Substitute = (value) => inner.get(value) ?? substitute(value);
-  return cloneWithin(node, resolve, rename, inner);
+  return new Copier(substitute, rename).node(node);
 }
 
-function cloneWithin(node: Node, resolve: Substitute, rename: Rename, made: Map<Value, Value>): Node {
-  const inputs = node.inputs.map((value) => (value === null ? null : (resolve(value) ?? value)));
-  const attributes = [...node.attributes.values()].map((each) => cloneAttribute(each, resolve, rename, made));
-  const outputs = node.outputs.map((value) => (value === null ? null : copyOf(value, rename, made)));
-  return new Node(node.opType, inputs, outputs, {
-    name: rename(node.name),
-    domain: node.domain,
-    overload: node.overload,
-    attributes,
-    metadata: node.metadata,
-    docString: node.docString,
-  });
-}
+/**
+ * Copies nodes and graphs that read each other's values. Tensors, types and attributes cannot change and are shared; so is the
+ * message each object was decoded from. All else is the copy's own.
+ */
+export class Copier {
+  readonly #made = new Map<Value, Value>();
+  readonly #substitute: Substitute;
+  readonly #rename: Rename;
 
-function copyOf(value: Value, rename: Rename, made: Map<Value, Value>): Value {
-  const copy = new Value(rename(value.name), value.type);
-  copy.tensor = value.tensor;
-  made.set(value, copy);
-  return copy;
-}
-
-function cloneAttribute(each: Attribute, resolve: Substitute, rename: Rename, made: Map<Value, Value>): Attribute {
-  if (graphsOf(each).length === 0) return each;
-  if (each.kind === "graph") return { ...each, value: cloneGraph(each.value, resolve, rename, made) };
-  if (each.kind === "graphs") {
-    return { ...each, value: each.value.map((graph) => cloneGraph(graph, resolve, rename, made)) };
+  /** @param substitute for values that are not copied */
+  constructor(substitute: Substitute = () => null, rename: Rename = (name) => name) {
+    this.#substitute = substitute;
+    this.#rename = rename;
   }
-  return each;
+
+  graph(graph: Graph): Graph {
+    const copy = new Graph(graph.name);
+    copy.docString = graph.docString;
+    for (const [key, value] of graph.metadata) copy.metadata.set(key, value);
+    for (const value of graph.inputs) copy.inputs.push(this.#copy(value));
+    for (const value of graph.initializers) copy.initializers.push(this.#copy(value));
+    for (const { value, tensor } of graph.sparseInitializers) {
+      copy.sparseInitializers.push({ value: this.#copy(value), tensor });
+    }
+    for (const node of graph.nodes) copy.append(this.node(node));
+    for (const info of graph.valueInfo) {
+      carry(sources.valueInfo, info, copy.declare(this.#made.get(info.value) ?? this.#copy(info.value)));
+    }
+    for (const output of graph.outputs) copy.addOutput(this.#resolve(output));
+    carry(sources.graph, graph, copy);
+    carry(sources.output, graph, copy);
+    return copy;
+  }
+
+  node(node: Node): Node {
+    const inputs = node.inputs.map((value) => (value === null ? null : this.#resolve(value)));
+    const attributes = [...node.attributes.values()].map((each) => this.attribute(each));
+    const outputs = node.outputs.map((value) => (value === null ? null : this.#copy(value)));
+    const { opType, domain, overload, metadata, docString } = node;
+    const name = this.#rename(node.name);
+    const copy = new Node(opType, inputs, outputs, { name, domain, overload, attributes, metadata, docString });
+    carry(sources.node, node, copy);
+    return copy;
+  }
+
+  attribute(each: Attribute): Attribute {
+    if (graphsOf(each).length === 0) return each;
+    if (each.kind === "graph") return this.#carried(each, { ...each, value: this.graph(each.value) });
+    if (each.kind === "graphs") {
+      return this.#carried(each, { ...each, value: each.value.map((graph) => this.graph(graph)) });
+    }
+    return each;
+  }
+
+  #carried(from: Attribute, to: Attribute): Attribute {
+    carry(sources.attribute, from, to);
+    return to;
+  }
+
+  /** An initializer that is an input too is one value. */
+  #copy(value: Value): Value {
+    const known = this.#made.get(value);
+    if (known !== undefined) return known;
+    const copy = new Value(this.#rename(value.name), value.type);
+    copy.tensor = value.tensor;
+    carry(sources.input, value, copy);
+    carry(sources.decodedType, value, copy);
+    this.#made.set(value, copy);
+    return copy;
+  }
+
+  #resolve(value: Value): Value {
+    return this.#made.get(value) ?? this.#substitute(value) ?? value;
+  }
 }
 
-function cloneGraph(graph: Graph, resolve: Substitute, rename: Rename, made: Map<Value, Value>): Graph {
-  const copy = new Graph(graph.name);
-  copy.inputs.push(...graph.inputs.map((value) => copyOf(value, rename, made)));
-  copy.initializers.push(...graph.initializers.map((value) => copyOf(value, rename, made)));
-  for (const node of graph.nodes) copy.append(cloneWithin(node, resolve, rename, made));
-  for (const output of graph.outputs) copy.addOutput(resolve(output) ?? output);
-  return copy;
+/** Gives the copy what is known of the original. */
+export function carry<K extends object, V>(known: WeakMap<K, V>, from: K, to: K): void {
+  const entry = known.get(from);
+  if (entry !== undefined) known.set(to, entry);
 }

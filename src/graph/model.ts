@@ -1,5 +1,7 @@
 import { type Attribute, graphsOf } from "./attribute.ts";
+import { Copier, carry } from "./clone.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
+import { sources } from "./serde/sources.ts";
 
 /** ONNX's own operator domain; `ai.onnx` and `""` mean the same and are read as `""`. */
 export const ONNX_DOMAIN = "";
@@ -25,11 +27,24 @@ export class GraphFunction {
   docString = "";
   readonly body: Graph;
 
-  constructor(name: string, domain: string, overload = "") {
+  constructor(name: string, domain: string, overload = "", body = new Graph(name)) {
     this.name = name;
     this.domain = domain;
     this.overload = overload;
-    this.body = new Graph(name);
+    this.body = body;
+  }
+
+  /** A function of its own; see `Model.clone`. */
+  clone(): GraphFunction {
+    const copier = new Copier();
+    const copy = new GraphFunction(this.name, this.domain, this.overload, copier.graph(this.body));
+    copy.attributes.push(...this.attributes);
+    copy.defaults.push(...this.defaults.map((each) => copier.attribute(each)));
+    copy.docString = this.docString;
+    copyEntries(this.opsets, copy.opsets);
+    copyEntries(this.metadata, copy.metadata);
+    carry(sources.function, this, copy);
+    return copy;
   }
 }
 
@@ -59,6 +74,33 @@ export class Model {
     this.graph = graph;
   }
 
+  /**
+   * A model of its own, in time and memory for its nodes: tensors cannot change and are shared. It encodes to the same bytes, and
+   * finds its external data where this one does.
+   */
+  clone(): Model {
+    const copier = new Copier();
+    const copy = new Model(this.irVersion, copier.graph(this.graph));
+    const { producerName, producerVersion, docString } = this;
+    Object.assign(copy, { producerName, producerVersion, docString });
+    copyEntries(this.opsets, copy.opsets);
+    copyEntries(this.metadata, copy.metadata);
+    for (const each of this.functions) copy.functions.push(each.clone());
+    for (const info of this.trainingInfo) {
+      const { initialization, algorithm } = info;
+      const own: TrainingInfo = {
+        ...info,
+        initialization: initialization === null ? null : copier.graph(initialization),
+        algorithm: algorithm === null ? null : copier.graph(algorithm),
+      };
+      carry(sources.trainingInfo, info, own);
+      copy.trainingInfo.push(own);
+    }
+    carry(sources.model, this, copy);
+    carry(sources.origin, this, copy);
+    return copy;
+  }
+
   /** The version of ONNX's own operators the main graph uses; 0 where it imports none. */
   get opset(): number {
     return this.opsets.get(ONNX_DOMAIN) ?? 0;
@@ -69,6 +111,10 @@ export class Model {
     const training = this.trainingInfo.flatMap(({ initialization, algorithm }) => [initialization, algorithm]);
     return [this.graph, ...training.filter((graph) => graph !== null), ...this.functions.map(({ body }) => body)];
   }
+}
+
+function copyEntries<K, V>(from: ReadonlyMap<K, V>, to: Map<K, V>): void {
+  for (const [key, value] of from) to.set(key, value);
 }
 
 /** The graph and every graph nested in its nodes' attributes, outermost first. */

@@ -1,4 +1,4 @@
-import { GraphError } from "../errors.ts";
+import { GraphError, PassError } from "../errors.ts";
 import type { Attribute } from "../graph/attribute.ts";
 import { cloneNode } from "../graph/clone.ts";
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -12,15 +12,16 @@ const MOST_ROUNDS = 64;
  * Puts the body of each model-local function in the place of the nodes that call it, so that other passes see operators
  * alone. The functions are removed from the model.
  * @returns how many nodes were replaced
- * @throws GraphError `E_FUNCTION_CYCLE`
+ * @throws GraphError `E_FUNCTION_CYCLE`; PassError `E_BUDGET`
  */
 export function inlineFunctions(model: Model): number {
   const functions = new Map(model.functions.map((each) => [keyOf(each.domain, each.name, each.overload), each]));
   if (functions.size === 0) return 0;
+  checkSize(model, functions);
   const names = new Names(model);
   let count = 0;
   for (let round = 0; ; round++) {
-    if (round === MOST_ROUNDS) throw new GraphError("E_FUNCTION_CYCLE", "functions call each other without an end");
+    if (round === MOST_ROUNDS) throw endless();
     const calls = [...walkGraphs(model.graph)].flatMap((graph) =>
       graph.nodes.flatMap((node) => {
         const called = functions.get(keyOf(node.domain, node.opType, node.overload));
@@ -37,6 +38,36 @@ export function inlineFunctions(model: Model): number {
   model.functions.splice(0);
   return count;
 }
+
+/** What the calls may come to, in nodes: functions that call another twice double at every level. */
+const MOST_NODES = 500_000;
+
+/** @throws PassError `E_BUDGET` where they come to more, before any is replaced; GraphError `E_FUNCTION_CYCLE` */
+function checkSize(model: Model, functions: ReadonlyMap<string, GraphFunction>): void {
+  const sizes = new Map<GraphFunction, number>();
+  const sizeOf = (node: Node, depth: number): number => {
+    const called = functions.get(keyOf(node.domain, node.opType, node.overload));
+    if (called === undefined) return 1;
+    if (depth === MOST_ROUNDS) throw endless();
+    const size = sizes.get(called) ?? nodesIn(called.body).reduce((sum, inner) => sum + sizeOf(inner, depth + 1), 0);
+    sizes.set(called, size);
+    return size;
+  };
+  let total = 0;
+  for (const node of nodesIn(model.graph)) {
+    total += sizeOf(node, 0);
+    if (total <= MOST_NODES || sizes.size === 0) continue;
+    throw new PassError(
+      "E_BUDGET",
+      `with ${describeNode(node)} the model comes to ${total} nodes once functions are replaced by their bodies, and no more than ${MOST_NODES} are written`,
+      { field: node.name, hint: "Export the model without functions that call each other so often." },
+    );
+  }
+}
+
+const nodesIn = (graph: Graph): readonly Node[] => [...walkGraphs(graph)].flatMap(({ nodes }) => nodes);
+
+const endless = (): GraphError => new GraphError("E_FUNCTION_CYCLE", "functions call each other without an end");
 
 const keyOf = (domain: string, name: string, overload: string): string => `${domain}.${name}.${overload}`;
 

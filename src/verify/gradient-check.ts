@@ -1,6 +1,5 @@
 import { Tensor } from "onnxruntime-common";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
-import { copyModel } from "../graph/copy-model.ts";
 import { readExternalTensors } from "../graph/io/model-file.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
@@ -64,11 +63,12 @@ const PRECISIONS = {
 export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
   const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
-  await readExternalTensors(model);
+  const own = model.clone();
+  await readExternalTensors(own);
   const ort = await loadOrtNode();
   let reason: string | null = null;
   for (const precision of ["float64", "float32"] as const) {
-    const models = makeTrainingModels([copyModel(model), copyModel(model)], options);
+    const models = makeTrainingModels([own.clone(), own.clone()], options);
     const tensors = new Map([...models.trainable, ...models.frozen].map(({ name, tensor }) => [name, tensor]));
     const step = toGradients(models.training, new Set(models.frozen.map(({ name }) => name)));
     lowerTrainingOps(step.model);

@@ -1,6 +1,5 @@
 import { Tensor } from "onnxruntime-common";
 import { NumericError } from "../errors.ts";
-import { copyModel } from "../graph/copy-model.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Model } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
@@ -88,7 +87,7 @@ async function verifyEdges(
   seed: number,
 ): Promise<Pick<Verification, "edges" | "edgesReason">> {
   const not = (reason: string): Pick<Verification, "edges" | "edgesReason"> => ({ edges: null, edgesReason: reason });
-  const copy = copyModel(inserted);
+  const copy = inserted.clone();
   const record = readRecord(copy, AGR_RECORD);
   if (record === null) return not("there is no AGR in the model");
   const settings = settingsOf(options);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Names } from "../../src/graph/names.ts";
 import { Graph, Model, Node } from "../../src/index.ts";
+import { growthOf, LINEAR } from "../support/growth.ts";
 
 function namesOf(...taken: readonly string[]): Names {
   const graph = new Graph("g");
@@ -20,13 +21,10 @@ describe("a fresh name", () => {
   });
 
   it("row 100: takes constant time, however often the hint was given", () => {
-    const timed = (count: number): number => {
+    const work = (count: number): void => {
       const names = namesOf();
-      const began = performance.now();
       for (let index = 0; index < count; index++) names.fresh("Constant");
-      return performance.now() - began;
     };
-    timed(2000);
-    expect(timed(80_000) / timed(10_000)).toBeLessThan(32);
+    expect(growthOf(work, 5000)).toBeLessThan(LINEAR);
   });
 });

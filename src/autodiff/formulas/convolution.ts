@@ -5,7 +5,7 @@ import type { Formula } from "../../ops/formula.ts";
 import { SizeMath, type Sizes } from "../../ops/sizes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 import { placeKernels } from "./place-kernels.ts";
-import { outputSizes, positions, reach, type Window } from "./window.ts";
+import { outputSizes, placesOf, positions, reach, type Window } from "./window.ts";
 
 /** A convolution and what takes part in its weight's gradient. */
 export interface Correlation {
@@ -44,7 +44,7 @@ const MOST_POSITIONS = 49;
 /** The gradient [M, C / group, ...kernel] of the weight of a convolution. */
 export function weightGrad(f: Formula, correlation: Correlation): Value {
   const { window, group, channels } = correlation;
-  if (positions(window.kernel).length > MOST_POSITIONS) return byConvolution(f, correlation);
+  if (placesOf(window.kernel) > MOST_POSITIONS) return byConvolution(f, correlation);
   return group === 1 && channels >= CHANNELS_LAST_FROM ? channelsLast(f, correlation) : byPatches(f, correlation);
 }
 
@@ -95,7 +95,7 @@ function byPatches(f: Formula, correlation: Correlation): Value {
   const { window, group, image, gradient, channels, outputs, hasMore = false } = correlation;
   const { kernel } = window;
   const sizes = new SizeMath(f);
-  const count = positions(kernel).length;
+  const count = placesOf(kernel);
   const plane = f.reshape(image, sizes.concat([-1, 1], sizes.of(image, 2)));
   const all = f.emit("Conv", [plane, placeKernels(f, kernel)], { attributes: windowAttributes(window, 1) });
   const spatial = axesFrom(2, kernel.length + 2);

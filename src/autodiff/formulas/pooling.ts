@@ -5,7 +5,7 @@ import type { Formula } from "../../ops/formula.ts";
 import { areAll, SizeMath, type Sizes } from "../../ops/sizes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 import { placeKernels } from "./place-kernels.ts";
-import { positions, reach, type Window } from "./window.ts";
+import { placesOf, positions, reach, type Window } from "./window.ts";
 
 /** Below every float32 that is not minus infinity, and not infinite itself: what pads compare with. */
 const LOWEST = -3.4028234663852886e38;
@@ -15,6 +15,8 @@ export interface Pooled {
   readonly x: Value;
   readonly y: Value;
   readonly dY: Value;
+  /** The error for a window that is too large. */
+  readonly refuse: (reason: string) => Error;
 }
 
 /**
@@ -24,12 +26,18 @@ export interface Pooled {
 export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
   const { kernel, strides } = window;
   const overlaps = reach(window).some((size, axis) => size > (strides[axis] ?? 1));
-  const count = kernel.reduce((product, size) => product * size, 1);
-  return overlaps && count <= MOST_PATCHES ? byPatches(f, window, pooled) : byPhases(f, window, pooled);
+  const count = placesOf(kernel);
+  if (overlaps && count <= MOST_PATCHES) return byPatches(f, window, pooled);
+  if (Math.max(count, placesOf(strides)) <= MOST_PHASES) return byPhases(f, window, pooled);
+  throw pooled.refuse(
+    `its window [${kernel.join(",")}] or its stride [${strides.join(",")}] has more than ${MOST_PHASES} places`,
+  );
 }
 
 /** Windows that overlap in larger kernels than this are gone through place by place. */
 const MOST_PATCHES = 49;
+/** Some nodes are written for each place of a window and of a stride: no more than these. */
+const MOST_PHASES = 4096;
 
 /**
  * Windows that overlap: a convolution lays the places of each window side by side, the first that holds the maximum is
@@ -38,7 +46,7 @@ const MOST_PATCHES = 49;
 function byPatches(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
   const { kernel, strides, dilations, begin } = window;
   const sizes = new SizeMath(f);
-  const count = kernel.reduce((product, size) => product * size, 1);
+  const count = placesOf(kernel);
   const places = placeKernels(f, kernel);
   const attributes = [
     attribute.ints("kernel_shape", kernel),
@@ -207,7 +215,7 @@ export function averagePoolGrad(f: Formula, window: Window, { dY, shape, countIn
     const padded = f.emit("Pad", [inside, int.vector(zeros, int.ints(window.begin), zeros, behind)]);
     return f.emit("Conv", [padded, ones], { attributes });
   };
-  const all = window.kernel.reduce((product, size) => product * size, 1);
+  const all = placesOf(window.kernel);
   const share = f.div(dY, countIncludePad ? all : counted());
   const planes = f.reshape(share, int.vector(-1, 1, outputs));
   const made = f.emit("ConvTranspose", [planes, ones], { attributes });

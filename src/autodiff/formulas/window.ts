@@ -15,6 +15,12 @@ export interface Window {
 export const reach = ({ kernel, dilations }: Pick<Window, "kernel" | "dilations">): readonly number[] =>
   kernel.map((size, axis) => (dilations[axis] ?? 1) * (size - 1) + 1);
 
+/** Number of places of a window. */
+export const placesOf = (kernel: readonly number[]): number => kernel.reduce((product, size) => product * size, 1);
+
+/** A window of more places than this would take more memory than the image. */
+const MOST_PLACES = 2 ** 20;
+
 /** Every position of a kernel, last axis fastest. */
 export function positions(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
@@ -51,6 +57,9 @@ export function windowOf(
 ): Window {
   const size = intsAttribute(node, "kernel_shape", kernel);
   if (size === null) throw refuse("its kernel_shape is not known");
+  if (!(placesOf(size) <= MOST_PLACES)) {
+    throw refuse(`its window [${size.join(",")}] has more than ${MOST_PLACES} places`);
+  }
   const ones = size.map(() => 1);
   const window = {
     kernel: size,

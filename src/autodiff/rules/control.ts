@@ -19,7 +19,8 @@ function chosen(b: Backward, inner: Inner): ReadonlyMap<Value, Value> {
   const copy = cloneNode(
     node,
     () => null,
-    (name) => inner.names.fresh(`${prefix}/${name || "node"}`),
+    /** Not below the prefix: the names of graphs inside graphs would double at each level. */
+    (name) => inner.names.fresh(name === "" ? `${prefix}/node` : `${name}/again`),
   );
   for (const graph of [...copy.attributes.values()].flatMap(graphsOf)) {
     const seeds = new Map<Value, Value>();

@@ -3,7 +3,7 @@ import type { Value } from "../../graph/graph.ts";
 import { axesFrom, dimsOf } from "../../ops/value-types.ts";
 import { type Convolved, convGradients, convTransposeGradients } from "../formulas/convolution-gradients.ts";
 import { averagePoolGrad, maxPoolGrad } from "../formulas/pooling.ts";
-import { windowOf } from "../formulas/window.ts";
+import { placesOf, windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 const convolved = (b: Backward): Convolved => ({
@@ -17,7 +17,7 @@ const convolved = (b: Backward): Convolved => ({
 
 function maxPool(b: Backward): InputGradients {
   const image = dimsOf(b.input(0))?.slice(2) ?? null;
-  return [maxPoolGrad(b.f, windowOf(b, null, image), { x: b.input(0), y: b.output(0), dY: b.dy })];
+  return [maxPoolGrad(b.f, windowOf(b, null, image), { x: b.input(0), y: b.output(0), dY: b.dy, refuse: b.refuse })];
 }
 
 function averagePool(b: Backward): InputGradients {
@@ -35,7 +35,7 @@ function lpPool(b: Backward): InputGradients {
   const share = f.mul(b.dy, f.where(f.greater(b.output(0), 0), f.pow(b.output(0), 1 - p), 0));
   const window = windowOf(b, null, dimsOf(x)?.slice(2) ?? null);
   const shape = b.sizes.value(b.sizes.of(x));
-  const count = window.kernel.reduce((product, size) => product * size, 1);
+  const count = placesOf(window.kernel);
   const spread = f.mul(averagePoolGrad(f, window, { dY: share, shape, countIncludePad: true }), count);
   return [f.mul(spread, powerSlope(b, x, p))];
 }

@@ -6,6 +6,7 @@ import type { Model } from "../model.ts";
 import { decodeModel, MAX_MODEL_BYTES } from "../serde/decode.ts";
 import { encodeModelPieces } from "../serde/encode.ts";
 import { relocated } from "../serde/encode-values.ts";
+import { sources } from "../serde/sources.ts";
 import { Tensor } from "../tensor.ts";
 import { type TensorSite, tensorSites } from "../tensors.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
@@ -13,8 +14,7 @@ import { completeSet, publishSet } from "./file-set.ts";
 import { readRange, readRegularFile } from "./read-file.ts";
 import { followLinks, type PendingFile, putInPlace, writePending } from "./write-file.ts";
 
-/** Where a model was read from: its external data are beside that file. */
-const origins = new WeakMap<Model, string>();
+const { origin: origins } = sources;
 
 const CHUNK = 64 * 2 ** 20;
 const ALIGNMENT = 4096;
@@ -152,13 +152,13 @@ async function prepareExternal(path: string, model: Model): Promise<PreparedMode
   if (origin === undefined) throw noOrigin(first.where);
   const location = `${basename(path)}.data`;
   const target = join(dirname(path), location);
-  const sources = new Map<string, string>();
+  const paths = new Map<string, string>();
   for (const { at, where } of sites) {
-    if (!sources.has(at.location)) sources.set(at.location, await resolveExternal(origin, at.location, where));
+    if (!paths.has(at.location)) paths.set(at.location, await resolveExternal(origin, at.location, where));
   }
-  const [source] = sources.values();
-  const inPlace = sources.size === 1 && source === (await realpath(target).catch(() => null));
-  const { ranges, moved } = layOut(sites, location, sources);
+  const [source] = paths.values();
+  const inPlace = paths.size === 1 && source === (await realpath(target).catch(() => null));
+  const { ranges, moved } = layOut(sites, location, paths);
   const files = inPlace ? [] : [await writePending(target, copyRanges(ranges))];
   for (const { site, offset } of moved) {
     site.replace(relocated(site.tensor, { ...site.at, location, offset }));

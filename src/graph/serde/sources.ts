@@ -23,6 +23,8 @@ import type { ValueType } from "../value-type.ts";
  */
 export const sources = {
   model: new WeakMap<Model, ModelProto>(),
+  /** The file a model was read from: its external data are beside it. */
+  origin: new WeakMap<Model, string>(),
   graph: new WeakMap<Graph, GraphProto>(),
   node: new WeakMap<Node, NodeProto>(),
   function: new WeakMap<GraphFunction, FunctionProto>(),

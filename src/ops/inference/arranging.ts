@@ -1,16 +1,22 @@
 import { graphsOf } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
-import { type Cut, concatContent, sliceContent, transposeContent } from "./content.ts";
+import { calculate } from "./arithmetic.ts";
+import {
+  type Cut,
+  concatContent,
+  expandContent,
+  gatherContent,
+  MOST_ELEMENTS,
+  sliceContent,
+  tileContent,
+  transposeContent,
+} from "./content.ts";
+import { elementsOf } from "./elements.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
-import { broadcastShapes, calculate, product } from "./shapes.ts";
+import { broadcastShapes, product } from "./shapes.ts";
 
 /** Operators that make, cut, join and rearrange tensors. */
-
-const unknown = (dtype: number, rank: number | null): Inferred => ({
-  dtype,
-  shape: rank === null ? null : Array.from({ length: rank }, () => null),
-});
 
 const normalize = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
@@ -18,23 +24,19 @@ function constant(call: InferenceCall): readonly (Inferred | null)[] {
   const value = call.node.attributes.get("value");
   if (value?.kind === "tensor") {
     const { tensor } = value.value;
-    const isSmall = tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32;
-    const content = isSmall && tensor.size <= 64 && tensor.data.kind !== "external" ? tensor.values() : null;
-    return [
-      {
-        dtype: tensor.dtype,
-        shape: tensor.dims,
-        content: content === null ? null : Array.from(content as ArrayLike<number | bigint>, Number),
-      },
-    ];
+    return [{ dtype: tensor.dtype, shape: tensor.dims, content: elementsOf(tensor) }];
   }
   const ints = call.ints("value_ints", null);
   if (ints !== null) return [{ dtype: DataType.int64, shape: [ints.length], content: ints }];
   const int = call.int("value_int", null);
   if (int !== null) return [{ dtype: DataType.int64, shape: [], content: [int] }];
-  if (call.node.attributes.has("value_float")) return [{ dtype: DataType.float, shape: [] }];
+  if (call.node.attributes.has("value_float")) {
+    return [{ dtype: DataType.float, shape: [], content: [call.float("value_float", 0)] }];
+  }
   const floats = call.node.attributes.get("value_floats");
-  return floats?.kind === "floats" ? [{ dtype: DataType.float, shape: [floats.value.length] }] : [null];
+  return floats?.kind === "floats"
+    ? [{ dtype: DataType.float, shape: [floats.value.length], content: floats.value }]
+    : [null];
 }
 
 function shape(call: InferenceCall): readonly Inferred[] {
@@ -46,7 +48,7 @@ function reshape(call: InferenceCall): readonly Inferred[] {
   const [dtype, from, to] = [call.dtype(0), call.shape(0), call.content(1)];
   if (to === null) {
     const [rank] = call.shape(1) ?? [];
-    return [unknown(dtype, typeof rank === "number" ? rank : null)];
+    return [call.open(dtype, typeof rank === "number" ? rank : null)];
   }
   const copies = call.int("allowzero", 0) === 0;
   const dims = to.map((dim, axis): Dimension => (dim === 0 && copies ? (from?.[axis] ?? null) : dim));
@@ -75,7 +77,7 @@ function concat(call: InferenceCall): readonly Inferred[] {
   const shapes = call.node.inputs.map((_, index) => call.shape(index));
   const [first] = shapes;
   if (!first || shapes.some((each) => each === null)) return [{ dtype: call.dtype(0), shape: null }];
-  const parts = call.node.inputs.map((_, index) => call.shaped(index)).filter((part) => part !== null);
+  const parts = call.node.inputs.map((_, index) => call.shapedOrOpen(index)).filter((part) => part !== null);
   const at = normalize(call.int("axis", 0), first.length);
   const sizes = shapes.map((each) => each?.[at] ?? null);
   const total = sizes.every((each) => typeof each === "number") ? sizes.reduce((sum, each) => sum + each, 0) : null;
@@ -99,10 +101,19 @@ function split(call: InferenceCall): readonly Inferred[] {
     chunk === null || typeof size !== "number" ? null : Math.min(chunk, size - index * chunk),
   );
   const sizes = call.ints("split", null) ?? (call.has(1) ? call.content(1) : even);
-  return call.node.outputs.map((_, index) => ({
-    dtype,
-    shape: dims.map((dim, axis) => (axis === at ? (sizes?.[index] ?? null) : dim)),
-  }));
+  const whole = call.shaped(0);
+  let start: number | null = 0;
+  return call.node.outputs.map((_, index) => {
+    const own: Dimension = sizes?.[index] ?? null;
+    const isCut = whole !== null && typeof own === "number" && own >= 0 && start !== null;
+    const content = isCut ? sliceContent(whole, [{ axis: at, start: start ?? 0, step: 1, size: own }]) : null;
+    start = typeof own === "number" && start !== null ? start + own : null;
+    return {
+      dtype,
+      shape: dims.map((dim, axis) => (axis === at ? own : dim)),
+      content: content?.elements ?? null,
+    };
+  });
 }
 
 /** How many elements a slice takes; ends past the border mean the border. */
@@ -112,6 +123,7 @@ function sliced(size: Dimension, start: Dimension, end: Dimension, step: number)
     return whole || (start === 0 && step === 1 && end === size) ? size : null;
   }
   if (typeof start !== "number" || typeof end !== "number") return null;
+  if (size === 0) return 0;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, low), high);
   const [from, to] = [Math.max(clamp(start), 0), end < -size ? (step > 0 ? 0 : -1) : clamp(end)];
@@ -125,7 +137,7 @@ function slice(call: InferenceCall): readonly Inferred[] {
   const [starts, ends] = [call.content(1), call.content(2)];
   const axes = call.has(3) ? call.numbers(3) : (starts?.map((_, index) => index) ?? null);
   const steps = call.has(4) ? call.numbers(4) : (starts?.map(() => 1) ?? null);
-  if (starts === null || ends === null || axes === null || steps === null) return [unknown(dtype, dims.length)];
+  if (starts === null || ends === null || axes === null || steps === null) return [call.open(dtype, dims.length)];
   const taken = dims.map((dim, axis) => {
     const at = axes.findIndex((each) => normalize(each, dims.length) === axis);
     return at < 0 ? dim : sliced(dim, starts[at] ?? null, ends[at] ?? null, steps[at] ?? 1);
@@ -140,19 +152,17 @@ function slice(call: InferenceCall): readonly Inferred[] {
     return { axis: at, start: from, step, size: count };
   });
   const known = cuts.filter((cut) => cut !== null);
-  const part = whole === null || known.length < cuts.length ? null : sliceContent(whole, known).elements;
+  const part = whole === null || known.length < cuts.length ? null : (sliceContent(whole, known)?.elements ?? null);
   return [{ dtype, shape: taken, content: part }];
 }
 
 function gather(call: InferenceCall): readonly Inferred[] {
   const [dims, indices] = [call.shape(0), call.shape(1)];
   const at = dims === null ? 0 : normalize(call.int("axis", 0), dims.length);
-  const content = call.content(0);
-  const picked = call.numbers(1)?.map((index) => content?.at(index) ?? null) ?? null;
+  const [data, picks] = [call.shaped(0), call.shaped(1)];
+  const content = data === null || picks === null ? null : (gatherContent(data, picks, at)?.elements ?? null);
   const result = dims === null || indices === null ? null : [...dims.slice(0, at), ...indices, ...dims.slice(at + 1)];
-  return [
-    { dtype: call.dtype(0), shape: result, content: content === null || (result?.length ?? 0) > 1 ? null : picked },
-  ];
+  return [{ dtype: call.dtype(0), shape: result, content }];
 }
 
 function unsqueeze(call: InferenceCall): readonly Inferred[] {
@@ -161,7 +171,7 @@ function unsqueeze(call: InferenceCall): readonly Inferred[] {
   const content = call.content(0);
   if (dims === null || typeof count !== "number") return [{ dtype: call.dtype(0), shape: null, content }];
   const axes = call.axes(1, dims.length + count);
-  if (axes === null) return [{ ...unknown(call.dtype(0), dims.length + count), content }];
+  if (axes === null) return [{ ...call.open(call.dtype(0), dims.length + count), content }];
   const rest = [...dims];
   const shape = Array.from({ length: dims.length + count }, (_, axis) =>
     axes.includes(axis) ? 1 : (rest.shift() ?? null),
@@ -186,7 +196,7 @@ function transpose(call: InferenceCall): readonly Inferred[] {
   if (dims === null) return [call.same()];
   const perm = call.ints("perm", null) ?? dims.map((_, axis) => dims.length - 1 - axis);
   const whole = call.shaped(0);
-  const content = whole === null ? null : transposeContent(whole, perm).elements;
+  const content = whole === null ? null : (transposeContent(whole, perm)?.elements ?? null);
   return [{ dtype: call.dtype(0), shape: perm.map((axis) => dims[axis] ?? null), content }];
 }
 
@@ -194,8 +204,10 @@ function expand(call: InferenceCall): readonly Inferred[] {
   const [rank] = call.shape(1) ?? [];
   const to = call.content(1);
   const length = typeof rank === "number" ? Math.max(rank, call.rank(0) ?? rank) : null;
-  if (to === null) return [unknown(call.dtype(0), length)];
-  return [{ dtype: call.dtype(0), shape: broadcastShapes([call.shape(0), to]) }];
+  if (to === null) return [call.open(call.dtype(0), length)];
+  const [whole, sizes] = [call.shaped(0), call.numbers(1)];
+  const content = whole === null || sizes === null ? null : (expandContent(whole, sizes)?.elements ?? null);
+  return [{ dtype: call.dtype(0), shape: broadcastShapes([call.shape(0), to]), content }];
 }
 
 /** A tensor of a shape that an input gives. */
@@ -203,11 +215,14 @@ const shaped = (dtype: (call: InferenceCall) => number, filling: (call: Inferenc
   return (call) => {
     const [rank] = call.shape(0) ?? [];
     const dims = call.content(0);
-    const size = dims?.length === 1 ? dims[0] : null;
-    const content = typeof size === "number" && size <= 64 ? Array.from({ length: size }, () => filling(call)) : null;
+    const size = dims === null ? null : product(dims);
+    const content =
+      typeof size === "number" && size <= MOST_ELEMENTS && size >= 0
+        ? Array.from({ length: size }, () => filling(call))
+        : null;
     return [
       dims === null
-        ? unknown(dtype(call), typeof rank === "number" ? rank : null)
+        ? call.open(dtype(call), typeof rank === "number" ? rank : null)
         : { dtype: dtype(call), shape: dims, content },
     ];
   };
@@ -215,9 +230,9 @@ const shaped = (dtype: (call: InferenceCall) => number, filling: (call: Inferenc
 
 const fillingOf = (call: InferenceCall): { readonly dtype: number; readonly value: Dimension } => {
   const value = call.node.attributes.get("value");
-  if (value?.kind !== "tensor") return { dtype: DataType.float, value: null };
+  if (value?.kind !== "tensor") return { dtype: DataType.float, value: 0 };
   const { tensor } = value.value;
-  return { dtype: tensor.dtype, value: tensor.dtype === DataType.int64 ? Number(tensor.values()[0]) : null };
+  return { dtype: tensor.dtype, value: elementsOf(tensor)?.[0] ?? null };
 };
 
 function range(call: InferenceCall): readonly Inferred[] {
@@ -226,13 +241,15 @@ function range(call: InferenceCall): readonly Inferred[] {
   );
   const dtype = call.dtype(0);
   if (start === 0 && step === 1 && typeof limit === "string") return [{ dtype, shape: [limit] }];
-  if (typeof start !== "number" || typeof limit !== "number" || typeof step !== "number") return [unknown(dtype, 1)];
+  if (typeof start !== "number" || typeof limit !== "number" || typeof step !== "number") return [call.open(dtype, 1)];
   const size = Math.max(0, Math.ceil((limit - start) / step));
+  const isWhole = [start, step].every(Number.isSafeInteger);
   return [
     {
       dtype,
       shape: [size],
-      content: size <= 64 ? Array.from({ length: size }, (_, index) => start + index * step) : null,
+      content:
+        isWhole && size <= MOST_ELEMENTS ? Array.from({ length: size }, (_, index) => start + index * step) : null,
     },
   ];
 }
@@ -244,7 +261,7 @@ function pad(call: InferenceCall): readonly Inferred[] {
   const axes = call.has(3)
     ? (call.numbers(3)?.map((axis) => normalize(axis, dims.length)) ?? null)
     : dims.map((_, axis) => axis);
-  if (pads === null || axes === null) return [unknown(call.dtype(0), dims.length)];
+  if (pads === null || axes === null) return [call.open(call.dtype(0), dims.length)];
   return [
     {
       dtype: call.dtype(0),
@@ -259,15 +276,19 @@ function pad(call: InferenceCall): readonly Inferred[] {
 
 function tile(call: InferenceCall): readonly Inferred[] {
   const [dims, repeats] = [call.shape(0), call.content(1)];
-  if (dims === null || repeats === null) return [unknown(call.dtype(0), dims?.length ?? null)];
-  return [{ dtype: call.dtype(0), shape: dims.map((dim, axis) => calculate("Mul", dim, repeats[axis] ?? null)) }];
+  if (dims === null || repeats === null) return [call.open(call.dtype(0), dims?.length ?? null)];
+  const shape = dims.map((dim, axis) => calculate("Mul", DataType.int64, dim, repeats[axis] ?? null));
+  const [whole, counts] = [call.shaped(0), call.numbers(1)];
+  const content = whole === null || counts === null ? null : (tileContent(whole, counts)?.elements ?? null);
+  return [{ dtype: call.dtype(0), shape, content }];
 }
 
 function flatten(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
-  if (dims === null) return [unknown(call.dtype(0), 2)];
+  if (dims === null) return [call.open(call.dtype(0), 2)];
   const at = normalize(call.int("axis", 1), dims.length);
-  return [{ dtype: call.dtype(0), shape: [product(dims.slice(0, at)), product(dims.slice(at))] }];
+  const shape = [product(dims.slice(0, at)), product(dims.slice(at))];
+  return [{ dtype: call.dtype(0), shape, content: call.content(0) }];
 }
 
 /** DepthToSpace and SpaceToDepth. */
@@ -279,7 +300,7 @@ const blocks =
   (call) => {
     const dims = call.shape(0);
     const size = call.int("blocksize", 1);
-    if (dims === null) return [unknown(call.dtype(0), 4)];
+    if (dims === null) return [call.open(call.dtype(0), 4)];
     return [
       {
         dtype: call.dtype(0),
@@ -297,7 +318,7 @@ function resize(call: InferenceCall): readonly Inferred[] {
   if (sizes !== null && sizes.length === dims.length) return [{ dtype: call.dtype(0), shape: sizes }];
   const scales = call.node.inputs[2];
   const held = scales?.tensor ?? constantTensor(scales ?? null);
-  if (held === null || held.size !== dims.length) return [unknown(call.dtype(0), dims.length)];
+  if (held === null || held.size !== dims.length) return [call.open(call.dtype(0), dims.length)];
   const factors = [...(held.values() as Float32Array)];
   return [
     {

@@ -1,46 +1,62 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { calculate, calculateOne, castElement, UNARY_ARITHMETIC } from "./arithmetic.ts";
+import { broadcastContent } from "./content.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
-import { broadcastShapes, calculate } from "./shapes.ts";
+import { broadcastShapes } from "./shapes.ts";
 
 const first: InferenceRule = (call) => [call.same()];
 
-/** Content of arithmetic on shapes. */
-function combined(call: InferenceCall, op: string): readonly Dimension[] | null {
-  const [a, b] = [call.content(0), call.content(1)];
-  if (a === null || b === null) return null;
-  const length = Math.max(a.length, b.length);
-  if ((a.length !== length && a.length !== 1) || (b.length !== length && b.length !== 1)) return null;
-  return Array.from({ length }, (_, index) => {
-    const [x = null, y = null] = [a.length === 1 ? a[0] : a[index], b.length === 1 ? b[0] : b[index]];
-    return calculate(op, x, y);
-  });
+/** The elements of arithmetic on what is known, in one element type. */
+function folded(call: InferenceCall, op: string, fold: (elements: readonly Dimension[]) => Dimension): Inferred {
+  const dtype = PREDICATES.has(op) ? DataType.bool : call.dtype(0);
+  const parts = call.node.inputs.map((_, index) => call.shaped(index));
+  const known = parts.filter((part) => part !== null);
+  const content = known.length < parts.length ? null : (broadcastContent(known, fold)?.elements ?? null);
+  return { dtype, shape: broadcastShapes(inputShapes(call)), content };
 }
 
 const inputShapes = (call: InferenceCall): (readonly Dimension[] | null)[] =>
   call.node.inputs.map((_, index) => call.shape(index));
 
-const binary: InferenceRule = (call) => [
-  { dtype: call.dtype(0), shape: broadcastShapes(inputShapes(call)), content: combined(call, call.node.opType) },
-];
+/** Two or more operands. */
+const arithmetic: InferenceRule = (call) => {
+  const { opType } = call.node;
+  const op = opType === "Mod" && call.int("fmod", 0) !== 0 ? "Fmod" : opType;
+  const dtype = call.dtype(0);
+  return [folded(call, opType, ([first = null, ...rest]) => rest.reduce((a, b) => calculate(op, dtype, a, b), first))];
+};
 
-const comparison: InferenceRule = (call) => [
-  { dtype: DataType.bool, shape: broadcastShapes(inputShapes(call)), content: combined(call, call.node.opType) },
-];
+const unary: InferenceRule = (call) => {
+  const { opType } = call.node;
+  return [folded(call, opType, ([element = null]) => calculateOne(opType, call.dtype(0), element))];
+};
+
+/** What is not an element of the result's type is not followed: an exponent of another type is none. */
+const power: InferenceRule = (call) =>
+  call.dtype(0) === call.dtype(1)
+    ? arithmetic(call)
+    : [{ dtype: call.dtype(0), shape: broadcastShapes(inputShapes(call)) }];
 
 const test: InferenceRule = (call) => [{ dtype: DataType.bool, shape: call.shape(0) }];
 
 function where(call: InferenceCall): readonly Inferred[] {
-  const [condition, a, b] = [call.content(0), call.content(1), call.content(2)];
-  const content =
-    condition !== null && a !== null && b !== null
-      ? condition.map((each, index) => {
-          const pick = (list: readonly Dimension[]): Dimension => (list.length === 1 ? list[0] : list[index]) ?? null;
-          return each === null ? null : pick(each === 0 ? b : a);
-        })
-      : null;
+  const { content = null } = folded(call, "Where", ([condition = null, a = null, b = null]) =>
+    typeof condition === "number" ? (condition === 0 ? b : a) : a === b ? a : null,
+  );
   return [{ dtype: call.dtype(1), shape: broadcastShapes(inputShapes(call)), content }];
 }
+
+function cast(call: InferenceCall, to: number): readonly Inferred[] {
+  const content = call.content(0)?.map((element) => castElement(element, call.dtype(0), to)) ?? null;
+  return [{ dtype: to, shape: call.shape(0), content }];
+}
+
+/** Operators that make truth values. */
+const PREDICATES: ReadonlySet<string> = new Set([
+  ...["And", "Or", "Xor", "Not"],
+  ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"],
+]);
 
 const UNARY = [
   ...[
@@ -91,22 +107,18 @@ const UNARY = [
   ...["SimplifiedLayerNormalization"],
 ];
 
-const keepsContent: InferenceRule = (call) => [{ ...call.same(), content: call.content(0) }];
-
 export const ELEMENTWISE_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
   ...UNARY.map((op) => [op, first] as const),
-  ["Identity", keepsContent],
-  ...["Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Sum", "Mean", "And", "Or", "Xor"].map(
-    (op) => [op, binary] as const,
-  ),
-  ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"].map((op) => [op, comparison] as const),
+  ...UNARY_ARITHMETIC.map((op) => [op, unary] as const),
+  ...["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", ...PREDICATES]
+    .filter((op) => op !== "Not")
+    .map((op) => [op, arithmetic] as const),
+  ["Mean", (call) => [{ dtype: call.dtype(0), shape: broadcastShapes(inputShapes(call)) }]],
+  ["Pow", power],
   ["IsNaN", test],
   ["IsInf", test],
   ["Where", where],
-  ["Cast", (call) => [{ dtype: call.int("to", DataType.undefined), shape: call.shape(0), content: castable(call) }]],
-  ["CastLike", (call) => [{ dtype: call.dtype(1), shape: call.shape(0), content: castable(call) }]],
+  ["Cast", (call) => cast(call, call.int("to", DataType.undefined))],
+  ["CastLike", (call) => cast(call, call.dtype(1))],
   ["Dropout", (call) => [call.same(), { dtype: DataType.bool, shape: call.shape(0) }]],
 ];
-
-/** Whole numbers stay what they are in every number type. */
-const castable = (call: InferenceCall): readonly Dimension[] | null => call.content(0);

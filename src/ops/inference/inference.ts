@@ -1,9 +1,11 @@
+import { PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
 import type { Dimension, ValueType } from "../../graph/value-type.ts";
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
-import type { Content } from "./content.ts";
+import { type Content, MOST_ELEMENTS, sizeOf } from "./content.ts";
+import { elementsOf } from "./elements.ts";
 import { INFERENCE_RULES } from "./table.ts";
 
 /** What is known of one output: its type, and of small integer tensors (shapes, axes, sizes) the elements. */
@@ -18,8 +20,8 @@ export interface Inferred {
 /** Tells the outputs of one node from its inputs. Null: nothing is known of that output. */
 export type InferenceRule = (call: InferenceCall) => readonly (Inferred | null)[];
 
-/** More elements than a shape could have are not followed. */
-const MOST_ELEMENTS = 64;
+/** No model has tensors of more axes; one whose shape has more is asking for memory. */
+const MOST_AXES = 64;
 
 /** One node, with what is known of its inputs. */
 export class InferenceCall {
@@ -53,17 +55,26 @@ export class InferenceCall {
   /** The elements of an integer input, where they are known. */
   content(index: number): readonly Dimension[] | null {
     const value = this.node.inputs[index];
-    return value ? (this.#contents.get(value) ?? contentOf(value)) : null;
+    return value ? (this.#contents.get(value) ?? elementsOf(value.tensor)) : null;
   }
 
   /** The same with the shape, where both are known. */
   shaped(index: number): Content | null {
     const [elements, shape] = [this.content(index), this.shape(index)];
     const dims = shape?.filter((dim) => typeof dim === "number") ?? [];
-    return elements === null || shape === null || dims.length < shape.length ? null : { dims, elements };
+    if (elements === null || shape === null || dims.length < shape.length) return null;
+    return elements.length === sizeOf(dims) ? { dims, elements } : null;
   }
 
-  /** The same where every element is a number. */
+  /** The same; where the shape alone is known, with elements that are not. */
+  shapedOrOpen(index: number): Content | null {
+    const shape = this.shape(index);
+    const dims = shape?.filter((dim) => typeof dim === "number") ?? [];
+    if (shape === null || dims.length < shape.length) return null;
+    return this.shaped(index) ?? { dims, elements: [] };
+  }
+
+  /** The elements of an input where every one is a number. */
   numbers(index: number): readonly number[] | null {
     const content = this.content(index);
     const numbers = content?.filter((each) => typeof each === "number") ?? [];
@@ -78,20 +89,29 @@ export class InferenceCall {
   /** The first input's type and shape. */
   same = (index = 0): Inferred => ({ dtype: this.dtype(index), shape: this.shape(index) });
 
+  /**
+   * A tensor of which the number of axes is known alone, or not even that.
+   * @throws PassError `E_BUDGET` for more axes than a tensor can have
+   */
+  open(dtype: number, rank: number | null): Inferred {
+    if (rank === null) return { dtype, shape: null };
+    if (rank > MOST_AXES) throw this.#tooManyAxes(rank);
+    return { dtype, shape: Array.from({ length: rank }, () => null) };
+  }
+
+  #tooManyAxes(rank: number): PassError {
+    return new PassError(
+      "E_BUDGET",
+      `${describeNode(this.node)}: its result would have ${rank} axes, and no more than ${MOST_AXES} are taken`,
+      { field: this.node.name, hint: "Correct the input that gives the shape." },
+    );
+  }
+
   /** The axes that an attribute (older opsets) or an input gives, none negative; null where they are not known. */
   axes(inputIndex: number, rank: number): readonly number[] | null {
     const given = this.ints("axes", null) ?? (this.has(inputIndex) ? this.numbers(inputIndex) : []);
     return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
   }
-}
-
-/** The elements of a constant, where it is a small integer one. */
-function contentOf(value: Value): readonly Dimension[] | null {
-  const { tensor } = value;
-  if (tensor === null || tensor.data.kind === "external") return null;
-  const isInteger = tensor.dtype === DataType.int64 || tensor.dtype === DataType.int32;
-  if (!isInteger || tensor.size > MOST_ELEMENTS) return null;
-  return Array.from(tensor.values() as ArrayLike<number | bigint>, Number);
 }
 
 /**
@@ -111,6 +131,11 @@ export class TypeInference {
       const { tensor } = value;
       if (tensor !== null) value.type ??= { kind: "tensor", dtype: tensor.dtype, shape: tensor.dims };
     }
+    for (const { value, tensor } of graph.sparseInitializers) {
+      if (tensor.values !== null) {
+        value.type ??= { kind: "tensor", dtype: tensor.values.dtype, shape: tensor.dims };
+      }
+    }
     for (const node of graph) this.node(node);
   }
 
@@ -121,7 +146,8 @@ export class TypeInference {
     for (const [index, output] of node.outputs.entries()) {
       const inferred = results[index];
       if (output === null || !inferred) continue;
-      output.type = merged(output.type, inferred);
+      const shape = inferred.shape?.map(size) ?? null;
+      output.type = merged(output.type, { ...inferred, shape });
       const { content } = inferred;
       if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
     }
@@ -129,9 +155,13 @@ export class TypeInference {
 
   /** The elements of a shape that the graph computes, as far as they are known. */
   content(value: Value): readonly Dimension[] | null {
-    return this.#contents.get(value) ?? contentOf(value);
+    return this.#contents.get(value) ?? elementsOf(value.tensor);
   }
 }
+
+/** What cannot be a size is none: the model is wrong there, and the runtime says so. */
+const size = (dim: Dimension): Dimension =>
+  typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0) ? dim : null;
 
 /** What is declared, with sizes filled in that were left open. */
 function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {

@@ -1,15 +1,12 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
 import { REDUCTIONS } from "../families.ts";
+import { calculate } from "./arithmetic.ts";
+import { reduceContent } from "./content.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
 import { broadcastShapes } from "./shapes.ts";
 
 /** Operators that multiply, convolve, pool, normalize, reduce and recur. */
-
-const unknown = (dtype: number, rank: number | null): Inferred => ({
-  dtype,
-  shape: rank === null ? null : Array.from({ length: rank }, () => null),
-});
 
 function matmul(call: InferenceCall): readonly Inferred[] {
   const [a, b] = [call.shape(0), call.shape(1)];
@@ -63,7 +60,7 @@ function conv(call: InferenceCall): readonly Inferred[] {
   const [image, weight] = [call.shape(0), call.shape(1)];
   const rank = image?.length ?? weight?.length ?? null;
   const sizes = extents(call, weight?.slice(2) ?? null);
-  if (image === null || sizes === null) return [unknown(call.dtype(0), rank)];
+  if (image === null || sizes === null) return [call.open(call.dtype(0), rank)];
   const [batch = null] = image;
   const spatial = image
     .slice(2)
@@ -76,7 +73,7 @@ function convTranspose(call: InferenceCall): readonly Inferred[] {
   const sizes = extents(call, weight?.slice(2) ?? null);
   const outputs = weight?.[1];
   const channels = typeof outputs === "number" ? outputs * call.int("group", 1) : null;
-  if (image === null || sizes === null) return [unknown(call.dtype(0), image?.length ?? null)];
+  if (image === null || sizes === null) return [call.open(call.dtype(0), image?.length ?? null)];
   const auto = call.string("auto_pad", "NOTSET");
   const spatial = image.slice(2).map((dim, axis): Dimension => {
     const extent = sizes[axis];
@@ -93,7 +90,7 @@ function convTranspose(call: InferenceCall): readonly Inferred[] {
 function pool(call: InferenceCall): readonly Inferred[] {
   const image = call.shape(0);
   const sizes = extents(call, null);
-  if (image === null || sizes === null) return [unknown(call.dtype(0), image?.length ?? null)];
+  if (image === null || sizes === null) return [call.open(call.dtype(0), image?.length ?? null)];
   const spatial = image
     .slice(2)
     .map((dim, axis) => (sizes[axis] === undefined ? null : windowed(call, dim, sizes[axis])));
@@ -126,17 +123,33 @@ function reduction(call: InferenceCall): readonly Inferred[] {
   if (dims === null) return [{ dtype, shape: null }];
   const single = isIndex ? [call.int("axis", 0)] : null;
   const given = single?.map((axis) => (axis < 0 ? axis + dims.length : axis)) ?? call.axes(1, dims.length);
-  if (given === null) return [unknown(dtype, keeps ? dims.length : null)];
-  if (given.length === 0 && call.int("noop_with_empty_axes", 0) !== 0) return [call.same()];
+  if (given === null) return [call.open(dtype, keeps ? dims.length : null)];
+  if (given.length === 0 && call.int("noop_with_empty_axes", 0) !== 0) {
+    return [{ ...call.same(), content: call.content(0) }];
+  }
   const axes = given.length === 0 ? dims.map((_, axis) => axis) : given;
   const kept = dims.map((dim, axis): Dimension => (axes.includes(axis) ? 1 : dim));
-  const content = call.node.opType === "ReduceProd" ? reducedContent(call) : null;
-  return [{ dtype, shape: keeps ? kept : dims.filter((_, axis) => !axes.includes(axis)), content }];
+  return [
+    {
+      dtype,
+      shape: keeps ? kept : dims.filter((_, axis) => !axes.includes(axis)),
+      content: reducedContent(call, axes),
+    },
+  ];
 }
 
-function reducedContent(call: InferenceCall): readonly Dimension[] | null {
-  const numbers = call.numbers(0);
-  return numbers === null ? null : [numbers.reduce((all, each) => all * each, 1)];
+/** Reductions that fold element by element, and how. */
+const FOLDS: Readonly<Record<string, string>> = {
+  ReduceMax: "Max",
+  ReduceMin: "Min",
+  ReduceProd: "Mul",
+  ReduceSum: "Add",
+};
+
+function reducedContent(call: InferenceCall, axes: readonly number[]): readonly Dimension[] | null {
+  const [op, content] = [FOLDS[call.node.opType], call.shaped(0)];
+  if (op === undefined || content === null) return null;
+  return reduceContent(content, axes, (a, b) => calculate(op, call.dtype(0), a, b))?.elements ?? null;
 }
 
 function loss(call: InferenceCall): readonly Inferred[] {

@@ -12,8 +12,9 @@ function maxPool(f: Formula, call: Call): readonly Value[] {
   const pool = call.input(1).producer;
   const x = pool?.opType === "MaxPool" ? pool.inputs[0] : null;
   const y = pool?.outputs[0];
-  if (!x || !y) throw call.refuse("its indices do not come from a MaxPool");
-  return [maxPoolGrad(f, windowOf(call, null, dimsOf(x)?.slice(2) ?? null), { x, y, dY: call.input(0) })];
+  if (!pool || !x || !y) throw call.refuse("its indices do not come from a MaxPool");
+  const window = windowOf(call, null, dimsOf(x)?.slice(2) ?? null);
+  return [maxPoolGrad(f, window, { x, y, dY: call.input(0), refuse: call.refuse })];
 }
 
 /** The pool's input: ONNX Runtime names a gradient after its tensor, and the node itself does not take that tensor. */
