@@ -242,7 +242,7 @@ describe("a parameter", () => {
     expect(report.reached).toEqual(["bias"]);
     expect(report.skipped[0]?.at).toBe('parameter "weight"');
     expect(report.skipped[0]?.reason).toMatch(
-      /stands node ".*" \((MatMul|Transpose)\); name the gradient with --gradient <name>=weight/,
+      /stands node ".*" \((MatMul|Transpose)\); if that is the gradient, say --gradient weight_gradient=weight/,
     );
     const told = makePlainStep({ update: "sgd", matrix: true });
     expect(insertAgr(told, { gradient: ["weight_gradient=weight"] }).reached).toEqual(["weight", "bias"]);
