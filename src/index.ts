@@ -150,6 +150,8 @@ export {
   type GradientCheck,
   type GradientCheckOptions,
 } from "./verify/gradient-check.ts";
+export { type GradientReport, reportGradients } from "./verify/gradients.ts";
+export { type Verification, verifyInsertion } from "./verify/index.ts";
 export {
   type OtherState,
   type Proof,
@@ -159,5 +161,3 @@ export {
   type UnprovenParameter,
 } from "./verify/proof/index.ts";
 export { type InsertProvenOptions, insertProven, type ProvenInsertion } from "./verify/proof/insert-proven.ts";
-export { type GradientReport, reportGradients } from "./verify/gradients.ts";
-export { type Verification, verifyInsertion } from "./verify/index.ts";

@@ -1,7 +1,7 @@
+import { cloneNode } from "../../../graph/clone.ts";
 import { Graph, Node, type Use, Value } from "../../../graph/graph.ts";
 import { Model, walkGraphs } from "../../../graph/model.ts";
 import { Names } from "../../../graph/names.ts";
-import { cloneNode } from "../../../graph/clone.ts";
 import { inferTypes } from "../../add-gradients.ts";
 
 /**
