@@ -51,6 +51,8 @@ export interface Proof {
   readonly parameters: readonly ProvenParameter[];
   readonly unproven: readonly UnprovenParameter[];
   readonly otherState: readonly OtherState[];
+  /** State that was paired by data flow alone, as `input=output`. */
+  readonly inferred: readonly string[];
   /** What `insertAgr` takes to do what was proven. */
   readonly options: Pick<InsertAgrOptions, "state" | "gradient" | "trainable">;
 }
@@ -79,13 +81,15 @@ export async function proveGradients(model: Model, options: ProofOptions = {}, s
   const step = copyModel(model);
   stripAgr(step);
   const flat = flatStep(step);
-  const pairs = pairState(step, flat.graph, options.state ?? []);
-  if (pairs.length === 0) return null;
+  const { pairs, inferred, open } = pairState(step, flat.graph, options.state ?? []);
+  if (pairs.length === 0 || open.length > 0) return null;
   const renewals = new Set(pairs.map(({ output }) => output));
   const losses = scalarsOf(flat.graph.outputs.filter((value) => !renewals.has(value)));
   if (losses.length === 0) return null;
   const search = new Search(await loadOrtNode(), flat, pairs, losses, options, seed);
-  return search.run();
+  const proof = await search.run();
+  const state = [...(options.state ?? []), ...inferred];
+  return { ...proof, inferred, options: { ...proof.options, state } };
 }
 
 const isFound = ({ sites, refusals }: Found): boolean => sites.length + refusals.length > 0;

@@ -81,7 +81,7 @@ function notesOf(proof: Proof | null): readonly string[] {
   if (proof === null) return [];
   if (proof.precision === null)
     return [`not proven that what is regularized is the gradient: ${proof.reason ?? "there is no reason"}`];
-  const { losses, parameters, otherState, precision } = proof;
+  const { losses, parameters, otherState, precision, inferred } = proof;
   const compared = parameters.flatMap(({ cosine }) => (cosine === null ? [] : [Math.abs(cosine)]));
   const lowest = Math.min(...compared);
   const [passed, sums] = [
@@ -91,6 +91,9 @@ function notesOf(proof: Proof | null): readonly string[] {
   const told = parameters.filter((each) => each.told && each.cosine === null);
   const list = (names: readonly string[]): string => names.join(", ");
   return [
+    ...(inferred.length === 0
+      ? []
+      : [`state paired by data flow: ${list(inferred.map((pair) => pair.replace("=", " renewed by ")))}`]),
     ...(compared.length === 0
       ? []
       : [

@@ -1,7 +1,7 @@
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
-import { Anatomy, dependsOn, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
+import { Anatomy, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
 import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import { knownShape } from "../../passes/find-optimizers/plain-step/index.ts";
 import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
@@ -65,7 +65,7 @@ export class Search {
     this.#seed = seed;
   }
 
-  async run(): Promise<Proof> {
+  async run(): Promise<Omit<Proof, "inferred">> {
     for (let round = 0; round < ROUNDS; round++) {
       const before = this.#matches.size;
       for (const loss of this.#losses) if (!this.#isSettled()) await this.#examine(loss);
@@ -105,7 +105,8 @@ export class Search {
     );
     if (wanted.length === 0) return;
     const sums = await accumulatorsOf(this.#ort, this.#flat, anatomy);
-    const ways = [{}, { scalars: false }].map((way) => anatomy.flow(way));
+    const summed = [...sums].map(({ input }) => input);
+    const ways = [true, false].map((scalars) => anatomy.flow({ scalars, sums: summed }));
     const [flow] = ways;
     const isFit = (pair: StatePair, value: Value): boolean =>
       shapeOf(value) === shapeOf(pair.input) &&
@@ -115,11 +116,7 @@ export class Search {
       const slots = anatomy.slotsOf(pair);
       const accumulators = slots.filter((slot) => sums.has(slot)).map(({ input }) => input);
       const group = [pair, ...slots.filter((slot) => !sums.has(slot))];
-      const chains = ways.map((each) =>
-        narrows(each, group)
-          .filter((value) => isFit(pair, value))
-          .filter((value) => accumulators.length === 0 || dependsOn(value, accumulators)),
-      );
+      const chains = ways.map((each) => narrows(each, group).filter((value) => isFit(pair, value)));
       return { pair, slots, accumulators, chains };
     });
     const candidates = new Map(
@@ -131,7 +128,7 @@ export class Search {
       candidates,
       constants: [...constants].map(({ name }) => name),
       state: new Set(this.#pairs.map(({ input }) => input.name)),
-      zeros: new Set([...sums].map(({ input }) => input.name)),
+      zeros: new Set(summed.map(({ name }) => name)),
       seed: this.#seed,
     });
     if (typeof measured === "string") {
@@ -155,7 +152,7 @@ export class Search {
     }
   }
 
-  async #proof(): Promise<Proof> {
+  async #proof(): Promise<Omit<Proof, "inferred">> {
     const { gradient = [], at = "transformed" } = this.#options;
     const told = new Map(gradient.map((each) => [each.slice(each.indexOf("=") + 1), each.slice(0, each.indexOf("="))]));
     const matches = [...this.#matches.values()].filter(({ pair }) => !told.has(pair.input.name));

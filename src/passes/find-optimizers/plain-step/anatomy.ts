@@ -73,13 +73,14 @@ export class Anatomy {
   /**
    * How the data reach the renewals. Truth values are no way: whether a step is skipped is not how large it is.
    * @param scalars whether values of one element are ways: norms, rates, scales
+   * @param sums state that counts as data: what gradients are added up in
    */
-  flow({ scalars = true } = {}): Flow {
+  flow({ scalars = true, sums = [] }: { readonly scalars?: boolean; readonly sums?: readonly Value[] } = {}): Flow {
     const isRandom = (value: Value): boolean => value.producer?.opType.startsWith("Random") ?? false;
     const made = this.graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
     return new Flow(
       this.graph,
-      [...this.data, ...made.filter(isRandom)],
+      [...this.data, ...sums, ...made.filter(isRandom)],
       (value) => this.#ends.has(value) || isTruth(value) || (!scalars && isScalar(value)),
     );
   }

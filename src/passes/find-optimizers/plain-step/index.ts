@@ -10,7 +10,7 @@ import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal 
 import { Anatomy, dependsOn, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
 import type { Flow } from "./flow.ts";
-import { pairState, type StatePair } from "./pair-state.ts";
+import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
 
 const NAME = "plain-step";
 
@@ -28,9 +28,13 @@ export const plainStep: Dialect = {
   find(model: Model, options: FindOptions): Found {
     const refuse = (at: string, reason: string): Refusal => ({ dialect: NAME, node: null, at, reason });
     const flat = flatStep(model);
-    const pairs = pairState(model, flat.graph, options.state ?? []);
+    const { pairs, open } = pairState(model, flat.graph, options.state ?? []);
+    if (open.length > 0) {
+      const flags = open.map((each) => `--state ${each}`).join(" ");
+      return { sites: [], refusals: [refuse("the graph", `which output renews which input is not unique; say ${flags}`)] };
+    }
     if (pairs.length === 0)
-      return { sites: [], refusals: [refuse("the graph", "no input has an output that renews it by name and type")] };
+      return { sites: [], refusals: [refuse("the graph", "no input has an output that renews it by name and type, or by data flow")] };
     const losses = lossesOf(flat.graph, pairs);
     if (losses.length === 0) {
       return {
@@ -218,16 +222,6 @@ export function knownShape({ type }: Value): readonly number[] | null {
 function significant(shape: readonly Dimension[]): string {
   const first = shape.findIndex((dim) => dim !== 1);
   return shape.slice(first < 0 ? shape.length : first).join();
-}
-
-/** Outputs that renew nothing: the one called loss where there is one, else the scalars, else all. */
-export function lossesOf(graph: Graph, pairs: readonly StatePair[]): readonly Value[] {
-  const renewals = new Set(pairs.map(({ output }) => output));
-  const others = graph.outputs.filter((value) => !renewals.has(value));
-  const named = others.filter(({ name }) => /(^|[^a-z])loss([^a-z]|$)/i.test(name));
-  if (named.length > 0) return named;
-  const scalars = others.filter(({ type }) => type?.kind === "tensor" && type.shape?.length === 0);
-  return scalars.length > 0 ? scalars : others;
 }
 
 /** @throws UsageError `E_GRADIENT` */
