@@ -104,7 +104,10 @@ export class Search {
       (pair) => !this.#matches.has(pair) && !isSlot(pair) && isGradientType(elementType(pair.input)),
     );
     if (wanted.length === 0) return;
-    const sums = await accumulatorsOf(this.#ort, this.#flat, anatomy);
+    const found = await accumulatorsOf(this.#ort, this.#flat, anatomy);
+    // What a branch adds up is handed to an optimizer as a whole (optax.MultiSteps): AGR stands before it, on each gradient.
+    const isBranch = ({ output }: StatePair): boolean => this.#flat.originOf(output)?.producer?.opType === "If";
+    const sums = new Set([...found].filter((sum) => !isBranch(sum)));
     const summed = [...sums].map(({ input }) => input);
     const ways = [true, false].map((scalars) => anatomy.flow({ scalars, sums: summed }));
     const [flow] = ways;
@@ -141,8 +144,15 @@ export class Search {
     for (const { pair, slots, accumulators, chains } of plans) {
       const isAverage = flow?.reaches(pair.output) !== true;
       const alignments = measured.of.get(pair.input.name) ?? new Map<string, Alignment>();
-      const match = isAverage ? null : matchOf(chains, alignments);
-      if (match !== null) {
+      const isVector = holdsLayers(pair.input);
+      const match = isAverage || isVector ? null : matchOf(chains, alignments);
+      if (isVector && !isAverage) {
+        const [best = null] = chains.flatMap((chain) => matchOf([chain], alignments) ?? []);
+        const reason =
+          "it is one vector that the network cuts into layers, and AGR would take one sum over all of them";
+        const nearest = best === null ? null : { tensor: best.tensor.name, cosine: best.cosine };
+        this.#misses.set(pair, { pair, loss: loss.name, best: nearest, reason, role: "" });
+      } else if (match !== null) {
         const names = accumulators.map(({ name }) => name);
         this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, ...match });
         this.#misses.delete(pair);
@@ -314,6 +324,17 @@ function ancestorsOf(values: readonly Value[], ends: ReadonlySet<Value>): Readon
     if (value.producer !== null) pending.push(...valuesReadBy(value.producer));
   }
   return seen;
+}
+
+/** A vector that is read in slices: the parameters of several layers in one. */
+function holdsLayers({ type, uses }: Value): boolean {
+  if (type?.kind !== "tensor" || type.shape?.length !== 1) return false;
+  const cuts = uses.flatMap(({ user }) => ("opType" in user && /^(Slice|Split)$/.test(user.opType) ? [user] : []));
+  const pieces = cuts.flatMap(({ outputs }) => outputs);
+  return (
+    pieces.length > 1 &&
+    pieces.some((piece) => piece?.uses.some(({ user }) => "opType" in user && user.opType === "Reshape"))
+  );
 }
 
 const elementType = ({ type }: Value): number => (type?.kind === "tensor" ? type.dtype : 0);

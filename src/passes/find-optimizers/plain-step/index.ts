@@ -31,10 +31,16 @@ export const plainStep: Dialect = {
     const { pairs, open } = pairState(model, flat.graph, options.state ?? []);
     if (open.length > 0) {
       const flags = open.map((each) => `--state ${each}`).join(" ");
-      return { sites: [], refusals: [refuse("the graph", `which output renews which input is not unique; say ${flags}`)] };
+      return {
+        sites: [],
+        refusals: [refuse("the graph", `which output renews which input is not unique; say ${flags}`)],
+      };
     }
     if (pairs.length === 0)
-      return { sites: [], refusals: [refuse("the graph", "no input has an output that renews it by name and type, or by data flow")] };
+      return {
+        sites: [],
+        refusals: [refuse("the graph", "no input has an output that renews it by name and type, or by data flow")],
+      };
     const losses = lossesOf(flat.graph, pairs);
     if (losses.length === 0) {
       return {
