@@ -153,3 +153,12 @@ export {
 } from "./verify/gradient-check.ts";
 export { type GradientReport, reportGradients } from "./verify/gradients.ts";
 export { type Verification, verifyInsertion } from "./verify/index.ts";
+export {
+  type OtherState,
+  type Proof,
+  type ProofOptions,
+  type ProvenParameter,
+  proveGradients,
+  type UnprovenParameter,
+} from "./verify/proof/index.ts";
+export { type InsertProvenOptions, insertProven, type ProvenInsertion } from "./verify/proof/insert-proven.ts";

@@ -14,7 +14,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   passes: ["graph", "ops", "autodiff", "optim"],
   artifacts: ["graph"],
   runtime: ["graph", "artifacts"],
-  verify: ["graph", "optim", "passes", "runtime"],
+  verify: ["graph", "ops", "optim", "passes", "runtime"],
   cli: ["index.ts"],
   "index.ts": [
     ...["graph", "ops", "optim", "passes", "artifacts", "runtime", "verify"],

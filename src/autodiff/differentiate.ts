@@ -16,6 +16,8 @@ export interface DifferentiateOptions {
   readonly opset: number;
   /** Has seen the graph; sees every node that is added. */
   readonly types: TypeInference;
+  /** Values whose gradient is not followed to what they are made of. Default: none. */
+  readonly constants?: ReadonlySet<Value>;
   /** Default: all rules there are. */
   readonly table?: GradientTable;
 }
@@ -60,8 +62,10 @@ class Differentiation {
     const dependent = new Set<Value>(this.#wrt);
     for (const node of this.#graph) {
       if (this.#entryOf(node) === "zero" || !valuesReadBy(node).some((value) => dependent.has(value))) continue;
-      for (const output of node.outputs)
-        if (output !== null && isGradientType(elementTypeOf(output))) dependent.add(output);
+      for (const output of node.outputs) {
+        if (output === null || this.#options.constants?.has(output)) continue;
+        if (isGradientType(elementTypeOf(output))) dependent.add(output);
+      }
     }
     return dependent;
   }

@@ -92,7 +92,7 @@ export class Tensor {
     }
     const bytes = this.data.kind === "packed" ? unpack(this.dtype, this.data) : this.rawBytes();
     const width = bytes.byteLength / Math.max(this.size, 1);
-    const aligned = width === 0 || bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
+    const aligned = width > 0 && bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
     return new ArrayType(aligned.buffer, aligned.byteOffset, this.size);
   }
 

@@ -7,6 +7,7 @@ import { TypeInference } from "../ops/inference/inference.ts";
 /**
  * Adds the gradients of a loss with respect to parameters to a graph.
  * @param parameters inputs or initializers
+ * @param constants values whose gradient is not followed to what they are made of
  * @returns their gradients, named `<parameter>_grad`; nothing for those that the loss does not depend on
  * @throws as `differentiate`
  */
@@ -15,9 +16,15 @@ export function addGradients(
   loss: Value,
   parameters: readonly Value[],
   types: TypeInference = inferTypes(model),
+  constants: ReadonlySet<Value> = new Set(),
 ): ReadonlyMap<Value, Value> {
   const { graph } = model;
-  const gradients = differentiate(graph, loss, parameters, { names: new Names(model), opset: model.opset, types });
+  const gradients = differentiate(graph, loss, parameters, {
+    names: new Names(model),
+    opset: model.opset,
+    types,
+    constants,
+  });
   const names = new Names(model);
   const own = new Set<Value>();
   for (const [parameter, gradient] of gradients) {

@@ -1,5 +1,5 @@
 import { type Attribute, attribute } from "../graph/attribute.ts";
-import { DataType } from "../graph/data-type.ts";
+import { DataType, type TypedArray } from "../graph/data-type.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
@@ -8,8 +8,15 @@ import { intAttribute } from "../ops/attributes.ts";
 /** Inputs that are float32 whatever the tensor is. */
 const ALWAYS_FLOAT: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
 
+/** The types that become float64, and how their elements are read. */
+const NARROW = new Map<number, (values: TypedArray) => Float64Array>([
+  [DataType.float, (values) => Float64Array.from(values as Float32Array)],
+  [DataType.float16, (bits) => Float64Array.from(bits as Uint16Array, fromHalf)],
+  [DataType.bfloat16, (bits) => Float64Array.from(bits as Uint16Array, fromBfloat)],
+]);
+
 /**
- * Makes a float32 model a float64 one: constants, casts and declared types. Not every runtime has float64 kernels for every
+ * Makes a model of float32, float16 or bfloat16 a float64 one: constants, casts and declared types. Not every runtime has float64 kernels for every
  * operator; whether it runs is found out by running it.
  */
 export function toDouble(model: Model): void {
@@ -33,7 +40,7 @@ function isAlwaysFloat(value: Value | null): boolean {
 }
 
 function widenNode(node: Node): void {
-  if (node.opType === "Cast" && intAttribute(node, "to", 0) === DataType.float) {
+  if (node.opType === "Cast" && NARROW.has(intAttribute(node, "to", 0))) {
     node.attributes.set("to", attribute.int("to", DataType.double));
   }
   if (node.opType === "Constant" && isAlwaysFloat(node.outputs[0] ?? null)) return;
@@ -50,12 +57,22 @@ function widenNode(node: Node): void {
 }
 
 function widened(tensor: Tensor | null): Tensor | null {
-  if (tensor?.dtype !== DataType.float) return tensor;
-  return Tensor.from(DataType.double, tensor.dims, Float64Array.from(tensor.values() as Float32Array));
+  const read = tensor === null ? undefined : NARROW.get(tensor.dtype);
+  if (tensor === null || read === undefined) return tensor;
+  return Tensor.from(DataType.double, tensor.dims, read(tensor.values()));
 }
 
 function widenType(value: Value): void {
-  if (value.type?.kind === "tensor" && value.type.dtype === DataType.float && !isAlwaysFloat(value)) {
+  if (value.type?.kind === "tensor" && NARROW.has(value.type.dtype) && !isAlwaysFloat(value)) {
     value.type = { ...value.type, dtype: DataType.double };
   }
 }
+
+function fromHalf(bits: number): number {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  const value = exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : size;
+  return bits & 0x8000 ? -value : value;
+}
+
+const fromBfloat = (bits: number): number => new Float32Array(Uint32Array.of(bits << 16).buffer)[0] ?? Number.NaN;

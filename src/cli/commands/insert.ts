@@ -3,9 +3,9 @@ import {
   decodeModel,
   encodeModel,
   INSERT_AGR_DEFAULTS,
-  type InsertAgrOptions,
   type InsertAgrReport,
-  insertAgr,
+  type InsertProvenOptions,
+  insertProven,
   type Model,
   PassError,
   stripAgr,
@@ -19,11 +19,18 @@ import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./re
 
 interface InsertOptions
   extends RewriteOptions,
-    Required<Omit<InsertAgrOptions, "form" | "parameters" | "count" | "select" | "reported">> {
+    Required<
+      Omit<
+        InsertProvenOptions,
+        "form" | "parameters" | "count" | "select" | "reported" | "trainable" | "at" | "allowPartial"
+      >
+    > {
   readonly form?: "function" | "inline";
   readonly count?: number;
   readonly select?: string;
   readonly reported?: "raw" | "regularized";
+  readonly at?: "raw" | "transformed";
+  readonly allowPartial?: boolean;
   readonly verify?: boolean;
   readonly failIfPresent?: boolean;
 }
@@ -77,6 +84,14 @@ export function insertCommand(): Command {
         "plain train steps: gradients that are outputs for the user too (default: raw)",
       ).choices(["raw", "regularized"]),
     )
+    .option("--no-proof", "plain train steps: do not compare the gradients with the derivative of the loss")
+    .addOption(
+      new Option(
+        "--at <where>",
+        "plain train steps: before what clips or centralizes a gradient, or on what the optimizer reads (default: transformed)",
+      ).choices(["raw", "transformed"]),
+    )
+    .option("--allow-partial", "leave parameters whose gradient is not known without AGR")
     .option(
       "--verify",
       "run it in onnxruntime-node before it is written: the gradients against the formula, and with strength 0",
@@ -121,13 +136,13 @@ async function insertAll(
     const before = options.verify === true ? decodeModel(encodeModel(model)) : null;
     const parameters = artifacts === null ? null : trainableParameters(artifacts);
     const settings = { ...agrOptions(options), ...(parameters === null ? {} : { parameters }) };
-    const report = insertAgr(model, settings);
+    const { report, options: settled } = await insertProven(model, settings);
     requireAlike(reports[0], report, subjects[0]?.file, file);
     if (before === null) {
       reports.push(report);
       continue;
     }
-    const verification = await verifyInsertion(withoutAgr(before), model, settings);
+    const verification = await verifyInsertion(withoutAgr(before), model, settled);
     for (const line of describeVerification(verification, file)) console.note(line);
     reports.push({ ...report, verification });
   }
@@ -174,10 +189,14 @@ function describeVerification(
   ];
 }
 
-function agrOptions(options: InsertOptions): InsertAgrOptions {
+function agrOptions(options: InsertOptions): InsertProvenOptions {
   const { scope, strength, minElements, minRank, include, exclude, state, gradient, form, count, select, reported } =
     options;
+  const { proof, at, allowPartial } = options;
   return {
+    proof,
+    ...(at === undefined ? {} : { at }),
+    ...(allowPartial === undefined ? {} : { allowPartial }),
     scope,
     strength,
     minElements,

@@ -40,6 +40,8 @@ export interface Refusal {
   /** What it is about, for people. */
   readonly at: string;
   readonly reason: string;
+  /** The parameter that stays without its optimizer, where that is what it is about. */
+  readonly parameter?: EdgeParameter;
 }
 
 export interface Found {
@@ -53,6 +55,8 @@ export interface FindOptions {
   readonly state?: readonly string[];
   /** `tensor=parameter`: which tensor is a parameter's gradient. */
   readonly gradient?: readonly string[];
+  /** Which state inputs are parameters. Default: those that the loss depends on. */
+  readonly trainable?: readonly string[];
   /** Whether gradients that are outputs for the user become g' too. Default `raw`. */
   readonly reported?: "raw" | "regularized";
 }

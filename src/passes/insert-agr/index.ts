@@ -54,8 +54,13 @@ interface Decision {
 
 function decide(model: Model, options: InsertAgrOptions): Decision {
   const settings = settingsOf(options);
-  const { select, state = [], gradient = [], reported } = options;
-  const find = { state, gradient, ...(reported === undefined ? {} : { reported }) };
+  const { select, state = [], gradient = [], trainable, reported } = options;
+  const find = {
+    state,
+    gradient,
+    ...(trainable === undefined ? {} : { trainable }),
+    ...(reported === undefined ? {} : { reported }),
+  };
   const { sites, refusals } = chooseSites(model, { ...find, ...(select === undefined ? {} : { select }) });
   requireOpset(model, settings);
   const { form, notes } = chooseForm(model, options);
@@ -70,6 +75,7 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
     reported,
     state: state.length > 0 ? state : undefined,
     gradient: gradient.length > 0 ? gradient : undefined,
+    trainable,
   });
   const recorded = {
     ...settings,

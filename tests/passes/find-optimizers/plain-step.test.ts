@@ -110,14 +110,12 @@ describe("names of renewals", () => {
     ["x.updated", (name: string) => `${name}.updated`],
   ])("%s", (_, renewal) => compare({ update: "adan", renewal }));
 
-  it("that say nothing are told, by option or by metadata", () => {
+  it("that say nothing are told by the data flow, by option or by metadata", () => {
     const names = ["weight", "bias", "weight.momentum", "bias.momentum"];
     const renewal = (name: string): string => `r${names.indexOf(name)}`;
     const options = { update: "lion", renewal } as const;
     const silent = makePlainStep(options);
-    expect(errorOf(() => insertAgr(silent)).message).toContain(
-      "no input has an output that renews it by name and type",
-    );
+    expect(insertAgr(makePlainStep(options)).reached).toEqual(["weight", "bias"]);
     const state = names.map((name) => `${name}=${renewal(name)}`);
     expect(insertAgr(silent, { state }).reached).toEqual(["weight", "bias"]);
     const described = makePlainStep(options);
@@ -242,7 +240,7 @@ describe("a parameter", () => {
     expect(report.reached).toEqual(["bias"]);
     expect(report.skipped[0]?.at).toBe('parameter "weight"');
     expect(report.skipped[0]?.reason).toMatch(
-      /stands node ".*" \((MatMul|Transpose)\); name the gradient with --gradient <name>=weight/,
+      /stands node ".*" \((MatMul|Transpose)\); if that is the gradient, say --gradient weight_gradient=weight/,
     );
     const told = makePlainStep({ update: "sgd", matrix: true });
     expect(insertAgr(told, { gradient: ["weight_gradient=weight"] }).reached).toEqual(["weight", "bias"]);

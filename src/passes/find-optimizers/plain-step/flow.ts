@@ -7,11 +7,14 @@ export class Flow {
   readonly #dominator = new Map<Value, Value | null>();
   readonly #depth = new Map<Value, number>();
 
-  /** @param sources inputs of the graph, or values it starts from */
-  constructor(graph: Graph, sources: Iterable<Value>) {
+  /**
+   * @param sources inputs of the graph, or values it starts from
+   * @param endsAt values that are reached, but whose readers are not
+   */
+  constructor(graph: Graph, sources: Iterable<Value>, endsAt: (value: Value) => boolean = () => false) {
     for (const source of sources) this.#place(source, null);
     for (const node of graph) {
-      const reached = valuesReadBy(node).filter((value) => this.reaches(value));
+      const reached = valuesReadBy(node).filter((value) => this.reaches(value) && !endsAt(value));
       const [first, ...others] = reached;
       if (first === undefined) continue;
       const dominator = others.reduce<Value | null>((common, value) => this.common(common, value), first);
@@ -50,10 +53,13 @@ export class Flow {
 export class Leads {
   readonly #bits = new Map<Value, bigint>();
   readonly #graph: Graph;
+  readonly #ends: ReadonlySet<Value>;
 
-  constructor(graph: Graph, targets: readonly Value[]) {
+  /** @param ends targets that lead to themselves alone, whoever reads them */
+  constructor(graph: Graph, targets: readonly Value[], ends: ReadonlySet<Value> = new Set()) {
     this.#graph = graph;
-    for (const [index, value] of targets.entries()) this.#add(value, 1n << BigInt(index));
+    this.#ends = ends;
+    for (const [index, value] of targets.entries()) this.#bits.set(value, this.of(value) | (1n << BigInt(index)));
     for (const node of graph.nodes.toReversed()) {
       const bits = this.ofNode(node);
       if (bits !== 0n) for (const value of valuesReadBy(node)) this.#add(value, bits);
@@ -85,6 +91,7 @@ export class Leads {
   }
 
   #add(value: Value, bits: bigint): void {
+    if (this.#ends.has(value)) return;
     this.#bits.set(value, this.of(value) | bits);
   }
 }

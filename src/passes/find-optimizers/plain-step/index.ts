@@ -1,13 +1,16 @@
 import { UsageError } from "../../../errors.ts";
 import { dataTypeName, isGradientType } from "../../../graph/data-type.ts";
-import { describeNode, Graph, type Node, type Use, type Value } from "../../../graph/graph.ts";
+import { describeNode, Graph, type Node, type Value } from "../../../graph/graph.ts";
 import { type Model, valuesReadBy } from "../../../graph/model.ts";
+import type { Dimension } from "../../../graph/value-type.ts";
 import { ELEMENTWISE, LINEAR, REDUCTIONS } from "../../../ops/families.ts";
 import { AGR_DOMAIN } from "../../agr-domain.ts";
 import { AGR_RECORD, originalOf } from "../../record.ts";
-import type { Dialect, FindOptions, Found, GradientEdge, Refusal } from "../site.ts";
-import { Flow, Leads } from "./flow.ts";
-import { pairState, type StatePair } from "./pair-state.ts";
+import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
+import { Anatomy, dependsOn, narrows } from "./anatomy.ts";
+import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
+import type { Flow } from "./flow.ts";
+import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
 
 const NAME = "plain-step";
 
@@ -23,12 +26,23 @@ export const plainStep: Dialect = {
   name: NAME,
   looksFor: "a whole train step in plain operators, state inputs renewed by outputs of like name",
   find(model: Model, options: FindOptions): Found {
-    const { graph } = model;
-    const pairs = pairState(model, graph, options.state ?? []);
     const refuse = (at: string, reason: string): Refusal => ({ dialect: NAME, node: null, at, reason });
+    const flat = flatStep(model);
+    const { pairs, open } = pairState(model, flat.graph, options.state ?? []);
+    if (open.length > 0) {
+      const flags = open.map((each) => `--state ${each}`).join(" ");
+      return {
+        sites: [],
+        refusals: [refuse("the graph", `which output renews which input is not unique; say ${flags}`)],
+      };
+    }
     if (pairs.length === 0)
-      return { sites: [], refusals: [refuse("the graph", "no input has an output that renews it by name and type")] };
-    if (lossesOf(graph, pairs).length === 0) {
+      return {
+        sites: [],
+        refusals: [refuse("the graph", "no input has an output that renews it by name and type, or by data flow")],
+      };
+    const losses = lossesOf(flat.graph, pairs);
+    if (losses.length === 0) {
       return {
         sites: [],
         refusals: [
@@ -36,137 +50,135 @@ export const plainStep: Dialect = {
         ],
       };
     }
-    const step = new Step(model, graph, pairs, options);
+    const step = new Step(model, flat, pairs, losses, options);
     const refusals: Refusal[] = [];
     const edges: GradientEdge[] = [];
-    for (const pair of pairs) {
+    for (const pair of step.parameters) {
       const found = step.gradientOf(pair);
-      if (found === null) continue;
-      if ("reason" in found) refusals.push(refuse(`parameter "${pair.input.name}"`, found.reason));
-      else edges.push(found);
+      if (!("reason" in found)) edges.push(found);
+      else if (found.isFrozen === true) refusals.push(refuse(`parameter "${pair.input.name}"`, found.reason));
+      else {
+        const parameter = { name: pair.input.name, shape: knownShape(pair.input) };
+        refusals.push({ ...refuse(`parameter "${pair.input.name}"`, found.reason), parameter });
+      }
     }
-    if (edges.length === 0) return { sites: [], refusals };
-    const site = { dialect: NAME, graph, name: graph.name, optimizer: "plain operators", edges, learningRate: null };
-    return { sites: [site], refusals };
+    return { sites: sitesOf(model.graph, edges), refusals };
   },
 };
 
+/** One site for each graph that gradients lie in: the main one, or a branch that holds the optimizer. */
+function sitesOf(main: Graph, edges: readonly GradientEdge[]): readonly OptimizerSite[] {
+  const graphOf = ({ value }: GradientEdge): Graph => value.producer?.graph ?? main;
+  return [...new Set(edges.map(graphOf))].map((graph) => ({
+    dialect: NAME,
+    graph,
+    name: graph.name,
+    optimizer: "plain operators",
+    edges: edges.filter((edge) => graphOf(edge) === graph),
+    learningRate: null,
+  }));
+}
+
 interface NoGradient {
   readonly reason: string;
+  /** Nothing trains it: that is how the step was meant. */
+  readonly isFrozen?: true;
 }
 
 class Step {
   readonly #model: Model;
-  readonly #graph: Graph;
-  readonly #pairs: readonly StatePair[];
+  readonly #flat: FlatStep;
+  readonly #anatomy: Anatomy;
   readonly #options: FindOptions;
   readonly #flow: Flow;
-  readonly #leads: Leads;
-  readonly #lossBit: bigint;
   readonly #told: ReadonlyMap<string, Value>;
 
-  constructor(model: Model, graph: Graph, pairs: readonly StatePair[], options: FindOptions) {
+  constructor(
+    model: Model,
+    flat: FlatStep,
+    pairs: readonly StatePair[],
+    losses: readonly Value[],
+    options: FindOptions,
+  ) {
     this.#model = model;
-    this.#graph = graph;
-    this.#pairs = pairs;
+    this.#flat = flat;
     this.#options = options;
-    const losses = lossesOf(graph, pairs);
-    this.#leads = new Leads(graph, [...pairs.map(({ output }) => output), ...losses]);
-    this.#lossBit = losses.reduce((bits, _, index) => bits | (1n << BigInt(pairs.length + index)), 0n);
-    const states = new Set(pairs.map(({ input }) => input));
-    const data = graph.inputs.filter(
-      (value) => !states.has(value) && value.tensor === null && (this.#leads.of(value) & this.#lossBit) !== 0n,
-    );
-    this.#flow = new Flow(graph, data);
-    this.#told = toldGradients(graph, options.gradient ?? []);
+    this.#told = toldGradients(flat.graph, pairs, options.gradient ?? []);
+    const { trainable } = options;
+    const parameters = trainable === undefined ? {} : { parameters: new Set([...trainable, ...this.#told.keys()]) };
+    this.#anatomy = new Anatomy(flat.graph, pairs, losses, parameters);
+    this.#flow = this.#anatomy.flow();
   }
 
-  /** The gradient's edge; why there is none; or null for state that is no parameter. */
-  gradientOf(pair: StatePair): GradientEdge | NoGradient | null {
-    const bits = this.#groupBits(pair);
-    if (bits === null) return null;
+  /** State that takes part in the loss, or was said to be trained; slots, counters and rates are not among them. */
+  get parameters(): readonly StatePair[] {
+    const told = this.#anatomy.pairs.filter(({ input }) => this.#told.has(input.name));
+    return [...new Set([...this.#anatomy.parameters, ...told])];
+  }
+
+  /** The gradient's edge, or why there is none. */
+  gradientOf(pair: StatePair): GradientEdge | NoGradient {
+    const group = [pair, ...this.#anatomy.slotsOf(pair)];
     const told = this.#told.get(pair.input.name);
-    if (told !== undefined) return this.#edge(pair, told, bits);
-    const outputs = this.#outputsOf(bits).filter((value) => this.#flow.reaches(value));
+    if (told !== undefined) return this.#toldEdge(pair, told, group);
+    const outputs = group.map(({ output }) => output).filter((value) => this.#flow.reaches(value));
     if (outputs.length === 0)
-      return { reason: "nothing that depends on the data reaches its update: it has no gradient" };
-    const [first = null, ...others] = outputs;
-    const lowest = others.reduce<Value | null>((common, value) => this.#flow.common(common, value), first);
-    for (let at = lowest; at !== null; at = this.#flow.above(at)) {
-      const gradient = this.#undoScaling(at, bits);
+      return { reason: "nothing that depends on the data reaches its update: it has no gradient", isFrozen: true };
+    for (const at of narrows(this.#flow, group)) {
+      const gradient = this.#undoScaling(at, pair);
       const { stranger, readsParameter } = this.#updateFrom(gradient, outputs, pair);
       if (stranger !== null) {
         const what = `"${gradient.name}", the lowest tensor its update depends on, and the update stands ${describeNode(stranger)}`;
-        return { reason: `between ${what}; name the gradient with --gradient <name>=${pair.input.name}` };
+        return {
+          reason: `between ${what}; if that is the gradient, say --gradient ${gradient.name}=${pair.input.name}`,
+        };
       }
-      if (readsParameter) return this.#edge(pair, gradient, bits);
+      if (readsParameter) return this.#edge(pair, gradient, group);
     }
     return { reason: "its update reads the data in several places, through no one tensor" };
   }
 
-  #edge(pair: StatePair, read: Value, bits: bigint): GradientEdge | NoGradient {
+  /**
+   * State that the gradient itself is made of (an accumulator) keeps what it was: AGR comes after the sum.
+   * @throws UsageError `E_GRADIENT`
+   */
+  #toldEdge(pair: StatePair, told: Value, group: readonly StatePair[]): GradientEdge {
+    const after = group.filter((each) => each === pair || !dependsOn(told, [each.input]));
+    const edge = this.#edge(pair, told, after);
+    const reason = "reason" in edge ? edge.reason : "nothing between it and the renewal of the parameter reads it";
+    if (!("reason" in edge) && edge.uses.length > 0) return edge;
+    throw new UsageError("E_GRADIENT", `"${told.name}" cannot be the gradient of "${pair.input.name}": ${reason}`, {
+      field: `${told.name}=${pair.input.name}`,
+      hint: "Write --gradient <tensor>=<parameter input> with a tensor of the parameter's type that its update reads.",
+    });
+  }
+
+  #edge(pair: StatePair, read: Value, group: readonly StatePair[]): GradientEdge | NoGradient {
     const type = pair.input.type?.kind === "tensor" ? pair.input.type : null;
-    const value = originalOf(this.#model, AGR_RECORD, read);
-    const declared = value.type?.kind === "tensor" ? value.type : null;
+    const declared = read.type?.kind === "tensor" ? read.type : null;
     const dtype = declared?.dtype ?? type?.dtype ?? 0;
     if (!isGradientType(dtype))
-      return { reason: `its gradient "${value.name}" is ${dataTypeName(dtype)}, not floating point` };
-    const shape = type?.shape?.every((dim) => typeof dim === "number") ? type.shape : null;
-    if (declared?.shape && shape !== null && declared.shape.join() !== shape.join()) {
+      return { reason: `its gradient "${read.name}" is ${dataTypeName(dtype)}, not floating point` };
+    const shape = knownShape(pair.input);
+    if (declared?.shape && shape !== null && significant(declared.shape) !== significant(shape)) {
       return {
-        reason: `the lowest tensor its update depends on, "${value.name}", has shape [${declared.shape.join(",")}] and not the parameter's [${shape.join(",")}]`,
+        reason: `the lowest tensor its update depends on, "${read.name}", has shape [${declared.shape.join(",")}] and not the parameter's [${shape.join(",")}]`,
       };
     }
-    const outputBit = (index: number): bigint => this.#outputBit(index);
+    const origin = this.#flat.originOf(read);
+    if (origin === null) return { reason: `"${read.name}" lies in both branches of an If` };
     const reported = this.#options.reported === "regularized";
-    const isUpdate = (use: Use): boolean =>
-      (this.#leads.ofUse(use, outputBit) & bits) !== 0n || (reported && use.user instanceof Graph);
-    return {
-      value,
-      uses: read.uses.filter(isUpdate),
-      form: "tensor",
-      dtype,
-      parameter: { name: pair.input.name, shape },
-    };
-  }
-
-  /** The outputs that renew a parameter and its slots, as bits; null where the pair is a slot or carries no parameter. */
-  #groupBits(pair: StatePair): bigint | null {
-    const own = this.#bitOf(pair);
-    if (!this.#isParameter(pair)) return null;
-    const slots = this.#pairs.filter(
-      (other) => !this.#isParameter(other) && (this.#leads.of(other.input) & own) !== 0n && this.#ownersOf(other) === 1,
-    );
-    return slots.reduce((bits, slot) => bits | this.#bitOf(slot), own);
-  }
-
-  /** Parameters take part in the loss; slots, counters and rates do not. */
-  #isParameter({ input }: StatePair): boolean {
-    return (this.#leads.of(input) & this.#lossBit) !== 0n;
-  }
-
-  #ownersOf(slot: StatePair): number {
-    const leads = this.#leads.of(slot.input);
-    return this.#pairs.filter((pair) => this.#isParameter(pair) && (leads & this.#bitOf(pair)) !== 0n).length;
-  }
-
-  #bitOf(pair: StatePair): bigint {
-    return 1n << BigInt(this.#pairs.indexOf(pair));
-  }
-
-  #outputBit(index: number): bigint {
-    const output = this.#graph.outputs[index];
-    const pair = this.#pairs.findIndex((each) => each.output === output);
-    return pair < 0 ? 0n : 1n << BigInt(pair);
-  }
-
-  #outputsOf(bits: bigint): readonly Value[] {
-    return this.#pairs.filter((_, index) => (bits & (1n << BigInt(index))) !== 0n).map(({ output }) => output);
+    const uses = read.uses
+      .filter((use) => this.#anatomy.useLeadsTo(use, group) || (reported && use.user instanceof Graph))
+      .map((use) => this.#flat.originOfUse(use))
+      .filter((use) => use !== null);
+    const value = originalOf(this.#model, AGR_RECORD, origin);
+    return { value, uses, form: "tensor", dtype, parameter: { name: pair.input.name, shape } };
   }
 
   /** Up through sums and products whose other operands do not depend on the data. */
-  #undoScaling(from: Value, bits: bigint): Value {
-    const otherParameters = this.#otherParameters(bits);
+  #undoScaling(from: Value, pair: StatePair): Value {
+    const others = this.#anatomy.parameters.filter((each) => each !== pair).map(({ input }) => input);
     let value = from;
     for (;;) {
       const { producer } = value;
@@ -174,16 +186,10 @@ class Step {
       const operands = producer.inputs.filter((input) => input !== null && this.#flow.reaches(input));
       const [operand] = operands;
       if (operands.length !== 1 || !operand) return value;
-      const others = valuesReadBy(producer).filter((input) => input !== operand);
-      if (others.some((other) => dependsOn(other, otherParameters))) return value;
+      if (valuesReadBy(producer).some((input) => input !== operand && dependsOn(input, others))) return value;
       if (producer.opType === "Div" && producer.inputs[0] !== operand) return value;
       value = operand;
     }
-  }
-
-  #otherParameters(bits: bigint): readonly Value[] {
-    const own = new Set(this.#outputsOf(bits));
-    return this.#pairs.filter((pair) => this.#isParameter(pair) && !own.has(pair.output)).map(({ input }) => input);
   }
 
   /**
@@ -214,46 +220,36 @@ class Step {
   }
 }
 
-function dependsOn(value: Value, inputs: readonly Value[]): boolean {
-  const pending = [value];
-  const seen = new Set<Value>();
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (seen.has(next)) continue;
-    seen.add(next);
-    if (inputs.includes(next)) return true;
-    if (next.producer !== null) pending.push(...valuesReadBy(next.producer));
-  }
-  return false;
+export function knownShape({ type }: Value): readonly number[] | null {
+  return type?.kind === "tensor" && type.shape?.every((dim) => typeof dim === "number") ? type.shape : null;
 }
 
-/** Outputs that renew nothing: the one called loss where there is one, else the scalars, else all. */
-function lossesOf(graph: Graph, pairs: readonly StatePair[]): readonly Value[] {
-  const renewals = new Set(pairs.map(({ output }) => output));
-  const others = graph.outputs.filter((value) => !renewals.has(value));
-  const named = others.filter(({ name }) => /(^|[^a-z])loss([^a-z]|$)/i.test(name));
-  if (named.length > 0) return named;
-  const scalars = others.filter(({ type }) => type?.kind === "tensor" && type.shape?.length === 0);
-  return scalars.length > 0 ? scalars : others;
+/** A shape without leading ones: broadcasting adds them. */
+function significant(shape: readonly Dimension[]): string {
+  const first = shape.findIndex((dim) => dim !== 1);
+  return shape.slice(first < 0 ? shape.length : first).join();
 }
 
 /** @throws UsageError `E_GRADIENT` */
-function toldGradients(graph: Graph, told: readonly string[]): ReadonlyMap<string, Value> {
-  const values = new Map(
-    [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].flatMap((value) =>
-      value === null ? [] : [[value.name, value] as const],
-    ),
-  );
+function toldGradients(graph: Graph, pairs: readonly StatePair[], told: readonly string[]): ReadonlyMap<string, Value> {
+  const values = valuesByName(graph);
   return new Map(
     told.map((each) => {
       const at = each.indexOf("=");
-      const value = values.get(each.slice(0, at));
-      if (at < 0 || value === undefined || !graph.inputs.some(({ name }) => name === each.slice(at + 1))) {
-        throw new UsageError("E_GRADIENT", `"${each}" does not name a tensor of the graph and a parameter`, {
-          field: each,
-          hint: "Write --gradient <tensor>=<parameter input>.",
-        });
-      }
-      return [each.slice(at + 1), value];
+      const [tensor, parameter] = [each.slice(0, at), each.slice(at + 1)];
+      const value = values.get(tensor);
+      const isState = pairs.some(({ input }) => input.name === parameter);
+      if (at > 0 && value !== undefined && isState) return [parameter, value];
+      const problem =
+        at <= 0
+          ? "is not of the form <tensor>=<parameter input>"
+          : value === undefined
+            ? `names a tensor "${tensor}" that the graph does not have`
+            : `names a parameter "${parameter}" that is no input with a renewal`;
+      throw new UsageError("E_GRADIENT", `"${each}" ${problem}`, {
+        field: each,
+        hint: `Write --gradient <tensor>=<parameter input>; state is ${pairs.map(({ input }) => input.name).join(", ")}.`,
+      });
     }),
   );
 }

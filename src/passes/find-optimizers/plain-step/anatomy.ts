@@ -1,0 +1,126 @@
+import { DataType } from "../../../graph/data-type.ts";
+import type { Graph, Use, Value } from "../../../graph/graph.ts";
+import { valuesReadBy } from "../../../graph/model.ts";
+import { Flow, Leads } from "./flow.ts";
+import type { StatePair } from "./pair-state.ts";
+
+export interface AnatomyOptions {
+  /** Names of the state inputs that are parameters. Default: all that the losses depend on. */
+  readonly parameters?: ReadonlySet<string>;
+  /** Renewals that the losses read as constants: those of parameters that another loss trains in the same step. */
+  readonly constants?: ReadonlySet<Value>;
+}
+
+/**
+ * What the state of a train step is to its losses: parameters take part in them; the slots of a parameter lead to its renewal,
+ * and to no other parameter's. The renewal of a parameter ends the step for it: what reads it (averages, a loss that comes
+ * after) is not its optimizer.
+ */
+export class Anatomy {
+  readonly graph: Graph;
+  readonly pairs: readonly StatePair[];
+  readonly losses: readonly Value[];
+  readonly parameters: readonly StatePair[];
+  /** Inputs that are no state and take part in the losses. */
+  readonly data: readonly Value[];
+  readonly #leads: Leads;
+  readonly #ends: ReadonlySet<Value>;
+
+  constructor(graph: Graph, pairs: readonly StatePair[], losses: readonly Value[], options: AnatomyOptions = {}) {
+    const { parameters: told, constants = new Set() } = options;
+    this.graph = graph;
+    this.pairs = pairs;
+    this.losses = losses;
+    const toLosses = new Leads(graph, [...losses], constants);
+    const feeds = (value: Value): boolean => toLosses.of(value) !== 0n;
+    this.parameters = pairs.filter(({ input }) => (told === undefined ? feeds(input) : told.has(input.name)));
+    const states = new Set(pairs.map(({ input }) => input));
+    this.data = graph.inputs.filter((value) => !states.has(value) && value.tensor === null && feeds(value));
+    this.#ends = new Set(this.parameters.map(({ output }) => output));
+    this.#leads = new Leads(
+      graph,
+      pairs.map(({ output }) => output),
+      this.#ends,
+    );
+  }
+
+  isParameter(pair: StatePair): boolean {
+    return this.#ends.has(pair.output);
+  }
+
+  /** State that leads to this parameter's renewal and to no other's. */
+  slotsOf(parameter: StatePair): readonly StatePair[] {
+    const bit = this.#bitOf(parameter);
+    const owners = this.#bitsOf(this.parameters);
+    return this.pairs.filter((pair) => !this.isParameter(pair) && (this.#leads.of(pair.input) & owners) === bit);
+  }
+
+  /** Whether a value takes part in one of these pairs' renewals. */
+  leadsTo(value: Value, pairs: readonly StatePair[]): boolean {
+    return (this.#leads.of(value) & this.#bitsOf(pairs)) !== 0n;
+  }
+
+  /** The same of what one reader makes of a value. */
+  useLeadsTo(use: Use, pairs: readonly StatePair[]): boolean {
+    const outputBit = (index: number): bigint => {
+      const output = this.graph.outputs[index];
+      const pair = this.pairs.find((each) => each.output === output);
+      return pair === undefined ? 0n : this.#bitOf(pair);
+    };
+    return (this.#leads.ofUse(use, outputBit) & this.#bitsOf(pairs)) !== 0n;
+  }
+
+  /**
+   * How the data reach the renewals. Truth values are no way: whether a step is skipped is not how large it is.
+   * @param scalars whether values of one element are ways: norms, rates, scales
+   * @param sums state that counts as data: what gradients are added up in
+   */
+  flow({ scalars = true, sums = [] }: { readonly scalars?: boolean; readonly sums?: readonly Value[] } = {}): Flow {
+    const isRandom = (value: Value): boolean => value.producer?.opType.startsWith("Random") ?? false;
+    const made = this.graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
+    return new Flow(
+      this.graph,
+      [...this.data, ...sums, ...made.filter(isRandom)],
+      (value) => this.#ends.has(value) || isTruth(value) || (!scalars && isScalar(value)),
+    );
+  }
+
+  #bitOf(pair: StatePair): bigint {
+    return 1n << BigInt(this.pairs.indexOf(pair));
+  }
+
+  #bitsOf(pairs: readonly StatePair[]): bigint {
+    return pairs.reduce((bits, pair) => bits | this.#bitOf(pair), 0n);
+  }
+}
+
+/** The values through which all that the data contribute to some renewals must run, the lowest first. */
+export function narrows(flow: Flow, renewals: readonly StatePair[]): readonly Value[] {
+  const reached = renewals.map(({ output }) => output).filter((value) => flow.reaches(value));
+  const [first = null, ...others] = reached;
+  const lowest = others.reduce<Value | null>((common, value) => flow.common(common, value), first);
+  const chain: Value[] = [];
+  for (let at = lowest; at !== null; at = flow.above(at)) chain.push(at);
+  return chain;
+}
+
+/** Whether a value depends on one of the inputs. */
+export function dependsOn(value: Value, inputs: readonly Value[]): boolean {
+  const pending = [value];
+  const seen = new Set<Value>();
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (inputs.includes(next)) return true;
+    if (next.producer !== null) pending.push(...valuesReadBy(next.producer));
+  }
+  return false;
+}
+
+function isTruth({ type }: Value): boolean {
+  return type?.kind === "tensor" && type.dtype === DataType.bool;
+}
+
+function isScalar({ type }: Value): boolean {
+  return type?.kind === "tensor" && type.shape !== null && type.shape.every((dim) => dim === 1);
+}

@@ -1,0 +1,77 @@
+import { Tensor } from "onnxruntime-common";
+import { copyModel } from "../../graph/copy-model.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import { removeDeadNodes } from "../../passes/dead-nodes.ts";
+import { type Anatomy, dependsOn } from "../../passes/find-optimizers/plain-step/anatomy.ts";
+import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
+import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
+import type { OrtModule } from "../../runtime/ort-node/load.ts";
+import { ERRORS_ONLY } from "../../runtime/session-options.ts";
+import { randomInputs } from "../random-inputs.ts";
+
+/** Gradients of up to so many steps are looked for in sums. */
+const MOST_STEPS = 64;
+
+/**
+ * The state that gradients are added up in: tensors of a parameter's shape that become zero at some count of the steps. Found
+ * by counting.
+ */
+export async function accumulatorsOf(
+  ort: OrtModule,
+  { model, graph }: FlatStep,
+  anatomy: Anatomy,
+): Promise<ReadonlySet<StatePair>> {
+  const counters = graph.inputs.filter((input) => input.tensor === null && isCounter(input, anatomy));
+  const sums = anatomy.parameters.flatMap((parameter) =>
+    anatomy
+      .slotsOf(parameter)
+      .filter(({ input, output }) => shapeOf(input) === shapeOf(parameter.input) && dependsOn(output, counters)),
+  );
+  if (sums.length === 0) return new Set();
+  const copy = copyModel(model);
+  const outputs = new Map(copy.graph.outputs.map((value) => [value.name, value]));
+  copy.graph.replaceOutputs(sums.flatMap(({ output }) => outputs.get(output.name) ?? []));
+  removeDeadNodes(copy.graph);
+  const feeds = randomInputs(copy.graph, 1);
+  if (typeof feeds === "string") return new Set();
+  const found = new Set<StatePair>();
+  try {
+    const session = await ort.InferenceSession.create(encodeModel(copy), ERRORS_ONLY);
+    for (let count = 0; count < MOST_STEPS && found.size < sums.length; count++) {
+      const counts = Object.fromEntries(counters.map((input) => [input.name, counted(input, count)]));
+      const results = await session.run({ ...feeds, ...counts });
+      for (const sum of sums) {
+        const values = results[sum.output.name]?.data as Float32Array | undefined;
+        if (values?.every((value) => value === 0)) found.add(sum);
+      }
+    }
+    await session.release();
+  } catch {
+    return new Set();
+  }
+  return found;
+}
+
+/** Whole numbers and truth values of one element, and such state of any type: neither data nor parameters. */
+function isCounter(input: Value, anatomy: Anatomy): boolean {
+  const type = input.type?.kind === "tensor" ? input.type : null;
+  if (type?.shape?.every((dim) => dim === 1) !== true || anatomy.data.includes(input)) return false;
+  const pair = anatomy.pairs.find((each) => each.input === input);
+  if (pair !== undefined && anatomy.isParameter(pair)) return false;
+  return pair !== undefined || WHOLE.has(type.dtype);
+}
+
+const WHOLE: ReadonlySet<number> = new Set([DataType.int32, DataType.int64, DataType.bool]);
+
+function counted({ type }: Value, count: number): Tensor {
+  const { dtype = DataType.float, shape = [] } = type?.kind === "tensor" ? type : {};
+  const dims = (shape ?? []).map(Number);
+  if (dtype === DataType.int64) return new Tensor("int64", BigInt64Array.of(BigInt(count)), dims);
+  if (dtype === DataType.int32) return new Tensor("int32", Int32Array.of(count), dims);
+  if (dtype === DataType.bool) return new Tensor("bool", Uint8Array.of(count % 2), dims);
+  return new Tensor("float32", Float32Array.of(count), dims);
+}
+
+const shapeOf = ({ type }: Value): string => (type?.kind === "tensor" ? (type.shape?.join() ?? "?") : "?");

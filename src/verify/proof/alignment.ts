@@ -1,0 +1,284 @@
+import type { Tensor } from "onnxruntime-common";
+import { GradientError } from "../../errors.ts";
+import { copyModel } from "../../graph/copy-model.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { Names } from "../../graph/names.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import { Builder } from "../../ops/builder.ts";
+import { Formula } from "../../ops/formula.ts";
+import { addGradients, inferTypes } from "../../passes/add-gradients.ts";
+import { removeDeadNodes } from "../../passes/dead-nodes.ts";
+import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
+import { inlineFunctions } from "../../passes/inline-functions.ts";
+import { toDouble } from "../../passes/to-double.ts";
+import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
+import { reasonOf } from "../../runtime/ort-node/providers.ts";
+import type { NamedTensors } from "../../runtime/session.ts";
+import { ERRORS_ONLY } from "../../runtime/session-options.ts";
+import { randomValues } from "../random-inputs.ts";
+import { draw, floats, SIGNS } from "./draw.ts";
+
+/** What is asked: how tensors of a step lie to the derivative of a loss. Everything is named as in the flat step. */
+export interface Question {
+  readonly step: Model;
+  readonly loss: string;
+  /** The tensors that could be a parameter's gradient. */
+  readonly candidates: ReadonlyMap<string, readonly string[]>;
+  /** Values that the loss reads as constants. */
+  readonly constants: readonly string[];
+  readonly state: ReadonlySet<string>;
+  /** State inputs that are fed with zeros. */
+  readonly zeros: ReadonlySet<string>;
+  readonly seed: number;
+}
+
+export type Precision = "float64" | "float32";
+
+/** How one tensor lies to the derivative. */
+export interface Alignment {
+  /** The cosine that is farthest from 1 or -1, of all draws. */
+  readonly cosine: number;
+  /** Whether it is the derivative but for a factor and for rounding. */
+  readonly exact: boolean;
+}
+
+export interface Alignments {
+  readonly precision: Precision;
+  /** The whole derivative by reverse mode, or its products with random directions by central differences. */
+  readonly method: "gradients" | "differences";
+  /** Why not by reverse mode in float64; null where it was. */
+  readonly reason: string | null;
+  /** By parameter, then by tensor; nothing where the derivative was zero in every draw. */
+  readonly of: ReadonlyMap<string, ReadonlyMap<string, Alignment>>;
+}
+
+/** What a constant is called where it is fed. */
+const CONSTANT = " (constant)";
+/** Draws that have to agree, and how many are tried for them: some are no numbers, or leave a parameter without a gradient. */
+const DRAWS = 2;
+const ATTEMPTS = 8;
+/** Random directions per parameter, where the derivative is known by differences alone. */
+const DIRECTIONS = 8;
+/** Angle below which two tensors are the same but for a factor. */
+const ANGLES = { float64: 1e-4, float32: 2e-3 } as const;
+/** Step of central differences along a direction of elements of size 1. */
+const STEPS = { float64: 1e-5, float32: 1e-2 } as const;
+/** Rounding of products by differences, as an angle. */
+const DIFFERENCE_ANGLES = { float64: 1e-3, float32: 0.1 } as const;
+/** Norms below this share of the largest are rounding. */
+const NEGLIGIBLE = { float64: 1e-12, float32: 1e-6 } as const;
+
+/** Runs the step on random inputs. @returns why it does not run, where it does not */
+export async function align(ort: OrtModule, question: Question): Promise<Alignments | string> {
+  let reason: string | null = null;
+  for (const method of ["gradients", "differences"] as const) {
+    for (const precision of ["float64", "float32"] as const) {
+      try {
+        const of = await (method === "gradients" ? byGradients : byDifferences)(ort, question, precision);
+        return { precision, method, reason, of };
+      } catch (cause) {
+        reason ??= cause instanceof GradientError ? cause.message : reasonOf(cause);
+        if (cause instanceof GradientError) break;
+      }
+    }
+  }
+  return reason ?? "it gave no reason";
+}
+
+interface Observation {
+  readonly cosine: number;
+  readonly angle: number;
+}
+
+type Observed = Map<string, Map<string, Observation[]>>;
+
+async function byGradients(ort: OrtModule, question: Question, precision: Precision): Promise<Alignments["of"]> {
+  const { model, values, loss, constants } = prepare(question);
+  const parameters = [...question.candidates.keys()].flatMap((name) => values.get(name) ?? []);
+  const gradients = addGradients(model, loss, parameters, inferTypes(model), new Set(constants));
+  const build = new Builder({ prefix: "proof", names: new Names(model) });
+  const f = new Formula(build, model.opset);
+  const outputs = new Map<string, { readonly parameter: string; readonly candidate: string }>();
+  for (const [parameter, gradient] of gradients) {
+    const reference = unit(f, gradient);
+    for (const candidate of question.candidates.get(parameter.name) ?? []) {
+      const value = values.get(candidate);
+      if (value === undefined) continue;
+      const tensor = unit(f, value);
+      const dot = f.sum(f.mul(tensor.direction, reference.direction), null, false);
+      const sign = f.emit("Sign", [dot]);
+      const gap = f.sum(f.square(f.sub(tensor.direction, f.mul(sign, reference.direction))), null, false);
+      const parts = [dot, gap, tensor.size, reference.size].map((part) => f.reshape(part, [1]));
+      const result = f.concat(parts, 0);
+      result.type = tensorType(DataType.float);
+      outputs.set(result.name, { parameter: parameter.name, candidate });
+    }
+  }
+  model.graph.append(...build.nodes);
+  const made = valuesByName(model.graph);
+  model.graph.replaceOutputs([loss, ...[...outputs.keys()].flatMap((name) => made.get(name) ?? [])]);
+  const session = await open(ort, model, precision);
+  try {
+    return await observe(question, model, precision, ANGLES[precision], async (feeds, observed) => {
+      const results = await session.run(feeds);
+      const numbers = [...outputs].map(([name, about]) => ({ about, is: numbersOf(results[name]) }));
+      const largest = Math.max(...numbers.map(({ is }) => (Number.isFinite(is[3]) ? (is[3] ?? 0) : 0)));
+      for (const { about, is } of numbers) {
+        const [dot = Number.NaN, gap = Number.NaN, , norm = Number.NaN] = is;
+        if (!(norm > NEGLIGIBLE[precision] * largest)) continue;
+        record(observed, about.parameter, about.candidate, { cosine: dot, angle: Math.sqrt(gap) });
+      }
+      return numbersOf(results[loss.name])[0] ?? Number.NaN;
+    });
+  } finally {
+    await session.release();
+  }
+}
+
+async function byDifferences(ort: OrtModule, question: Question, precision: Precision): Promise<Alignments["of"]> {
+  const probe = prepare(question);
+  const names = [...new Set([...question.candidates.values()].flat())];
+  const tensors = names.flatMap((name) => probe.values.get(name) ?? []);
+  probe.model.graph.replaceOutputs([...new Set([probe.loss, ...tensors, ...probe.constants])]);
+  const lossOnly = prepare(question);
+  for (const value of lossOnly.constants) {
+    const fed = new Value(`${value.name}${CONSTANT}`, value.type);
+    value.replaceAllUsesWith(fed);
+    lossOnly.model.graph.inputs.push(fed);
+  }
+  lossOnly.model.graph.replaceOutputs([lossOnly.loss]);
+  const session = await open(ort, probe.model, precision);
+  const losses = await open(ort, lossOnly.model, precision);
+  const dtype = precision === "float64" ? DataType.double : DataType.float;
+  try {
+    return await observe(question, probe.model, precision, DIFFERENCE_ANGLES[precision], async (feeds, observed) => {
+      const results = await session.run(feeds);
+      const fed: Record<string, Tensor> = {};
+      for (const name of losses.inputNames) {
+        const tensor = feeds[name] ?? results[name.slice(0, -CONSTANT.length)];
+        if (tensor !== undefined) fed[name] = tensor;
+      }
+      const lossAt = async (parameter: string, moved: Tensor): Promise<number> =>
+        numbersOf((await losses.run({ ...fed, [parameter]: moved }))[probe.loss.name])[0] ?? Number.NaN;
+      for (const [parameter, candidates] of question.candidates) {
+        const at = fed[parameter];
+        if (at === undefined) continue;
+        const values = Float64Array.from(numbersOf(at));
+        const directions = Array.from({ length: Math.min(DIRECTIONS, values.length) }, (_, index) =>
+          randomValues(values.length, 104_729 * (index + 1) + question.seed),
+        );
+        const slopes: number[] = [];
+        for (const direction of directions) {
+          const step = STEPS[precision];
+          const moved = (by: number): Tensor =>
+            floats(dtype, values, (value, index) => value + by * (direction[index] ?? 0), at.dims);
+          const [after, before] = [await lossAt(parameter, moved(step)), await lossAt(parameter, moved(-step))];
+          slopes.push((after - before) / (2 * step));
+        }
+        if (!slopes.some((slope) => Math.abs(slope) > 0)) continue;
+        for (const candidate of candidates) {
+          const tensor = numbersOf(results[candidate]);
+          const products = directions.map((direction) =>
+            tensor.reduce((sum, value, index) => sum + value * (direction[index] ?? 0), 0),
+          );
+          const cosine = cosineOf(products, slopes);
+          record(observed, parameter, candidate, { cosine, angle: Math.acos(Math.min(1, Math.abs(cosine))) });
+        }
+      }
+      return numbersOf(results[probe.loss.name])[0] ?? Number.NaN;
+    });
+  } finally {
+    await session.release();
+    await losses.release();
+  }
+}
+
+/** A copy of the step to be changed, without functions of its own. */
+function prepare({ step, loss: name, constants }: Question): {
+  readonly model: Model;
+  readonly values: ReadonlyMap<string, Value>;
+  readonly loss: Value;
+  readonly constants: readonly Value[];
+} {
+  const model = copyModel(step);
+  inlineFunctions(model);
+  inferTypes(model);
+  const values = valuesByName(model.graph);
+  const loss = values.get(name);
+  if (loss === undefined) throw new GradientError("E_NO_GRADIENT", `the loss "${name}" is not in the graph`);
+  return { model, values, loss, constants: constants.flatMap((each) => values.get(each) ?? []) };
+}
+
+async function open(ort: OrtModule, model: Model, precision: Precision): Promise<OrtSession> {
+  removeDeadNodes(model.graph);
+  if (precision === "float64") toDouble(model);
+  return ort.InferenceSession.create(encodeModel(model), { ...ERRORS_ONLY, graphOptimizationLevel: "disabled" });
+}
+
+/** A tensor's direction and size, without overflow. */
+function unit(f: Formula, value: Value): { readonly direction: Value; readonly size: Value } {
+  const flat = f.cast(f.flat(value), DataType.float);
+  const largest = f.max(f.reduce("ReduceMax", f.emit("Abs", [flat]), null, false), 1e-37);
+  const scaled = f.div(flat, largest);
+  const length = f.max(f.sqrt(f.sum(f.square(scaled), null, false)), 1e-37);
+  return { direction: f.div(scaled, length), size: f.mul(largest, length) };
+}
+
+/** Runs draws until enough of them gave a finite loss and told something of every parameter. */
+async function observe(
+  { candidates, state, zeros, seed }: Question,
+  { graph }: Model,
+  precision: Precision,
+  angle: number,
+  run: (feeds: NamedTensors, observed: Observed) => Promise<number>,
+): Promise<Alignments["of"]> {
+  const observed: Observed = new Map();
+  let finite = 0;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const isKnown = [...candidates.keys()].every((name) => observed.has(name));
+    if (finite >= DRAWS && (isKnown || attempt >= SIGNS.length)) break;
+    const feeds = draw(graph, state, zeros, SIGNS.length * seed + attempt);
+    if (typeof feeds === "string") throw new Error(feeds);
+    const seen: Observed = new Map();
+    const loss = await run(feeds, seen);
+    if (!Number.isFinite(loss)) continue;
+    finite++;
+    for (const [parameter, tensors] of seen) {
+      for (const [tensor, observations] of tensors) {
+        for (const each of observations) record(observed, parameter, tensor, each);
+      }
+    }
+  }
+  if (finite === 0) throw new Error(`the loss is no finite number on random inputs, in ${precision}`);
+  return new Map(
+    [...observed].map(([parameter, tensors]) => [
+      parameter,
+      new Map(
+        [...tensors].map(([tensor, observations]): [string, Alignment] => {
+          const exact = observations.every((each) => each.angle <= angle);
+          const size = ({ cosine }: Observation): number => (Number.isNaN(cosine) ? 0 : Math.abs(cosine));
+          const worst = observations.toSorted((a, b) => size(a) - size(b))[0];
+          return [tensor, { cosine: worst?.cosine ?? Number.NaN, exact }];
+        }),
+      ),
+    ]),
+  );
+}
+
+function record(observed: Observed, parameter: string, tensor: string, observation: Observation): void {
+  const tensors = observed.get(parameter) ?? new Map<string, Observation[]>();
+  tensors.set(tensor, [...(tensors.get(tensor) ?? []), observation]);
+  observed.set(parameter, tensors);
+}
+
+const numbersOf = (tensor: Tensor | undefined): number[] =>
+  Array.from((tensor?.data ?? []) as ArrayLike<number | bigint>, Number);
+
+function cosineOf(a: readonly number[], b: readonly number[]): number {
+  const dot = (x: readonly number[], y: readonly number[]): number =>
+    x.reduce((sum, value, index) => sum + value * (y[index] ?? 0), 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}

@@ -1,0 +1,341 @@
+import { isGradientType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import { valuesReadBy } from "../../graph/model.ts";
+import { Anatomy, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
+import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
+import { knownShape } from "../../passes/find-optimizers/plain-step/index.ts";
+import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
+import type { OrtModule } from "../../runtime/ort-node/load.ts";
+import { accumulatorsOf } from "./accumulators.ts";
+import { type Alignment, type Alignments, align } from "./alignment.ts";
+import type { OtherState, Proof, ProofOptions, ProvenParameter, UnprovenParameter } from "./index.ts";
+import { PROVEN_COSINE } from "./index.ts";
+import { transformsOf } from "./transforms.ts";
+
+/** A tensor that is the derivative of a loss with respect to a parameter, but for a factor. */
+interface Match {
+  readonly pair: StatePair;
+  readonly tensor: Value;
+  readonly loss: string;
+  readonly cosine: number;
+  readonly accumulators: readonly string[];
+  /** What lies below it on the way to the renewal. */
+  readonly below: readonly Value[];
+}
+
+/** How the tensors of one parameter lie to the derivative of one loss, where none is the derivative. */
+interface Miss {
+  readonly pair: StatePair;
+  readonly loss: string;
+  readonly best: { readonly tensor: string; readonly cosine: number } | null;
+  /** Why the parameter is unproven; null where it is no parameter, for `role`. */
+  readonly reason: string | null;
+  readonly role: string;
+}
+
+/** Losses are tried until every parameter is matched; a later one may read what an earlier one renewed. */
+const ROUNDS = 2;
+
+export class Search {
+  readonly #ort: OrtModule;
+  readonly #flat: FlatStep;
+  readonly #pairs: readonly StatePair[];
+  readonly #losses: readonly Value[];
+  readonly #options: ProofOptions;
+  readonly #seed: number;
+  readonly #matches = new Map<StatePair, Match>();
+  readonly #misses = new Map<StatePair, Miss>();
+  readonly #used = new Map<Value, Anatomy>();
+  #precision: Alignments["precision"] | null = null;
+  #reason: string | null = null;
+
+  constructor(
+    ort: OrtModule,
+    flat: FlatStep,
+    pairs: readonly StatePair[],
+    losses: readonly Value[],
+    options: ProofOptions,
+    seed: number,
+  ) {
+    this.#ort = ort;
+    this.#flat = flat;
+    this.#pairs = pairs;
+    this.#losses = losses;
+    this.#options = options;
+    this.#seed = seed;
+  }
+
+  async run(): Promise<Omit<Proof, "inferred">> {
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = this.#matches.size;
+      for (const loss of this.#losses) if (!this.#isSettled()) await this.#examine(loss);
+      if (this.#matches.size === before) break;
+    }
+    return this.#proof();
+  }
+
+  /** Whether every state is a matched parameter, or a slot or average of such. */
+  #isSettled(): boolean {
+    const anatomies = [...this.#used.values()];
+    return (
+      anatomies.length > 0 &&
+      this.#pairs.every(
+        (pair) =>
+          this.#matches.has(pair) ||
+          this.#misses.get(pair)?.reason === null ||
+          anatomies.every((anatomy) => !anatomy.isParameter(pair) && this.#leadsToMatch(anatomy, pair)),
+      )
+    );
+  }
+
+  #leadsToMatch(anatomy: Anatomy, pair: StatePair): boolean {
+    return anatomy.leadsTo(
+      pair.input,
+      anatomy.parameters.filter((each) => this.#matches.has(each)),
+    );
+  }
+
+  async #examine(loss: Value): Promise<void> {
+    const constants = new Set([...this.#matches.keys()].map(({ output }) => output));
+    const anatomy = new Anatomy(this.#flat.graph, this.#pairs, [loss], { constants });
+    const isSlot = (pair: StatePair): boolean =>
+      [...this.#used.values()].some((used) => !used.isParameter(pair) && this.#leadsToMatch(used, pair));
+    const wanted = anatomy.parameters.filter(
+      (pair) => !this.#matches.has(pair) && !isSlot(pair) && isGradientType(elementType(pair.input)),
+    );
+    if (wanted.length === 0) return;
+    const found = await accumulatorsOf(this.#ort, this.#flat, anatomy);
+    // What a branch adds up is handed to an optimizer as a whole (optax.MultiSteps): AGR stands before it, on each gradient.
+    const isBranch = ({ output }: StatePair): boolean => this.#flat.originOf(output)?.producer?.opType === "If";
+    const sums = new Set([...found].filter((sum) => !isBranch(sum)));
+    const summed = [...sums].map(({ input }) => input);
+    const ways = [true, false].map((scalars) => anatomy.flow({ scalars, sums: summed }));
+    const [flow] = ways;
+    const isFit = (pair: StatePair, value: Value): boolean =>
+      shapeOf(value) === shapeOf(pair.input) &&
+      isGradientType(elementType(value)) &&
+      this.#flat.originOf(value) !== null;
+    const plans = wanted.map((pair) => {
+      const slots = anatomy.slotsOf(pair);
+      const accumulators = slots.filter((slot) => sums.has(slot)).map(({ input }) => input);
+      const group = [pair, ...slots.filter((slot) => !sums.has(slot))];
+      const chains = ways.map((each) => narrows(each, group).filter((value) => isFit(pair, value)));
+      return { pair, slots, accumulators, chains };
+    });
+    const candidates = new Map(
+      plans.map(({ pair, chains }) => [pair.input.name, [...new Set(chains.flat())].map(({ name }) => name)]),
+    );
+    const measured = await align(this.#ort, {
+      step: this.#flat.model,
+      loss: loss.name,
+      candidates,
+      constants: [...constants].map(({ name }) => name),
+      state: new Set(this.#pairs.map(({ input }) => input.name)),
+      zeros: new Set(summed.map(({ name }) => name)),
+      seed: this.#seed,
+    });
+    if (typeof measured === "string") {
+      this.#reason ??= measured;
+      return;
+    }
+    this.#precision ??= measured.precision;
+    if (measured.precision === "float32") this.#precision = "float32";
+    this.#used.set(loss, anatomy);
+    for (const { pair, slots, accumulators, chains } of plans) {
+      const isAverage = flow?.reaches(pair.output) !== true;
+      const alignments = measured.of.get(pair.input.name) ?? new Map<string, Alignment>();
+      const isVector = holdsLayers(pair.input);
+      const match = isAverage || isVector ? null : matchOf(chains, alignments);
+      if (isVector && !isAverage) {
+        const [best = null] = chains.flatMap((chain) => matchOf([chain], alignments) ?? []);
+        const reason =
+          "it is one vector that the network cuts into layers, and AGR would take one sum over all of them";
+        const nearest = best === null ? null : { tensor: best.tensor.name, cosine: best.cosine };
+        this.#misses.set(pair, { pair, loss: loss.name, best: nearest, reason, role: "" });
+      } else if (match !== null) {
+        const names = accumulators.map(({ name }) => name);
+        this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, ...match });
+        this.#misses.delete(pair);
+      } else if (!this.#misses.has(pair) || this.#misses.get(pair)?.reason === null) {
+        this.#misses.set(pair, missOf(anatomy, loss, pair, slots, isAverage, alignments));
+      }
+    }
+  }
+
+  async #proof(): Promise<Omit<Proof, "inferred">> {
+    const { gradient = [], at = "transformed" } = this.#options;
+    const told = new Map(gradient.map((each) => [each.slice(each.indexOf("=") + 1), each.slice(0, each.indexOf("="))]));
+    const matches = [...this.#matches.values()].filter(({ pair }) => !told.has(pair.input.name));
+    const transforms =
+      at === "raw"
+        ? new Map<string, readonly { readonly tensor: string; readonly transform: string }[]>()
+        : await transformsOf(
+            this.#ort,
+            this.#flat.model,
+            matches.map(({ pair, tensor, below }) => ({
+              parameter: pair.input.name,
+              gradient: tensor.name,
+              below: below.map(({ name }) => name),
+            })),
+          );
+    const found = this.#pairs.flatMap((pair): ProvenParameter[] => {
+      const parameter = pair.input.name;
+      const named = told.get(parameter);
+      const match = this.#matches.get(pair);
+      if (named === undefined && match === undefined) return [];
+      const isTold = named !== undefined;
+      const passed = isTold ? [] : (transforms.get(parameter) ?? []);
+      const tensor = named ?? passed.at(-1)?.tensor ?? match?.tensor.name ?? "";
+      const isMatch = match !== undefined && (!isTold || named === match.tensor.name);
+      return [
+        {
+          parameter,
+          gradient: tensor,
+          loss: isMatch ? match.loss : null,
+          cosine: isMatch ? match.cosine : null,
+          transforms: passed.map(({ transform }) => transform),
+          accumulators: isMatch ? match.accumulators : [],
+          told: isTold,
+        },
+      ];
+    });
+    const misses = [...this.#misses.values()].filter(({ pair }) => !told.has(pair.input.name));
+    const unproven = misses.flatMap(({ pair, reason, best }): UnprovenParameter[] =>
+      reason === null
+        ? []
+        : [
+            {
+              parameter: pair.input.name,
+              shape: knownShape(pair.input),
+              reason,
+              gradient: best?.tensor ?? null,
+              cosine: best?.cosine ?? null,
+            },
+          ],
+    );
+    const other = misses.flatMap(({ pair, reason, role }): OtherState[] =>
+      reason === null ? [{ state: pair.input.name, reason: role }] : [],
+    );
+    return {
+      precision: this.#precision,
+      reason: this.#reason,
+      losses: [...new Set(found.flatMap(({ loss }) => loss ?? []))],
+      parameters: found,
+      unproven,
+      otherState: other,
+      options: {
+        state: this.#options.state ?? [],
+        gradient: found.map(({ parameter, gradient: tensor }) => `${tensor}=${parameter}`),
+        trainable: found.map(({ parameter }) => parameter),
+      },
+    };
+  }
+}
+
+/** The highest tensor of the narrowest way that is the derivative; else the one that is nearly. */
+function matchOf(
+  chains: readonly (readonly Value[])[],
+  alignments: ReadonlyMap<string, Alignment>,
+): Pick<Match, "tensor" | "cosine" | "below"> | null {
+  const at = (chain: readonly Value[], index: number): Pick<Match, "tensor" | "cosine" | "below"> | null => {
+    const tensor = chain[index];
+    if (tensor === undefined) return null;
+    return {
+      tensor,
+      cosine: alignments.get(tensor.name)?.cosine ?? Number.NaN,
+      below: chain.slice(0, index).toReversed(),
+    };
+  };
+  for (const chain of chains) {
+    const exact = at(
+      chain,
+      chain.findLastIndex(({ name }) => alignments.get(name)?.exact === true),
+    );
+    if (exact !== null) return exact;
+  }
+  for (const chain of chains) {
+    const sizes = chain.map(({ name }) => Math.abs(alignments.get(name)?.cosine ?? 0));
+    const best = Math.max(...sizes);
+    if (best >= PROVEN_COSINE) return at(chain, sizes.lastIndexOf(best));
+  }
+  return null;
+}
+
+function missOf(
+  anatomy: Anatomy,
+  loss: Value,
+  pair: StatePair,
+  slots: readonly StatePair[],
+  isAverage: boolean,
+  alignments: ReadonlyMap<string, Alignment>,
+): Miss {
+  const size = ({ cosine }: Alignment): number => (Number.isNaN(cosine) ? 0 : Math.abs(cosine));
+  const [nearest] = [...alignments].toSorted(([, a], [, b]) => size(b) - size(a));
+  const best = nearest === undefined ? null : { tensor: nearest[0], cosine: nearest[1].cosine };
+  const miss = { pair, loss: loss.name, best };
+  if (isAverage)
+    return { ...miss, reason: null, role: "renewed from other state alone: an average, a copy or a constant" };
+  if (!isMadeOfDerivative(anatomy, loss, pair, slots))
+    return { ...miss, reason: null, role: `renewed without the derivative of "${loss.name}": a statistic or memory` };
+  const numbers =
+    best === null
+      ? "no tensor on the way to its renewal has its shape and holds all that the data contribute"
+      : `the nearest tensor, "${best.tensor}", has the cosine ${best.cosine.toFixed(3)} with it`;
+  return {
+    ...miss,
+    role: "",
+    reason: `its gradient is not the derivative of "${loss.name}": ${numbers}`,
+  };
+}
+
+/**
+ * Whether all that the derivative of a loss with respect to some state can depend on goes into the state's renewal. What a
+ * derivative is made of: whatever is read by the nodes between the state and the loss.
+ */
+function isMadeOfDerivative(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readonly StatePair[]): boolean {
+  const { graph, data, parameters } = anatomy;
+  const ends = new Set(parameters.filter((each) => each !== pair).map(({ output }) => output));
+  const towardsLoss = ancestorsOf([loss], new Set());
+  const depends = new Set<Value>([pair.input]);
+  const read: Value[] = [];
+  for (const node of graph) {
+    const inputs = valuesReadBy(node);
+    if (!inputs.some((value) => depends.has(value))) continue;
+    if (!node.outputs.some((output) => output !== null && towardsLoss.has(output))) continue;
+    for (const output of node.outputs) if (output !== null) depends.add(output);
+    read.push(...inputs);
+  }
+  const needed = ancestorsOf(read, new Set());
+  const there = ancestorsOf(
+    [pair, ...slots].map(({ output }) => output),
+    ends,
+  );
+  const inputs = [...data, ...parameters.map(({ input }) => input)];
+  return inputs.every((input) => input === pair.input || !needed.has(input) || there.has(input));
+}
+
+/** The values that some values are made of, and themselves; not further up than `ends`. */
+function ancestorsOf(values: readonly Value[], ends: ReadonlySet<Value>): ReadonlySet<Value> {
+  const seen = new Set<Value>();
+  const pending = [...values];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (seen.has(value) || ends.has(value)) continue;
+    seen.add(value);
+    if (value.producer !== null) pending.push(...valuesReadBy(value.producer));
+  }
+  return seen;
+}
+
+/** A vector that is read in slices: the parameters of several layers in one. */
+function holdsLayers({ type, uses }: Value): boolean {
+  if (type?.kind !== "tensor" || type.shape?.length !== 1) return false;
+  const cuts = uses.flatMap(({ user }) => ("opType" in user && /^(Slice|Split)$/.test(user.opType) ? [user] : []));
+  const pieces = cuts.flatMap(({ outputs }) => outputs);
+  return (
+    pieces.length > 1 &&
+    pieces.some((piece) => piece?.uses.some(({ user }) => "opType" in user && user.opType === "Reshape"))
+  );
+}
+
+const elementType = ({ type }: Value): number => (type?.kind === "tensor" ? type.dtype : 0);
+const shapeOf = ({ type }: Value): string => (type?.kind === "tensor" ? (type.shape?.join() ?? "?") : "?");

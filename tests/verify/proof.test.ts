@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { makePlainStep } from "../../fixtures/plain-steps.ts";
+import { decodeModel, encodeModel, insertProven, type OnnxAgrError, proveGradients } from "../../src/index.ts";
+import { hasRightOutputs, wrongOutputs } from "../support/field-steps.ts";
+import { hasShared, SHARED } from "../support/shared.ts";
+
+describe("proveGradients", () => {
+  it("names the derivative of the loss and proves it", async () => {
+    const proof = await proveGradients(makePlainStep({ update: "adan" }));
+    expect(proof?.precision).toBe("float64");
+    for (const { parameter, gradient, cosine } of proof?.parameters ?? []) {
+      expect(gradient).toBe(`${parameter}_gradient`);
+      expect(Math.abs(cosine ?? 0)).toBeGreaterThan(0.999999);
+    }
+    expect(proof?.parameters).toHaveLength(2);
+  });
+
+  it("leaves to the other forms what is theirs", async () => {
+    const model = makePlainStep({ update: "sgd" });
+    model.metadata.set("onnx-agr.gradients", JSON.stringify({ weight_gradient: "weight" }));
+    expect(await proveGradients(model)).toBeNull();
+  });
+});
+
+const FIELD = `${SHARED}field/steps/`;
+const names = hasShared
+  ? readdirSync(FIELD)
+      .filter((name) => name.endsWith(".onnx"))
+      .map((name) => name.slice(0, -5))
+      .filter((name) => hasRightOutputs(`${FIELD}${name}`) && name !== "muon_plain_momentum")
+  : [];
+
+describe.skipIf(!hasShared)("rows 106 and 107: steps of others, against AGR by hand", () => {
+  it("none is wrong, and all but one are right", { timeout: 60_000 }, async () => {
+    const refused: string[] = [];
+    for (const name of names) {
+      const model = decodeModel(readFileSync(`${FIELD}${name}.onnx`));
+      try {
+        await insertProven(model);
+      } catch (error) {
+        expect((error as OnnxAgrError).exitCode, name).toBe(4);
+        refused.push(name);
+        continue;
+      }
+      expect(await wrongOutputs(`${FIELD}${name}`, encodeModel(model)), name).toEqual([]);
+    }
+    expect(refused).toEqual(["all_parameters_in_one_vector"]);
+  });
+});
