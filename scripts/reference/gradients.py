@@ -355,4 +355,68 @@ for title, more in [("", {}), ("backwards", {"reverse": True}), ("both ways", {"
     recurrent("GRU", 3, [1, 0, 2], torch._VF.gru, title, attrs={"linear_before_reset": 1}, **more)
     recurrent("RNN", 1, [0], torch._VF.rnn_tanh, title, **more)
 
+# Attributes beside those above
+unary("Selu", lambda x: 1.2 * torch.where(x > 0, x, 1.5 * (x.exp() - 1)), away(2, 4), {"alpha": 1.5, "gamma": 1.2}, title="own numbers")
+for op, of, make in [
+    ("ReduceL1", lambda x, d, k: x.abs().sum(d, keepdim=k), lambda *s: away(*s)),
+    ("ReduceL2", lambda x, d, k: x.square().sum(d, keepdim=k).sqrt(), real),
+    ("ReduceLogSum", lambda x, d, k: x.sum(d, keepdim=k).log(), lambda *s: real(*s, low=0.3)),
+    ("ReduceLogSumExp", lambda x, d, k: x.logsumexp(d, keepdim=k), real),
+    ("ReduceMax", lambda x, d, k: x.amax(d, keepdim=k), apart),
+    ("ReduceMean", lambda x, d, k: x.mean(d, keepdim=k), real),
+    ("ReduceMin", lambda x, d, k: x.amin(d, keepdim=k), apart),
+    ("ReduceProd", lambda x, d, k: x.prod(d[0], keepdim=k), away),
+    ("ReduceSumSquare", lambda x, d, k: x.square().sum(d, keepdim=k), real),
+]:
+    case(op, {"x": make(2, 3)}, {"axes": [-1], "keepdims": 0}, lambda x, of=of: of(x, (1,), False), opset=17, title="the axis is an attribute")
+    case(op, {"x": make(2, 3), "axes": ints(1)}, {"noop_with_empty_axes": 1}, lambda x, a, of=of: of(x, (1,), True), opset=18, title="no axes would be none")
+case("ReduceSum", {"x": real(2, 3)}, {"noop_with_empty_axes": 1}, lambda x: x * 1, title="no axes are none")
+
+
+def smooth(out, size):
+    """The matrix [out, size] of a linear resize with antialias, where the edge stands for what lies outside (half_pixel). PyTorch's leaves that out."""
+    matrix = np.zeros((out, size))
+    for to in range(out):
+        at = (to + 0.5) * size / out - 0.5
+        for source in range(-size, 2 * size):
+            matrix[to, min(max(source, 0), size - 1)] += max(0, 1 - abs(source - at) * out / size)
+    return torch.tensor(matrix / matrix.sum(1, keepdims=True))
+
+
+case("Resize", {"x": real(1, 1, 7, 6), "roi": None, "scales": None, "sizes": ints(1, 1, 3, 4)}, {"mode": "linear", "coordinate_transformation_mode": "half_pixel", "antialias": 1}, lambda x, *_: smooth(3, 7) @ x @ smooth(4, 6).T, title="antialias", opset=18)
+case("Resize", {"x": real(1, 1, 3, 4), "roi": None, "scales": None, "sizes": ints(1, 1, 5, 6)}, {"mode": "cubic", "coordinate_transformation_mode": "pytorch_half_pixel", "cubic_coeff_a": -0.75}, lambda x, *_: F.interpolate(x, size=(5, 6), mode="bicubic", align_corners=False), title="cubic")
+
+
+def cubic(out, size, a=-0.5):
+    """The matrix [out, size] of a cubic resize that leaves out what lies outside (half_pixel)."""
+    matrix = np.zeros((out, size))
+    for to in range(out):
+        at = (to + 0.5) * size / out - 0.5
+        for source in range(math.floor(at) - 1, math.floor(at) + 3):
+            d = abs(at - source)
+            w = (a + 2) * d**3 - (a + 3) * d**2 + 1 if d <= 1 else a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0
+            if 0 <= source < size:
+                matrix[to, source] += w
+    return torch.tensor(matrix / matrix.sum(1, keepdims=True))
+
+
+case("Resize", {"x": real(1, 1, 3, 4), "roi": None, "scales": None, "sizes": ints(1, 1, 5, 6)}, {"mode": "cubic", "coordinate_transformation_mode": "half_pixel", "cubic_coeff_a": -0.5, "exclude_outside": 1}, lambda x, *_: cubic(5, 3) @ x @ cubic(6, 4).T, title="cubic, nothing from outside")
+case("Conv", {"x": real(1, 2, 4, 4), "w": real(2, 2, 3, 3)}, {"kernel_shape": [3, 3]}, F.conv2d, title="its kernel's shape said", static=["w"])
+case("ConvTranspose", {"x": real(1, 2, 3, 3), "w": real(2, 2, 2, 2)}, {"kernel_shape": [2, 2], "dilations": [2, 2], "auto_pad": "VALID"}, lambda x, w: F.conv_transpose2d(x, w, dilation=2), title="dilated", static=["w"])
+SAME = lambda x, filling: F.pad(x, (0, 1, 0, 1), value=filling)
+case("MaxPool", {"x": apart(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"}, lambda x: F.max_pool2d(SAME(x, -9.0), 2, 1), title="same", static=["x"])
+case("MaxPool", {"x": apart(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1, 1], "dilations": [2, 2]}, lambda x: F.max_pool2d(x, 2, 1, dilation=2), title="dilated")
+case("AveragePool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER", "count_include_pad": 1}, lambda x: F.avg_pool2d(SAME(x, 0.0), 2, 1), title="same", static=["x"])
+case("AveragePool", {"x": real(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, lambda x: F.avg_pool2d(x, 2, ceil_mode=True), title="ceil", opset=19)
+case("AveragePool", {"x": real(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1, 1], "dilations": [2, 2]}, lambda x: (x[:, :, :3, :3] + x[:, :, :3, 2:] + x[:, :, 2:, :3] + x[:, :, 2:, 2:]) / 4, title="dilated", opset=19)
+power = lambda x, **more: (F.avg_pool2d(x.square(), 2, **more) * 4).sqrt()
+case("LpPool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"}, lambda x: power(SAME(x, 0.0), stride=1), title="same", static=["x"])
+case("LpPool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x: power(F.pad(x, (1, 1, 1, 1)), stride=2), title="padded")
+for op, gates, order, run, names in [
+    ("LSTM", 4, [0, 3, 1, 2], torch._VF.lstm, ["Sigmoid", "Tanh", "Tanh"]),
+    ("GRU", 3, [1, 0, 2], torch._VF.gru, ["Sigmoid", "Tanh"]),
+    ("RNN", 1, [0], torch._VF.rnn_tanh, ["Tanh"]),
+]:
+    recurrent(op, gates, order, run, "its activations said", attrs={"activations": names, **({"linear_before_reset": 1} if op == "GRU" else {})})
+
 print(json.dumps(cases, separators=(",", ":")).replace('},{"op"', '},\n{"op"'))

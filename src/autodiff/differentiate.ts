@@ -7,6 +7,7 @@ import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
+import { unknownAttribute } from "./attributes.ts";
 import { shapeOf, unbroadcast } from "./broadcast.ts";
 import { Backward, type GradientRule, type GradientTable, type Inner } from "./rule.ts";
 import { GRADIENT_RULES } from "./table.ts";
@@ -40,6 +41,9 @@ export function differentiate(
   return new Differentiation(graph, wrt, options).run(new Map([[of, null]]));
 }
 
+/** As the tables name it: those of other domains as `domain.operator`. */
+const operatorOf = ({ domain, opType }: Node): string => (domain === "" ? opType : `${domain}.${opType}`);
+
 class Differentiation {
   readonly #graph: Graph;
   readonly #options: DifferentiateOptions;
@@ -71,7 +75,7 @@ class Differentiation {
   }
 
   #entryOf(node: Node): GradientTable[string] | undefined {
-    const op = node.domain === "" ? node.opType : `${node.domain}.${node.opType}`;
+    const op = operatorOf(node);
     return Object.hasOwn(this.#table, op) ? this.#table[op] : undefined;
   }
 
@@ -131,6 +135,8 @@ class Differentiation {
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
       const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
+      const unknown = unknownAttribute(node, operatorOf(node));
+      if (unknown !== null) throw backward.refuse(unknown);
       const results = rule.gradient(backward);
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
@@ -169,7 +175,7 @@ class Differentiation {
   #missing(node: Node): GradientError {
     const way = [node, ...this.#wayToSource(node)];
     const source = this.#wrt.find((value) => way.at(-1)?.inputs.includes(value) ?? false);
-    const op = node.domain === "" ? node.opType : `${node.domain}.${node.opType}`;
+    const op = operatorOf(node);
     return new GradientError(
       "E_NO_GRADIENT_RULE",
       `there is no gradient rule for ${op} (${describeNode(node)}), on the way from the loss to "${source?.name ?? "?"}": ` +

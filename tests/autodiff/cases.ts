@@ -27,13 +27,15 @@ interface Input extends Numbers {
   readonly type: "float" | "int64" | "bool";
 }
 
+type AttributeValue = number | string | readonly number[] | readonly string[];
+
 /** One node, and the gradients of sum(weights * outputs) as PyTorch has them. */
 export interface GradientCase {
   readonly op: string;
   readonly title: string;
   readonly domain: string;
   readonly opset: number;
-  readonly attributes: Readonly<Record<string, number | string | readonly number[]>>;
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
   readonly inputs: readonly (Input | null)[];
   /** Inputs whose shape the rule must know. */
   readonly static: readonly string[];
@@ -53,11 +55,20 @@ export const CASES = JSON.parse(
 export const nameOf = ({ op, title, domain }: GradientCase): string =>
   `${domain === "" ? "" : `${domain}.`}${op}${title === "" ? "" : `, ${title}`}`;
 
-const FLOATS = new Set(["alpha", "beta", "epsilon", "gamma", "scale", "threshold", "softcap"]);
+const FLOATS = new Set(["alpha", "beta", "epsilon", "gamma", "scale", "threshold", "softcap", "cubic_coeff_a"]);
 
-function attributeOf(op: string, name: string, value: number | string | readonly number[]): Attribute {
+const utf8 = new TextEncoder();
+
+const areNames = (values: readonly number[] | readonly string[]): values is readonly string[] =>
+  typeof values[0] === "string";
+
+function attributeOf(op: string, name: string, value: AttributeValue): Attribute {
   if (typeof value === "string") return attribute.string(name, value);
-  if (typeof value !== "number") return attribute.ints(name, value);
+  if (typeof value !== "number") {
+    return areNames(value)
+      ? { name, kind: "strings", value: value.map((each) => utf8.encode(each)) }
+      : attribute.ints(name, value);
+  }
   return FLOATS.has(name) && op !== "" ? attribute.float(name, value) : attribute.int(name, value);
 }
 

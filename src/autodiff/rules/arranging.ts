@@ -201,15 +201,19 @@ function trilu(b: Backward): InputGradients {
   return [b.f.emit("Trilu", [b.dy, b.optional(1)], { attributes: [...b.node.attributes.values()] })];
 }
 
-const RESIZE_KEPT = ["mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "nearest_mode"];
+const RESIZE_KEPT = [
+  ...["mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "nearest_mode", "antialias"],
+];
 
 /** Every mode works along one axis after the other, as a matrix [out, in] per axis, found by resizing the identity. */
 function resize(b: Backward): InputGradients {
   const { f, sizes } = b;
   const kept = [...b.node.attributes.values()].filter(({ name }) => RESIZE_KEPT.includes(name));
-  if (b.ints("axes") !== null) throw b.refuse("it has axes of its own");
   const coordinates = b.string("coordinate_transformation_mode", "half_pixel");
   if (coordinates === "tf_crop_and_resize") throw b.refuse("its coordinate_transformation_mode is tf_crop_and_resize");
+  if (b.int("antialias", 0) === 1 && b.int("exclude_outside", 0) === 1) {
+    throw b.refuse("ONNX Runtime has no antialias with exclude_outside");
+  }
   const rank = b.rank(0);
   const [from, to] = [b.dims(0), shapeOf(b.output(0))];
   const changed = axesFrom(0, rank).filter((axis) => axis >= 2 || from?.[axis] !== to?.[axis]);

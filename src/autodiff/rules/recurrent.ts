@@ -81,9 +81,6 @@ const placed = ([
 function requirePlain(b: Backward, defaults: readonly string[]): void {
   if (b.optional(4) !== null) throw b.refuse("it has lengths of sequences (sequence_lens)");
   if (b.optional(7) !== null) throw b.refuse("it has peepholes");
-  if (b.int("layout", 0) !== 0) throw b.refuse("its layout is 1");
-  if (b.float("clip", 0) !== 0) throw b.refuse("it clips");
-  if (b.int("input_forget", 0) !== 0) throw b.refuse("it couples input and forget gates");
   const given = b.node.attributes.get("activations");
   const names = given?.kind === "strings" ? given.value.map((name) => utf8.decode(name).toLowerCase()) : [];
   const isDefault = names.every((name, index) => name === defaults[index % defaults.length]);

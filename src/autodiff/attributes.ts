@@ -1,0 +1,143 @@
+import type { Attribute } from "../graph/attribute.ts";
+import type { Node } from "../graph/graph.ts";
+
+/**
+ * What a rule knows of an attribute. `read`: it is right for every value. `free`: the gradient, written in the operator's inputs
+ * and outputs, does not depend on it. A list: it is right for these values alone.
+ */
+export type Knowledge = "read" | "free" | readonly (number | string)[];
+
+type Attributes = Readonly<Record<string, Knowledge>>;
+
+const ALPHA: Attributes = { alpha: "read" };
+const AXIS: Attributes = { axis: "read" };
+const EPSILON: Attributes = { epsilon: "read" };
+const SUM: Attributes = { keepdims: "read", noop_with_empty_axes: "read" };
+const REDUCTION: Attributes = { ...SUM, axes: "read" };
+/** How a number is rounded does not move the straight line through the cast. */
+const CAST: Attributes = { saturate: "free", round_mode: "free" };
+const WINDOW: Attributes = { auto_pad: "read", dilations: "read", kernel_shape: "read", pads: "read", strides: "read" };
+const POOL: Attributes = { ...WINDOW, ceil_mode: "read" };
+/** The type of what is computed inside, which decides rounding alone. */
+const STASH: Attributes = { stash_type: "free" };
+const LABELLED: Attributes = { reduction: "read", ignore_index: "read" };
+const RECURRENT: Attributes = {
+  activations: "read",
+  clip: [0],
+  direction: "read",
+  hidden_size: "read",
+  layout: [0],
+};
+
+/** The attributes of every operator with a rule that has any; what is not here is refused. */
+export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
+  Attention: {
+    is_causal: "read",
+    kv_num_heads: "read",
+    q_num_heads: "read",
+    scale: "read",
+    softcap: [0],
+    softmax_precision: "free",
+    qk_matmul_output_mode: [0],
+    left_window_size: [-1],
+    right_window_size: [-1],
+  },
+  AveragePool: { ...POOL, count_include_pad: "read" },
+  BatchNormalization: { ...EPSILON, training_mode: "read", momentum: "free" },
+  "com.microsoft.BatchNormInternal": { ...EPSILON, training_mode: "free", momentum: "free" },
+  "com.microsoft.QuickGelu": ALPHA,
+  "com.microsoft.SkipLayerNormalization": EPSILON,
+  Cast: { ...CAST, to: "free" },
+  CastLike: CAST,
+  Celu: ALPHA,
+  Concat: AXIS,
+  Conv: { ...WINDOW, group: "read" },
+  ConvTranspose: { ...WINDOW, group: "read", output_padding: "free", auto_pad: ["NOTSET", "VALID"] },
+  CumSum: { exclusive: "read", reverse: "read" },
+  DepthToSpace: { blocksize: "read", mode: "read" },
+  Dropout: { seed: "free" },
+  Einsum: { equation: "read" },
+  Elu: ALPHA,
+  Flatten: { axis: "free" },
+  Gather: AXIS,
+  GatherElements: AXIS,
+  GatherND: { batch_dims: "read" },
+  Gelu: { approximate: "read" },
+  Gemm: { alpha: "read", beta: "read", transA: "read", transB: "read" },
+  GlobalLpPool: { p: "read" },
+  GroupNormalization: { ...EPSILON, ...STASH, num_groups: "read" },
+  GRU: { ...RECURRENT, linear_before_reset: "read" },
+  HardSigmoid: { alpha: "read", beta: "free" },
+  If: { then_branch: "read", else_branch: "read" },
+  InstanceNormalization: EPSILON,
+  LayerNormalization: { ...EPSILON, ...STASH, axis: "read" },
+  LeakyRelu: ALPHA,
+  LogSoftmax: AXIS,
+  LpNormalization: { axis: "read", p: "read" },
+  LpPool: { ...WINDOW, dilations: [], ceil_mode: [0], p: "read" },
+  LSTM: { ...RECURRENT, input_forget: [0] },
+  MaxPool: { ...POOL, storage_order: "free" },
+  NegativeLogLikelihoodLoss: LABELLED,
+  Pad: { mode: "read" },
+  ReduceL1: REDUCTION,
+  ReduceL2: REDUCTION,
+  ReduceLogSum: REDUCTION,
+  ReduceLogSumExp: REDUCTION,
+  ReduceMax: REDUCTION,
+  ReduceMean: REDUCTION,
+  ReduceMin: REDUCTION,
+  ReduceProd: REDUCTION,
+  ReduceSum: SUM,
+  ReduceSumSquare: REDUCTION,
+  Reshape: { allowzero: "free" },
+  Resize: {
+    antialias: "read",
+    axes: [],
+    coordinate_transformation_mode: "read",
+    cubic_coeff_a: "read",
+    exclude_outside: "read",
+    extrapolation_value: "free",
+    keep_aspect_ratio_policy: ["stretch"],
+    mode: "read",
+    nearest_mode: "read",
+  },
+  RMSNormalization: { ...EPSILON, ...STASH, axis: "read" },
+  RNN: RECURRENT,
+  ScatterElements: { axis: "read", reduction: "read" },
+  ScatterND: { reduction: "read" },
+  Selu: { alpha: "read", gamma: "read" },
+  SimplifiedLayerNormalization: { ...EPSILON, ...STASH, axis: "read" },
+  Softmax: AXIS,
+  SoftmaxCrossEntropyLoss: LABELLED,
+  SpaceToDepth: { blocksize: "read", mode: ["DCR"] },
+  /** The parts' sizes are those of the outputs. */
+  Split: { axis: "read", num_outputs: "free" },
+  Squeeze: { axes: "free" },
+  Swish: ALPHA,
+  ThresholdedRelu: ALPHA,
+  TopK: { axis: "read", largest: "free", sorted: "free" },
+  Transpose: { perm: "read" },
+  Trilu: { upper: "read" },
+  Unsqueeze: { axes: "free" },
+};
+
+const utf8 = new TextDecoder();
+
+/** Why a rule may not be used for a node: an attribute that it does not know, or not with this value. Null: it may. */
+export function unknownAttribute(node: Node, op: string): string | null {
+  const known = Object.hasOwn(KNOWN_ATTRIBUTES, op) ? KNOWN_ATTRIBUTES[op] : undefined;
+  for (const each of node.attributes.values()) {
+    const knowledge = known !== undefined && Object.hasOwn(known, each.name) ? known[each.name] : [];
+    if (knowledge === "read" || knowledge === "free") continue;
+    const value = plainValue(each);
+    if (value !== null && knowledge?.includes(value) === true) continue;
+    return `its attribute ${each.name}${value === null ? "" : ` is ${value}, which`} is not known to the gradient's rule`;
+  }
+  return null;
+}
+
+function plainValue(each: Attribute): number | string | null {
+  if (each.kind === "int") return Number(each.value);
+  if (each.kind === "float") return each.value;
+  return each.kind === "string" ? utf8.decode(each.value) : null;
+}
