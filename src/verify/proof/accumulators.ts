@@ -1,5 +1,4 @@
 import { Tensor } from "onnxruntime-common";
-import { copyModel } from "../../graph/copy-model.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
@@ -30,7 +29,7 @@ export async function accumulatorsOf(
       .filter(({ input, output }) => shapeOf(input) === shapeOf(parameter.input) && dependsOn(output, counters)),
   );
   if (sums.length === 0) return new Set();
-  const copy = copyModel(model);
+  const copy = model.clone();
   const outputs = new Map(copy.graph.outputs.map((value) => [value.name, value]));
   copy.graph.replaceOutputs(sums.flatMap(({ output }) => outputs.get(output.name) ?? []));
   removeDeadNodes(copy.graph);

@@ -1,6 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
 import { GradientError } from "../../errors.ts";
-import { copyModel } from "../../graph/copy-model.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -203,7 +202,7 @@ function prepare({ step, loss: name, constants }: Question): {
   readonly loss: Value;
   readonly constants: readonly Value[];
 } {
-  const model = copyModel(step);
+  const model = step.clone();
   inlineFunctions(model);
   inferTypes(model);
   const values = valuesByName(model.graph);

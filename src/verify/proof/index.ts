@@ -1,4 +1,3 @@
-import { copyModel } from "../../graph/copy-model.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -78,7 +77,7 @@ export const PROVEN_COSINE = 0.995;
  */
 export async function proveGradients(model: Model, options: ProofOptions = {}, seed = 0): Promise<Proof | null> {
   if (DIALECTS.some(({ find }) => isFound(find(model, options)))) return null;
-  const step = copyModel(model);
+  const step = model.clone();
   stripAgr(step);
   const flat = flatStep(step);
   const { pairs, inferred, open } = pairState(step, flat.graph, options.state ?? []);

@@ -1,4 +1,3 @@
-import { copyModel } from "../../graph/copy-model.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -65,7 +64,7 @@ async function respond(
   step: Model,
   descents: readonly Descent[],
 ): Promise<ReadonlyMap<string, Response> | null> {
-  const model = copyModel(step);
+  const model = step.clone();
   const values = valuesByName(model.graph);
   const outputs: Value[] = [];
   const given = new Map<string, Response["given"]>();
