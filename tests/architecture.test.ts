@@ -80,6 +80,21 @@ describe("imports", () => {
   });
 });
 
+describe("the command line", () => {
+  it("loads nothing of the package before it knows the command", () => {
+    const reached = new Set<string>();
+    const pending = ["cli/main.ts"];
+    for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+      if (reached.has(file)) continue;
+      reached.add(file);
+      const text = readFileSync(join(SRC, file), "utf8");
+      const loaded = [...text.matchAll(/^(?:import|export) (?!type)[^;]*?from "(\.[^"]+)"/gm)];
+      for (const [, specifier = ""] of loaded) pending.push(relative(SRC, resolve(SRC, dirname(file), specifier)));
+    }
+    expect([...reached].filter((file) => partOf(file) !== "cli")).toEqual(["errors.ts"]);
+  });
+});
+
 describe("every dialect and pass", () => {
   it("has a name of its own", async () => {
     const { DIALECTS } = await import("../src/passes/find-optimizers/index.ts");

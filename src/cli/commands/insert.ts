@@ -193,7 +193,7 @@ function agrOptions(options: InsertOptions): InsertAgrOptions {
   };
 }
 
-function describeReport(report: InsertAgrReport, others: readonly string[], output: string | null): string {
+function describeReport(report: InsertAgrReport, others: readonly string[], output: string | null): readonly string[] {
   const how =
     report.structure === "map"
       ? "one SequenceMap over all gradients"
@@ -205,5 +205,5 @@ function describeReport(report: InsertAgrReport, others: readonly string[], outp
     ...report.skipped.map(({ at, reason }) => `  left alone: ${at} (${reason})`),
     ...(others.length === 0 ? [] : [`  the same in ${others.join(", ")}`]),
     output === null ? "nothing written (--dry-run)" : `written to ${output}`,
-  ].join("\n");
+  ];
 }
