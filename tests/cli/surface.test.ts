@@ -137,6 +137,7 @@ function onTerminal(args: readonly string[]): string {
   const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
     encoding: "utf8",
     timeout: 60_000,
+    cwd: temporaryFolder(),
     env: { ...process.env, CI: undefined, NO_COLOR: "1" },
   });
   return stdout;
