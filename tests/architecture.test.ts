@@ -80,6 +80,21 @@ describe("imports", () => {
   });
 });
 
+describe("the command line", () => {
+  it("loads nothing of the package before it knows the command", () => {
+    const reached = new Set<string>();
+    const pending = ["cli/main.ts"];
+    for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+      if (reached.has(file)) continue;
+      reached.add(file);
+      const text = readFileSync(join(SRC, file), "utf8");
+      const loaded = [...text.matchAll(/^(?:import|export) (?!type)[^;]*?from "(\.[^"]+)"/gm)];
+      for (const [, specifier = ""] of loaded) pending.push(relative(SRC, resolve(SRC, dirname(file), specifier)));
+    }
+    expect([...reached].filter((file) => partOf(file) !== "cli")).toEqual(["errors.ts"]);
+  });
+});
+
 describe("every dialect and pass", () => {
   it("has a name of its own", async () => {
     const { DIALECTS } = await import("../src/passes/find-optimizers/index.ts");
@@ -97,12 +112,20 @@ describe("every dialect and pass", () => {
 });
 
 describe("the package", () => {
-  it("ships no install script and pins the training build", () => {
-    const { scripts, optionalDependencies } = JSON.parse(readFileSync(join(SRC, "..", "package.json"), "utf8")) as {
+  it("ships no install script, pins the training build, and makes nobody pay for a runtime unasked", () => {
+    const read = JSON.parse(readFileSync(join(SRC, "..", "package.json"), "utf8")) as {
       scripts: Record<string, string>;
-      optionalDependencies: Record<string, string>;
+      dependencies: Record<string, string>;
+      optionalDependencies?: Record<string, string>;
+      peerDependencies: Record<string, string>;
+      peerDependenciesMeta: Record<string, { optional: boolean }>;
     };
-    for (const name of ["preinstall", "install", "postinstall", "prepare"]) expect(scripts).not.toHaveProperty(name);
-    expect(optionalDependencies).toEqual({ "onnxruntime-web": "1.19.2" });
+    for (const name of ["preinstall", "install", "postinstall", "prepare"])
+      expect(read.scripts).not.toHaveProperty(name);
+    expect(read.peerDependencies["onnxruntime-web"]).toBe("1.19.2");
+    for (const name of ["onnxruntime-node", "onnxruntime-web"]) {
+      expect(read.peerDependenciesMeta[name]).toEqual({ optional: true });
+      expect({ ...read.dependencies, ...read.optionalDependencies }).not.toHaveProperty(name);
+    }
   });
 });

@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
-import { OnnxAgrError } from "../index.ts";
+import { OnnxAgrError } from "../errors.ts";
+import { jsonLine, lineOf } from "./terminal-text.ts";
 
 /** Version of the JSON documents that commands print. */
 export const SCHEMA_VERSION = 1;
@@ -25,20 +26,26 @@ export class Console {
     );
   }
 
-  /** The command's result: `document` under --json, else `text`. */
-  result(document: object, text: string): void {
-    if (this.options.json) process.stdout.write(`${JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...document })}\n`);
-    else if (text !== "") process.stdout.write(`${text}\n`);
+  /** The command's result: `document` under --json, else `lines`, in which control characters are escaped. */
+  result(document: object, lines: string | readonly string[]): void {
+    if (this.options.json) this.line({ schemaVersion: SCHEMA_VERSION, ...document });
+    else
+      process.stdout.write(
+        [lines]
+          .flat()
+          .map((line) => `${lineOf(line)}\n`)
+          .join(""),
+      );
   }
 
   /** One line of JSON among many. */
   line(document: object): void {
-    process.stdout.write(`${JSON.stringify(document)}\n`);
+    process.stdout.write(`${jsonLine(document)}\n`);
   }
 
-  /** Narration. */
-  note(text: string): void {
-    if (!this.options.quiet && !this.options.json) process.stderr.write(`${text}\n`);
+  /** One line of narration. */
+  note(line: string): void {
+    if (!this.options.quiet && !this.options.json) process.stderr.write(`${lineOf(line)}\n`);
   }
 
   /** @returns the exit code */
@@ -48,9 +55,8 @@ export class Console {
     if (this.options.json) {
       const { code = "E_INTERNAL", file, field, hint } = known ?? {};
       const message = error instanceof Error ? error.message : String(error);
-      process.stderr.write(
-        `${JSON.stringify({ schemaVersion: SCHEMA_VERSION, error: { code, exit, file, field, message, hint } })}\n`,
-      );
+      const document = { schemaVersion: SCHEMA_VERSION, error: { code, exit, file, field, message, hint } };
+      process.stderr.write(`${jsonLine(document)}\n`);
     } else {
       process.stderr.write(`${styleText("red", "error", { stream: process.stderr })} ${errorLine(error)}\n`);
     }
@@ -62,20 +68,16 @@ export class Console {
 function errorLine(error: unknown): string {
   if (!(error instanceof OnnxAgrError)) {
     const message = error instanceof Error ? error.message : String(error);
-    return `[E_INTERNAL] ${oneLine(message)}. This is a bug in onnx-agr; run again with --debug and report it.`;
+    return `[E_INTERNAL] ${lineOf(message)}. This is a bug in onnx-agr; run again with --debug and report it.`;
   }
   const { code, message, file, hint } = error;
   const where = file === undefined || message.includes(file) ? "" : `${file}: `;
   const remedy = hint === undefined ? "" : ` ${hint}`;
-  return `[${code}] ${oneLine(`${where}${message}${/[.!?]$/.test(message) ? "" : "."}${remedy}`)}`;
-}
-
-/** File names may hold anything; a message stays on its line. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
+  return `[${code}] ${lineOf(`${where}${message}${/[.!?]$/.test(message) ? "" : "."}${remedy}`)}`;
 }
 
 function stackOf(error: Error): string {
-  const cause = error.cause instanceof Error ? `\ncaused by: ${stackOf(error.cause)}` : "";
-  return `${error.stack ?? error.message}${cause}`;
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  const cause = error.cause instanceof Error ? [`caused by: ${stackOf(error.cause)}`] : [];
+  return [lineOf(`${error.name}: ${error.message}`), ...frames.map(lineOf), ...cause].join("\n");
 }

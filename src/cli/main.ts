@@ -1,34 +1,24 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { UsageError } from "../index.ts";
-import { buildCommand } from "./commands/build.ts";
-import { demoCommand } from "./commands/demo.ts";
-import { diagnoseCommand } from "./commands/diagnose.ts";
-import { diffCommand } from "./commands/diff.ts";
-import { evalCommand } from "./commands/eval.ts";
-import { exportCommand } from "./commands/export.ts";
-import { gradcheckCommand } from "./commands/gradcheck.ts";
-import { insertCommand } from "./commands/insert.ts";
-import { inspectCommand } from "./commands/inspect.ts";
-import { lowerCommand } from "./commands/lower.ts";
-import { stripCommand } from "./commands/strip.ts";
-import { trainCommand } from "./commands/train.ts";
-import { upgradeCommand } from "./commands/upgrade.ts";
+import { UsageError } from "../errors.ts";
+import { COMMANDS } from "./commands.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
-
-const COMMANDS = [
-  ...[inspectCommand, insertCommand, stripCommand, diffCommand, buildCommand, gradcheckCommand, lowerCommand],
-  ...[trainCommand, evalCommand, diagnoseCommand, exportCommand, upgradeCommand, demoCommand],
-];
 
 const EXIT_CODES = `
 Exit codes:
   0 done · 1 a bug of ours · 2 usage · 3 input malformed or unsafe · 4 nothing to do or unsupported · 5 data · 6 file system
   7 numbers (NaN, infinity) · 8 checkpoint does not fit · 9 runtime · 130, 143 interrupted`;
 
-function program(): Command {
+/** The command that the arguments are for, or whose help they ask for; null where they name none. */
+function commandIn(args: readonly string[]): string | null {
+  const [first, second] = args.filter((arg) => !arg.startsWith("-"));
+  return (first === "help" ? second : first) ?? null;
+}
+
+/** @param chosen the command that is loaded; of the others only the summary is known */
+async function program(chosen: string | null): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
@@ -50,7 +40,9 @@ Examples:
   onnx-agr demo
 ${EXIT_CODES}`,
     );
-  for (const make of COMMANDS) root.addCommand(withGlobals(make()));
+  for (const [name, { summary, load }] of Object.entries(COMMANDS)) {
+    root.addCommand(withGlobals(name === chosen ? await load() : new Command(name)).summary(summary));
+  }
   for (const command of [root, ...root.commands])
     command.exitOverride().configureOutput({ outputError: () => undefined });
   return root;
@@ -68,23 +60,46 @@ function withGlobals(command: Command): Command {
 async function main(args: readonly string[]): Promise<number> {
   const given = (flag: string): boolean => args.includes(flag);
   const output: OutputOptions = { json: given("--json"), quiet: given("--quiet"), debug: given("--debug") };
+  const isEmpty = args.every((arg) => ["--json", "--quiet", "--debug"].includes(arg));
+  const chosen = commandIn(args);
+  const root = await program(chosen);
   try {
-    const root = program();
-    if (args.length === 0) {
+    if (isEmpty && !output.json) {
       root.outputHelp({ error: true });
       return 2;
     }
+    refuseFile(chosen);
     await root.parseAsync([...args], { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    return new Console(output).error(error instanceof CommanderError ? asUsageError(error) : error);
+    return new Console(output).error(error instanceof CommanderError ? asUsageError(error, root, args) : error);
   }
 }
 
-function asUsageError(error: CommanderError): UsageError {
+/** @throws UsageError `E_USAGE` where a file or folder stands in the command's place */
+function refuseFile(chosen: string | null): void {
+  if (chosen === null || Object.hasOwn(COMMANDS, chosen) || !(existsSync(chosen) || /[./\\]/.test(chosen))) return;
+  throw new UsageError("E_USAGE", `${chosen} is no command; a file or folder comes after one`, {
+    hint: `To see what is in it: onnx-agr inspect ${chosen}. The commands: onnx-agr --help.`,
+  });
+}
+
+/** What commander refused, and where the right way is written. */
+function asUsageError(error: CommanderError, root: Command, args: readonly string[]): UsageError {
+  const command = root.commands.find((each) => each.name() === commandIn(args));
+  const help = `See onnx-agr${command === undefined ? "" : ` ${command.name()}`} --help.`;
+  if (error.code === "commander.help") return new UsageError("E_USAGE", "there is no command", { hint: help });
   const message = error.message.replace(/^error: /, "").replace(/\n/g, " ");
-  return new UsageError("E_USAGE", message, { hint: "See onnx-agr --help." });
+  const [unknown] = error.code === "commander.missingMandatoryOptionValue" ? unknownOptions(command, args) : [];
+  const why = unknown === undefined ? "" : `, and there is no option '${unknown}'`;
+  return new UsageError("E_USAGE", `${message}${why}`, { hint: help });
+}
+
+/** A mistyped option that is mandatory is first of all missing. */
+function unknownOptions(command: Command | undefined, args: readonly string[]): readonly string[] {
+  const known = new Set(command?.options.flatMap(({ long, short }) => [long, short]));
+  return args.map((arg) => arg.replace(/=.*/s, "")).filter((arg) => /^--?[a-z]/i.test(arg) && !known.has(arg));
 }
 
 exitOnSignals();

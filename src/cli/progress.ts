@@ -2,15 +2,22 @@ import type { EpochEvent, StepEvent, TrainingPlan } from "../index.ts";
 import type { Console } from "./console.ts";
 
 const REDRAW_MILLISECONDS = 100;
+const BAR = 10;
 
-/** One line on stderr, drawn over while training runs; a line per epoch where stderr is no terminal. */
+/** Columns of a terminal that does not say how many it has. */
+const COLUMNS = 80;
+const CLEAR_LINE = "\r\u001b[2K";
+
+/** A line per epoch on stderr; below them, on a terminal, one that is drawn over while training runs. */
 export class Progress {
   readonly #console: Console;
   readonly #plan: TrainingPlan;
   readonly #label: string;
   readonly #began = performance.now();
   #drawn = 0;
+  #steps = 0;
   #samples = 0;
+  #seconds = 0;
   #open = false;
 
   constructor(console: Console, plan: TrainingPlan, label = "") {
@@ -20,32 +27,34 @@ export class Progress {
   }
 
   step(event: StepEvent): void {
+    this.#steps++;
     this.#samples += event.samples;
+    this.#seconds += event.seconds;
+    if (!this.#console.isLive) return;
     const now = performance.now();
-    if (!this.#console.isLive || (now - this.#drawn < REDRAW_MILLISECONDS && event.step < this.#plan.totalSteps))
-      return;
+    if (now - this.#drawn < REDRAW_MILLISECONDS && event.step < this.#plan.totalSteps) return;
     this.#drawn = now;
     this.#open = true;
-    const seconds = (now - this.#began) / 1000;
-    const left = (seconds / event.step) * (this.#plan.totalSteps - event.step);
+    /** A resumed run begins in the middle: what is left is told from the steps of this process. */
+    const left = ((now - this.#began) / 1000 / this.#steps) * (this.#plan.totalSteps - event.step);
     const share = event.step / this.#plan.totalSteps;
-    const line = [
-      `${this.#label}${bar(share)} ${Math.floor(share * 100)} %`,
-      `epoch ${event.epoch + 1}/${this.#plan.epochs}`,
-      `step ${event.step}/${this.#plan.totalSteps}`,
-      `loss ${event.loss.toPrecision(4)}`,
-      `${Math.round(this.#samples / seconds)} samples/s`,
+    const parts = [
+      `${this.#label}${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %`,
       `${duration(left)} left`,
-    ].join("  ");
-    process.stderr.write(`\r\u001b[2K${line.slice(0, (process.stderr.columns ?? 120) - 1)}`);
+      `loss ${event.loss.toPrecision(4)}`,
+      this.#epoch(event),
+      `step ${event.step}/${this.#plan.totalSteps}`,
+    ];
+    process.stderr.write(`${CLEAR_LINE}${fitting(parts, (process.stderr.columns ?? COLUMNS) - 1)}`);
   }
 
   epoch(event: EpochEvent): void {
-    if (this.#console.isLive) return;
-    const rate = Math.round(this.#samples / ((performance.now() - this.#began) / 1000));
-    this.#console.note(
-      `${this.#label}epoch ${event.epoch + 1}/${this.#plan.epochs}  loss ${event.loss.toPrecision(4)}  ${rate} samples/s  ${event.seconds.toFixed(1)} s`,
-    );
+    if (this.#open) process.stderr.write(CLEAR_LINE);
+    this.#open = false;
+    const loss = `loss ${event.loss.toPrecision(4)}`;
+    const rate = `${Math.round(this.#samples / this.#seconds)} samples/s`;
+    this.#console.note([`${this.#label}${this.#epoch(event)}`, loss, rate, `${event.seconds.toFixed(1)} s`].join("  "));
+    [this.#samples, this.#seconds] = [0, 0];
   }
 
   /** Ends the line, so that what follows begins on its own. */
@@ -53,11 +62,25 @@ export class Progress {
     if (this.#open) process.stderr.write("\n");
     this.#open = false;
   }
+
+  #epoch({ epoch }: { readonly epoch: number }): string {
+    return `epoch ${epoch + 1}/${this.#plan.epochs}`;
+  }
+}
+
+/** As many parts, from the first on, as the columns hold. */
+function fitting(parts: readonly string[], columns: number): string {
+  return parts
+    .reduce((line, part) => {
+      const longer = line === "" ? part : `${line}  ${part}`;
+      return longer.length <= columns ? longer : line;
+    }, "")
+    .slice(0, columns);
 }
 
 function bar(share: number): string {
-  const full = Math.round(share * 16);
-  return `[${"#".repeat(full)}${"-".repeat(16 - full)}]`;
+  const full = Math.round(share * BAR);
+  return `[${"#".repeat(full)}${"-".repeat(BAR - full)}]`;
 }
 
 function duration(seconds: number): string {

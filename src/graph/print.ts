@@ -67,7 +67,7 @@ function nodeText(node: Node, indent: string, limit: number): string {
   const values = (list: readonly (Value | null)[]): string =>
     list.map((value) => (value === null ? '""' : quote(value.name))).join(", ");
   const attributes = [...node.attributes.values()].map((attribute) => attributeText(attribute, indent, limit));
-  const op = `${node.domain === "" ? "" : `${node.domain}.`}${node.opType}${node.overload === "" ? "" : `:${node.overload}`}`;
+  const op = `${node.domain === "" ? "" : `${quote(node.domain)}.`}${quote(node.opType)}${node.overload === "" ? "" : `:${quote(node.overload)}`}`;
   return [
     indent,
     node.name === "" ? "" : `[${quote(node.name)}] `,
@@ -111,7 +111,7 @@ function attributeText(attribute: Attribute, indent: string, limit: number): str
       case "ints":
         return `[${attribute.value.join(", ")}]`;
       case "reference":
-        return `@${attribute.value.attribute}`;
+        return `@${quote(attribute.value.attribute)}`;
       case "undefined":
         return "?";
     }

@@ -39,5 +39,12 @@ export function formatType(type: ValueType | null): string {
 
 function formatTensor(dtype: number, shape: readonly Dimension[] | null): string {
   if (shape === null) return dataTypeName(dtype);
-  return `${dataTypeName(dtype)}[${shape.map((dimension) => dimension ?? "?").join(",")}]`;
+  return `${dataTypeName(dtype)}[${shape.map(formatDimension).join(",")}]`;
+}
+
+/** A symbol that would break the line is quoted; others are expressions as often as names, and stand as they are. */
+function formatDimension(dimension: Dimension): string {
+  return typeof dimension === "string" && /\p{Cc}/u.test(dimension)
+    ? JSON.stringify(dimension)
+    : String(dimension ?? "?");
 }

@@ -55,12 +55,9 @@ async function build(path: string, options: BuildCommandOptions, console: Consol
   for (const { at, reason } of report.skipped) console.note(`not trained: ${at}: ${reason}`);
   const size = report.trainable.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
   const targets = [...(onnxruntime === null ? [] : ["onnxruntime"]), ...(portable === null ? [] : ["portable"])];
-  console.result(
-    { command: "build", input: path, output, targets, files, ...report },
-    [
-      `${output}: ${targets.join(" and ")}; ${report.trainable.length} parameters of ${size} numbers are trained` +
-        `${report.frozen.length === 0 ? "" : `, ${report.frozen.length} tensors are kept as they are or renewed without a gradient`}`,
-      ...report.trainable.map(({ name, shape }) => `  ${name} [${shape.join(",")}]`),
-    ].join("\n"),
-  );
+  console.result({ command: "build", input: path, output, targets, files, ...report }, [
+    `${output}: ${targets.join(" and ")}; ${report.trainable.length} parameters of ${size} numbers are trained` +
+      `${report.frozen.length === 0 ? "" : `, ${report.frozen.length} tensors are kept as they are or renewed without a gradient`}`,
+    ...report.trainable.map(({ name, shape }) => `  ${name} [${shape.join(",")}]`),
+  ]);
 }

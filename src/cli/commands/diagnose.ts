@@ -80,7 +80,7 @@ async function diagnose(folder: string, options: DiagnoseOptions, console: Conso
   }
 }
 
-function table(loss: number, reports: readonly GradientReport[]): string {
+function table(loss: number, reports: readonly GradientReport[]): readonly string[] {
   const rows = reports.map(({ parameter, shape, norm, largest, largestAlpha, change, notice }) => [
     parameter,
     `[${shape.join(",")}]`,
@@ -98,5 +98,5 @@ function table(loss: number, reports: readonly GradientReport[]): string {
       .join("  ")
       .trimEnd(),
   );
-  return [`loss ${loss.toPrecision(6)}`, ...lines].join("\n");
+  return [`loss ${loss.toPrecision(6)}`, ...lines];
 }

@@ -41,7 +41,7 @@ Example:
               : `: ${from ?? to}`;
         return `${MARKS[kind]} ${of} ${at}${what}`;
       });
-      const text = lines.length === 0 ? "no structural difference" : lines.join("\n");
+      const text = lines.length === 0 ? "no structural difference" : lines;
       console.result({ command: "diff", a, b, equal: differences.length === 0, differences }, text);
     });
 }

@@ -74,7 +74,10 @@ async function firstBatch(file: string, batchSize: number): Promise<NamedTensors
   return first;
 }
 
-function describe({ precision, reason, loss, tolerance, parameters }: GradientCheck, isRight: boolean): string {
+function describe(
+  { precision, reason, loss, tolerance, parameters }: GradientCheck,
+  isRight: boolean,
+): readonly string[] {
   const width = Math.max(0, ...parameters.map(({ parameter }) => parameter.length));
   return [
     `loss ${loss.toPrecision(6)}, in ${precision}${reason === null ? "" : ` (not in float64: ${reason})`}`,
@@ -85,5 +88,5 @@ function describe({ precision, reason, loss, tolerance, parameters }: GradientCh
     isRight
       ? `all differences are below ${tolerance}`
       : `differences above ${tolerance}: the gradients are not those of the loss, or it is not smooth there`,
-  ].join("\n");
+  ];
 }

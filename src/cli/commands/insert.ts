@@ -212,7 +212,7 @@ function agrOptions(options: InsertOptions): InsertProvenOptions {
   };
 }
 
-function describeReport(report: InsertAgrReport, others: readonly string[], output: string | null): string {
+function describeReport(report: InsertAgrReport, others: readonly string[], output: string | null): readonly string[] {
   const how =
     report.structure === "map"
       ? "one SequenceMap over all gradients"
@@ -224,5 +224,5 @@ function describeReport(report: InsertAgrReport, others: readonly string[], outp
     ...report.skipped.map(({ at, reason }) => `  left alone: ${at} (${reason})`),
     ...(others.length === 0 ? [] : [`  the same in ${others.join(", ")}`]),
     output === null ? "nothing written (--dry-run)" : `written to ${output}`,
-  ].join("\n");
+  ];
 }

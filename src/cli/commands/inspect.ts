@@ -66,7 +66,7 @@ Examples:
     .action(async (input: string, options: InspectOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       const document = await inspect(input, options);
-      console.result({ command: "inspect", input, ...document.json }, document.text);
+      console.result({ command: "inspect", input, ...document.json }, document.lines);
       if (document.isNothing === true) process.exitCode = 4;
     });
 }
@@ -85,7 +85,9 @@ async function inspect(input: string, options: InspectOptions): Promise<Document
   const model = await readModelArgument(input);
   if (explain) return explainModel(model, { state, gradient });
   const document = describeModel(model, { state, gradient });
-  return text ? { json: { ...document.json, text: printModel(model) }, text: printModel(model).trimEnd() } : document;
+  if (!text) return document;
+  const printed = printModel(model);
+  return { json: { ...document.json, text: printed }, lines: printed.trimEnd().split("\n") };
 }
 
 /** Everything a folder holds. @param explain how to look for optimizers, where that is asked for */
@@ -101,7 +103,7 @@ function inspectSet({ onnxruntime, portable }: TrainingSet, explain: FindOptions
   if (second === undefined) return first;
   return {
     json: { ...first.json, portable: second.json },
-    text: `${first.text}\n${second.text}`,
+    lines: [...first.lines, ...second.lines],
     isNothing: first.isNothing === true && second.isNothing === true,
   };
 }
@@ -122,7 +124,7 @@ function explainModel(model: Model, options: FindOptions): Document {
     ),
     refused: refusals.map(({ at, reason }) => ({ at, reason })),
   }));
-  const text = dialects.flatMap(({ dialect, looksFor, matched, refused }) => [
+  const lines = dialects.flatMap(({ dialect, looksFor, matched, refused }) => [
     `${dialect}: ${matched.length > 0 ? `${matched.length} gradient edges` : "nothing"}; looks for ${looksFor}`,
     ...matched.map(
       ({ optimizer, gradient, form, parameter }) =>
@@ -132,7 +134,7 @@ function explainModel(model: Model, options: FindOptions): Document {
   ]);
   return {
     json: { kind: "explanation", dialects },
-    text: text.join("\n"),
+    lines,
     isNothing: dialects.every(({ matched }) => matched.length === 0),
   };
 }
@@ -168,7 +170,7 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
     refusals: refusals.map(({ dialect, at, reason }) => ({ dialect, at, reason })),
     agr: agr === undefined ? null : (JSON.parse(agr) as object),
   };
-  const text = [
+  const lines = [
     `ONNX model, IR ${model.irVersion}, ${[...model.opsets].map(([domain, version]) => `${domain || "ai.onnx"} ${version}`).join(", ")}${json.producer === "" ? "" : `, made by ${json.producer}`}`,
     `  ${json.nodes} nodes, ${model.graph.initializers.length} initializers, ${json.functions} functions`,
     ...json.inputs.map(({ name, type }) => `  input  ${name}: ${type}`),
@@ -182,8 +184,8 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
     ]),
     ...(optimizers.length === 0 ? ["  no optimizer"] : []),
     ...refusals.map(({ at, reason }) => `  not an optimizer: ${at}: ${reason}`),
-  ].join("\n");
-  return { json, text };
+  ];
+  return { json, lines };
 }
 
 function describeCheckpoint(bytes: Uint8Array): Document {
@@ -207,13 +209,13 @@ function describeCheckpoint(bytes: Uint8Array): Document {
     optimizerGroups: groups,
     properties: [...properties.keys()],
   };
-  const text = [
+  const lines = [
     `ONNX Runtime training checkpoint${nominal ? ", nominal (no values)" : ""}: ${trainable.length} trainable and ${frozen.length} frozen parameters`,
     ...json.trainable.map(({ name, type }) => `  trainable ${name}: ${type}`),
     ...json.frozen.map(({ name, type }) => `  frozen    ${name}: ${type}`),
     ...groups.map(({ name, step, states }) => `  optimizer group ${name}: step ${step}, state of ${states} parameters`),
-  ].join("\n");
-  return { json, text };
+  ];
+  return { json, lines };
 }
 
 function describeArtifacts(artifacts: TrainingArtifacts): Document {
@@ -228,6 +230,9 @@ function describeArtifacts(artifacts: TrainingArtifacts): Document {
     parameters: trainableParameters(artifacts),
     ...Object.fromEntries(all.map(([name, document]) => [name, document?.json ?? null])),
   };
-  const text = all.map(([name, document]) => `${name}: ${document?.text ?? "missing"}`).join("\n");
-  return { json, text };
+  const lines = all.flatMap(([name, document]) => {
+    const [first = "missing", ...rest] = document?.lines ?? [];
+    return [`${name}: ${first}`, ...rest];
+  });
+  return { json, lines };
 }

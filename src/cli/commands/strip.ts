@@ -23,10 +23,10 @@ Examples:
       const where = output === null ? "nothing written (--dry-run)" : `written to ${output}`;
       const from = files.length < 2 ? "" : ` of ${files.join(", ")}`;
       if (output !== "-")
-        console.result(
-          { command: "strip", input, output, ...report, removed, ...models },
-          `AGR taken out${from}: ${removed} nodes removed\n${where}`,
-        );
+        console.result({ command: "strip", input, output, ...report, removed, ...models }, [
+          `AGR taken out${from}: ${removed} nodes removed`,
+          where,
+        ]);
     });
 }
 

@@ -261,8 +261,10 @@ async function trainSession(
         ...{ type: "end", command: "train", runtime, steps, plannedSteps: plan.totalSteps, loss },
         ...{ output, checkpoints, interrupted, next },
       },
-      `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : ""}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}` +
-        (next === null ? "" : `\n${interrupted ? "to go on" : "next"}: ${next}`),
+      [
+        `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : ""}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
+        ...(next === null ? [] : [`${interrupted ? "to go on" : "next"}: ${next}`]),
+      ],
     );
     return exitCode ?? 0;
   } finally {

@@ -7,13 +7,13 @@ const total = (ops: Readonly<Record<string, number>>): number =>
 /** Where a training step's nodes ran. */
 export function describePlacement({ executionProvider, passedOver, nodes }: Placement): Document {
   const byProvider = Object.entries(nodes).toSorted(([, a], [, b]) => total(b) - total(a));
-  const text = [
+  const lines = [
     ...passedOver.map(([name, reason]) => `${name} does not work here: ${reason}`),
     `a training step on ${executionProvider}:`,
     ...byProvider.map(([provider, ops]) => {
       const list = Object.entries(ops).toSorted(([, a], [, b]) => b - a);
       return `  ${provider}: ${total(ops)} nodes (${list.map(([op, count]) => `${op} ${count}`).join(", ")})`;
     }),
-  ].join("\n");
-  return { json: { kind: "placement", executionProvider, passedOver, nodes }, text };
+  ];
+  return { json: { kind: "placement", executionProvider, passedOver, nodes }, lines };
 }

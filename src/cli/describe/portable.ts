@@ -20,7 +20,7 @@ export function describePortable(artifacts: PortableArtifacts): Document {
     type: formatType({ kind: "tensor", dtype, shape: dims }),
   }));
   const json = { kind: "portable", models, state: state === null ? null : { step: state.step, tensors } };
-  const text = [
+  const lines = [
     "portable training artifacts, in standard operators",
     ...models.map(
       ({ file, nodes, opset, inputs, outputs, agr, state: kinds }) =>
@@ -29,8 +29,8 @@ export function describePortable(artifacts: PortableArtifacts): Document {
     ),
     ...(state === null ? ["  no state"] : [`  state after ${state.step} steps:`]),
     ...tensors.map(({ name, type }) => `    ${name}: ${type}`),
-  ].join("\n");
-  return { json, text };
+  ];
+  return { json, lines };
 }
 
 function describe(model: Model, role: Role) {

@@ -53,7 +53,8 @@ async function run(bytes: Uint8Array | string): Promise<number[]> {
   const x = new Tensor("float32", numbers([2, 2, 6, 6]).values() as Float32Array, [2, 2, 6, 6]);
   const { y } = await session.run({ x });
   await session.release();
-  return [...(y?.data as Float32Array)];
+  if (!y) throw new Error("no y");
+  return [...(y.data as Float32Array)];
 }
 
 describe("a model of opset 8 and IR 3", () => {

@@ -31,12 +31,12 @@ function modelOf({ opset, op, inputs, attributes = [], outputs = 1, gives = Data
   }
   const made = Array.from({ length: outputs }, (_, index) => `y${index}`);
   sketch.node(op, names, op === "TopK" ? [...made, "indices"] : made, attributes);
-  for (const name of made) sketch.graph.addOutput(valueOf(sketch, name));
+  for (const name of made) sketch.graph.addOutput(valueNamed(sketch, name));
   for (const output of sketch.graph.outputs) output.type = { kind: "tensor", dtype: gives, shape: null };
   return model(sketch.graph, Math.max(4, irVersionFor(opset)), [["", opset]]);
 }
 
-function valueOf(sketch: Sketch, name: string) {
+function valueNamed(sketch: Sketch, name: string) {
   const value = sketch.graph.nodes.flatMap(({ outputs }) => outputs).find((each) => each?.name === name);
   if (!value) throw new Error(`no ${name}`);
   return value;
@@ -160,7 +160,7 @@ describe("a raised model", () => {
     const called = new GraphFunction("OldSoftmax", "local", "");
     called.body.inputs.push(...body.graph.inputs);
     called.body.append(...body.graph.nodes);
-    called.body.addOutput(valueOf(body, "y"));
+    called.body.addOutput(valueNamed(body, "y"));
     called.opsets.set("", 12);
     const branch = (op: string): Graph => {
       const sketch = new Sketch(op);
@@ -182,7 +182,7 @@ describe("a raised model", () => {
       [attribute.graph("then_branch", branch("Softmax")), attribute.graph("else_branch", branch("LogSoftmax"))],
     );
     main.output("z", tensor(DataType.float, []));
-    valueOf(main, "z").type = { kind: "tensor", dtype: DataType.float, shape: null };
+    valueNamed(main, "z").type = { kind: "tensor", dtype: DataType.float, shape: null };
     const made = model(main.graph, 8, [
       ["", 9],
       ["local", 1],
@@ -194,7 +194,8 @@ describe("a raised model", () => {
       const all = [];
       for (const yes of [0, 1]) {
         const { z } = await session.run({ x, yes: new Tensor("bool", Uint8Array.of(yes), []) });
-        all.push([...(z?.dims ?? []), ...(z?.data as Float32Array)]);
+        if (!z) throw new Error("no z");
+        all.push([...z.dims, ...(z.data as Float32Array)]);
       }
       await session.release();
       return all;
