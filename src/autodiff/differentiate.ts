@@ -6,6 +6,7 @@ import type { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { requireSizesOf } from "../ops/sizes-that-fit.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
 import { shapeOf, unbroadcast } from "./broadcast.ts";
 import { Backward, type GradientRule, type GradientTable, type Inner } from "./rule.ts";
@@ -127,7 +128,7 @@ class Differentiation {
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
       const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
-      const results = rule.gradient(backward);
+      const results = requireSizesOf(node, () => rule.gradient(backward));
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
         if (!gradient || !input || !isWanted(input)) continue;

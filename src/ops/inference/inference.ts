@@ -3,6 +3,7 @@ import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
 import type { Dimension, ValueType } from "../../graph/value-type.ts";
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
+import { requireSizes } from "../sizes-that-fit.ts";
 import type { Content } from "./content.ts";
 import { INFERENCE_RULES } from "./table.ts";
 
@@ -121,9 +122,10 @@ export class TypeInference {
     for (const [index, output] of node.outputs.entries()) {
       const inferred = results[index];
       if (output === null || !inferred) continue;
+      requireSizes(node, inferred.shape ?? []);
       output.type = merged(output.type, inferred);
       const { content } = inferred;
-      if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
+      if (content && content.length <= MOST_ELEMENTS && content.every(isWhole)) this.#contents.set(output, content);
     }
   }
 
@@ -132,6 +134,8 @@ export class TypeInference {
     return this.#contents.get(value) ?? contentOf(value);
   }
 }
+
+const isWhole = (element: Dimension): boolean => typeof element !== "number" || Number.isSafeInteger(element);
 
 /** What is declared, with sizes filled in that were left open. */
 function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {
