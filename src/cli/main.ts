@@ -65,8 +65,7 @@ function withGlobals(command: Command): Command {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const given = (flag: string): boolean => args.includes(flag);
-  const output: OutputOptions = { json: given("--json"), quiet: given("--quiet"), debug: given("--debug") };
+  const output = outputOptions(args);
   try {
     const root = program();
     if (args.length === 0) {
@@ -81,12 +80,28 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Warnings of our own are narration, whatever command they come from; Node's stay as they are. */
+function printWarnings(): void {
+  const others = process.listeners("warning");
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => {
+    if (warning.name === "OnnxAgrWarning") new Console(outputOptions(process.argv)).note(`warning: ${warning.message}`);
+    else for (const listener of others) listener(warning);
+  });
+}
+
+function outputOptions(args: readonly string[]): OutputOptions {
+  const given = (flag: string): boolean => args.includes(flag);
+  return { json: given("--json"), quiet: given("--quiet"), debug: given("--debug") };
+}
+
 function asUsageError(error: CommanderError): UsageError {
   const message = error.message.replace(/^error: /, "").replace(/\n/g, " ");
   return new UsageError("E_USAGE", message, { hint: "See onnx-agr --help." });
 }
 
 exitOnSignals();
+printWarnings();
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 6));
 process.stderr.on("error", () => undefined);
 process.exitCode = await main(process.argv.slice(2));
