@@ -159,7 +159,7 @@ class Differentiation {
     const { names, opset, types } = this.#options;
     const build = new Builder({ prefix, names, onEmit: (node) => types.node(node) });
     const result = emit(new Formula(build, opset, dtype));
-    this.#emitted.push(...build.nodes);
+    for (const node of build.nodes) this.#emitted.push(node);
     return result;
   }
 

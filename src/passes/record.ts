@@ -142,7 +142,7 @@ function walkBack(
     const { producer } = value;
     if (producer === null || nodes.has(producer)) continue;
     nodes.add(producer);
-    pending.push(...valuesReadBy(producer));
+    for (const read of valuesReadBy(producer)) pending.push(read);
   }
   return { nodes, origins: [...origins] };
 }

@@ -2,10 +2,7 @@ import { decodeSafetensors } from "../../artifacts/safetensors.ts";
 import { DataError, namingFile } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { readRegularFile } from "../../graph/io/read-file.ts";
-import { decodeNpy } from "./npy.ts";
-import { unzip } from "./zip.ts";
-
-const NPY = ".npy";
+import { decodeNpz } from "./npz.ts";
 
 const FORMATS: readonly (readonly [suffix: string, decode: (bytes: Uint8Array) => readonly NamedTensor[]])[] = [
   [".safetensors", (bytes) => decodeSafetensors(bytes).tensors],
@@ -27,12 +24,4 @@ export async function readDataFile(path: string): Promise<readonly NamedTensor[]
   }
   const bytes = await readRegularFile(path);
   return namingFile(path, () => decode(bytes));
-}
-
-/** Names are names: none is ever used as a path. */
-function decodeNpz(bytes: Uint8Array): readonly NamedTensor[] {
-  return unzip(bytes, (name) => name.endsWith(NPY)).map(({ name: entry, bytes: content }) => {
-    const name = entry.slice(0, -NPY.length);
-    return { name, tensor: decodeNpy(content, name) };
-  });
 }

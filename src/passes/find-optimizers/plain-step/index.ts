@@ -221,7 +221,7 @@ function dependsOn(value: Value, inputs: readonly Value[]): boolean {
     if (seen.has(next)) continue;
     seen.add(next);
     if (inputs.includes(next)) return true;
-    if (next.producer !== null) pending.push(...valuesReadBy(next.producer));
+    for (const read of next.producer === null ? [] : valuesReadBy(next.producer)) pending.push(read);
   }
   return false;
 }
