@@ -1,5 +1,5 @@
 import { zipSync } from "fflate";
-import { sha256 } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { sha256 } from "../../src/graph/io/digest.ts";
 import { mutateJson } from "./mutate-json.ts";
 import { mutateMessage } from "./mutate-message.ts";
 import type { Random } from "./random.ts";

@@ -58,8 +58,9 @@ export function unzip(bytes: Uint8Array, wants: (name: string) => boolean): read
   const total = listed.reduce((sum, { size }) => sum + size, 0);
   if (total > limit) throw fail(`it unpacks to ${total} bytes, more than ${MAX_EXPANSION} times its size`);
   return listed
-    .filter(({ name }) => wants(name))
-    .map((entry) => ({ name: entry.name, bytes: unpack(entry, bytes, view) }));
+    .map((entry) => ({ entry, content: contentOf(entry, bytes, view) }))
+    .filter(({ entry }) => wants(entry.name))
+    .map(({ entry, content }) => ({ name: entry.name, bytes: unpack(entry, content) }));
 }
 
 function directory(bytes: Uint8Array, view: DataView): readonly Listed[] {
@@ -165,11 +166,8 @@ function refuseOverlaps(entries: readonly Listed[]): void {
   }
 }
 
-function unpack(entry: Listed, bytes: Uint8Array, view: DataView): Uint8Array {
-  const { name, flags, method, crc, packed, size, at } = entry;
-  if ((flags & UNREADABLE_FLAGS) !== 0) throw fail(`"${name}" is encrypted`, name);
-  if (method !== STORED && method !== DEFLATED)
-    throw fail(`"${name}" is packed by method ${method}, not by deflate`, name);
+/** The packed bytes of an entry, whose own header must say what the directory says. */
+function contentOf({ name, flags, method, packed, at }: Listed, bytes: Uint8Array, view: DataView): Uint8Array {
   if (at + LOCAL_BYTES > bytes.length || view.getUint32(at, true) !== LOCAL)
     throw fail(`"${name}" is not where the directory says`, name);
   const nameEnd = at + LOCAL_BYTES + view.getUint16(at + 26, true);
@@ -180,7 +178,13 @@ function unpack(entry: Listed, bytes: Uint8Array, view: DataView): Uint8Array {
     view.getUint16(at + 8, true) === method &&
     decodeName(bytes.subarray(at + LOCAL_BYTES, nameEnd)) === name;
   if (!isSame) throw fail(`"${name}" is something else than the directory says`, name);
-  const content = bytes.subarray(begin, begin + packed);
+  return bytes.subarray(begin, begin + packed);
+}
+
+function unpack({ name, flags, method, crc, size }: Listed, content: Uint8Array): Uint8Array {
+  if ((flags & UNREADABLE_FLAGS) !== 0) throw fail(`"${name}" is encrypted`, name);
+  if (method !== STORED && method !== DEFLATED)
+    throw fail(`"${name}" is packed by method ${method}, not by deflate`, name);
   const unpacked = method === STORED ? content : inflate(content, size, name);
   if (unpacked.length !== size) throw fail(`"${name}" has ${unpacked.length} bytes, ${size} expected`, name);
   if (crc32(unpacked) !== crc)
