@@ -17,30 +17,36 @@ export interface ErrorDetails {
 export abstract class OnnxAgrError extends Error {
   abstract readonly exitCode: number;
   readonly code: string;
-  readonly file: string | undefined;
   readonly field: string | undefined;
   readonly hint: string | undefined;
+  #file: string | undefined;
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
     this.code = code;
-    this.file = details.file;
+    this.#file = details.file;
     this.field = details.field;
     this.hint = details.hint;
   }
 
-  /** The same error, naming `file`; unchanged where it names one already. */
+  /** This error, naming `file` from now on; it keeps a file it names already, its stack and its cause. */
   inFile(file: string): this {
-    if (this.file !== undefined) return this;
-    const Class = this.constructor as new (code: string, message: string, details: ErrorDetails) => this;
-    const { field, hint, cause } = this;
-    return new Class(this.code, this.message, {
-      file,
-      ...(field === undefined ? {} : { field }),
-      ...(hint === undefined ? {} : { hint }),
-      ...(cause === undefined ? {} : { cause }),
-    });
+    this.#file ??= file;
+    return this;
+  }
+
+  get file(): string | undefined {
+    return this.#file;
+  }
+}
+
+/** What `read` returns. An error of ours that it throws names `file`. */
+export function namingFile<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof OnnxAgrError ? error.inFile(file) : error;
   }
 }
 

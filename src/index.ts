@@ -107,6 +107,7 @@ export type { LoraOptions } from "./passes/lora.ts";
 export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
 export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
+export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { inspectPlacement } from "./placement.ts";

@@ -9,7 +9,8 @@ import { Model } from "./graph/model.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
-import { INSERT_AGR_DEFAULTS, type InsertAgrOptions } from "./passes/insert-agr/options.ts";
+import { INSERT_AGR_DEFAULTS, type InsertAgrOptions, settingsOf } from "./passes/insert-agr/options.ts";
+import { wrongMetadata } from "./passes/json-metadata.ts";
 import { toEvaluation } from "./passes/portable/evaluation.ts";
 import { toGradients } from "./passes/portable/gradients.ts";
 import { makeApply, toTrainStep } from "./passes/portable/optimizer.ts";
@@ -89,5 +90,11 @@ function takeAgr(optimizer: Model): InsertAgrOptions | null {
   if (record === null) return null;
   stripAgr(optimizer);
   const names = [...Object.keys(INSERT_AGR_DEFAULTS), "form"];
-  return Object.fromEntries(Object.entries(record.options).filter(([name]) => names.includes(name)));
+  const options = Object.fromEntries(Object.entries(record.options).filter(([name]) => names.includes(name)));
+  try {
+    settingsOf(options);
+  } catch (cause) {
+    throw wrongMetadata(AGR_RECORD, "has options that AGR does not take", cause);
+  }
+  return options;
 }

@@ -15,7 +15,7 @@ import { decodeState, type TrainingState, zeros } from "./artifacts/portable/sta
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
 import { checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
 import { checkConsistency } from "./consistency.ts";
-import { CheckpointError, FormatError, PassError, UsageError } from "./errors.ts";
+import { CheckpointError, FormatError, namingFile, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
 import { sha256 } from "./graph/io/digest.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
@@ -118,7 +118,8 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
     const { trainable, frozen } = decodeCheckpoint(await readCheckpointFile(path));
     return new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
   }
-  return decodeState(await readRegularFile(path)).tensors;
+  const bytes = await readRegularFile(path);
+  return namingFile(path, () => decodeState(bytes)).tensors;
 }
 
 /**

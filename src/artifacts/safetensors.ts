@@ -32,9 +32,10 @@ export interface Safetensors {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-const fail = (reason: string, field?: string): FormatError =>
+const fail = (reason: string, field?: string, cause?: unknown): FormatError =>
   new FormatError("E_SAFETENSORS", `not a valid safetensors file: ${reason}`, {
     ...(field === undefined ? {} : { field }),
+    cause,
     hint: "The file is damaged or of another kind.",
   });
 
@@ -77,31 +78,54 @@ function parseHeader(bytes: Uint8Array): readonly (readonly [string, unknown])[]
   }
   if (!text.startsWith("{")) throw fail("the header does not begin with {");
   refuseDuplicates(text);
-  let header: unknown;
-  try {
-    header = JSON.parse(text);
-  } catch (cause) {
-    throw fail(`the header is not JSON (${cause instanceof Error ? cause.message : ""})`);
-  }
-  return Object.entries(header as object);
+  return Object.entries(parseJson(text) as object);
 }
 
-/** JSON.parse takes the last of two equal keys and any depth; both hide one file inside another. */
+/** JSON.parse takes the last of two equal keys and any depth; both hide one file inside another. One pass, whatever the text. */
 function refuseDuplicates(text: string): void {
   const open: Set<string>[] = [];
-  const strings = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gsu;
-  for (const [token, colon] of text.matchAll(strings)) {
-    if (token === "{" || token === "[") {
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === "{" || character === "[") {
       open.push(new Set());
       if (open.length > MAX_DEPTH) throw fail(`the header is nested deeper than ${MAX_DEPTH}`);
-    } else if (token === "}" || token === "]") {
+    } else if (character === "}" || character === "]") {
       open.pop();
-    } else if (colon !== undefined) {
-      const key = token.slice(0, token.length - colon.length);
-      const keys = open.at(-1);
-      if (keys?.has(key)) throw fail(`the key ${key} is there twice`);
-      keys?.add(key);
+    } else if (character === '"') {
+      const end = endOfString(text, at);
+      if (isKey(text, end)) addKey(open.at(-1), text.slice(at, end));
+      at = end - 1;
     }
+  }
+}
+
+/** The position behind the closing quote. */
+function endOfString(text: string, begin: number): number {
+  for (let at = begin + 1; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text[at] === '"') return at + 1;
+  }
+  throw fail("the header ends inside a string");
+}
+
+function isKey(text: string, end: number): boolean {
+  let at = end;
+  while (text[at] === " " || text[at] === "\t" || text[at] === "\n" || text[at] === "\r") at++;
+  return text[at] === ":";
+}
+
+/** Keys are compared by what they say: "a" may be written "\u0061". */
+function addKey(keys: Set<string> | undefined, quoted: string): void {
+  const key = quoted.includes("\\") ? (parseJson(quoted) as string) : quoted.slice(1, -1);
+  if (keys?.has(key)) throw fail(`the key ${JSON.stringify(key)} is there twice`, key);
+  keys?.add(key);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw fail("the header is not JSON", undefined, cause);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { requireSizesOf } from "../ops/sizes-that-fit.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
 import { unknownAttribute } from "./attributes.ts";
 import { shapeOf, unbroadcast } from "./broadcast.ts";
@@ -137,7 +138,7 @@ class Differentiation {
       const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
       const unknown = unknownAttribute(node, operatorOf(node));
       if (unknown !== null) throw backward.refuse(unknown);
-      const results = rule.gradient(backward);
+      const results = requireSizesOf(node, () => rule.gradient(backward));
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
         if (!gradient || !input || !isWanted(input)) continue;
@@ -168,7 +169,7 @@ class Differentiation {
     const { names, opset, types } = this.#options;
     const build = new Builder({ prefix, names, onEmit: (node) => types.node(node) });
     const result = emit(new Formula(build, opset, dtype));
-    this.#emitted.push(...build.nodes);
+    for (const node of build.nodes) this.#emitted.push(node);
     return result;
   }
 

@@ -58,8 +58,7 @@ function withGlobals(command: Command): Command {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const given = (flag: string): boolean => args.includes(flag);
-  const output: OutputOptions = { json: given("--json"), quiet: given("--quiet"), debug: given("--debug") };
+  const output = outputOptions(args);
   const isEmpty = args.every((arg) => ["--json", "--quiet", "--debug"].includes(arg));
   const chosen = commandIn(args);
   const root = await program(chosen);
@@ -75,6 +74,21 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     return new Console(output).error(error instanceof CommanderError ? asUsageError(error, root, args) : error);
   }
+}
+
+/** Warnings of our own are narration, whatever command they come from; Node's stay as they are. */
+function printWarnings(): void {
+  const others = process.listeners("warning");
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => {
+    if (warning.name === "OnnxAgrWarning") new Console(outputOptions(process.argv)).note(`warning: ${warning.message}`);
+    else for (const listener of others) listener(warning);
+  });
+}
+
+function outputOptions(args: readonly string[]): OutputOptions {
+  const given = (flag: string): boolean => args.includes(flag);
+  return { json: given("--json"), quiet: given("--quiet"), debug: given("--debug") };
 }
 
 /** @throws UsageError `E_USAGE` where a file or folder stands in the command's place */
@@ -103,6 +117,7 @@ function unknownOptions(command: Command | undefined, args: readonly string[]): 
 }
 
 exitOnSignals();
+printWarnings();
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 6));
 process.stderr.on("error", () => undefined);
 process.exitCode = await main(process.argv.slice(2));

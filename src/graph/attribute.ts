@@ -1,5 +1,6 @@
+import { FormatError } from "../errors.ts";
 import type { Graph } from "./graph.ts";
-import type { Tensor } from "./tensor.ts";
+import { NO_SIZE, type Tensor } from "./tensor.ts";
 import type { ValueType } from "./value-type.ts";
 
 /** A COO sparse tensor. */
@@ -46,17 +47,23 @@ export type Attribute = {
   };
 }[AttributeKind];
 
+function whole(value: number | bigint): bigint {
+  if (typeof value === "number" && !Number.isInteger(value)) throw new FormatError(NO_SIZE, `${value} is no size`);
+  return BigInt(value);
+}
+
 /** What the builder and passes accept as attribute values: a number is a float, a bigint an int. */
 const utf8 = new TextEncoder();
 
 export const attribute = {
   float: (name: string, value: number): Attribute => ({ name, kind: "float", value }),
-  int: (name: string, value: number | bigint): Attribute => ({ name, kind: "int", value: BigInt(value) }),
+  int: (name: string, value: number | bigint): Attribute => ({ name, kind: "int", value: whole(value) }),
   string: (name: string, value: string): Attribute => ({ name, kind: "string", value: utf8.encode(value) }),
+  /** @throws FormatError `E_SHAPE` for what is no whole number */
   ints: (name: string, value: readonly (number | bigint)[]): Attribute => ({
     name,
     kind: "ints",
-    value: value.map(BigInt),
+    value: value.map(whole),
   }),
   floats: (name: string, value: readonly number[]): Attribute => ({ name, kind: "floats", value }),
   tensor: (name: string, tensor: Tensor): Attribute => ({ name, kind: "tensor", value: { name: "", tensor } }),

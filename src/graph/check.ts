@@ -76,22 +76,44 @@ function tensorProblem(tensor: Tensor): string | null {
   }
 }
 
+/** Functions of a cycle that are named. */
+const MOST_SHOWN = 10;
+
 const keyOf = (of: GraphFunction | Node): string =>
   `${of.domain}::${"opType" in of ? of.opType : of.name}::${of.overload}`;
 
 function checkFunctions(model: Model): void {
   const functions = new Map(model.functions.map((each) => [keyOf(each), each]));
   const done = new Set<GraphFunction>();
-  const visit = (each: GraphFunction, path: readonly GraphFunction[]): void => {
-    if (path.includes(each)) {
-      const cycle = [...path.slice(path.indexOf(each)), each].map(({ name }) => name).join(" → ");
-      throw new GraphError("E_FUNCTION_CYCLE", `functions call each other in a cycle: ${cycle}`, { field: each.name });
-    }
-    if (done.has(each)) return;
-    for (const callee of calls(each.body, functions)) visit(callee, [...path, each]);
-    done.add(each);
+  /** The functions on the way down, and what each has still to call. */
+  const open = new Map<GraphFunction, Iterator<GraphFunction>>();
+  const enter = (each: GraphFunction): void => {
+    open.set(each, new Set(calls(each.body, functions)).values());
+    path.push(each);
   };
-  for (const each of model.functions) visit(each, []);
+  const path: GraphFunction[] = [];
+  for (const root of model.functions) {
+    if (!done.has(root)) enter(root);
+    for (let each = path.at(-1); each !== undefined; each = path.at(-1)) {
+      const callee = open.get(each)?.next().value;
+      if (callee === undefined) {
+        done.add(each);
+        open.delete(each);
+        path.pop();
+      } else if (open.has(callee)) {
+        throw cycle([...path.slice(path.indexOf(callee)), callee]);
+      } else if (!done.has(callee)) enter(callee);
+    }
+  }
+}
+
+function cycle(path: readonly GraphFunction[]): GraphError {
+  const [first] = path;
+  const names = path.map(({ name }) => name);
+  const shown = names.length > MOST_SHOWN ? [...names.slice(0, MOST_SHOWN), "...", ...names.slice(-1)] : names;
+  return new GraphError("E_FUNCTION_CYCLE", `functions call each other in a cycle: ${shown.join(" → ")}`, {
+    field: first?.name ?? "",
+  });
 }
 
 function* calls(body: Graph, functions: ReadonlyMap<string, GraphFunction>): Generator<GraphFunction> {

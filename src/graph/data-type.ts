@@ -45,11 +45,10 @@ interface Layout {
   /** Bits of one element in `raw_data`; 0 where elements have no fixed size. */
   readonly bits: number;
   /** The typed array one element per entry fits; sub-byte and string types have none. */
-  readonly array?: new (
-    buffer: ArrayBufferLike,
-    byteOffset: number,
-    length: number,
-  ) => TypedArray;
+  readonly array?: {
+    readonly BYTES_PER_ELEMENT: number;
+    new (buffer: ArrayBufferLike, byteOffset: number, length: number): TypedArray;
+  };
   /** The typed field of TensorProto that may hold the elements instead of `raw_data`, and how many entries an element takes. */
   readonly field: "floatData" | "doubleData" | "int32Data" | "int64Data" | "uint64Data" | "stringData";
   readonly entries?: number;

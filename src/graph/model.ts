@@ -122,7 +122,7 @@ export function* walkGraphs(graph: Graph): Generator<Graph> {
   const pending = [graph];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     yield next;
-    for (const node of next) pending.push(...subgraphsOf(node));
+    for (const node of next) for (const inner of subgraphsOf(node)) pending.push(inner);
   }
 }
 

@@ -21,6 +21,9 @@ export type TensorData =
 
 export type PackedField = "floatData" | "doubleData" | "int32Data" | "int64Data" | "uint64Data";
 
+/** Code of the error for sizes that are none. */
+export const NO_SIZE = "E_SHAPE";
+
 /** An immutable dense tensor, row-major. */
 export class Tensor {
   readonly dtype: number;
@@ -49,7 +52,10 @@ export class Tensor {
     return Tensor.from(DataType.float, dims, Float32Array.from(values));
   }
 
+  /** @throws FormatError `E_SHAPE` for what is no whole number */
   static ints(values: readonly number[]): Tensor {
+    const wrong = values.find((value) => !Number.isSafeInteger(value));
+    if (wrong !== undefined) throw new FormatError(NO_SIZE, `${wrong} is no size`);
     return Tensor.from(DataType.int64, [values.length], BigInt64Array.from(values, BigInt));
   }
 
@@ -91,8 +97,7 @@ export class Tensor {
       throw new FormatError("E_TENSOR", `The data are in "${this.data.at.location}" and have not been read`);
     }
     const bytes = this.data.kind === "packed" ? unpack(this.dtype, this.data) : this.rawBytes();
-    const width = bytes.byteLength / Math.max(this.size, 1);
-    const aligned = width > 0 && bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
+    const aligned = bytes.byteOffset % ArrayType.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
     return new ArrayType(aligned.buffer, aligned.byteOffset, this.size);
   }
 

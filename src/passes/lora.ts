@@ -11,6 +11,7 @@ import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import { nameMatcher } from "../ops/name-globs.ts";
+import { jsonMetadata, wrongMetadata } from "./json-metadata.ts";
 
 /** Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): y = x W + alpha / rank (x A) B, where only A and B are trained. */
 export interface LoraOptions {
@@ -149,9 +150,10 @@ function adapt(
  * @throws GraphError `E_RECORD` where the graph was changed since
  */
 export function mergeLora(model: Model, weights: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
-  const text = model.metadata.get(LORA_METADATA);
-  if (text === undefined) return weights;
-  const adapters = JSON.parse(text) as readonly Adapter[];
+  const adapters = jsonMetadata(model, LORA_METADATA);
+  if (adapters === undefined) return weights;
+  if (!Array.isArray(adapters) || !adapters.every(isAdapter))
+    throw wrongMetadata(LORA_METADATA, "is no list of adapters");
   const { graph } = model;
   const values = new Map(
     graph.nodes.flatMap(({ outputs }) =>
@@ -178,6 +180,12 @@ export function mergeLora(model: Model, weights: ReadonlyMap<string, Tensor>): R
     merged.delete(b);
   }
   return merged;
+}
+
+function isAdapter(value: unknown): value is Adapter {
+  const { weight, a, b, scale, isTurned, from, to } = (value ?? {}) as Partial<Record<keyof Adapter, unknown>>;
+  const isNamed = [weight, a, b, from, to].every((name) => typeof name === "string");
+  return isNamed && Number.isFinite(scale) && typeof isTurned === "boolean";
 }
 
 /** W + scale A B, turned where the weight is. */

@@ -1,6 +1,7 @@
 import { GraphError } from "../errors.ts";
 import { type Graph, Node, type Value } from "../graph/graph.ts";
 import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../graph/model.ts";
+import { jsonMetadata, wrongMetadata } from "./json-metadata.ts";
 
 /** An edge a pass took over: what read `from` now reads `to`, and everything between them is the pass's. */
 export interface RecordedEdge {
@@ -24,22 +25,11 @@ export const AGR_RECORD = "onnx-agr";
 /** Every node a pass inserts is named below this. */
 export const PREFIX = "onnx-agr";
 
+/** @throws GraphError `E_RECORD` where the entry is damaged */
 export function readRecord(model: Model, key: string): InsertionRecord | null {
-  const text = model.metadata.get(key);
-  if (text === undefined) return null;
-  const fail = (reason: string, cause?: unknown): GraphError =>
-    new GraphError("E_RECORD", `metadata "${key}" ${reason}`, {
-      field: `metadata_props.${key}`,
-      hint: "The file was changed by something that damaged the entry; start from the original model.",
-      cause,
-    });
-  let record: unknown;
-  try {
-    record = JSON.parse(text);
-  } catch (cause) {
-    throw fail("is not JSON", cause);
-  }
-  if (!isRecord(record)) throw fail("is not a record that this version understands");
+  const record = jsonMetadata(model, key);
+  if (record === undefined) return null;
+  if (!isRecord(record)) throw wrongMetadata(key, "is not a record that this version understands");
   return record;
 }
 
@@ -54,7 +44,14 @@ function isRecord(value: unknown): value is InsertionRecord {
     typeof edge.from === "string" &&
     typeof edge.to === "string" &&
     (!("renamed" in edge) || edge.renamed === true);
-  return schema === 1 && typeof options === "object" && options !== null && Array.isArray(edges) && edges.every(isEdge);
+  return (
+    schema === 1 &&
+    typeof options === "object" &&
+    options !== null &&
+    !Array.isArray(options) &&
+    Array.isArray(edges) &&
+    edges.every(isEdge)
+  );
 }
 
 /** What a recorded edge replaced: the value from before the insertion where `value` is one that was inserted, else itself. */
@@ -145,7 +142,7 @@ function walkBack(
     const { producer } = value;
     if (producer === null || nodes.has(producer)) continue;
     nodes.add(producer);
-    pending.push(...valuesReadBy(producer));
+    for (const read of valuesReadBy(producer)) pending.push(read);
   }
   return { nodes, origins: [...origins] };
 }

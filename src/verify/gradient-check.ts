@@ -196,7 +196,9 @@ async function compare(
 ): Promise<readonly CheckedParameter[]> {
   const largestOf = (values: Float64Array): number =>
     values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const overall = Math.max(...[...probe.gradients.values()].map(largestOf), Number.MIN_VALUE);
+  const overall = [...probe.gradients.values()]
+    .map(largestOf)
+    .reduce((most, each) => Math.max(most, each), Number.MIN_VALUE);
   const checked: CheckedParameter[] = [];
   for (const [index, [parameter]] of step.gradients.entries()) {
     const gradient = probe.gradients.get(parameter);

@@ -102,7 +102,7 @@ function ancestors(ends: readonly Value[]): ReadonlySet<Node> {
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (value.producer === null || nodes.has(value.producer)) continue;
     nodes.add(value.producer);
-    pending.push(...valuesReadBy(value.producer));
+    for (const read of valuesReadBy(value.producer)) pending.push(read);
   }
   return nodes;
 }

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { FormatError } from "../../errors.ts";
+import { FormatError, namingFile } from "../../errors.ts";
 import { readModel } from "../../graph/io/model-file.ts";
 import { readRegularFile } from "../../graph/io/read-file.ts";
 import type { Model } from "../../graph/model.ts";
@@ -30,6 +30,18 @@ export interface PortableArtifacts {
   readonly state: TrainingState | null;
 }
 
+const PLANNED = [
+  ["gradients", "gradients"],
+  ["trainStep", "train_step"],
+  ["apply", "apply"],
+  ["evalModel", "eval"],
+] as const;
+
+async function readState(path: string): Promise<TrainingState> {
+  const bytes = await readRegularFile(path);
+  return namingFile(path, () => decodeState(bytes));
+}
+
 /** `readPortable`, of a folder whose files are known to belong together. */
 export async function loadPortable(folder: string): Promise<PortableArtifacts> {
   const names = await readdir(folder).catch((cause: unknown) => {
@@ -49,13 +61,11 @@ export async function loadPortable(folder: string): Promise<PortableArtifacts> {
     gradients,
     apply: await model(PORTABLE_FILES.apply),
     evalModel: await model(PORTABLE_FILES.evalModel),
-    state: names.includes(PORTABLE_FILES.state)
-      ? decodeState(await readRegularFile(join(folder, PORTABLE_FILES.state)))
-      : null,
+    state: names.includes(PORTABLE_FILES.state) ? await readState(join(folder, PORTABLE_FILES.state)) : null,
   };
-  readPlan(gradients, "gradients");
-  if (artifacts.trainStep !== null) readPlan(artifacts.trainStep, "train_step");
-  if (artifacts.apply !== null) readPlan(artifacts.apply, "apply");
-  if (artifacts.evalModel !== null) readPlan(artifacts.evalModel, "eval");
+  for (const [kind, role] of PLANNED) {
+    const each = artifacts[kind];
+    if (each !== null) namingFile(join(folder, PORTABLE_FILES[kind]), () => readPlan(each, role));
+  }
   return artifacts;
 }

@@ -54,31 +54,70 @@ export function decodeState(bytes: Uint8Array): TrainingState {
       hint: "Use state.safetensors of a portable set or of a checkpoint.",
     });
   }
-  if (Number(version) > Number(VERSION)) {
+  if (version !== VERSION && !(Number(version) > Number(VERSION))) {
+    throw new CheckpointError("E_STATE", `"${version}" is no version of a training state`, {
+      field: "__metadata__.version",
+    });
+  }
+  if (version !== VERSION) {
     throw new CheckpointError("E_STATE_VERSION", `the state was written by a newer version (format ${version})`, {
       field: "__metadata__.version",
       hint: `This version reads up to ${VERSION}; update onnx-agr.`,
     });
   }
   const step = Number(metadata.get("step"));
-  if (!Number.isSafeInteger(step) || step < 0) {
+  if (!/^\d+$/.test(metadata.get("step") ?? "") || !Number.isSafeInteger(step)) {
     throw new CheckpointError("E_STATE", `"${metadata.get("step") ?? ""}" is no number of steps`, {
       field: "__metadata__.step",
     });
   }
-  const listed = JSON.parse(metadata.get("properties") ?? "[]") as [string, Property["kind"], string][];
+  const rate = Number(metadata.get("initial_learning_rate") ?? DEFAULT_INITIAL_RATE);
+  if (!Number.isFinite(rate)) {
+    throw new CheckpointError("E_STATE", `"${metadata.get("initial_learning_rate") ?? ""}" is no learning rate`, {
+      field: "__metadata__.initial_learning_rate",
+    });
+  }
   return {
     step,
     tensors: new Map(tensors.map(({ name, tensor }) => [name, tensor])),
     nominal: false,
-    initialLearningRate: Number(metadata.get("initial_learning_rate") ?? DEFAULT_INITIAL_RATE),
-    properties: new Map(listed.map(([name, kind, value]) => [name, PROPERTIES[kind](value)])),
+    initialLearningRate: rate,
+    properties: decodeProperties(metadata.get("properties") ?? "[]"),
   };
 }
 
-const PROPERTIES: Readonly<Record<Property["kind"], (text: string) => Property>> = {
-  int: (text) => ({ kind: "int", value: BigInt(text) }),
-  float: (text) => ({ kind: "float", value: Number(text) }),
+/** `[[name, kind, value as text], ...]` */
+function decodeProperties(text: string): ReadonlyMap<string, Property> {
+  const fail = (reason: string, cause?: unknown): CheckpointError =>
+    new CheckpointError("E_STATE", `the properties ${reason}`, {
+      field: "__metadata__.properties",
+      hint: "The file was changed by something that damaged the entry; use another copy.",
+      cause,
+    });
+  let listed: unknown;
+  try {
+    listed = JSON.parse(text);
+  } catch (cause) {
+    throw fail("are not JSON", cause);
+  }
+  if (!Array.isArray(listed)) throw fail("are no list");
+  const properties = new Map<string, Property>();
+  for (const each of listed as readonly unknown[]) {
+    const [name, kind, value] = Array.isArray(each) ? (each as readonly unknown[]) : [];
+    if (typeof name !== "string" || typeof value !== "string" || typeof kind !== "string")
+      throw fail("are not names, kinds and values");
+    const property = Object.hasOwn(PROPERTIES, kind) ? PROPERTIES[kind as Property["kind"]](value) : null;
+    if (property === null) throw fail(`have "${name}" with ${JSON.stringify(value)}, which is no ${kind}`);
+    if (properties.has(name)) throw fail(`have "${name}" twice`);
+    properties.set(name, property);
+  }
+  return properties;
+}
+
+/** Null where the text is no such value. Floats may be infinite or NaN: the text of each reads back as itself. */
+const PROPERTIES: Readonly<Record<Property["kind"], (text: string) => Property | null>> = {
+  int: (text) => (/^-?\d{1,19}$/.test(text) ? { kind: "int", value: BigInt(text) } : null),
+  float: (text) => (text === String(Number(text)) ? { kind: "float", value: Number(text) } : null),
   string: (text) => ({ kind: "string", value: text }),
 };
 

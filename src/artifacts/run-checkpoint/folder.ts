@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { CheckpointError } from "../../errors.ts";
+import { CheckpointError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 import { fileSystemError, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
@@ -180,5 +180,5 @@ async function loadOne(folder: string): Promise<Omit<LoadedRun, "incomplete" | "
   const bytes = await readRegularFile(stateFile);
   if (sha256(bytes) !== manifest.files[STATE]) throw damaged(stateFile);
   const { run, saved } = manifest;
-  return { folder, manifest, run, saved, state: decodeState(bytes) };
+  return { folder, manifest, run, saved, state: namingFile(stateFile, () => decodeState(bytes)) };
 }

@@ -55,23 +55,78 @@ export function encodeManifest(
 
 /**
  * @throws CheckpointError `E_CHECKPOINT_HASH` where the file was changed; `E_CHECKPOINT_VERSION` where a newer version wrote
- *   it
+ *   it; `E_CHECKPOINT`, naming the field, where it says what no manifest says
  */
 export function decodeManifest(bytes: Uint8Array, file: string): Written {
   const all = new TextDecoder().decode(bytes);
   const end = all.lastIndexOf("\n", all.length - 2);
   const text = all.slice(0, Math.max(end, 0));
   if (all.slice(end + 1) !== `${sha256(new TextEncoder().encode(text))}\n`) throw damaged(file);
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(text);
+  } catch (cause) {
+    throw wrong(file, "manifest", cause);
+  }
   /** The first checkpoints did not say whose they are. */
-  const manifest = { run: 1, saved: 0, ...(JSON.parse(text) as Omit<Written, keyof Order>) };
-  if (manifest.schema > MANIFEST_SCHEMA) {
+  if (fieldsOf(manifest) !== null) manifest = { run: 1, saved: 0, ...(manifest as object) };
+  const schema = fieldsOf(manifest)?.["schema"];
+  if (Number.isSafeInteger(schema) && Number(schema) > MANIFEST_SCHEMA) {
     throw new CheckpointError(
       "E_CHECKPOINT_VERSION",
-      `${file} was written by a newer version (format ${manifest.schema}); this one reads up to ${MANIFEST_SCHEMA}`,
+      `${file} was written by a newer version (format ${schema}); this one reads up to ${MANIFEST_SCHEMA}`,
       { file, hint: "Update onnx-agr." },
     );
   }
-  return manifest;
+  const field = wrongField(manifest);
+  if (field !== null) throw wrong(file, field);
+  return manifest as Written;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
+}
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+/** A sum of losses that was infinite or NaN is `null` in JSON. */
+const isSum = (value: unknown): boolean => value === null || typeof value === "number";
+const isText = (value: unknown): boolean => typeof value === "string";
+const isOption = (value: unknown): boolean => value === null || ["string", "number", "boolean"].includes(typeof value);
+const each =
+  (holds: (value: unknown) => boolean) =>
+  (value: unknown): boolean =>
+    Object.values(fieldsOf(value) ?? { none: undefined }).every(holds);
+
+const FIELDS: Readonly<Record<keyof Written, (value: unknown) => boolean>> = {
+  schema: (value) => value === MANIFEST_SCHEMA,
+  run: isCount,
+  saved: isCount,
+  step: isCount,
+  position: (value) => {
+    const { epoch, batch, lossSum, samples } = fieldsOf(value) ?? {};
+    return isCount(epoch) && isCount(batch) && isSum(lossSum) && isCount(samples);
+  },
+  options: each(isOption),
+  hashes: each(isText),
+  files: each(isText),
+};
+
+/** The first field that is not what a manifest has there; null where all are. A right hash says who wrote it, not what. */
+function wrongField(manifest: unknown): string | null {
+  const fields = fieldsOf(manifest);
+  if (fields === null) return "manifest";
+  return Object.entries(FIELDS).find(([name, holds]) => !holds(fields[name]))?.[0] ?? null;
+}
+
+function wrong(file: string, field: string, cause?: unknown): CheckpointError {
+  return new CheckpointError("E_CHECKPOINT", `${file} is no manifest of a run: its ${field} is not what it should be`, {
+    file,
+    field,
+    hint: "Use an earlier checkpoint of the run: give its folder to --resume.",
+    cause,
+  });
 }
 
 export function damaged(file: string): CheckpointError {

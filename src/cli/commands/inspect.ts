@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import {
+  AGR_RECORD,
   decodeCheckpoint,
   explainOptimizers,
   type FindOptions,
@@ -11,6 +12,7 @@ import {
   type NamedTensor,
   printModel,
   readCheckpointFile,
+  readRecord,
   readTrainable,
   readTrainingSet,
   type TrainingArtifacts,
@@ -143,7 +145,7 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
   const found = findOptimizers(model, options);
   const { sites } = found;
   const refusals = found.refusals.filter(({ node }) => node !== null || sites.length > 0);
-  const agr = model.metadata.get("onnx-agr");
+  const agr = readRecord(model, AGR_RECORD);
   const values = (list: Model["graph"]["inputs"]): { name: string; type: string }[] =>
     list.map(({ name, type }) => ({ name, type: formatType(type) }));
   const optimizers = sites.map(({ dialect, name, optimizer, edges }) => ({
@@ -168,7 +170,7 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
     outputs: values([...model.graph.outputs]),
     optimizers,
     refusals: refusals.map(({ dialect, at, reason }) => ({ dialect, at, reason })),
-    agr: agr === undefined ? null : (JSON.parse(agr) as object),
+    agr,
   };
   const lines = [
     `ONNX model, IR ${model.irVersion}, ${[...model.opsets].map(([domain, version]) => `${domain || "ai.onnx"} ${version}`).join(", ")}${json.producer === "" ? "" : `, made by ${json.producer}`}`,

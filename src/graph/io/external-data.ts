@@ -58,8 +58,15 @@ function isInside(root: string, path: string): boolean {
   return inner !== "" && inner !== ".." && !inner.startsWith(`..${sep}`) && !isAbsolute(inner);
 }
 
+export interface OpenExternal {
+  readonly handle: FileHandle;
+  readonly size: number;
+  /** How many names the file has. */
+  readonly links: number;
+}
+
 /** Opens a data file that `resolveExternal` accepted, and checks that it holds the range before anything is allocated. */
-export async function openExternal(real: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+export async function openExternal(real: string): Promise<OpenExternal> {
   let handle: FileHandle;
   try {
     handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -69,7 +76,7 @@ export async function openExternal(real: string): Promise<{ readonly handle: Fil
     throw fileSystemError("read", real, cause);
   }
   const stat = await handle.stat();
-  if (stat.isFile()) return { handle, size: stat.size };
+  if (stat.isFile()) return { handle, size: stat.size, links: stat.nlink };
   await handle.close();
   throw new FormatError("E_EXTERNAL_PATH", `${real} is not a regular file`, { file: real });
 }

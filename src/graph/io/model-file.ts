@@ -9,6 +9,7 @@ import { relocated } from "../serde/encode-values.ts";
 import { sources } from "../serde/sources.ts";
 import { Tensor } from "../tensor.ts";
 import { type TensorSite, tensorSites } from "../tensors.ts";
+import { checkChecksum, type ExternalFile, oddities } from "./external-audit.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
 import { completeSet, publishSet } from "./file-set.ts";
 import { readRange, readRegularFile } from "./read-file.ts";
@@ -19,13 +20,21 @@ const { origin: origins } = sources;
 const CHUNK = 64 * 2 ** 20;
 const ALIGNMENT = 4096;
 
+export interface ReadModelOptions {
+  /**
+   * Refuse what is allowed and odd about external data: hard links, unknown keys, ranges that overlap. Default false: it is
+   * told as a warning of the process.
+   */
+  readonly strict?: boolean;
+}
+
 /**
  * Reads and checks a model file. External data are not read, only checked to lie in the model's folder and to be there in
  * full; `readExternalTensors` reads them.
  * @throws FormatError, GraphError (see `decodeModel`, `checkModel`); FormatError `E_EXTERNAL_PATH`, `E_EXTERNAL_RANGE`,
- *   `E_EXTERNAL_MISSING` for external data; each names the file.
+ *   `E_EXTERNAL_MISSING`, `E_EXTERNAL_CHECKSUM`, `E_EXTERNAL_ODD` for external data; each names the file.
  */
-export async function readModel(path: string): Promise<Model> {
+export async function readModel(path: string, { strict = false }: ReadModelOptions = {}): Promise<Model> {
   await completeSet(journalOf(await realpath(path).catch(() => path)));
   const bytes = await readRegularFile(
     path,
@@ -40,7 +49,7 @@ export async function readModel(path: string): Promise<Model> {
     const model = decodeModel(bytes);
     checkModel(model);
     origins.set(model, resolve(path));
-    await checkExternal(model, resolve(path));
+    await checkExternal(model, resolve(path), strict);
     return model;
   } catch (error) {
     throw error instanceof OnnxAgrError ? error.inFile(path) : error;
@@ -58,18 +67,31 @@ function externalSites(model: Model): ExternalSite[] {
   });
 }
 
-async function checkExternal(model: Model, path: string): Promise<void> {
-  const sizes = new Map<string, number>();
-  for (const { tensor, at, where } of externalSites(model)) {
-    let size = sizes.get(at.location);
-    if (size === undefined) {
-      const opened = await openExternal(await resolveExternal(path, at.location, where));
-      await opened.handle.close();
-      size = opened.size;
-      sizes.set(at.location, size);
-    }
-    externalRange(tensor, at, size, where);
+async function checkExternal(model: Model, path: string, isStrict: boolean): Promise<void> {
+  const sites = externalSites(model);
+  const byLocation = new Map<string, ExternalSite[]>();
+  for (const site of sites) {
+    const own = byLocation.get(site.at.location);
+    if (own === undefined) byLocation.set(site.at.location, [site]);
+    else own.push(site);
   }
+  const files: ExternalFile[] = [];
+  for (const [location, ranges] of byLocation) {
+    const real = await resolveExternal(path, location, ranges[0]?.where ?? location);
+    const { handle, size, links } = await openExternal(real);
+    await handle.close();
+    for (const { tensor, at, where } of ranges) externalRange(tensor, at, size, where);
+    files.push({ real, links, ranges });
+  }
+  for (const file of files) await checkChecksum(file);
+  const odd = oddities(files);
+  if (odd.length === 0) return;
+  if (isStrict)
+    throw new FormatError("E_EXTERNAL_ODD", odd.join("; "), {
+      file: path,
+      hint: "Only a strict reading refuses this.",
+    });
+  process.emitWarning(`${path}: ${odd.join("; ")}`, { type: "OnnxAgrWarning", code: "W_EXTERNAL_DATA" });
 }
 
 /** True where some tensor's data lie in another file. */
@@ -161,7 +183,7 @@ async function prepareExternal(path: string, model: Model): Promise<PreparedMode
   const { ranges, moved } = layOut(sites, location, paths);
   const files = inPlace ? [] : [await writePending(target, copyRanges(ranges))];
   for (const { site, offset } of moved) {
-    site.replace(relocated(site.tensor, { ...site.at, location, offset }));
+    site.replace(relocated(site.tensor, { ...site.at, location, offset, checksum: inPlace ? site.at.checksum : null }));
   }
   origins.set(model, path);
   return { files, kept: inPlace ? [target] : [] };

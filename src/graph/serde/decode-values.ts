@@ -47,9 +47,12 @@ function typeOf(proto: TypeProto): ValueType | null {
 function decodeShape(proto: TensorShapeProto | undefined): readonly Dimension[] | null {
   if (proto === undefined) return null;
   return (proto.dim ?? []).map(({ dimValue, dimParam }) =>
-    dimValue === undefined ? dimParam || null : Number(dimValue),
+    dimValue === undefined ? dimParam || null : sizeOf(Number(dimValue)),
   );
 }
+
+/** Some exporters write -1 where they mean that nothing is known. */
+const sizeOf = (size: number): number | null => (Number.isSafeInteger(size) && size >= 0 ? size : null);
 
 /** @throws FormatError `E_TENSOR` for negative or absurd dimensions and for data given in two places. */
 export function decodeTensor(proto: TensorProto, path: string): Tensor {

@@ -105,20 +105,22 @@ function decodeGraph(proto: GraphProto, scope: Scope, path: string, depth: numbe
   sources.graph.set(graph, proto);
   graph.docString = proto.docString ?? "";
   readEntries(proto.metadataProps, graph.metadata);
+  const withoutData = new Set<Value>();
   for (const info of proto.input ?? []) {
     const value = typed(new Value(info.name ?? ""), info);
     scope.define(value, "a graph input");
     sources.input.set(value, info);
     graph.inputs.push(value);
+    withoutData.add(value);
   }
   for (const [index, tensorProto] of (proto.initializer ?? []).entries()) {
-    const value = initializer(tensorProto.name ?? "", scope, graph);
+    const value = initializer(tensorProto.name ?? "", scope, withoutData);
     value.tensor = decodeTensor(tensorProto, `${path}.initializer[${index}]`);
     if (value.type === null) hasType(value, { kind: "tensor", dtype: value.tensor.dtype, shape: value.tensor.dims });
     graph.initializers.push(value);
   }
   for (const [index, sparseProto] of (proto.sparseInitializer ?? []).entries()) {
-    const value = initializer(sparseProto.values?.name ?? "", scope, graph);
+    const value = initializer(sparseProto.values?.name ?? "", scope, withoutData);
     graph.sparseInitializers.push({
       value,
       tensor: decodeSparseTensor(sparseProto, `${path}.sparseInitializer[${index}]`),
@@ -130,9 +132,10 @@ function decodeGraph(proto: GraphProto, scope: Scope, path: string, depth: numbe
   return graph;
 }
 
-function initializer(name: string, scope: Scope, graph: Graph): Value {
+/** The value that gets the data: an input of the name, once, or one of its own. */
+function initializer(name: string, scope: Scope, withoutData: Set<Value>): Value {
   const input = scope.own(name);
-  if (input !== undefined && graph.inputs.includes(input) && input.tensor === null) return input;
+  if (input !== undefined && withoutData.delete(input)) return input;
   const value = new Value(name);
   scope.define(value, "an initializer");
   return value;
@@ -178,9 +181,8 @@ function decodeNodes(protos: readonly NodeProto[], graph: Graph, scope: Scope, p
         decodeGraph(inner, new Scope(scope, `the graph in ${at}`), innerPath, depth + 1),
       ),
     );
-    const repeated = attributes.find(
-      ({ name }, position) => attributes.findIndex((each) => each.name === name) !== position,
-    );
+    const seen = new Set<string>();
+    const repeated = attributes.find(({ name }) => seen.size === seen.add(name).size);
     if (repeated !== undefined) {
       throw new GraphError("E_GRAPH", `${at} "${proto.name ?? ""}" has attribute "${repeated.name}" twice`, {
         field: at,
@@ -228,7 +230,7 @@ function decodeFunction(proto: FunctionProto, path: string): GraphFunction {
   const decoded = new GraphFunction(proto.name ?? "", normalizeDomain(proto.domain ?? ""), proto.overload ?? "");
   sources.function.set(decoded, proto);
   decoded.docString = proto.docString ?? "";
-  decoded.attributes.push(...(proto.attribute ?? []));
+  for (const name of proto.attribute ?? []) decoded.attributes.push(name);
   const scope = new Scope(null, `function "${decoded.name}"`);
   for (const name of proto.input ?? []) {
     const value = new Value(name);

@@ -130,16 +130,18 @@ export function encodeAttribute(attribute: Attribute, graph: (graph: Graph) => G
   return { name: attribute.name, type, ...write(attribute.value, graph) };
 }
 
-/** The tensor with its external data at another place, everything else in its message unchanged. */
+/** The tensor with its external data at another place, without a checksum where `at` has none; everything else in its message unchanged. */
 export function relocated(tensor: Tensor, at: ExternalData): Tensor {
   const moved = new Tensor(tensor.dtype, tensor.dims, { kind: "external", at });
   const source = sources.tensor.get(tensor);
   if (source === undefined) return moved;
   const now = new Map(encodeExternal(at).map(({ key, value }) => [key, value]));
-  const externalData = (source.externalData ?? []).map((entry) => ({
-    ...entry,
-    value: now.get(entry.key ?? "") ?? entry.value ?? "",
-  }));
+  const externalData = (source.externalData ?? [])
+    .filter(({ key }) => key !== "checksum" || at.checksum !== null)
+    .map((entry) => ({
+      ...entry,
+      value: now.get(entry.key ?? "") ?? entry.value ?? "",
+    }));
   const hasOffset = externalData.some(({ key }) => key === "offset");
   if (!hasOffset && at.offset > 0) externalData.push({ key: "offset", value: String(at.offset) });
   sources.tensor.set(moved, { ...source, externalData });

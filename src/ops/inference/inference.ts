@@ -4,6 +4,7 @@ import { describeNode, type Graph, type Node, type Value } from "../../graph/gra
 import { subgraphsOf } from "../../graph/model.ts";
 import type { Dimension, ValueType } from "../../graph/value-type.ts";
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
+import { requireSizes } from "../sizes-that-fit.ts";
 import { type Content, MOST_ELEMENTS, sizeOf } from "./content.ts";
 import { elementsOf } from "./elements.ts";
 import { INFERENCE_RULES } from "./table.ts";
@@ -146,10 +147,10 @@ export class TypeInference {
     for (const [index, output] of node.outputs.entries()) {
       const inferred = results[index];
       if (output === null || !inferred) continue;
-      const shape = inferred.shape?.map(size) ?? null;
-      output.type = merged(output.type, { ...inferred, shape });
+      requireSizes(node, inferred.shape ?? []);
+      output.type = merged(output.type, inferred);
       const { content } = inferred;
-      if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
+      if (content && content.length <= MOST_ELEMENTS && content.every(isWhole)) this.#contents.set(output, content);
     }
   }
 
@@ -159,9 +160,7 @@ export class TypeInference {
   }
 }
 
-/** What cannot be a size is none: the model is wrong there, and the runtime says so. */
-const size = (dim: Dimension): Dimension =>
-  typeof dim !== "number" || (Number.isSafeInteger(dim) && dim >= 0) ? dim : null;
+const isWhole = (element: Dimension): boolean => typeof element !== "number" || Number.isSafeInteger(element);
 
 /** What is declared, with sizes filled in that were left open. */
 function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {

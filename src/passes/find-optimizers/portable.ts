@@ -2,6 +2,7 @@ import { GraphError } from "../../errors.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import { Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { namesMetadata } from "../json-metadata.ts";
 import { AGR_RECORD, originalOf, readRecord } from "../record.ts";
 import type { Dialect, Found, GradientEdge } from "./site.ts";
 
@@ -15,7 +16,7 @@ export const portable: Dialect = {
   name: NAME,
   looksFor: `a step with the metadata entry "${GRADIENTS_METADATA}", as onnx-agr lower writes it`,
   find(model: Model): Found {
-    const named = gradientsOf(model);
+    const named = namesMetadata(model, GRADIENTS_METADATA);
     if (named === null) return { sites: [], refusals: [] };
     const { graph } = model;
     const values = new Map(
@@ -24,7 +25,7 @@ export const portable: Dialect = {
       ),
     );
     const moved = new Map(readRecord(model, AGR_RECORD)?.edges.map(({ from, to }) => [from, to]));
-    const edges = Object.entries(named).map(([tensor, name]): GradientEdge => {
+    const edges = [...named].map(([tensor, name]): GradientEdge => {
       const read = values.get(moved.get(tensor) ?? tensor);
       const parameter = values.get(name);
       const type = parameter?.type?.kind === "tensor" ? parameter.type : null;
@@ -54,17 +55,4 @@ function rateReader(input: Value | undefined): { readonly node: Node; readonly i
   return use !== undefined && others.length === 0 && use.user instanceof Node
     ? { node: use.user, input: use.index }
     : null;
-}
-
-function gradientsOf(model: Model): Readonly<Record<string, string>> | null {
-  const text = model.metadata.get(GRADIENTS_METADATA);
-  if (text === undefined) return null;
-  try {
-    return JSON.parse(text) as Record<string, string>;
-  } catch (cause) {
-    throw new GraphError("E_RECORD", `metadata "${GRADIENTS_METADATA}" is not JSON`, {
-      field: `metadata_props.${GRADIENTS_METADATA}`,
-      cause,
-    });
-  }
 }

@@ -56,7 +56,10 @@ export function settingsOf(options: InsertAgrOptions): Settings {
   requireOption(Number.isFinite(strength) && strength >= 0, "strength", "a number from 0 on");
   requireOption(Number.isSafeInteger(minElements) && minElements >= 1, "minElements", "a whole number from 1 on");
   requireOption(Number.isSafeInteger(minRank) && minRank >= 0, "minRank", "a whole number from 0 on");
-  const { count } = options;
+  for (const [option, globs] of Object.entries({ include, exclude }))
+    requireOption(Array.isArray(globs) && globs.every((glob) => typeof glob === "string"), option, "a list of globs");
+  const { count, form } = options;
+  requireOption(form === undefined || form === "function" || form === "inline", "form", "function or inline");
   requireOption(
     count === undefined || (Number.isSafeInteger(count) && count >= 1),
     "count",

@@ -142,7 +142,7 @@ function elementsPerSum(build: Builder, gradient: Value, shapeOf: () => Value, s
 
 /** Pads the shape with -1 to one more than the longest listed shape and compares it with all of them at once. */
 function isOneOf(build: Builder, shape: Value, shapes: readonly (readonly number[])[]): Value {
-  const width = Math.max(...shapes.map(({ length }) => length)) + 1;
+  const width = shapes.reduce((most, { length }) => Math.max(most, length), 0) + 1;
   const fill = (list: readonly number[]): number[] => [...list, ...Array<number>(width - list.length).fill(-1)];
   const ints = (values: readonly number[], hint: string): Value => build.constant(Tensor.ints(values), hint);
   const table = Tensor.from(DataType.int64, [shapes.length, width], BigInt64Array.from(shapes.flatMap(fill), BigInt));

@@ -78,7 +78,7 @@ function requireOneSum(placed: readonly Placed[]): void {
     throw fail(`"${first.edge.value.name}" and "${other.edge.value.name}" are used in different graphs`);
   if (isMixed(placed.map(({ edge }) => edge.dtype))) throw fail("some are float64 and some are not");
   const positions = positionsIn(first.graph);
-  const begin = Math.min(...placed.map(({ edge }) => earliest(edge.uses, positions)));
+  const begin = least(placed.map(({ edge }) => earliest(edge.uses, positions)));
   const late = placed.find(
     ({ edge }) => (edge.value.producer === null ? -1 : (positions.get(edge.value.producer) ?? -1)) >= begin,
   );
@@ -102,8 +102,11 @@ function earliest(uses: readonly Use[], positions: ReadonlyMap<Node, number>): n
   const places = uses.map(({ user }) =>
     user instanceof Graph ? Number.POSITIVE_INFINITY : (positions.get(user) ?? 0),
   );
-  return Math.min(...places);
+  return least(places);
 }
+
+const least = (numbers: readonly number[]): number =>
+  numbers.reduce((least, each) => Math.min(least, each), Number.POSITIVE_INFINITY);
 
 function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
   const functions = form === "function" ? new AgrFunctions(model) : null;

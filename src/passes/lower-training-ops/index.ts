@@ -5,6 +5,7 @@ import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
+import { requireSizesOf } from "../../ops/sizes-that-fit.ts";
 import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Report } from "../pass.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
@@ -111,7 +112,7 @@ function replace(
   const build = new Builder({ prefix: node.name || output, names });
   const dtype = node.inputs.flatMap((value) => (value === null ? [] : [elementTypeOf(value)])).find(isGradientType);
   const formula = new Formula(build, model.opset, dtype);
-  const made = lowering.lower(formula, new Call(node));
+  const made = requireSizesOf(node, () => lowering.lower(formula, new Call(node)));
   const own = new Set(build.nodes.flatMap(({ outputs }) => outputs));
   /** What is to carry a name of its own must be made here, once. */
   const results = made.map((value, index) =>

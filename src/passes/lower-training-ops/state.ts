@@ -1,8 +1,9 @@
 import type { Model } from "../../graph/model.ts";
 import { STATE_METADATA } from "../find-optimizers/plain-step/pair-state.ts";
+import { namesMetadata } from "../json-metadata.ts";
 
 /** Adds to a model's metadata which output renews which input. */
 export function recordState(model: Model, state: readonly (readonly [input: string, output: string])[]): void {
-  const earlier = JSON.parse(model.metadata.get(STATE_METADATA) ?? "{}") as Record<string, string>;
-  model.metadata.set(STATE_METADATA, JSON.stringify({ ...earlier, ...Object.fromEntries(state) }));
+  const all = new Map([...(namesMetadata(model, STATE_METADATA) ?? []), ...state]);
+  model.metadata.set(STATE_METADATA, JSON.stringify(Object.fromEntries(all)));
 }

@@ -17,6 +17,10 @@ const DTYPES = new Map<string, number>([
   ["b1", DataType.bool],
 ]);
 
+/** NumPy's own limits, the header's a little wider. */
+const MAX_RANK = 64;
+const MAX_HEADER_BYTES = 65_536;
+
 const MAGIC = "\u0093NUMPY";
 
 /**
@@ -29,12 +33,14 @@ export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
   const magic = String.fromCharCode(...bytes.subarray(0, 6));
   const major = bytes[6] ?? 0;
   if (magic !== MAGIC) throw fail("it does not begin as one");
-  if (major < 1 || major > 3) throw fail(`its format version is ${major}`);
+  const minor = bytes[7] ?? 0;
+  if (major < 1 || major > 3 || minor !== 0) throw fail(`its format version is ${major}.${minor}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const prefix = major === 1 ? 10 : 12;
   if (bytes.length < prefix) throw fail("it is cut off");
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   if (prefix + length > bytes.length) throw fail(`a header of ${length} bytes in ${bytes.length}`);
+  if (length > MAX_HEADER_BYTES) throw fail(`a header of ${length} bytes; ${MAX_HEADER_BYTES} are allowed`);
   const header = new TextDecoder().decode(bytes.subarray(prefix, prefix + length));
   const { dtype, fortran, shape } = parseHeader(header, fail);
   const data = bytes.subarray(prefix + length);
@@ -46,28 +52,31 @@ export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
   return fortran ? transposed(tensor) : tensor;
 }
 
+/** The entries of the header, a Python dictionary of literals; each is there once, and nothing else. */
+const ENTRIES = {
+  descr: /'descr': *'([<>|=])([a-zA-Z]\d{0,9})' *,?/,
+  fortran: /'fortran_order': *(True|False) *,?/,
+  shape: /'shape': *\(([\d, ]*)\) *,?/,
+};
+
 function parseHeader(
   header: string,
   fail: (reason: string) => DataError,
 ): { readonly dtype: number; readonly fortran: boolean; readonly shape: readonly number[] } {
-  const [, order, code] = /'descr':\s*'([<>|=])([a-zA-Z]\d*)'/.exec(header) ?? [];
-  const [, fortran] = /'fortran_order':\s*(True|False)/.exec(header) ?? [];
-  const [, list] = /'shape':\s*\(([\d,\s]*)\)/.exec(header) ?? [];
+  const [, order, code] = ENTRIES.descr.exec(header) ?? [];
+  const [, fortran] = ENTRIES.fortran.exec(header) ?? [];
+  const [, list] = ENTRIES.shape.exec(header) ?? [];
   if (code?.startsWith("O")) throw fail("it holds Python objects");
-  if (order === undefined || code === undefined || fortran === undefined || list === undefined)
-    throw fail("its header is damaged");
+  const rest = Object.values(ENTRIES).reduce((text, entry) => text.replace(entry, ""), header);
+  if (code === undefined || fortran === undefined || list === undefined || !/^\{ *\}\s*$/.test(rest))
+    throw fail("its header is damaged, or describes more than one plain array");
   if (order === ">") throw fail("it is big-endian");
   const dtype = DTYPES.get(code);
   if (dtype === undefined) throw fail(`its type ${code} is not supported`);
-  return {
-    dtype,
-    fortran: fortran === "True",
-    shape: list
-      .split(",")
-      .map((dim) => dim.trim())
-      .filter((dim) => dim !== "")
-      .map(Number),
-  };
+  const shape = list.split(",").flatMap((dim) => (dim.trim() === "" ? [] : [Number(dim)]));
+  if (shape.length > MAX_RANK) throw fail(`it has ${shape.length} dimensions; NumPy allows ${MAX_RANK}`);
+  if (!shape.every(Number.isSafeInteger)) throw fail(`the shape (${shape.join(", ")}) is too large`);
+  return { dtype, fortran: fortran === "True", shape };
 }
 
 /** Column-major data rewritten row-major. */

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   linkSync,
   mkdirSync,
@@ -298,11 +299,28 @@ describe("external data", () => {
     for (const model of models) expect((await rejectionOf(readModel(place(model)))).code).toBe("E_EXTERNAL_PATH");
   });
 
-  it("reached by a hard link work", async () => {
+  it("row 40: reached by a hard link work and are told, and are refused where that was asked for", async () => {
     const folder = temporaryFolder();
     const path = place(withTensors(external("w", { location: "linked.bin", length: "8" })), folder);
     linkSync(join(folder, "weights.bin"), join(folder, "linked.bin"));
+    const warned = once(process, "warning");
     await expect(readModel(path)).resolves.toBeDefined();
+    expect(await warned).toMatchObject([
+      { code: "W_EXTERNAL_DATA", message: expect.stringMatching(/linked\.bin is a hard link/) },
+    ]);
+    expect(await rejectionOf(readModel(path, { strict: true }))).toMatchObject({ code: "E_EXTERNAL_ODD", exitCode: 3 });
+  });
+
+  it("row 46: that do not have the SHA-1 the model gives are refused", async () => {
+    const folder = temporaryFolder();
+    const write = (checksum: string): string =>
+      place(withTensors(external("w", { location: "weights.bin", length: "8", checksum })), folder);
+    const right = createHash("sha1")
+      .update(readFileSync(join(write(""), "..", "weights.bin")))
+      .digest("hex");
+    await expect(readModel(write(right.toUpperCase()))).resolves.toBeDefined();
+    const path = write("0".repeat(40));
+    expect(await rejectionOf(readModel(path))).toMatchObject({ code: "E_EXTERNAL_CHECKSUM", exitCode: 3, field: "w" });
   });
 });
 

@@ -2,6 +2,7 @@ import { UsageError } from "../../../errors.ts";
 import type { Graph, Value } from "../../../graph/graph.ts";
 import type { Model } from "../../../graph/model.ts";
 import { formatType } from "../../../graph/value-type.ts";
+import { namesMetadata } from "../../json-metadata.ts";
 import { inferPairs } from "./infer-pairs.ts";
 
 export interface PairedState {
@@ -101,11 +102,5 @@ export function lossesOf(graph: Graph, pairs: readonly StatePair[]): readonly Va
 }
 
 function fromMetadata(model: Model): readonly string[] {
-  const text = model.metadata.get(STATE_METADATA);
-  if (text === undefined) return [];
-  try {
-    return Object.entries(JSON.parse(text) as Record<string, string>).map(([input, output]) => `${input}=${output}`);
-  } catch (cause) {
-    throw new UsageError("E_STATE", `metadata "${STATE_METADATA}" is not a JSON object of names`, { cause });
-  }
+  return [...(namesMetadata(model, STATE_METADATA) ?? [])].map(([input, output]) => `${input}=${output}`);
 }

@@ -1,0 +1,310 @@
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { strToU8, zipSync } from "fflate";
+import { describe, expect, it } from "vitest";
+import { makeOptimizer } from "../../fixtures/optimizer.ts";
+import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { decodeState } from "../../src/artifacts/portable/state.ts";
+import { decodeManifest, encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { sha256 } from "../../src/graph/io/digest.ts";
+import {
+  attribute,
+  buildTrainingArtifacts,
+  checkModel,
+  DataType,
+  decodeSafetensors,
+  encodeModel,
+  encodeSafetensors,
+  FormatError,
+  GraphFunction,
+  GraphTensor,
+  insertAgr,
+  Node,
+  readDataFile,
+} from "../../src/index.ts";
+import { decodeNpy } from "../../src/runtime/data/npy.ts";
+import { decodeNpz } from "../../src/runtime/data/npz.ts";
+import { cli } from "../support/cli.ts";
+import { errorOf, rejectionOf } from "../support/errors.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+function safetensors(header: string, data = new Uint8Array()): Uint8Array {
+  const json = strToU8(header);
+  const size = new Uint8Array(8);
+  new DataView(size.buffer).setBigUint64(0, BigInt(json.length), true);
+  return Buffer.concat([size, json, data]);
+}
+
+function npy(
+  header: string,
+  data: Uint8Array = new Uint8Array(8),
+  version: readonly [number, number] = [1, 0],
+): Uint8Array {
+  const text = strToU8(header);
+  return Buffer.concat([
+    Uint8Array.of(0x93),
+    strToU8("NUMPY"),
+    Uint8Array.of(...version, text.length & 255, text.length >> 8),
+    text,
+    data,
+  ]);
+}
+
+const ARRAY = npy(
+  "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }\n",
+  new Uint8Array(Float32Array.of(1, 2).buffer),
+);
+const archive = (): Uint8Array => zipSync({ "x.npy": ARRAY, "y.npy": [ARRAY, { level: 0 }] });
+
+describe("row 56: a safetensors header", () => {
+  it("of 4 MB inside an open string is refused within a second", () => {
+    const bytes = safetensors(`{"${'\\"'.repeat(2_000_000)}`);
+    const start = performance.now();
+    expect(errorOf(() => decodeSafetensors(bytes)).message).toMatch(/ends inside a string/);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe("row 58: a key that is there twice", () => {
+  const entry = '{"dtype":"U8","shape":[1],"data_offsets":[0,1]}';
+  it.each([
+    ["written with an escape", `{"a":${entry},"\\u0061":${entry}}`],
+    ["in the metadata", '{"__metadata__":{"a":"1","a":"2"}}'],
+    ["in the metadata, with an escape", '{"__metadata__":{"a":"1","\\u0061":"2"}}'],
+    ["of an entry", '{"x":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}'],
+  ])("%s is refused", (_, header) => {
+    const error = errorOf(() => decodeSafetensors(safetensors(header, new Uint8Array(1))));
+    expect([error.code, error.exitCode]).toEqual(["E_SAFETENSORS", 3]);
+    expect(error.message).toMatch(/is there twice/);
+  });
+
+  it("in two different objects is no repetition", () => {
+    expect(decodeSafetensors(safetensors('{"__metadata__":{"a":"a","b":"a:"}}')).metadata.size).toBe(2);
+  });
+});
+
+describe("row 59: an array file", () => {
+  const header = (shape: string): string => `{'descr': '<f4', 'fortran_order': True, 'shape': (${shape}), }\n`;
+  it.each([
+    ["of 20,000 dimensions", npy(header("1,".repeat(20_000))), /20000 dimensions; NumPy allows 64/],
+    ["of version 1.9", npy(header("2,"), new Uint8Array(8), [1, 9]), /version is 1\.9/],
+    ["with a key twice", npy(header("2,").replace("}", "'shape': (1,), }")), /header is damaged/],
+    ["of records", npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }\n"), /header is damaged/],
+    ["with an expression in its header", npy(header("2,").replace("(2,)", "(2,) + (3,)")), /header is damaged/],
+    ["with a dimension that no number holds", npy(header("0, 99999999999999999999")), /too large/],
+  ])("%s is refused", (_, bytes, message) => {
+    const error = errorOf(() => decodeNpy(bytes, "x"));
+    expect([error.code, error.exitCode]).toEqual(["E_NPY", 5]);
+    expect(error.message).toMatch(message);
+  });
+});
+
+describe("row 60: an archive", () => {
+  it("with any one bit flipped gives the same numbers or none", () => {
+    const good = archive();
+    const whole = decodeNpz(good).map(({ name, tensor }) => [name, [...tensor.values()]]);
+    let refused = 0;
+    for (let bit = 0; bit < 8 * good.length; bit++) {
+      const bytes = Uint8Array.from(good);
+      bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      try {
+        expect(decodeNpz(bytes).map(({ name, tensor }) => [name, [...tensor.values()]])).toEqual(whole);
+      } catch (error) {
+        expect(error).toHaveProperty("exitCode", 5);
+        refused++;
+      }
+    }
+    /** What is left are times, versions and permissions, which say nothing of the data. */
+    expect(refused).toBeGreaterThan(6 * good.length);
+  });
+
+  /** Writes a number of 16 bits at a place in the first local header and at another in its entry of the directory. */
+  function patched(local: number, central: number, value: number): Uint8Array {
+    const bytes = Uint8Array.from(archive());
+    const view = new DataView(bytes.buffer);
+    const directory = view.getUint32(bytes.length - 6, true);
+    view.setUint16(local, value, true);
+    view.setUint16(directory + central, value, true);
+    return bytes;
+  }
+
+  function claiming(size: number): Uint8Array {
+    const bytes = Uint8Array.from(archive());
+    const view = new DataView(bytes.buffer);
+    view.setUint32(view.getUint32(bytes.length - 6, true) + 24, size, true);
+    return bytes;
+  }
+
+  function twice(): Uint8Array {
+    const bytes = Uint8Array.from(archive());
+    for (let at = 0; at < bytes.length; at++)
+      if (Buffer.from(bytes.subarray(at, at + 5)).toString() === "y.npy") bytes[at] = 0x78;
+    return bytes;
+  }
+
+  it.each([
+    ["that is encrypted", patched(6, 8, 1), /is encrypted/],
+    ["packed by another method", patched(8, 10, 14), /method 14/],
+    ["that unpacks to 1 GB", claiming(2 ** 30), /more than 200 times its size/],
+    ["that lacks its zip64 sizes", claiming(2 ** 32 - 1), /lacks its zip64 sizes/],
+    ["with a name twice", twice(), /"x\.npy" is there twice/],
+    ["with bytes behind its end", Buffer.concat([archive(), new Uint8Array(3)]), /no directory at its end/],
+  ])("%s is refused", (_, bytes, message) => {
+    const error = errorOf(() => decodeNpz(bytes));
+    expect([error.code, error.exitCode]).toEqual(["E_NPZ", 5]);
+    expect(error.message).toMatch(message);
+  });
+
+  it("on the command line ends with 5 and names the file", async () => {
+    const path = join(temporaryFolder(), "data.npz");
+    writeFileSync(path, patched(6, 8, 1));
+    expect((await rejectionOf(readDataFile(path))).file).toBe(path);
+  });
+});
+
+describe("row 50: what a state or a manifest says, whoever wrote it,", () => {
+  it.each([
+    ["properties", "{"],
+    ["properties", "{}"],
+    ["properties", '[["a","__proto__","1"]]'],
+    ["properties", '[["a","int","1.5"]]'],
+    ["step", "1e3"],
+    ["step", "-1"],
+    ["version", "x"],
+    ["initial_learning_rate", "fast"],
+  ])("%s %s is refused by its field", (key, text) => {
+    const metadata = new Map([
+      ["format", "onnx-agr.state"],
+      ["version", "1"],
+      ["step", "0"],
+      ["properties", "[]"],
+      [key, text],
+    ]);
+    const error = errorOf(() => decodeState(encodeSafetensors([], metadata)));
+    expect([error.code, error.exitCode, error.field]).toEqual(["E_STATE", 8, `__metadata__.${key}`]);
+  });
+
+  const MANIFEST = encodeManifest(
+    { step: 1, position: { epoch: 0, batch: 1, lossSum: 1, samples: 2 }, options: {}, hashes: {} },
+    {},
+  );
+  it.each([
+    ["step", { step: 1.5 }],
+    ["position", { position: null }],
+    ["position", { position: { epoch: -1, batch: 0, lossSum: 0, samples: 0 } }],
+    ["options", { options: { lr: [] } }],
+    ["files", { files: "x" }],
+    ["hashes", { hashes: { apply: 1 } }],
+  ])("a manifest's %s is refused", (field, change) => {
+    const [text = ""] = new TextDecoder().decode(MANIFEST).split(/\n(?=[0-9a-f]{64}\n$)/);
+    const changed = JSON.stringify({ ...(JSON.parse(text) as object), ...change });
+    const bytes = strToU8(`${changed}\n${sha256(strToU8(changed))}\n`);
+    const error = errorOf(() => decodeManifest(bytes, "manifest.json"));
+    expect([error.code, error.exitCode, error.file, error.field]).toEqual(["E_CHECKPOINT", 8, "manifest.json", field]);
+  });
+});
+
+describe("models whose parts contradict each other", () => {
+  it("in shapes that do not divide name the node", async () => {
+    const narrow = new Sketch("net");
+    narrow.input("x", float([2, 4]));
+    narrow.initializer("w", GraphTensor.floats([6, 1], [1, 2, 3, 4, 5, 6]));
+    narrow.initializer("shape", GraphTensor.ints([-1, 6]));
+    narrow.node("Reshape", ["x", "shape"], ["flat"]);
+    narrow.node("MatMul", ["flat", "w"], ["y"]);
+    narrow.output("y", float(["rows", 1]));
+    const error = await rejectionOf(
+      buildTrainingArtifacts(model(narrow.graph, 8, [["", 17]]), { loss: { kind: "mse" } }),
+    );
+    expect([error.code, error.exitCode]).toEqual(["E_SHAPE", 3]);
+    expect(error.message).toMatch(/"flat\/Reshape" \(Reshape\).*1\.333/);
+  });
+
+  it("row 22: 20,000 functions that call each other in a chain are checked, and a cycle of them is named", () => {
+    const sketch = new Sketch("net");
+    sketch.input("x", float([2]));
+    sketch.node("Relu", ["x"], ["y"]);
+    sketch.output("y", float([2]));
+    const chain = model(sketch.graph, 8, [
+      ["", 17],
+      ["d", 1],
+    ]);
+    const calling = (name: string, callee: string): GraphFunction => {
+      const made = new GraphFunction(name, "d");
+      made.body.append(new Node(callee, [], [], { domain: "d" }));
+      return made;
+    };
+    for (let index = 0; index < 20_000; index++) chain.functions.push(calling(`f${index}`, `f${index + 1}`));
+    expect(() => checkModel(chain)).not.toThrow();
+    chain.functions.push(calling("f20000", "f0"));
+    const error = errorOf(() => checkModel(chain));
+    expect(error.code).toBe("E_FUNCTION_CYCLE");
+    expect(error.message).toMatch(/^functions call each other in a cycle: f0 → f1 → /);
+    expect(error.message.length).toBeLessThan(300);
+  });
+
+  it("a tensor without elements may begin anywhere", () => {
+    const tensor = new GraphTensor(DataType.int64, [0], { kind: "raw", bytes: new Uint8Array(16).subarray(3, 3) });
+    expect(tensor.values()).toEqual(new BigInt64Array());
+  });
+
+  it("and numbers that are no sizes are errors of ours", () => {
+    for (const make of [
+      () => GraphTensor.ints([0.5]),
+      () => attribute.int("axis", Number.NaN),
+      () => attribute.ints("pads", [1 / 3]),
+    ])
+      expect(errorOf(make)).toMatchObject({ code: "E_SHAPE", exitCode: 3 });
+  });
+});
+
+describe("an entry of the metadata that is damaged", () => {
+  it.each(["x", "[]", '{"schema":1,"options":[],"edges":[]}', '{"schema":1,"options":{},"edges":[null]}'])(
+    "%s is refused by its field",
+    (text) => {
+      const damaged = makeOptimizer();
+      damaged.metadata.set("onnx-agr", text);
+      expect(errorOf(() => insertAgr(damaged, { count: 2 }))).toMatchObject({
+        code: "E_RECORD",
+        exitCode: 3,
+        field: "metadata_props.onnx-agr",
+      });
+    },
+  );
+
+  it("ends inspect with 3", () => {
+    const damaged = makeOptimizer();
+    damaged.metadata.set("onnx-agr", "x");
+    const outcome = cli(["inspect", "-", "--json"], { input: encodeModel(damaged) });
+    expect(outcome.status).toBe(3);
+    expect(JSON.parse(outcome.stderr)).toMatchObject({ error: { code: "E_RECORD", field: "metadata_props.onnx-agr" } });
+  });
+});
+
+describe("an error that learns its file", () => {
+  it("keeps its stack and its cause", () => {
+    const cause = new Error("cause");
+    const error = new FormatError("E_TENSOR", "wrong", { field: "w", cause });
+    const { stack } = error;
+    const named = error.inFile("a.onnx");
+    expect([named.file, named.stack, named.cause, named.field]).toEqual(["a.onnx", stack, cause, "w"]);
+    expect(named.inFile("b.onnx").file).toBe("a.onnx");
+  });
+});
+
+describe("rows 7, 8: fuzzing", () => {
+  it("for five seconds finds nothing", () => {
+    const root = fileURLToPath(new URL("../..", import.meta.url));
+    const args = ["--import", "tsx", "scripts/fuzz/main.ts", "--minutes", String(5 / 60), "--save", temporaryFolder()];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      cwd: root,
+      encoding: "utf8",
+      timeout: 50_000,
+    });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^\d+ inputs with seed 1, 0 finds/);
+    expect(status).toBe(0);
+  });
+});
