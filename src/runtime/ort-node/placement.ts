@@ -13,7 +13,6 @@ import { toOrtTensor } from "../feeds.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtModule } from "./load.ts";
 import { chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
-import { probeModel } from "./state-store.ts";
 
 /** Where the nodes of a training step ran. */
 export interface Placement {
@@ -41,7 +40,7 @@ export async function placementOf(
   }: { readonly step: Model; readonly role: "train_step" | "gradients"; readonly state: TrainingState },
   options: OrtNodeOptions,
 ): Promise<Placement> {
-  const { name, passedOver, create } = await chooseProvider(ort, probeModel(), options);
+  const { name, passedOver, create } = await chooseProvider(ort, options);
   const folder = await mkdtemp(join(tmpdir(), "onnx-agr-profile-"));
   try {
     const profiling = { enableProfiling: true, profileFilePrefix: join(folder, "step") };

@@ -17,7 +17,7 @@ import { Program } from "./program.ts";
 import { type Chosen, chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
 import { stacked } from "./stack.ts";
 import { requireFit } from "./state-fit.ts";
-import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
+import { DeviceState, HostState, type StateStore } from "./state-store.ts";
 
 /** What a session runs. */
 export interface OrtNodePrograms extends PortableArtifacts {
@@ -74,7 +74,7 @@ export class OrtNodeSession implements TrainingSession {
     this.#exporter = programs.exporter;
     this.#store =
       provider.keepsAt === null
-        ? new HostState(ort.Tensor)
+        ? new HostState(ort.Tensor, provider.fillsOutputs)
         : new DeviceState((model, outputs) => provider.create(model, { preferredOutputLocation: outputs }));
     this.#loaded = programs.state;
     this.#steps = programs.state.step;
@@ -96,7 +96,7 @@ export class OrtNodeSession implements TrainingSession {
       "threads",
       "a whole number from 1 on",
     );
-    const provider = await chooseProvider(ort, probeModel(), options);
+    const provider = await chooseProvider(ort, options);
     const session = new OrtNodeSession(ort, programs, provider);
     try {
       await session.#programs.gradients.load();
