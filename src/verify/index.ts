@@ -12,7 +12,7 @@ import { appliesTo, select } from "../passes/insert-agr/selection.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord } from "../passes/record.ts";
 import { loadOrtNode, type OrtModule } from "../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { ERRORS_ONLY } from "../runtime/session-options.ts";
+import { NO_LOG } from "../runtime/session-options.ts";
 import { type Gradient, regularizeAll } from "./formula.ts";
 import { type Cut, isolate } from "./isolate.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
@@ -204,7 +204,7 @@ async function tryRun(
   feeds: NamedTensors,
 ): Promise<Readonly<Record<string, Tensor>> | string> {
   try {
-    const session = await ort.InferenceSession.create(model, ERRORS_ONLY);
+    const session = await ort.InferenceSession.create(model, NO_LOG);
     const results = await session.run(feeds);
     await session.release();
     return results;

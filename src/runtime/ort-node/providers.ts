@@ -4,7 +4,8 @@ import { Graph, Node, Value } from "../../graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
-import { ERRORS_ONLY } from "../session-options.ts";
+import { explain } from "../ort-errors.ts";
+import { NO_LOG } from "../session-options.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
 
 /** An execution provider by name, or with options of its own as onnxruntime-node takes them. */
@@ -83,6 +84,7 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
     );
   }
   const passedOver: (readonly [string, string])[] = [];
+  let lastCause: unknown;
   for (const provider of asked) {
     const entry = PROVIDERS.find(({ name }) => name === nameOf(provider));
     const settings = sessionOptions(provider, options);
@@ -92,7 +94,8 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
       const fillsOutputs = await tryOut(ort, await create(probeModel(), {}));
       return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, fillsOutputs, create, passedOver };
     } catch (cause) {
-      passedOver.push([nameOf(provider), reasonOf(cause)]);
+      lastCause = cause;
+      passedOver.push([nameOf(provider), explain(cause).reason]);
     }
   }
   const reasons = passedOver.map(([name, reason]) => `${name}: ${reason}`).join("; ");
@@ -100,6 +103,7 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
   throw new BackendError("E_EXECUTION_PROVIDER", `no execution provider of those asked for works here (${reasons})`, {
     field: "executionProviders",
     hint: `${needs.join(" ")} To use the CPU instead, put cpu into the list.`,
+    ...(lastCause === undefined ? {} : { cause: lastCause }),
   });
 }
 
@@ -136,22 +140,11 @@ function probeModel(): Uint8Array {
 
 function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): object {
   return {
-    ...ERRORS_ONLY,
+    ...NO_LOG,
     executionProviders: nameOf(provider) === "cpu" ? ["cpu"] : [provider, "cpu"],
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     interOpNumThreads: 1,
     executionMode: "sequential",
     extra: { session: { set_denormal_as_zero: denormalsAsZero ? "1" : "0" } },
   };
-}
-
-/** One line of what ONNX Runtime said, without its source files. */
-export function reasonOf(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  if (typeof cause === "number") return "it gave no reason";
-  const [first = ""] = text
-    .replace(/\S*\/onnxruntime_src\/\S+ \S+ ?/g, "")
-    .trim()
-    .split("\n");
-  return first.length > 300 ? `${first.slice(0, 300)}...` : first;
 }
