@@ -6,6 +6,7 @@ import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
 import { PassError } from "./errors.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import { Model } from "./graph/model.ts";
+import type { ValueRange } from "./graph/value-range.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
@@ -17,6 +18,7 @@ import { makeApply, toTrainStep } from "./passes/portable/optimizer.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { AGR_RECORD, readRecord } from "./passes/record.ts";
 import { stripAgr } from "./passes/strip-agr.ts";
+import { valueRanges } from "./passes/value-ranges.ts";
 
 export interface LowerArtifactsOptions {
   /** Parameters that get a learning rate or weight decay of their own; they are written into the models. Default none. */
@@ -48,10 +50,13 @@ export async function lowerArtifacts(
   if (checkpoint !== null) checkCheckpointFits(trainingModel, checkpoint);
   const frozen = new Set(checkpoint?.frozen.map(({ name }) => name));
   const training = await copyOf(trainingModel);
-  const gradients = planned(toGradients(training.clone(), frozen), "gradients");
+  const ranges = valueRanges(trainingModel);
+  const gradients = planned(toGradients(training.clone(), frozen), "gradients", ranges);
   const trainable = new Set(gradients.state.flatMap(({ name, kind }) => (kind === "parameter" ? [name] : [])));
   const evaluation =
-    evalModel === null ? null : planned(toEvaluation(await copyOf(evalModel), trainable, frozen), "eval");
+    evalModel === null
+      ? null
+      : planned(toEvaluation(await copyOf(evalModel), trainable, frozen), "eval", valueRanges(evalModel));
   const source = optimizer ?? (optimizerModel === null ? null : await copyOf(optimizerModel));
   if (source === null) {
     const state = checkpoint === null ? null : stateOfCheckpoint(checkpoint, []);
@@ -59,8 +64,8 @@ export async function lowerArtifacts(
   }
   const agr = source instanceof Model ? (given ?? takeAgr(source)) : (given ?? null);
   const again = source instanceof Model ? source.clone() : source;
-  const apply = planned(makeApply(training, again, groups), "apply");
-  const trainStep = planned(toTrainStep(training, source, frozen, groups), "train_step");
+  const apply = planned(makeApply(training, again, groups), "apply", new Map());
+  const trainStep = planned(toTrainStep(training, source, frozen, groups), "train_step", ranges);
   if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
   return {
     trainStep: trainStep.model,
@@ -78,9 +83,10 @@ async function copyOf(model: Model): Promise<Model> {
   return own;
 }
 
-function planned(step: StepModel, role: Role): StepModel {
+/** @param ranges what numbers inputs take: the model that the step was made of has losses and tables that say so */
+function planned(step: StepModel, role: Role, ranges: ReadonlyMap<string, ValueRange>): StepModel {
   const { model, ...plan } = step;
-  writePlan(model, { role, ...plan });
+  writePlan(model, { role, ...plan, ...(ranges.size === 0 ? {} : { ranges: [...ranges] }) });
   return step;
 }
 

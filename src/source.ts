@@ -1,4 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
+import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
@@ -8,8 +9,9 @@ import {
   readCheckpointFile,
   type TrainingArtifacts,
   userInputs,
+  withRanges,
 } from "./artifacts/ort-artifacts.ts";
-import { inputSpecs, readPlan } from "./artifacts/portable/plan.ts";
+import { plannedInputs, readPlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { decodeState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
@@ -23,6 +25,7 @@ import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
 import { AGR_RECORD } from "./passes/record.ts";
+import { valueRanges } from "./passes/value-ranges.ts";
 
 /** What can be trained: ONNX Runtime's artifacts, or a portable set. */
 export type Trainable = TrainingArtifacts | PortableArtifacts;
@@ -67,7 +70,7 @@ export function trainingInputsOf(source: Trainable, folder: string): readonly In
     new UsageError("E_ARTIFACT_MISSING", `${folder} has no ${file}, which training needs`, { file: folder });
   if (isPortable(source)) {
     if (source.state === null) throw missing("state.safetensors");
-    return inputSpecs(source.gradients, readPlan(source.gradients, "gradients").inputs);
+    return plannedInputs(source.gradients, readPlan(source.gradients, "gradients"));
   }
   if (source.checkpoint === null) throw missing("checkpoint");
   if (source.trainingModel === null) throw missing("training model");
@@ -83,7 +86,12 @@ export function trainingInputsOf(source: Trainable, folder: string): readonly In
     );
   }
   checkCheckpointFits(source.trainingModel, checkpoint);
-  return userInputs(source.trainingModel, checkpoint);
+  return rangedInputs(source.trainingModel, checkpoint);
+}
+
+/** The user's inputs of a training or eval model of ONNX Runtime, and what numbers they take. */
+export function rangedInputs(model: Model, checkpoint: Checkpoint): readonly InputSpec[] {
+  return withRanges(userInputs(model, checkpoint), valueRanges(model));
 }
 
 /** The models of a set, by what they are, and AGR's options: what a run that resumes must find again. */

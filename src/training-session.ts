@@ -25,6 +25,7 @@ import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
 import { DEFAULT_LEARNING_RATE } from "./runtime/train.ts";
+import { rangedInputs } from "./source.ts";
 
 export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
   /**
@@ -193,6 +194,7 @@ async function openTrainingBuild(
   const prepared = learningRate === undefined ? files : await withLearningRate(files, learningRate);
   return OrtTrainingSession.create(prepared, {
     exporter: exportForward,
+    inputsOf: rangedInputs,
     ...(threads === undefined ? {} : { threads }),
   });
 }

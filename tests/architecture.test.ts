@@ -23,7 +23,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "lower-artifacts.ts": ["graph", "optim", "passes", "artifacts"],
   "consistency.ts": ["graph", "passes", "artifacts"],
   "source.ts": ["graph", "passes", "artifacts", "consistency.ts"],
-  "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts"],
+  "training-session.ts": ["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts", "source.ts"],
   "build-artifacts.ts": ["graph", "optim", "passes", "artifacts", "lower-artifacts.ts"],
   "placement.ts": ["runtime", "source.ts", "lower-artifacts.ts"],
   "errors.ts": [],

@@ -5,6 +5,7 @@ import { DataType } from "../graph/data-type.ts";
 import { readModel } from "../graph/io/model-file.ts";
 import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
+import type { ValueRange } from "../graph/value-range.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { decodeCheckpoint, ODTC, ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
@@ -221,6 +222,16 @@ export interface InputSpec {
   /** A code of `DataType`. */
   readonly dtype: number;
   readonly shape: readonly Dimension[] | null;
+  /** Which numbers it takes, where it holds classes of a loss or rows of a table. */
+  readonly range?: ValueRange;
+}
+
+/** Specifications with the ranges of those inputs that have one. */
+export function withRanges(specs: readonly InputSpec[], ranges: ReadonlyMap<string, ValueRange>): readonly InputSpec[] {
+  return specs.map((spec) => {
+    const range = ranges.get(spec.name);
+    return range === undefined ? spec : { ...spec, range };
+  });
 }
 
 /**

@@ -48,7 +48,8 @@ export function agrConstants(
 export function sumOfMagnitudes(build: Builder, magnitude: Value, scope: AgrScope): Value {
   if (scope !== "channel") return build.reduceSum(magnitude, null, false);
   const int64 = (value: number, hint: string): Value => build.constant(Tensor.scalar(DataType.int64, value), hint);
-  const rank = build.emit("Size", [build.emit("Shape", [magnitude])], { hint: "rank" });
+  /** Size would be shorter, but ONNX's shape inference takes the size of a shape for the product of its dimensions. */
+  const rank = build.emit("Squeeze", [build.emit("Shape", [build.emit("Shape", [magnitude])])], { hint: "rank" });
   const one = int64(1, "one_axis");
   const axes = build.emit("Range", [one, rank, one], { hint: "axes" });
   return build.reduceSum(magnitude, axes, true);

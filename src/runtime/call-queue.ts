@@ -1,4 +1,5 @@
 import { BackendError, OnnxAgrError } from "../errors.ts";
+import { runtimeError } from "./ort-errors.ts";
 
 /** Runs calls one after another, and none after the end. */
 export class CallQueue {
@@ -14,10 +15,9 @@ export class CallQueue {
   }
 
   /**
-   * @param reasonOf says what the runtime meant where it threw
    * @throws BackendError `E_RELEASED` after `close`; `E_RUN` around what is no error of ours
    */
-  async call<T>(method: string, run: () => Promise<T>, reasonOf: (cause: unknown) => string): Promise<T> {
+  async call<T>(method: string, run: () => Promise<T>): Promise<T> {
     if (this.#closed) throw new BackendError("E_RELEASED", `${method} was called after release()`);
     const result = this.#last.then(run);
     this.#last = result.catch(() => undefined);
@@ -25,7 +25,7 @@ export class CallQueue {
       return await result;
     } catch (cause) {
       if (cause instanceof OnnxAgrError) throw cause;
-      throw new BackendError("E_RUN", `ONNX Runtime failed in ${method}: ${reasonOf(cause)}`, { field: method, cause });
+      throw runtimeError("E_RUN", `ONNX Runtime failed in ${method}`, cause, { field: method });
     }
   }
 

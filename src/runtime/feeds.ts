@@ -4,6 +4,7 @@ import { DataError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { Tensor as GraphTensor } from "../graph/tensor.ts";
 import type { Fetches, NamedTensors, RunOptions } from "./session.ts";
+import { checkRange, describeRange } from "./value-range.ts";
 
 /** ONNX Runtime's names for element types in JavaScript. */
 const ORT_TYPES = new Map<number, Tensor.Type>([
@@ -44,17 +45,21 @@ export function fromOrtTensor({ type, dims, data }: Tensor): GraphTensor {
 
 const describe = (spec: InputSpec): string => {
   const type = ORT_TYPES.get(spec.dtype) ?? dataTypeName(spec.dtype);
-  return `${type}[${(spec.shape ?? ["..."]).map((dim) => dim ?? "?").join(",")}]`;
+  const range = spec.range === undefined ? "" : ` of ${describeRange(spec.range)}`;
+  return `${type}[${(spec.shape ?? ["..."]).map((dim) => dim ?? "?").join(",")}]${range}`;
 };
 
 /**
  * Checks feeds against what a model takes; symbolic dimensions must agree among the inputs.
- * @throws DataError `E_FEED`, naming what was expected and what was given.
+ * @throws DataError `E_FEED`, naming what was expected and what was given; `E_INDEX` for classes and rows that do not exist
  */
 export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): void {
   const wanted = (): string => specs.map((spec) => `${spec.name} ${describe(spec)}`).join(", ");
-  const fail = (reason: string, field: string): DataError =>
-    new DataError("E_FEED", `${reason}; the model takes ${wanted()}`, { field });
+  const fail = (reason: string, field: string, hint?: string): DataError =>
+    new DataError("E_FEED", `${reason}; the model takes ${wanted()}`, {
+      field,
+      ...(hint === undefined ? {} : { hint }),
+    });
   const unknown = Object.keys(feeds).find((name) => !specs.some((spec) => spec.name === name));
   if (unknown !== undefined) throw fail(`the model has no input "${unknown}"`, unknown);
   const symbols = new Map<string, number>();
@@ -62,7 +67,9 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
     const tensor = Object.hasOwn(feeds, spec.name) ? feeds[spec.name] : undefined;
     if (tensor === undefined) throw fail(`the input "${spec.name}" is missing`, spec.name);
     const given = `${tensor.type}[${tensor.dims.join(",")}]`;
-    if (tensor.type !== ORT_TYPES.get(spec.dtype)) throw fail(`"${spec.name}" is ${given}`, spec.name);
+    if (tensor.type !== ORT_TYPES.get(spec.dtype)) {
+      throw fail(`"${spec.name}" is ${given}`, spec.name, `Convert its elements to ${dataTypeName(spec.dtype)}.`);
+    }
     if (spec.shape === null) continue;
     if (spec.shape.length !== tensor.dims.length) throw fail(`"${spec.name}" is ${given}`, spec.name);
     for (const [axis, wantedDim] of spec.shape.entries()) {
@@ -71,6 +78,7 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
       if (typeof wantedDim === "string") symbols.set(wantedDim, expected);
       if (dim !== expected) throw fail(`"${spec.name}" is ${given}, its axis ${axis} must be ${expected}`, spec.name);
     }
+    checkRange(spec.name, tensor.data as Float32Array, tensor.dims[0] ?? 1, spec.range);
   }
 }
 

@@ -1,2 +1,2 @@
-/** Only errors: ONNX Runtime's warnings go to the console past everything, and are about its own optimizations. */
-export const ERRORS_ONLY = { logSeverityLevel: 3 };
+/** No log: ONNX Runtime's goes to the console past everything. What it has to say comes with the errors it throws. */
+export const NO_LOG = { logSeverityLevel: 4 };

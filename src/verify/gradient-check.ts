@@ -10,10 +10,10 @@ import type { StepModel } from "../passes/portable/step-model.ts";
 import { toDouble } from "../passes/to-double.ts";
 import { makeTrainingModels, type TrainingModelOptions } from "../passes/training-model.ts";
 import { toOrtTensor } from "../runtime/feeds.ts";
+import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
-import { reasonOf } from "../runtime/ort-node/providers.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { ERRORS_ONLY } from "../runtime/session-options.ts";
+import { NO_LOG } from "../runtime/session-options.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
 
 export interface GradientCheckOptions extends TrainingModelOptions {
@@ -78,7 +78,7 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     try {
       probe = await Probe.open(ort, step, feeds, precision);
     } catch (cause) {
-      reason = reasonOf(cause);
+      reason = explain(cause).reason;
       continue;
     }
     try {
@@ -144,7 +144,7 @@ class Probe {
   }
 
   static async open(ort: OrtModule, step: StepModel, feeds: Record<string, Tensor>, precision: string): Promise<Probe> {
-    const session = await ort.InferenceSession.create(encodeModel(step.model), ERRORS_ONLY);
+    const session = await ort.InferenceSession.create(encodeModel(step.model), NO_LOG);
     const [lossName = ""] = step.outputs;
     const next = new Map(step.state.map(({ name, next: output }) => [name, output]));
     const outputs = step.gradients.map(([parameter, buffer]) => [parameter, next.get(buffer) ?? ""] as const);

@@ -11,7 +11,7 @@ import { appliesTo, select } from "../passes/insert-agr/selection.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord } from "../passes/record.ts";
 import { loadOrtNode, type OrtModule } from "../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { ERRORS_ONLY } from "../runtime/session-options.ts";
+import { NO_LOG } from "../runtime/session-options.ts";
 import { type Gradient, regularizeAll } from "./formula.ts";
 import { type Cut, isolate } from "./isolate.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
@@ -134,7 +134,7 @@ async function verifyEdges(
 }
 
 /** Every operator as it is written. */
-const UNOPTIMIZED = { ...ERRORS_ONLY, graphOptimizationLevel: "disabled" };
+const UNOPTIMIZED = { ...NO_LOG, graphOptimizationLevel: "disabled" };
 
 interface Trial extends Cut {
   /** Which of the shapes' gradients AGR reaches. */
@@ -239,7 +239,7 @@ async function tryRun(
   ort: OrtModule,
   model: Uint8Array,
   feeds: NamedTensors,
-  options: Readonly<Record<string, unknown>> = ERRORS_ONLY,
+  options: Readonly<Record<string, unknown>> = NO_LOG,
 ): Promise<Readonly<Record<string, Tensor>> | string> {
   try {
     const session = await ort.InferenceSession.create(model, options);

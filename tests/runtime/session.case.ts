@@ -344,6 +344,26 @@ export function testBackend({ name, open, tolerance, skip }: Backend): void {
       });
     }
 
+    for (const [title, labels, message] of [
+      ["beyond the last", [1, 10], /"labels" of sample 1 is 10; it must be a whole number from 0 to 9/],
+      ["below zero", [-1, 2], /"labels" of sample 0 is -1; .* one of the 10 classes/],
+    ] as const) {
+      test(`row 101: a class ${title}`, async () => {
+        await withSession(DIGITS_FILES, async (session) => {
+          for (const run of [
+            () => session.runTrainStep(digitFeeds(labels)),
+            () => session.runEvalStep(digitFeeds(labels)),
+          ]) {
+            const error = await rejectionOf(run());
+            expect([error.code, error.exitCode, error.field]).toEqual(["E_INDEX", 5, "labels"]);
+            expect(error.message).toMatch(message);
+          }
+          const step = await rejectionOf(session.trainSteps([digitFeeds(), digitFeeds(labels)]));
+          expect([step.code, session.steps]).toEqual(["E_INDEX", 0]);
+        });
+      });
+    }
+
     test("an output that does not exist", async () => {
       await withSession(DIGITS_FILES, async (session) => {
         expect((await rejectionOf(session.runTrainStep(digitFeeds(), ["logits"]))).code).toBe("E_FETCH");

@@ -1,7 +1,8 @@
 import { FormatError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
-import type { InputSpec } from "../ort-artifacts.ts";
+import type { ValueRange } from "../../graph/value-range.ts";
+import { type InputSpec, withRanges } from "../ort-artifacts.ts";
 
 /** Where a portable model says what its inputs and outputs are. */
 export const PLAN_METADATA = "onnx-agr.plan";
@@ -39,6 +40,8 @@ export interface Plan {
   readonly reset: string | null;
   /** Parameter and the input that holds its gradient: its accumulator in `gradients`, an input of its own in `apply`. */
   readonly gradients: readonly (readonly [parameter: string, input: string])[];
+  /** Which numbers inputs take that hold classes or rows. Absent: nothing is known of any. */
+  readonly ranges?: readonly (readonly [input: string, range: ValueRange])[];
 }
 
 const SCHEMA = 1;
@@ -80,6 +83,11 @@ export function readPlan(model: Model, role: Role): Plan {
   return plan;
 }
 
+/** Types and shapes of the inputs a user feeds, and what numbers they take. */
+export function plannedInputs(model: Model, plan: Plan): readonly InputSpec[] {
+  return withRanges(inputSpecs(model, plan.inputs), new Map(plan.ranges));
+}
+
 /** Types and shapes of a model's inputs of these names. */
 export function inputSpecs(model: Model, names: readonly string[]): readonly InputSpec[] {
   const types = new Map(model.graph.inputs.map(({ name, type }) => [name, type]));
@@ -94,6 +102,14 @@ const isName = (value: unknown): value is string => typeof value === "string";
 const isOptional = (value: unknown): boolean => value === null || isName(value);
 const isList = (value: unknown, check: (each: unknown) => boolean): boolean =>
   Array.isArray(value) && value.every((each) => check(each));
+
+function isNamedRange(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 2 || !isName(value[0])) return false;
+  if (typeof value[1] !== "object" || value[1] === null) return false;
+  const { least, greatest, ignored, of } = value[1] as Partial<Record<keyof ValueRange, unknown>>;
+  const areNumbers = [least, greatest, ignored ?? 0].every((each) => typeof each === "number");
+  return areNumbers && isName(of);
+}
 
 function isPlan(value: unknown): value is Plan {
   if (typeof value !== "object" || value === null) return false;
@@ -112,6 +128,7 @@ function isPlan(value: unknown): value is Plan {
     isOptional(plan.learningRate) &&
     isOptional(plan.step) &&
     isOptional(plan.reset) &&
-    isList(plan.gradients, (each) => isList(each, isName))
+    isList(plan.gradients, (each) => isList(each, isName)) &&
+    (plan.ranges === undefined || isList(plan.ranges, isNamedRange))
   );
 }

@@ -44,11 +44,8 @@ async function upgrade(path: string, { output, opset, force }: UpgradeOptions, c
   for (const note of report.notes) console.note(note);
   if (output === STANDARD) return;
   const { from, to, converted } = report;
-  console.result(
-    { command: "upgrade", input: path, output, ...report },
-    [
-      from >= opset ? `${output}: opset ${from} already` : `${output}: opset ${from} to ${to}`,
-      ...Object.entries(converted).map(([key, count]) => `  ${key.replace(", ", " (")}): ${count} rewritten`),
-    ].join("\n"),
-  );
+  console.result({ command: "upgrade", input: path, output, ...report }, [
+    from >= opset ? `${output}: opset ${from} already` : `${output}: opset ${from} to ${to}`,
+    ...Object.entries(converted).map(([key, count]) => `  ${key.replace(", ", " (")}): ${count} rewritten`),
+  ]);
 }

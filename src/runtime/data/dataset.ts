@@ -5,6 +5,7 @@ import { Tensor } from "../../graph/tensor.ts";
 import { toOrtTensor } from "../feeds.ts";
 import { permutation } from "../random.ts";
 import type { NamedTensors } from "../session.ts";
+import { checkRange } from "../value-range.ts";
 
 /** Training data in memory: one tensor per model input, samples along the first axis. */
 export interface Dataset {
@@ -15,7 +16,8 @@ export interface Dataset {
 
 /**
  * Takes the tensors a model needs out of those a data file has.
- * @throws DataError `E_DATA` where one is missing or the numbers of samples differ.
+ * @throws DataError `E_DATA` where one is missing or the numbers of samples differ; `E_INDEX` for classes and rows that
+ *   the model does not have
  */
 export function datasetFor(inputs: readonly InputSpec[], tensors: readonly NamedTensor[]): Dataset {
   const byName = new Map(tensors.map((each) => [each.name, each]));
@@ -43,6 +45,10 @@ export function datasetFor(inputs: readonly InputSpec[], tensors: readonly Named
     });
   }
   if (size === 0) throw new DataError("E_DATA", "the data have no samples");
+  for (const { name, range } of inputs) {
+    const tensor = byName.get(name)?.tensor;
+    if (tensor !== undefined && range !== undefined) checkRange(name, tensor.values(), size, range);
+  }
   return { tensors: used, size };
 }
 

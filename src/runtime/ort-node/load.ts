@@ -25,7 +25,10 @@ export interface OrtSession {
 /** @throws BackendError `E_RUNTIME_MISSING` where onnxruntime-node is not installed */
 export async function loadOrtNode(): Promise<OrtModule> {
   try {
-    return (await import("onnxruntime-node")) as unknown as OrtModule;
+    const ort = await import("onnxruntime-node");
+    /** Its log goes to the console past everything; what it has to say comes with the errors it throws. */
+    if (ort.env.logLevel === undefined || ort.env.logLevel === "warning") ort.env.logLevel = "fatal";
+    return ort as unknown as OrtModule;
   } catch (cause) {
     throw new BackendError("E_RUNTIME_MISSING", "onnxruntime-node is not installed", {
       hint: "Run: npm install onnxruntime-node",

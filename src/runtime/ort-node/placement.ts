@@ -5,15 +5,14 @@ import { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { inputSpecs, readPlan } from "../../artifacts/portable/plan.ts";
 import type { TrainingState } from "../../artifacts/portable/state.ts";
-import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { toOrtTensor } from "../feeds.ts";
+import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtModule } from "./load.ts";
-import { chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
-import { probeModel } from "./state-store.ts";
+import { chooseProvider, type OrtNodeOptions } from "./providers.ts";
 
 /** Where the nodes of a training step ran. */
 export interface Placement {
@@ -41,7 +40,7 @@ export async function placementOf(
   }: { readonly step: Model; readonly role: "train_step" | "gradients"; readonly state: TrainingState },
   options: OrtNodeOptions,
 ): Promise<Placement> {
-  const { name, passedOver, create } = await chooseProvider(ort, probeModel(), options);
+  const { name, passedOver, create } = await chooseProvider(ort, options);
   const folder = await mkdtemp(join(tmpdir(), "onnx-agr-profile-"));
   try {
     const profiling = { enableProfiling: true, profileFilePrefix: join(folder, "step") };
@@ -54,10 +53,7 @@ export async function placementOf(
     const events = JSON.parse(await readFile(join(folder, file), "utf8")) as readonly ProfileEvent[];
     return { executionProvider: name, passedOver, nodes: count(events) };
   } catch (cause) {
-    throw new BackendError("E_LOAD", `ONNX Runtime could not run the ${role} model on ${name}: ${reasonOf(cause)}`, {
-      field: role,
-      cause,
-    });
+    throw runtimeError("E_LOAD", `ONNX Runtime could not run the ${role} model on ${name}`, cause, { field: role });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

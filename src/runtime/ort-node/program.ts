@@ -1,12 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { inputSpecs, type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
-import { BackendError } from "../../errors.ts";
+import { inputSpecs, type Plan, plannedInputs, type Role, readPlan } from "../../artifacts/portable/plan.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
+import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtSession } from "./load.ts";
-import { type Chosen, reasonOf } from "./providers.ts";
+import type { Chosen } from "./providers.ts";
 import type { Renewals, StateStore } from "./state-store.ts";
 
 /** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
@@ -21,6 +21,8 @@ export class Program {
   readonly model: Model;
   /** State this model renews. */
   readonly renewals: Renewals;
+  /** What the user feeds. */
+  readonly inputs: readonly InputSpec[];
   readonly #provider: Chosen;
   #session: Promise<OrtSession> | null = null;
 
@@ -28,6 +30,7 @@ export class Program {
   constructor(model: Model, role: Role, provider: Chosen) {
     this.plan = readPlan(model, role);
     this.model = model;
+    this.inputs = plannedInputs(model, this.plan);
     this.renewals = this.plan.state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const]));
     this.#provider = provider;
   }
@@ -52,15 +55,9 @@ export class Program {
     try {
       return await create(encodeModel(this.model), keepsAt === null ? {} : { preferredOutputLocation: locations });
     } catch (cause) {
-      throw new BackendError(
-        "E_LOAD",
-        `ONNX Runtime could not load the ${this.plan.role} model on ${name}: ${reasonOf(cause)}`,
-        {
-          field: this.plan.role,
-          hint: "Run onnx-agr inspect on the artifacts; a model that ONNX Runtime does not take is a bug of ours or of the export.",
-          cause,
-        },
-      );
+      throw runtimeError("E_LOAD", `ONNX Runtime could not load the ${this.plan.role} model on ${name}`, cause, {
+        field: this.plan.role,
+      });
     }
   }
 
@@ -80,9 +77,8 @@ export class Program {
     try {
       return { outputs: await session.run(feeds, fetches), renewals };
     } catch (cause) {
-      throw new BackendError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model: ${reasonOf(cause)}`, {
+      throw runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {
         field: this.plan.role,
-        cause,
       });
     }
   }

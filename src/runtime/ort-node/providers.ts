@@ -1,5 +1,11 @@
 import { BackendError } from "../../errors.ts";
-import { ERRORS_ONLY } from "../session-options.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { Graph, Node, Value } from "../../graph/graph.ts";
+import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
+import { encodeModel } from "../../graph/serde/encode.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import { explain } from "../ort-errors.ts";
+import { NO_LOG } from "../session-options.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
 
 /** An execution provider by name, or with options of its own as onnxruntime-node takes them. */
@@ -53,17 +59,18 @@ function nameOf(provider: Provider): string {
 export interface Chosen {
   readonly name: string;
   readonly keepsAt: "gpu-buffer" | null;
+  /** Whether a run writes into output tensors that it is given. */
+  readonly fillsOutputs: boolean;
   readonly create: (model: Uint8Array, options: Readonly<Record<string, unknown>>) => Promise<OrtSession>;
   /** Providers that were preferred and did not work, with the reason. */
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
 }
 
 /**
- * Finds the first provider that takes a model.
- * @param probe a model to try with
+ * Finds the first provider that works, by a model that doubles a number.
  * @throws BackendError `E_EXECUTION_PROVIDER` for a name that is none, and where none of those asked for works
  */
-export async function chooseProvider(ort: OrtModule, probe: Uint8Array, options: OrtNodeOptions): Promise<Chosen> {
+export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): Promise<Chosen> {
   const asked = options.executionProviders ?? ["cpu"];
   const unknown = asked.find((provider) => !PROVIDERS.some(({ name }) => name === nameOf(provider)));
   if (unknown !== undefined || asked.length === 0) {
@@ -77,16 +84,18 @@ export async function chooseProvider(ort: OrtModule, probe: Uint8Array, options:
     );
   }
   const passedOver: (readonly [string, string])[] = [];
+  let lastCause: unknown;
   for (const provider of asked) {
     const entry = PROVIDERS.find(({ name }) => name === nameOf(provider));
     const settings = sessionOptions(provider, options);
     const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
       ort.InferenceSession.create(model, { ...settings, ...extra });
     try {
-      await (await create(probe, {})).release();
-      return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, create, passedOver };
+      const fillsOutputs = await tryOut(ort, await create(probeModel(), {}));
+      return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, fillsOutputs, create, passedOver };
     } catch (cause) {
-      passedOver.push([nameOf(provider), reasonOf(cause)]);
+      lastCause = cause;
+      passedOver.push([nameOf(provider), explain(cause).reason]);
     }
   }
   const reasons = passedOver.map(([name, reason]) => `${name}: ${reason}`).join("; ");
@@ -94,27 +103,48 @@ export async function chooseProvider(ort: OrtModule, probe: Uint8Array, options:
   throw new BackendError("E_EXECUTION_PROVIDER", `no execution provider of those asked for works here (${reasons})`, {
     field: "executionProviders",
     hint: `${needs.join(" ")} To use the CPU instead, put cpu into the list.`,
+    ...(lastCause === undefined ? {} : { cause: lastCause }),
   });
+}
+
+/**
+ * Runs the probe, and tells whether it fills an output that it is given: onnxruntime-web leaves that as it is, and says
+ * nothing.
+ * @throws Error where a number is wrong
+ */
+async function tryOut(ort: OrtModule, session: OrtSession): Promise<boolean> {
+  try {
+    const feeds = { in: new ort.Tensor("float32", Float32Array.of(1.5), [1]) };
+    const { out } = await session.run(feeds);
+    if (out?.data[0] !== 3) throw new Error(`it doubled 1.5 to ${out?.data[0]}`);
+    const given = new ort.Tensor("float32", new Float32Array(1), [1]);
+    await session.run(feeds, { out: given });
+    return given.data[0] === 3;
+  } finally {
+    await session.release();
+  }
+}
+
+/** A model that doubles a number: the least a provider must be able to do. */
+function probeModel(): Uint8Array {
+  const graph = new Graph("probe");
+  const model = new Model(8, graph);
+  model.opsets.set(ONNX_DOMAIN, 17);
+  const type = tensorType(DataType.float, [1]);
+  const [input, output] = [new Value("in", type), new Value("out", type)];
+  graph.inputs.push(input);
+  graph.append(new Node("Add", [input, input], [output], { name: "probe" }));
+  graph.addOutput(output);
+  return encodeModel(model);
 }
 
 function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): object {
   return {
-    ...ERRORS_ONLY,
+    ...NO_LOG,
     executionProviders: nameOf(provider) === "cpu" ? ["cpu"] : [provider, "cpu"],
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     interOpNumThreads: 1,
     executionMode: "sequential",
     extra: { session: { set_denormal_as_zero: denormalsAsZero ? "1" : "0" } },
   };
-}
-
-/** One line of what ONNX Runtime said, without its source files. */
-export function reasonOf(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  if (typeof cause === "number") return "it gave no reason";
-  const [first = ""] = text
-    .replace(/\S*\/onnxruntime_src\/\S+ \S+ ?/g, "")
-    .trim()
-    .split("\n");
-  return first.length > 300 ? `${first.slice(0, 300)}...` : first;
 }

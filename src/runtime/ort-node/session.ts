@@ -14,10 +14,10 @@ import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } fro
 import type { OrtModule } from "./load.ts";
 import { joinParameters, sizeOfAll, splitParameters } from "./parameter-buffer.ts";
 import { Program } from "./program.ts";
-import { type Chosen, chooseProvider, type OrtNodeOptions, reasonOf } from "./providers.ts";
+import { type Chosen, chooseProvider, type OrtNodeOptions } from "./providers.ts";
 import { stacked } from "./stack.ts";
 import { requireFit } from "./state-fit.ts";
-import { DeviceState, HostState, probeModel, type StateStore } from "./state-store.ts";
+import { DeviceState, HostState, type StateStore } from "./state-store.ts";
 
 /** What a session runs. */
 export interface OrtNodePrograms extends PortableArtifacts {
@@ -67,14 +67,14 @@ export class OrtNodeSession implements TrainingSession {
       repeated: optional(programs.repeated, "train_step"),
     };
     const { gradients } = this.#programs;
-    this.trainingInputs = gradients.specs(gradients.plan.inputs);
+    this.trainingInputs = gradients.inputs;
     this.stepsPerCall = programs.repeated === null ? 1 : programs.stepsPerCall;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.#exporter = programs.exporter;
     this.#store =
       provider.keepsAt === null
-        ? new HostState(ort.Tensor)
+        ? new HostState(ort.Tensor, provider.fillsOutputs)
         : new DeviceState((model, outputs) => provider.create(model, { preferredOutputLocation: outputs }));
     this.#loaded = programs.state;
     this.#steps = programs.state.step;
@@ -96,7 +96,7 @@ export class OrtNodeSession implements TrainingSession {
       "threads",
       "a whole number from 1 on",
     );
-    const provider = await chooseProvider(ort, probeModel(), options);
+    const provider = await chooseProvider(ort, options);
     const session = new OrtNodeSession(ort, programs, provider);
     try {
       await session.#programs.gradients.load();
@@ -136,7 +136,7 @@ export class OrtNodeSession implements TrainingSession {
     const { evaluation } = this.#programs;
     if (evaluation === null) return null;
     const { inputs, outputs } = evaluation.plan;
-    return { inputs, specs: evaluation.specs(inputs), outputs };
+    return { inputs, specs: evaluation.inputs, outputs };
   }
 
   async lazyResetGrad(): Promise<void> {
@@ -227,7 +227,7 @@ export class OrtNodeSession implements TrainingSession {
 
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const program = this.#evaluation();
-    checkFeeds(program.specs(program.plan.inputs), feeds);
+    checkFeeds(program.inputs, feeds);
     const wanted = wantedOutputs(program.plan.outputs, fetches);
     this.#requireValues();
     return this.#call("runEvalStep", async () => {
@@ -391,7 +391,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   #call<T>(method: string, run: () => Promise<T>): Promise<T> {
-    return this.#queue.call(method, run, reasonOf);
+    return this.#queue.call(method, run);
   }
 }
 

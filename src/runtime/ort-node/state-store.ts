@@ -31,15 +31,20 @@ function missing(name: string): Error {
   return new Error(`there is no state "${name}"`);
 }
 
-/** State in memory: two tensors each, one read and one written, which change places. So steps allocate nothing. */
+/**
+ * State in memory: two tensors each, one read and one written, which change places. So steps allocate nothing. Where the
+ * runtime does not fill the tensors it is given, it makes new ones with every step.
+ */
 export class HostState implements StateStore {
   readonly #now = new Map<string, Tensor>();
   readonly #next = new Map<string, Tensor>();
   readonly #TensorType: typeof Tensor;
+  readonly #fillsOutputs: boolean;
 
   /** @param TensorType the runtime's own class: it writes only into tensors it knows as its own */
-  constructor(TensorType: typeof Tensor) {
+  constructor(TensorType: typeof Tensor, fillsOutputs: boolean) {
     this.#TensorType = TensorType;
+    this.#fillsOutputs = fillsOutputs;
   }
 
   get(name: string): Tensor {
@@ -57,7 +62,8 @@ export class HostState implements StateStore {
     return;
   }
 
-  targets(renewals: Renewals): Readonly<Record<string, Tensor>> {
+  targets(renewals: Renewals): Readonly<Record<string, Tensor | null>> {
+    if (!this.#fillsOutputs) return Object.fromEntries(renewals.map(([, output]) => [output, null]));
     return Object.fromEntries(
       renewals.map(([name, output]) => {
         const target = this.#next.get(name) ?? this.#emptyLike(this.get(name));
@@ -72,12 +78,12 @@ export class HostState implements StateStore {
     return new this.#TensorType(type as "float32", new ArrayType(size), [...dims]);
   }
 
-  commit(renewals: Renewals): void {
-    for (const [name] of renewals) {
-      const [now, next] = [this.get(name), this.#next.get(name)];
+  commit(renewals: Renewals, results: NamedTensors): void {
+    for (const [name, output] of renewals) {
+      const [now, next] = [this.get(name), this.#fillsOutputs ? this.#next.get(name) : results[output]];
       if (next === undefined) throw missing(name);
       this.#now.set(name, next);
-      this.#next.set(name, now);
+      if (this.#fillsOutputs) this.#next.set(name, now);
     }
   }
 
@@ -201,18 +207,5 @@ function copier(tensors: readonly Tensor[]): Uint8Array {
     graph.append(new Node("Identity", [input], [output], { name: `copy${index}` }));
     graph.addOutput(output);
   }
-  return encodeModel(model);
-}
-
-/** A model that doubles a number: the least a provider must be able to do. */
-export function probeModel(): Uint8Array {
-  const graph = new Graph("probe");
-  const model = new Model(8, graph);
-  model.opsets.set(ONNX_DOMAIN, 17);
-  const type = tensorType(DataType.float, [1]);
-  const [input, output] = [new Value("in", type), new Value("out", type)];
-  graph.inputs.push(input);
-  graph.append(new Node("Add", [input, input], [output], { name: "probe" }));
-  graph.addOutput(output);
   return encodeModel(model);
 }

@@ -1,11 +1,12 @@
-import { BackendError } from "../../errors.ts";
-import { ERRORS_ONLY } from "../session-options.ts";
+import type { BackendError } from "../../errors.ts";
+import { runtimeError } from "../ort-errors.ts";
+import { NO_LOG } from "../session-options.ts";
 import type { NativeModels, NativeModule, NativeSession } from "./load.ts";
 
 /** Creates the session; on failure adds the artifacts one by one to find out which the build does not take. */
 export async function createNative(module: NativeModule, models: NativeModels): Promise<NativeSession> {
   try {
-    return await module.TrainingSession.create(models, ERRORS_ONLY);
+    return await module.TrainingSession.create(models, NO_LOG);
   } catch (cause) {
     const { checkpointState, trainModel, evalModel, optimizerModel } = models;
     const attempts: readonly (readonly [string, NativeModels])[] = [
@@ -17,7 +18,7 @@ export async function createNative(module: NativeModule, models: NativeModels): 
       ],
     ];
     for (const [what, attempt] of attempts) {
-      const failed = await module.TrainingSession.create(attempt, ERRORS_ONLY).then(
+      const failed = await module.TrainingSession.create(attempt, NO_LOG).then(
         async (session) => {
           await session.release();
           return false;
@@ -31,17 +32,7 @@ export async function createNative(module: NativeModule, models: NativeModels): 
 }
 
 function loadError(what: string, cause: unknown): BackendError {
-  return new BackendError("E_LOAD", `ONNX Runtime 1.19.2 could not load ${what}: ${reasonOf(cause)}`, {
+  return runtimeError("E_LOAD", `ONNX Runtime 1.19.2 could not load ${what}`, cause, {
     hint: "An operator that this build lacks, shapes that contradict each other, and too little memory are the usual causes.",
-    cause,
   });
-}
-
-/** The build throws bare numbers (addresses of C++ exceptions), and a RangeError where WebAssembly's memory ends. */
-export function reasonOf(cause: unknown): string {
-  if (typeof cause === "number") return "it gave no reason (an exception inside WebAssembly)";
-  if (cause instanceof RangeError && /memory|allocation/i.test(cause.message)) {
-    return "WebAssembly's memory of 4 GiB is used up; the model is too large for this runtime";
-  }
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -22,13 +22,15 @@ import type {
   TrainingSessionCreateOptions,
 } from "../session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
-import { createNative, reasonOf } from "./create.ts";
+import { createNative } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
 import { mendFlagType, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
   /** What `exportModel` calls. Default: it is not supported. */
-  readonly exporter?: Exporter;
+  readonly exporter?: Exporter | null;
+  /** The user's inputs of a model. Default: as it declares them, without the numbers they take. */
+  readonly inputsOf?: (model: Model, checkpoint: Checkpoint) => readonly InputSpec[];
   /** Threads of WebAssembly, the same for all sessions of a process. Default 1. */
   readonly threads?: number;
 }
@@ -52,7 +54,7 @@ export class OrtTrainingSession implements TrainingSession {
   private constructor(
     native: NativeSession,
     { checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts,
-    exporter: Exporter | null,
+    { exporter = null, inputsOf = userInputs }: OrtTrainingOptions,
   ) {
     this.#native = native;
     this.#exporter = exporter;
@@ -61,9 +63,9 @@ export class OrtTrainingSession implements TrainingSession {
     this.#hasValues = !checkpoint.nominal;
     this.#trainModel = trainModel;
     this.#hasOptimizer = optimizerModel !== null;
-    this.trainingInputs = userInputs(trainModel, checkpoint);
+    this.trainingInputs = inputsOf(trainModel, checkpoint);
     this.#evalModel = evalModel;
-    this.#evalInputs = evalModel === null ? null : userInputs(evalModel, checkpoint);
+    this.#evalInputs = evalModel === null ? null : inputsOf(evalModel, checkpoint);
   }
 
   /**
@@ -91,7 +93,7 @@ export class OrtTrainingSession implements TrainingSession {
         : { checkpointState: encodeCheckpoint(decoded.checkpoint) }),
     };
     const module = await loadTrainingBuild(threads);
-    return new OrtTrainingSession(await createNative(module, ready), decoded, options.exporter ?? null);
+    return new OrtTrainingSession(await createNative(module, ready), decoded, options);
   }
 
   get trainingInputNames(): readonly string[] {
@@ -140,6 +142,7 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async trainSteps(batches: readonly NamedTensors[]): Promise<readonly number[]> {
+    for (const feeds of batches) checkFeeds(this.trainingInputs, feeds);
     const [name = ""] = this.trainingOutputNames;
     const losses: number[] = [];
     for (const feeds of batches) {
@@ -277,7 +280,7 @@ export class OrtTrainingSession implements TrainingSession {
 
   /** One call at a time: the build keeps the state of a call in variables that all calls share. */
   #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
-    return this.#queue.call(method, () => run(this.#native), reasonOf);
+    return this.#queue.call(method, () => run(this.#native));
   }
 }
 

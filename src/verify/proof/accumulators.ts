@@ -7,7 +7,7 @@ import { type Anatomy, dependsOn } from "../../passes/find-optimizers/plain-step
 import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
-import { ERRORS_ONLY } from "../../runtime/session-options.ts";
+import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs } from "../random-inputs.ts";
 
 /** Gradients of up to so many steps are looked for in sums. */
@@ -37,7 +37,7 @@ export async function accumulatorsOf(
   if (typeof feeds === "string") return new Set();
   const found = new Set<StatePair>();
   try {
-    const session = await ort.InferenceSession.create(encodeModel(copy), ERRORS_ONLY);
+    const session = await ort.InferenceSession.create(encodeModel(copy), NO_LOG);
     for (let count = 0; count < MOST_STEPS && found.size < sums.length; count++) {
       const counts = Object.fromEntries(counters.map((input) => [input.name, counted(input, count)]));
       const results = await session.run({ ...feeds, ...counts });

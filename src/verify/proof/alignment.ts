@@ -13,10 +13,10 @@ import { removeDeadNodes } from "../../passes/dead-nodes.ts";
 import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import { inlineFunctions } from "../../passes/inline-functions.ts";
 import { toDouble } from "../../passes/to-double.ts";
+import { explain } from "../../runtime/ort-errors.ts";
 import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
-import { reasonOf } from "../../runtime/ort-node/providers.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { ERRORS_ONLY } from "../../runtime/session-options.ts";
+import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomValues } from "../random-inputs.ts";
 import { draw, floats, SIGNS } from "./draw.ts";
 
@@ -79,7 +79,7 @@ export async function align(ort: OrtModule, question: Question): Promise<Alignme
         const of = await (method === "gradients" ? byGradients : byDifferences)(ort, question, precision);
         return { precision, method, reason, of };
       } catch (cause) {
-        reason ??= cause instanceof GradientError ? cause.message : reasonOf(cause);
+        reason ??= cause instanceof GradientError ? cause.message : explain(cause).reason;
         if (cause instanceof GradientError) break;
       }
     }
@@ -214,7 +214,7 @@ function prepare({ step, loss: name, constants }: Question): {
 async function open(ort: OrtModule, model: Model, precision: Precision): Promise<OrtSession> {
   removeDeadNodes(model.graph);
   if (precision === "float64") toDouble(model);
-  return ort.InferenceSession.create(encodeModel(model), { ...ERRORS_ONLY, graphOptimizationLevel: "disabled" });
+  return ort.InferenceSession.create(encodeModel(model), { ...NO_LOG, graphOptimizationLevel: "disabled" });
 }
 
 /** A tensor's direction and size, without overflow. */

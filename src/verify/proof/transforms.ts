@@ -5,7 +5,7 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import { removeDeadNodes } from "../../passes/dead-nodes.ts";
 import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
-import { ERRORS_ONLY } from "../../runtime/session-options.ts";
+import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs, randomValues } from "../random-inputs.ts";
 import { floats } from "./draw.ts";
 
@@ -90,7 +90,7 @@ async function respond(
     all[`${gradient} (given)`] = floats(DataType.float, small, (value) => value, like.dims);
   }
   try {
-    const session = await ort.InferenceSession.create(encodeModel(model), ERRORS_ONLY);
+    const session = await ort.InferenceSession.create(encodeModel(model), NO_LOG);
     const results = await session.run(all);
     await session.release();
     for (const { gradient, below } of descents) {

@@ -7,7 +7,7 @@ import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
 import { checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
-import { type OrtNodeOptions, reasonOf } from "../providers.ts";
+import type { OrtNodeOptions } from "../providers.ts";
 import { noEvalModel, type OrtNodePrograms } from "../session.ts";
 import { pack, unpack } from "./packing.ts";
 import { type Isolation, PEERS, type Peer } from "./peer.ts";
@@ -252,7 +252,7 @@ export class RemoteSession implements TrainingSession {
 
   /** One call at a time: what learning rate a step has depends on how many were done before it. */
   #inTurn<T>(method: Method, run: () => Promise<T>): Promise<T> {
-    return this.#queue.call(method, run, reasonOf);
+    return this.#queue.call(method, run);
   }
 
   #evaluation(): NonNullable<Opened["evaluation"]> {
