@@ -91,7 +91,9 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
     const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
       ort.InferenceSession.create(model, { ...settings, ...extra });
     try {
-      const fillsOutputs = await tryOut(ort, await create(probeModel(), {}));
+      /** Alone: beside another one, a provider that this build lacks is left out without an error. */
+      const alone = { executionProviders: [nameOf(provider) === "cpu" ? "cpu" : provider] };
+      const fillsOutputs = await tryOut(ort, await create(probeModel(), alone));
       return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, fillsOutputs, create, passedOver };
     } catch (cause) {
       lastCause = cause;
