@@ -106,6 +106,7 @@ export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./pa
 export type { LoraOptions } from "./passes/lora.ts";
 export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
+export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { inspectPlacement } from "./placement.ts";

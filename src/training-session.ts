@@ -115,7 +115,7 @@ function needsNode({ isolation, parameterGroups = [] }: TrainingSessionOptions):
 }
 
 /** What says that ort-node cannot train these artifacts here, and not that something is wrong with them. */
-const FALL_BACK = ["E_NO_LOWERING", "E_NO_SHAPE", "E_OPSET", "E_RUNTIME_MISSING"];
+const FALL_BACK = ["E_NO_LOWERING", "E_NO_SHAPE", "E_NO_UPGRADE", "E_OPSET", "E_RUNTIME_MISSING"];
 
 function mayFallBack(error: unknown): boolean {
   return error instanceof OnnxAgrError && FALL_BACK.includes(error.code);

@@ -14,12 +14,13 @@ import { inspectCommand } from "./commands/inspect.ts";
 import { lowerCommand } from "./commands/lower.ts";
 import { stripCommand } from "./commands/strip.ts";
 import { trainCommand } from "./commands/train.ts";
+import { upgradeCommand } from "./commands/upgrade.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
 
 const COMMANDS = [
   ...[inspectCommand, insertCommand, stripCommand, diffCommand, buildCommand, gradcheckCommand, lowerCommand],
-  ...[trainCommand, evalCommand, diagnoseCommand, exportCommand, demoCommand],
+  ...[trainCommand, evalCommand, diagnoseCommand, exportCommand, upgradeCommand, demoCommand],
 ];
 
 const EXIT_CODES = `

@@ -2,7 +2,7 @@ import { PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { DataType, isGradientType } from "../graph/data-type.ts";
 import { Node, Value } from "../graph/graph.ts";
-import { type Model, ONNX_DOMAIN } from "../graph/model.ts";
+import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { nameMatcher } from "../ops/name-globs.ts";
@@ -14,10 +14,9 @@ import { addLora, type LoraOptions } from "./lora.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
+import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers } from "./separate-initializers.ts";
 
-/** Older graphs take axes, pads and the like as attributes. */
-const FIRST_OPSET = 13;
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
 const TARGET_OPSET = 17;
 const TARGET_IR = 8;
@@ -49,7 +48,7 @@ export interface TrainingModels {
  * Makes a forward model one whose parameters are inputs and whose gradients are accumulated, and one for evaluation. Both
  * models it is given are changed.
  * @param forward the model, and a second copy of it
- * @throws PassError `E_OPSET`, `E_NO_PARAMETERS`, `E_LOSS`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
+ * @throws PassError `E_OPSET`, `E_NO_UPGRADE`, `E_NO_PARAMETERS`, `E_LOSS`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
  */
 export function makeTrainingModels(
   [training, evaluation]: readonly [Model, Model],
@@ -99,13 +98,9 @@ export function makeTrainingModels(
   return result;
 }
 
-/** Functions are put in, the opset is raised, and initializers that are inputs too are initializers alone. */
+/** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */
 function prepare(model: Model): readonly string[] {
-  if (model.opset < FIRST_OPSET) {
-    throw new PassError("E_OPSET", `the model's opset is ${model.opset}; models are trained from ${FIRST_OPSET} on`, {
-      hint: `Export it with opset ${TARGET_OPSET}, or convert it (onnx.version_converter).`,
-    });
-  }
+  const { notes: raised } = raiseOpset(model, TARGET_OPSET);
   const inlined = inlineFunctions(model);
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
@@ -118,12 +113,10 @@ function prepare(model: Model): readonly string[] {
           `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
         ]
       : []),
+    ...raised,
   ];
   model.irVersion = Math.max(model.irVersion, TARGET_IR);
-  if (model.opset >= TARGET_OPSET) return notes;
-  const from = model.opset;
-  model.opsets.set(ONNX_DOMAIN, TARGET_OPSET);
-  return [...notes, `the opset was raised from ${from} to ${TARGET_OPSET}`];
+  return notes;
 }
 
 interface Chosen {

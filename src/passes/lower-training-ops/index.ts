@@ -7,16 +7,13 @@ import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
 import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Report } from "../pass.ts";
+import { raiseOpset } from "../raise-opset/index.ts";
 import { Call, type Lowering } from "./lowering.ts";
 import { recordState } from "./state.ts";
 import { loweringOf } from "./table.ts";
 
-/** The first opset whose graphs are lowered. */
-const FIRST_OPSET = 14;
 /** What older graphs are raised to: Shape has a start since 15, ScatterElements adds since 16, LayerNormalization is standard since 17. */
-const TARGET_OPSET = 17;
-/** The first IR version with opset 17. */
-const TARGET_IR = 8;
+export const LOWERED_OPSET = 17;
 
 /** Domains of standard operators. */
 const STANDARD = new Set([ONNX_DOMAIN, "ai.onnx.ml"]);
@@ -31,31 +28,24 @@ export interface LowerReport extends Report {
 
 /**
  * Rewrites the operators of ONNX Runtime's training builds as standard operators, so that any runtime takes the graph.
- * Models of opset 14 to 16 are raised to 17. What an operator overwrote in place becomes an output, `<input>/next`.
+ * Models of opset 7 to 16 are raised to 17 (`raiseOpset`). What an operator overwrote in place becomes an output, `<input>/next`.
  *
  * Optimizers that take sequences need their parameters: `unrollOptimizer`.
  * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, or what a node needs to be lowered;
- *   `E_OPSET` below opset 14; `E_NO_SHAPE` where a rank must be known. The model is unchanged after the first and the second.
+ *   `E_OPSET` and `E_NO_UPGRADE` where the opset cannot be raised; `E_NO_SHAPE` where a rank must be known. The model is
+ *   unchanged after the first.
  */
 export function lowerTrainingOps(model: Model): LowerReport {
-  if (model.opset < FIRST_OPSET) {
-    throw new PassError(
-      "E_OPSET",
-      `the model's opset is ${model.opset}; training operators are lowered from ${FIRST_OPSET} on`,
-      {
-        hint: "Export the model with a newer opset.",
-      },
-    );
-  }
   const graphs = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]);
-  const nodes = graphs.flatMap((graph) => graph.nodes);
-  requireLowerings(model, nodes);
-  const doomed = nodes.filter(({ domain, opType }) => loweringOf(domain, opType) !== null);
+  const nodes = (): readonly Node[] => graphs.flatMap((graph) => graph.nodes);
+  const hasLowering = ({ domain, opType }: Node): boolean => loweringOf(domain, opType) !== null;
+  requireLowerings(model, nodes());
   const lowered: Record<string, number> = {};
-  if (doomed.length === 0 && !nodes.some(isOldLayerNorm(model))) {
+  if (!nodes().some((node) => hasLowering(node) || isOldLayerNorm(model)(node))) {
     return { pass: "lower-training-ops", changed: 0, lowered, state: [], skipped: [], notes: [] };
   }
-  const notes = raiseOpset(model);
+  const { changed: raised, notes } = raiseOpset(model, LOWERED_OPSET);
+  const doomed = nodes().filter(hasLowering);
   for (const graph of graphs) nameGradientTypes(graph);
   const names = new Names(model);
   const state: (readonly [string, string])[] = [];
@@ -68,14 +58,14 @@ export function lowerTrainingOps(model: Model): LowerReport {
   }
   dropUnusedDomains(model);
   if (state.length > 0) recordState(model, state);
-  return { pass: "lower-training-ops", changed: doomed.length + notes.length, lowered, state, skipped: [], notes };
+  return { pass: "lower-training-ops", changed: doomed.length + raised, lowered, state, skipped: [], notes };
 }
 
 /** Before opset 17 the operator of this name in ONNX's domain is ONNX Runtime's own. */
 const isOldLayerNorm =
   (model: Model) =>
   (node: Node): boolean =>
-    model.opset < TARGET_OPSET && node.domain === ONNX_DOMAIN && node.opType === "LayerNormalization";
+    model.opset < LOWERED_OPSET && node.domain === ONNX_DOMAIN && node.opType === "LayerNormalization";
 
 function requireLowerings(model: Model, nodes: readonly Node[]): void {
   const local = new Set(model.functions.map(({ domain, name }) => `${domain}.${name}`));
@@ -101,15 +91,6 @@ function groupNames(nodes: readonly Node[]): Map<string, string[]> {
     groups.set(op, [...(groups.get(op) ?? []), name || (outputs.find((value) => value !== null)?.name ?? "?")]);
   }
   return groups;
-}
-
-function raiseOpset(model: Model): readonly string[] {
-  if (model.opset >= TARGET_OPSET) return [];
-  const note = `the opset was raised from ${model.opset} to ${TARGET_OPSET}`;
-  model.opsets.set(ONNX_DOMAIN, TARGET_OPSET);
-  for (const { opsets } of model.functions) if (opsets.has(ONNX_DOMAIN)) opsets.set(ONNX_DOMAIN, TARGET_OPSET);
-  model.irVersion = Math.max(model.irVersion, TARGET_IR);
-  return [note];
 }
 
 /** ONNX Runtime names the gradient of `x` `x_grad`, and does not declare its type, which is that of `x`. */

@@ -10,8 +10,9 @@ import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
 import { removeDeadNodes } from "../dead-nodes.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
-import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { LOWERED_OPSET, lowerTrainingOps } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
+import { raiseOpset } from "../raise-opset/index.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
 import { readTensors, userInputNames } from "./gradients.ts";
@@ -33,6 +34,11 @@ function takeOver(model: Model, source: OptimizerSource, domains: ReadonlySet<st
   model.functions.push(...source.functions);
   const needed = new Set([...source.functions.map(({ domain }) => domain), ...domains]);
   for (const domain of needed) if (!model.opsets.has(domain)) model.opsets.set(domain, source.opsets.get(domain) ?? 1);
+}
+
+/** What nodes of both are written in, so that none changes its meaning beside the others. */
+function commonOpset(training: Model, optimizer: OptimizerSource): number {
+  return Math.max(LOWERED_OPSET, training.opset, optimizer instanceof Model ? optimizer.opset : 0);
 }
 
 /** Writes an optimizer behind gradients that a graph has, and makes its state inputs and outputs. */
@@ -98,7 +104,8 @@ export function makeApply(
 ): StepModel {
   const graph = new Graph("apply");
   const model = new Model(training.irVersion, graph);
-  model.opsets.set(ONNX_DOMAIN, Math.max(training.opset, optimizer instanceof Model ? optimizer.opset : 0));
+  model.opsets.set(ONNX_DOMAIN, commonOpset(training, optimizer));
+  if (optimizer instanceof Model) raiseOpset(optimizer, model.opset);
   const trained = accumulatorsOf(training.graph).map(({ name, parameter }) => ({
     name,
     parameter: new Value(name, parameter.type),
@@ -125,6 +132,8 @@ export function toTrainStep(
   groups: readonly ParameterGroup[] = [],
 ): StepModel {
   const { graph } = model;
+  const opset = commonOpset(model, optimizer);
+  for (const each of [model, optimizer]) if (each instanceof Model) raiseOpset(each, opset);
   const accumulators = accumulatorsOf(graph);
   const outputs = userOutputs(graph);
   graph.replaceOutputs(outputs);

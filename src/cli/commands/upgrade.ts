@@ -1,0 +1,54 @@
+import { Command } from "commander";
+import { raiseOpset } from "../../index.ts";
+import { Console, type OutputOptions } from "../console.ts";
+import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
+import { checkTarget } from "../target.ts";
+import { wholeNumber } from "../values.ts";
+
+/** What the other commands raise models to. */
+const DEFAULT_OPSET = 17;
+
+interface UpgradeOptions {
+  readonly output: string;
+  readonly opset: number;
+  readonly force?: boolean;
+}
+
+export function upgradeCommand(): Command {
+  return new Command("upgrade")
+    .description("Raise a model to a later opset; every node computes what it computed before")
+    .argument("<model>", "ONNX model of opset 7 or later, or - for a model on stdin")
+    .requiredOption("-o, --output <file>", "the raised model, - for stdout")
+    .option("--opset <n>", "the opset", wholeNumber(1), DEFAULT_OPSET)
+    .option("--force", "replace a file that exists")
+    .addHelpText(
+      "after",
+      `
+What has no equal in the later opset is refused by name. build, gradcheck, lower and train raise models by themselves.
+
+Example:
+  onnx-agr upgrade resnet50-v1-12.onnx -o resnet50-17.onnx`,
+    )
+    .action(async (path: string, options: UpgradeOptions, command: Command) => {
+      await upgrade(path, options, new Console(command.optsWithGlobals<OutputOptions>()));
+    });
+}
+
+async function upgrade(path: string, { output, opset, force }: UpgradeOptions, console: Console): Promise<void> {
+  if (output !== STANDARD) {
+    await checkTarget(path === STANDARD ? null : path, output, { force: force === true, inPlace: false });
+  }
+  const model = await readModelArgument(path);
+  const report = raiseOpset(model, opset);
+  await writeModelArgument(output, model);
+  for (const note of report.notes) console.note(note);
+  if (output === STANDARD) return;
+  const { from, to, converted } = report;
+  console.result(
+    { command: "upgrade", input: path, output, ...report },
+    [
+      from >= opset ? `${output}: opset ${from} already` : `${output}: opset ${from} to ${to}`,
+      ...Object.entries(converted).map(([key, count]) => `  ${key.replace(", ", " (")}): ${count} rewritten`),
+    ].join("\n"),
+  );
+}

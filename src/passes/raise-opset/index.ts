@@ -1,0 +1,172 @@
+import { PassError, requireOption } from "../../errors.ts";
+import { describeNode, type Graph, type Node } from "../../graph/graph.ts";
+import { type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { Names } from "../../graph/names.ts";
+import { TypeInference } from "../../ops/inference/inference.ts";
+import type { Report } from "../pass.ts";
+import { ConversionSite } from "./site.ts";
+import { stepOf } from "./steps.ts";
+import { OPERATOR_VERSIONS } from "./versions.ts";
+
+/** Where broadcasting took today's form; what ONNX Runtime runs begins here. */
+export const OLDEST_OPSET = 7;
+
+/** The IR version that came with an opset, as far as models are raised. */
+const IR_VERSIONS: readonly (readonly [opset: number, irVersion: number])[] = [
+  [23, 11],
+  [21, 10],
+  [19, 9],
+  [15, 8],
+  [12, 7],
+  [11, 6],
+  [10, 5],
+  [9, 4],
+  [7, 3],
+];
+
+/** From this version on, initializers need not be inputs; one that is both may be overridden by whoever runs the model. */
+const FIRST_IR_WITH_CONSTANTS = 4;
+
+/** Operators that ONNX Runtime has in ONNX's domain in any opset; one of them came to be ONNX's, with opset 17. */
+const FOREIGN = new Set(["LayerNormalization", "SimplifiedLayerNormalization"]);
+
+export interface RaiseOpsetReport extends Report {
+  readonly pass: "raise-opset";
+  readonly from: number;
+  readonly to: number;
+  /** How many nodes were rewritten, by `operator, opset`. */
+  readonly converted: Readonly<Record<string, number>>;
+}
+
+/** The IR version a model of this opset has at least. */
+export function irVersionFor(opset: number): number {
+  return IR_VERSIONS.find(([first]) => opset >= first)?.[1] ?? 3;
+}
+
+/**
+ * Raises a model, its functions and its training_info to a later version of ONNX's own operators. Every node computes what it
+ * computed before: where a version changed what an operator means or how it is written, the node is rewritten (a row of the
+ * table in `steps.ts`). Functions that are newer already decide how far all are raised.
+ *
+ * @param to the opset, from 7 on; nothing happens where the model has it already or a newer one
+ * @throws PassError `E_NO_UPGRADE` for a node that the table does not know how to write; `E_OPSET` for models before opset 7.
+ *   The model may be raised in part then.
+ */
+export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
+  requireOption(
+    Number.isSafeInteger(to) && to >= OLDEST_OPSET && to <= NEWEST_OPSET,
+    "opset",
+    `a whole number from ${OLDEST_OPSET} to ${NEWEST_OPSET}`,
+  );
+  const { opset: from } = model;
+  const imports = [model.opsets, ...model.functions.map(({ opsets }) => opsets)];
+  const given = imports.flatMap((opsets) => opsets.get(ONNX_DOMAIN) ?? []);
+  const target = Math.max(to, ...given);
+  const converted: Record<string, number> = {};
+  if (given.length > 0 && given.every((opset) => opset === target)) return report(from, target, converted, []);
+  const bodies = new Set(model.functions.map(({ body }) => body));
+  const names = new Names(model);
+  const count = (key: string): void => {
+    converted[key] = (converted[key] ?? 0) + 1;
+  };
+  raise(
+    model.rootGraphs.filter((graph) => !bodies.has(graph)),
+    model.opsets,
+    target,
+    names,
+    count,
+  );
+  for (const { body, opsets } of model.functions) raise([body], opsets, target, names, count);
+  const notes = from === target ? [] : [`the opset was raised from ${from} to ${target}`];
+  if (model.irVersion < FIRST_IR_WITH_CONSTANTS) notes.push(...constantInitializers(model.graph));
+  model.irVersion = Math.max(model.irVersion, irVersionFor(target));
+  return report(from, target, converted, notes);
+}
+
+function report(
+  from: number,
+  to: number,
+  converted: RaiseOpsetReport["converted"],
+  notes: readonly string[],
+): RaiseOpsetReport {
+  const nodes = Object.values(converted).reduce((sum, count) => sum + count, 0);
+  return { pass: "raise-opset", changed: nodes + notes.length, from, to, converted, skipped: [], notes };
+}
+
+function raise(
+  roots: readonly Graph[],
+  opsets: Map<string, number>,
+  target: number,
+  names: Names,
+  count: (key: string) => void,
+): void {
+  const from = opsets.get(ONNX_DOMAIN);
+  const graphs = (): readonly Graph[] => roots.flatMap((root) => [...walkGraphs(root)]);
+  const own = graphs().flatMap((graph) => graph.nodes.filter(({ domain }) => domain === ONNX_DOMAIN));
+  const [first] = own;
+  if (first === undefined) {
+    if (from !== undefined) opsets.set(ONNX_DOMAIN, target);
+    return;
+  }
+  if (from === undefined) {
+    throw new PassError(
+      "E_OPSET",
+      `${describeNode(first)} is of ONNX's own operators, of which no version is imported`,
+      {
+        field: "opsetImport",
+        hint: "Add the import of ai.onnx that the model was exported with.",
+      },
+    );
+  }
+  if (from < OLDEST_OPSET) {
+    throw new PassError("E_OPSET", `opset ${from} is older than ${OLDEST_OPSET}, the first that can be raised`, {
+      field: "opsetImport",
+      hint: "Convert it with onnx.version_converter first, or export the model with a newer opset.",
+    });
+  }
+  for (let opset = from + 1; opset <= target; opset++) {
+    let inferred = false;
+    const infer = (): void => {
+      if (!inferred) for (const root of roots) new TypeInference(opset - 1).graph(root);
+      inferred = true;
+    };
+    for (const graph of graphs()) {
+      for (const node of graph) {
+        if (convert(graph, node, opset, names, infer)) {
+          count(`${node.opType}, ${opset}`);
+        }
+      }
+    }
+    opsets.set(ONNX_DOMAIN, opset);
+  }
+}
+
+/** @returns whether the node was rewritten */
+function convert(graph: Graph, node: Node, opset: number, names: Names, infer: () => void): boolean {
+  if (node.domain !== ONNX_DOMAIN || FOREIGN.has(node.opType)) return false;
+  const versions = OPERATOR_VERSIONS[node.opType];
+  const site = new ConversionSite(graph, node, opset, names, infer);
+  if (versions === undefined) throw site.refusal("it is no operator of ONNX that this version knows");
+  const [first = 0] = versions;
+  if (first >= opset) throw site.refusal(`the operator came with opset ${first}, which is newer than the model`);
+  if (!versions.includes(opset)) return false;
+  const step = stepOf(node.opType, opset);
+  if (step === "unchanged") return false;
+  if (step === undefined) throw site.refusal("how it is written there is not known");
+  if (typeof step === "object") throw site.refusal(step.refused);
+  if ([...node.attributes.values()].some(({ kind }) => kind === "reference")) {
+    throw site.refusal("it takes an attribute from the function around it");
+  }
+  step(site);
+  return true;
+}
+
+/** Initializers had to be inputs too; those are taken for what they nearly always were: constants. */
+function constantInitializers(graph: Graph): readonly string[] {
+  const initializers = new Set(graph.initializers);
+  const kept = graph.inputs.filter((value) => !initializers.has(value));
+  const count = graph.inputs.length - kept.length;
+  if (count === 0) return [];
+  graph.inputs.splice(0, graph.inputs.length, ...kept);
+  return [`${count} initializers that IR 3 also lists as inputs are initializers alone`];
+}

@@ -1,0 +1,96 @@
+import { PassError } from "../../errors.ts";
+import { type Attribute, attribute } from "../../graph/attribute.ts";
+import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
+import type { Names } from "../../graph/names.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import { Builder, type EmitOptions } from "../../ops/builder.ts";
+import { type Replacement, replaceNode } from "../replace-node.ts";
+
+/** Where one node is rewritten as a later opset has it. What is emitted must be valid in that opset. */
+export class ConversionSite {
+  readonly node: Node;
+  readonly opset: number;
+  readonly #graph: Graph;
+  readonly #build: Builder;
+  readonly #infer: () => void;
+
+  constructor(graph: Graph, node: Node, opset: number, names: Names, infer: () => void) {
+    const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
+    this.node = node;
+    this.opset = opset;
+    this.#graph = graph;
+    this.#build = new Builder({ prefix: node.name || output, names });
+    this.#infer = infer;
+  }
+
+  /** An int64 vector. */
+  ints(values: readonly number[], hint: string): Value {
+    return this.#build.constant(Tensor.ints(values), hint);
+  }
+
+  constant(tensor: Tensor, hint: string): Value {
+    return this.#build.constant(tensor, hint);
+  }
+
+  emit(op: string, inputs: readonly (Value | null)[], options?: EmitOptions): Value {
+    return this.#build.emit(op, inputs, options);
+  }
+
+  /** Puts what was emitted before the node, and another node in its place. */
+  replace(replacement: Replacement): void {
+    this.#graph.insertBefore(this.node, ...this.#build.nodes);
+    replaceNode(this.#graph, this.node, replacement);
+  }
+
+  /** The node's attributes but some, and others beside them. */
+  attributes(without: readonly string[], more: readonly Attribute[] = []): readonly Attribute[] {
+    const left = [...this.node.attributes.values()].filter(({ name }) => !without.includes(name));
+    return [...left, ...more];
+  }
+
+  /** Gives the node an attribute, unless it has it. */
+  setDefault(name: string, value: string): void {
+    if (!this.node.attributes.has(name)) this.node.attributes.set(name, attribute.string(name, value));
+  }
+
+  /** @throws PassError `E_NO_UPGRADE` */
+  dtypeOf(input: number): number {
+    const type = this.#typeOf(input);
+    if (type === null) throw this.refusal(`the element type of its input ${input} is not known`);
+    return type.dtype;
+  }
+
+  /** Null where it is not known. */
+  rankOf(input: number): number | null {
+    return this.#typeOf(input)?.shape?.length ?? null;
+  }
+
+  #typeOf(input: number) {
+    const value = this.node.inputs[input] ?? null;
+    const known = (): boolean => value?.type?.kind === "tensor" && value.type.shape !== null;
+    if (!known()) this.#infer();
+    return value?.type?.kind === "tensor" ? value.type : null;
+  }
+
+  /** The numbers of an input that is a constant of the model; null for any other. */
+  valuesOf(input: number): readonly number[] | null {
+    const value = this.node.inputs[input] ?? null;
+    const given = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
+    const tensor = value?.tensor ?? (given?.kind === "tensor" ? given.value.tensor : null);
+    return tensor === null || tensor.data.kind === "external" ? null : Array.from(tensor.values(), Number);
+  }
+
+  refusal(reason: string): PassError {
+    return new PassError(
+      "E_NO_UPGRADE",
+      `${describeNode(this.node)} cannot be raised to opset ${this.opset}: ${reason}`,
+      {
+        field: this.node.name || (this.node.outputs[0]?.name ?? this.node.opType),
+        hint: `Export the model with opset ${this.opset} or later.`,
+      },
+    );
+  }
+}
+
+/** Rewrites a node of the opset before as one of the site's opset. */
+export type Conversion = (site: ConversionSite) => void;
