@@ -22,7 +22,7 @@ interface BuildCommandOptions extends BuildFlags {
 export function buildCommand(): Command {
   const command = new Command("build")
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
-    .argument("<model>", "ONNX model, opset 13 or later")
+    .argument("<model>", "ONNX model, opset 7 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
   return withTargets(withLora(withAgr(withOptimizer(withParameters(withLoss(command))))))
     .option("--force", "replace files that exist")
