@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { model, Sketch, tensor } from "../../../fixtures/sketch.ts";
-import { GRADIENT_RULES } from "../../../src/autodiff/table.ts";
+import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { GRADIENT_RULES } from "../../src/autodiff/table.ts";
 import {
   attribute,
   checkModel,
@@ -14,12 +14,12 @@ import {
   type Model,
   raiseOpset,
   Value,
-} from "../../../src/index.ts";
-import { irVersionFor, OLDEST_OPSET } from "../../../src/passes/raise-opset/index.ts";
-import { stepOf } from "../../../src/passes/raise-opset/steps.ts";
-import { OPERATOR_VERSIONS } from "../../../src/passes/raise-opset/versions.ts";
-import { errorOf } from "../../support/errors.ts";
-import { CASES, type Case, tensorOf } from "./cases.ts";
+} from "../../src/index.ts";
+import { irVersionFor, OLDEST_OPSET } from "../../src/passes/raise-opset/index.ts";
+import { stepOf } from "../../src/passes/raise-opset/steps.ts";
+import { OPERATOR_VERSIONS } from "../../src/passes/raise-opset/versions.ts";
+import { errorOf } from "../support/errors.ts";
+import { CASES, type Case, tensorOf } from "./raise-opset/cases.ts";
 
 function modelOf({ opset, op, inputs, attributes = [], outputs = 1, gives = DataType.float }: Case): Model {
   const sketch = new Sketch("case");
