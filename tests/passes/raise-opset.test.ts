@@ -31,12 +31,12 @@ function modelOf({ opset, op, inputs, attributes = [], outputs = 1, gives = Data
   }
   const made = Array.from({ length: outputs }, (_, index) => `y${index}`);
   sketch.node(op, names, op === "TopK" ? [...made, "indices"] : made, attributes);
-  for (const name of made) sketch.graph.addOutput(valueOf(sketch, name));
+  for (const name of made) sketch.graph.addOutput(madeBy(sketch, name));
   for (const output of sketch.graph.outputs) output.type = { kind: "tensor", dtype: gives, shape: null };
   return model(sketch.graph, Math.max(4, irVersionFor(opset)), [["", opset]]);
 }
 
-function valueOf(sketch: Sketch, name: string) {
+function madeBy(sketch: Sketch, name: string) {
   const value = sketch.graph.nodes.flatMap(({ outputs }) => outputs).find((each) => each?.name === name);
   if (!value) throw new Error(`no ${name}`);
   return value;
@@ -157,10 +157,11 @@ describe("a raised model", () => {
     const body = new Sketch("body");
     body.input("x", tensor(DataType.float, [2, 3, 2]));
     body.node("Softmax", ["x"], ["y"]);
+    const result = madeBy(body, "y");
     const called = new GraphFunction("OldSoftmax", "local", "");
     called.body.inputs.push(...body.graph.inputs);
     called.body.append(...body.graph.nodes);
-    called.body.addOutput(valueOf(body, "y"));
+    called.body.addOutput(result);
     called.opsets.set("", 12);
     const branch = (op: string): Graph => {
       const sketch = new Sketch(op);
@@ -182,7 +183,7 @@ describe("a raised model", () => {
       [attribute.graph("then_branch", branch("Softmax")), attribute.graph("else_branch", branch("LogSoftmax"))],
     );
     main.output("z", tensor(DataType.float, []));
-    valueOf(main, "z").type = { kind: "tensor", dtype: DataType.float, shape: null };
+    madeBy(main, "z").type = { kind: "tensor", dtype: DataType.float, shape: null };
     const made = model(main.graph, 8, [
       ["", 9],
       ["local", 1],
@@ -193,8 +194,9 @@ describe("a raised model", () => {
       const x = feed({ dims: [2, 3, 2] });
       const all = [];
       for (const yes of [0, 1]) {
-        const { z } = await session.run({ x, yes: new Tensor("bool", Uint8Array.of(yes), []) });
-        all.push([...(z?.dims ?? []), ...(z?.data as Float32Array)]);
+        const results = await session.run({ x, yes: new Tensor("bool", Uint8Array.of(yes), []) });
+        const z = results["z"] as Tensor;
+        all.push([...z.dims, ...(z.data as Float32Array)]);
       }
       await session.release();
       return all;
