@@ -1,4 +1,4 @@
-import { readdir, realpath } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { FormatError, UsageError } from "../errors.ts";
 import { completeSet, publishSet } from "../graph/io/file-set.ts";
@@ -37,12 +37,18 @@ const isOfPrefixedSet = (name: string): boolean =>
 
 /**
  * Names in a folder of artifacts, after completing what an interrupted command has begun there.
- * @throws FormatError `E_NO_FILE`, `E_JOURNAL`
+ * @throws FormatError `E_NO_FILE`, `E_NO_FOLDER`, `E_JOURNAL`
  */
 export async function openFolder(folder: string): Promise<readonly string[]> {
   const real = await realpath(folder).catch((cause: unknown) => {
     throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
   });
+  if (!(await stat(real)).isDirectory()) {
+    throw new FormatError("E_NO_FOLDER", `${folder} is a file, and training artifacts are a folder`, {
+      file: folder,
+      hint: `Give the folder that holds ${ARTIFACT_FILES.trainingModel} or ${PORTABLE_FILES.trainStep}. A forward model becomes such a folder with onnx-agr build (buildTrainingArtifacts).`,
+    });
+  }
   await completeSet(join(real, JOURNAL));
   await sweep(real);
   return (await readdir(real)).sort();

@@ -150,7 +150,7 @@ export class TypeInference {
       requireSizes(node, inferred.shape ?? []);
       output.type = merged(output.type, inferred);
       const { content } = inferred;
-      if (content && content.length <= MOST_ELEMENTS && content.every(isFit)) this.#contents.set(output, content);
+      if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
     }
   }
 
@@ -159,10 +159,6 @@ export class TypeInference {
     return this.#contents.get(value) ?? elementsOf(value.tensor);
   }
 }
-
-/** Whole numbers beyond those that a JavaScript number holds exactly are not known. */
-const isFit = (element: Dimension): boolean =>
-  typeof element !== "number" || !Number.isInteger(element) || Number.isSafeInteger(element);
 
 /** What is declared, with sizes filled in that were left open. */
 function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {
