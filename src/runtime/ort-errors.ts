@@ -63,7 +63,7 @@ const MEANINGS: readonly Meaning[] = [
   },
   {
     pattern: /NOT_IMPLEMENTED|could not find an implementation|not (a registered|implemented)|no op registered/i,
-    reason: "it lacks an operator that the model uses",
+    reason: "it has no kernel for an operator of the model, or none for its element type",
     hint: "Run: npm install onnxruntime-node@latest. Where the operator is ONNX Runtime's own, lower the artifacts first: onnx-agr lower.",
   },
   {
@@ -71,6 +71,12 @@ const MEANINGS: readonly Meaning[] = [
     reason: "this build of ONNX Runtime does not have it",
     hint: "See what the execution provider needs.",
   },
+];
+
+/** How its messages name a node: the operator, then the name. */
+const NAMED_NODES: readonly RegExp[] = [
+  /while running (\w+) node\. Name:'([^']*)'/,
+  /an implementation for (\w+)(?:\(\d+\))? node with name '([^']*)'/,
 ];
 
 const UNKNOWN: Explanation = {
@@ -98,7 +104,7 @@ export function explain(cause: unknown): Explanation {
   }
   const said = text.replace(/\S*onnxruntime_src\S*|while running \w+ node\. Name:'[^']*'/g, "");
   const meaning = MEANINGS.find(({ pattern }) => pattern.test(said)) ?? UNKNOWN;
-  const [, opType, name] = /while running (\w+) node\. Name:'([^']*)'/.exec(text) ?? [];
+  const [, opType, name] = NAMED_NODES.map((pattern) => pattern.exec(text)).find((match) => match !== null) ?? [];
   const [, loading] = /Node\s*\(([^)]+)\)|Node:\s*(\S+)/.exec(text) ?? [];
   const node = opType === undefined ? loading : name === "" ? opType : `${name} (${opType})`;
   return { ...meaning, reason: node === undefined ? meaning.reason : `at node ${node}, ${meaning.reason}` };
