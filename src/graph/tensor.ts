@@ -101,6 +101,14 @@ export class Tensor {
     return new ArrayType(aligned.buffer, aligned.byteOffset, this.size);
   }
 
+  /**
+   * The same tensor with its elements in `raw_data`, where they are in a typed field of the file; else this one.
+   * @throws FormatError as `values`
+   */
+  repacked(): Tensor {
+    return this.data.kind === "packed" ? Tensor.from(this.dtype, this.dims, this.values()) : this;
+  }
+
   private rawBytes(): Uint8Array {
     if (this.data.kind !== "raw") throw new FormatError("E_TENSOR", "The tensor holds no bytes");
     if (this.data.bytes.length !== this.byteLength) {

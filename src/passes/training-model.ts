@@ -105,6 +105,9 @@ function prepare(model: Model): readonly string[] {
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
+  for (const value of graph.initializers) {
+    if (isGradientType(value.tensor?.dtype ?? DataType.undefined)) value.tensor = value.tensor?.repacked() ?? null;
+  }
   const apart = separateInitializers(model).length;
   const notes = [
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
