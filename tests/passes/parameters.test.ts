@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { buildTrainingArtifacts, DataType, decodeModel, encodeModel, GraphTensor, type Model } from "../../src/index.ts";
+import {
+  buildTrainingArtifacts,
+  DataType,
+  decodeModel,
+  encodeModel,
+  GraphTensor,
+  type Model,
+} from "../../src/index.ts";
 
 const wave = (size: number, seed = 1): Float32Array =>
   Float32Array.from({ length: size }, (_, index) => Math.sin(seed * 31 + index * 12.9898) * 0.5);
