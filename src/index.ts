@@ -71,7 +71,13 @@ export { DataType, dataTypeName } from "./graph/data-type.ts";
 export { type Difference, diffModels } from "./graph/diff.ts";
 export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
 export { sha256, sha256OfFile } from "./graph/io/digest.ts";
-export { hasExternalData, readExternalTensors, readModel, writeModel } from "./graph/io/model-file.ts";
+export {
+  hasExternalData,
+  type ReadModelOptions,
+  readExternalTensors,
+  readModel,
+  writeModel,
+} from "./graph/io/model-file.ts";
 export { whatIs, writeFileAtomic } from "./graph/io/write-file.ts";
 export { GraphFunction, Model } from "./graph/model.ts";
 export { type PrintOptions, printModel } from "./graph/print.ts";

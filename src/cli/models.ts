@@ -4,6 +4,7 @@ import {
   encodeModel,
   hasExternalData,
   type Model,
+  type ReadModelOptions,
   readModel,
   UsageError,
   writeModel,
@@ -13,13 +14,13 @@ import {
 export const STANDARD = "-";
 
 /** @throws UsageError `E_TERMINAL` for stdin from a terminal, and what `readModel` throws */
-export async function readModelArgument(path: string): Promise<Model> {
-  if (path !== STANDARD) return readModel(path);
+export async function readModelArgument(path: string, options: ReadModelOptions = {}): Promise<Model> {
+  if (path !== STANDARD) return readModel(path, options);
   if (process.stdin.isTTY) throw new UsageError("E_TERMINAL", "a model cannot be typed in; pipe it into stdin");
   const chunks: Uint8Array[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
-  const model = decodeModel(Buffer.concat(chunks));
-  checkModel(model);
+  const model = decodeModel(Buffer.concat(chunks), options);
+  checkModel(model, options);
   return model;
 }
 

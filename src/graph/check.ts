@@ -2,6 +2,7 @@ import { FormatError, GraphError, PassError } from "../errors.ts";
 import { dataTypeName, layoutOf } from "./data-type.ts";
 import type { Graph, Node } from "./graph.ts";
 import { type GraphFunction, type Model, NEWEST_OPSET, normalizeDomain, walkGraphs } from "./model.ts";
+import type { ReadOptions } from "./serde/decode.ts";
 import { sources } from "./serde/sources.ts";
 import { packedCount, type Tensor } from "./tensor.ts";
 import { tensorSites } from "./tensors.ts";
@@ -12,14 +13,17 @@ import { tensorSites } from "./tensors.ts";
  * @throws FormatError `E_TENSOR`; GraphError `E_FUNCTION_CYCLE`, `E_BINDING`; PassError `E_OPSET` for versions that
  *   this package does not know.
  */
-export function checkModel(model: Model): void {
-  checkOpsets(model);
+export function checkModel(model: Model, { tolerate }: ReadOptions = {}): void {
+  checkOpsets(model, (error) => {
+    if (tolerate === undefined) throw error;
+    tolerate(error.message);
+  });
   for (const { where, tensor } of tensorSites(model)) checkTensor(tensor, where);
   checkFunctions(model);
   checkBindings(model);
 }
 
-function checkOpsets(model: Model): void {
+function checkOpsets(model: Model, refuse: (error: PassError) => void): void {
   if (model.irVersion < 1) {
     throw new GraphError("E_MISSING_FIELD", `irVersion ${model.irVersion} does not exist`, { field: "irVersion" });
   }
@@ -29,21 +33,20 @@ function checkOpsets(model: Model): void {
     const earlier = seen.get(key);
     if (earlier !== undefined && earlier !== Number(version)) {
       const name = domain || "ai.onnx";
-      throw new PassError("E_OPSET", `domain "${name}" is imported twice, as ${earlier} and as ${version}`, {
-        field: "opsetImport",
-        hint: "Leave one import per domain.",
-      });
-    }
-    seen.set(key, Number(version));
+      refuse(
+        new PassError("E_OPSET", `domain "${name}" is imported twice, as ${earlier} and as ${version}`, {
+          field: "opsetImport",
+          hint: "Leave one import per domain.",
+        }),
+      );
+    } else seen.set(key, Number(version));
   }
   if (model.opset > NEWEST_OPSET) {
-    throw new PassError(
-      "E_OPSET",
-      `opset ${model.opset} is newer than ${NEWEST_OPSET}, the newest this version knows`,
-      {
+    refuse(
+      new PassError("E_OPSET", `opset ${model.opset} is newer than ${NEWEST_OPSET}, the newest this version knows`, {
         field: "opsetImport",
         hint: "Update onnx-agr, or export with an older opset.",
-      },
+      }),
     );
   }
 }

@@ -113,6 +113,11 @@ export class Model {
   }
 }
 
+/** The function of the model that a node calls; it takes the place of any operator of that name. */
+export function calledFunction({ functions }: Model, { domain, opType, overload }: Node): GraphFunction | undefined {
+  return functions.find((each) => each.name === opType && each.domain === domain && each.overload === overload);
+}
+
 function copyEntries<K, V>(from: ReadonlyMap<K, V>, to: Map<K, V>): void {
   for (const [key, value] of from) to.set(key, value);
 }

@@ -17,6 +17,8 @@ export interface InsertionRecord {
   readonly schema: 1;
   readonly options: Readonly<Record<string, unknown>>;
   readonly edges: readonly RecordedEdge[];
+  /** The version of ONNX's own operators that was imported for the pass's nodes, where the model imported none. */
+  readonly opset?: number;
 }
 
 /** Where in a model's metadata its AGR insertion is recorded. */
@@ -35,7 +37,7 @@ export function readRecord(model: Model, key: string): InsertionRecord | null {
 
 function isRecord(value: unknown): value is InsertionRecord {
   if (typeof value !== "object" || value === null) return false;
-  const { schema, options, edges } = value as Partial<Record<keyof InsertionRecord, unknown>>;
+  const { schema, options, edges, opset } = value as Partial<Record<keyof InsertionRecord, unknown>>;
   const isEdge = (edge: unknown): boolean =>
     typeof edge === "object" &&
     edge !== null &&
@@ -50,7 +52,8 @@ function isRecord(value: unknown): value is InsertionRecord {
     options !== null &&
     !Array.isArray(options) &&
     Array.isArray(edges) &&
-    edges.every(isEdge)
+    edges.every(isEdge) &&
+    (opset === undefined || typeof opset === "number")
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Model } from "../graph/model.ts";
+import { type Model, ONNX_DOMAIN } from "../graph/model.ts";
 import { AGR_DOMAIN } from "./agr-domain.ts";
 import type { Report } from "./pass.ts";
 import { AGR_RECORD, readRecord, undo } from "./record.ts";
@@ -22,6 +22,7 @@ export function stripAgr(model: Model): StripAgrReport {
   const removed = undo(model, AGR_RECORD, record.edges);
   model.metadata.delete(AGR_RECORD);
   model.opsets.delete(AGR_DOMAIN);
+  if (record.opset !== undefined) model.opsets.delete(ONNX_DOMAIN);
   for (let index = model.functions.length - 1; index >= 0; index--) {
     if (model.functions[index]?.domain === AGR_DOMAIN) model.functions.splice(index, 1);
   }

@@ -20,14 +20,11 @@ import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./re
 interface InsertOptions
   extends RewriteOptions,
     Required<
-      Omit<
-        InsertProvenOptions,
-        "form" | "parameters" | "count" | "select" | "reported" | "trainable" | "at" | "allowPartial"
-      >
+      Omit<InsertProvenOptions, "form" | "parameters" | "count" | "reported" | "trainable" | "at" | "allowPartial">
     > {
   readonly form?: "function" | "inline";
   readonly count?: number;
-  readonly select?: string;
+  readonly select: readonly string[];
   readonly reported?: "raw" | "regularized";
   readonly at?: "raw" | "transformed";
   readonly allowPartial?: boolean;
@@ -65,7 +62,7 @@ export function insertCommand(): Command {
       ).choices(["function", "inline"]),
     )
     .option("--count <n>", "number of trainable parameters, for an optimizer model alone", wholeNumber(1))
-    .option("--select <name>", "the optimizer node to take where there are several")
+    .option("--select <name>", "an optimizer node to take, where there are several; repeatable", collect, [])
     .option(
       "--state <input=output>",
       "plain train steps: the output that renews a state input; repeatable",
@@ -208,7 +205,7 @@ function agrOptions(options: InsertOptions): InsertProvenOptions {
     ...(reported === undefined ? {} : { reported }),
     ...(form === undefined ? {} : { form }),
     ...(count === undefined ? {} : { count }),
-    ...(select === undefined ? {} : { select }),
+    ...(select.length === 0 ? {} : { select }),
   };
 }
 

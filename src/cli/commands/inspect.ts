@@ -67,13 +67,19 @@ Examples:
     )
     .action(async (input: string, options: InspectOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
-      const document = await inspect(input, options);
-      console.result({ command: "inspect", input, ...document.json }, document.lines);
+      const mistakes: string[] = [];
+      const document = await inspect(input, options, (mistake) => mistakes.push(mistake));
+      for (const mistake of mistakes) console.note(`a mistake in the model: ${mistake}`);
+      console.result(
+        { command: "inspect", input, ...document.json, ...(mistakes.length === 0 ? {} : { mistakes }) },
+        document.lines,
+      );
       if (document.isNothing === true) process.exitCode = 4;
     });
 }
 
-async function inspect(input: string, options: InspectOptions): Promise<Document> {
+/** @param tolerate told of what every other command refuses the model for */
+async function inspect(input: string, options: InspectOptions, tolerate: (mistake: string) => void): Promise<Document> {
   const { text = false, explain = false, state, gradient } = options;
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
   if (options.ep !== undefined) {
@@ -84,7 +90,7 @@ async function inspect(input: string, options: InspectOptions): Promise<Document
   if (isFolder) return inspectSet(await readTrainingSet(input), explain ? { state, gradient } : null);
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
-  const model = await readModelArgument(input);
+  const model = await readModelArgument(input, { tolerate });
   if (explain) return explainModel(model, { state, gradient });
   const document = describeModel(model, { state, gradient });
   if (!text) return document;

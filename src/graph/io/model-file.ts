@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { FormatError, OnnxAgrError } from "../../errors.ts";
 import { checkModel } from "../check.ts";
 import type { Model } from "../model.ts";
-import { decodeModel, MAX_MODEL_BYTES } from "../serde/decode.ts";
+import { decodeModel, MAX_MODEL_BYTES, type ReadOptions } from "../serde/decode.ts";
 import { encodeModelPieces } from "../serde/encode.ts";
 import { relocated } from "../serde/encode-values.ts";
 import { sources } from "../serde/sources.ts";
@@ -20,7 +20,7 @@ const { origin: origins } = sources;
 const CHUNK = 64 * 2 ** 20;
 const ALIGNMENT = 4096;
 
-export interface ReadModelOptions {
+export interface ReadModelOptions extends ReadOptions {
   /**
    * Refuse what is allowed and odd about external data: hard links, unknown keys, ranges that overlap. Default false: it is
    * told as a warning of the process.
@@ -34,7 +34,7 @@ export interface ReadModelOptions {
  * @throws FormatError, GraphError (see `decodeModel`, `checkModel`); FormatError `E_EXTERNAL_PATH`, `E_EXTERNAL_RANGE`,
  *   `E_EXTERNAL_MISSING`, `E_EXTERNAL_CHECKSUM`, `E_EXTERNAL_ODD` for external data; each names the file.
  */
-export async function readModel(path: string, { strict = false }: ReadModelOptions = {}): Promise<Model> {
+export async function readModel(path: string, { strict = false, ...options }: ReadModelOptions = {}): Promise<Model> {
   await completeSet(journalOf(await realpath(path).catch(() => path)));
   const bytes = await readRegularFile(
     path,
@@ -46,8 +46,8 @@ export async function readModel(path: string, { strict = false }: ReadModelOptio
       }),
   );
   try {
-    const model = decodeModel(bytes);
-    checkModel(model);
+    const model = decodeModel(bytes, options);
+    checkModel(model, options);
     origins.set(model, resolve(path));
     await checkExternal(model, resolve(path), strict);
     return model;

@@ -17,6 +17,7 @@ import {
 import { sniff } from "../sniff.ts";
 import type { ValueType } from "../value-type.ts";
 import { decodeAttribute, decodeSparseTensor, decodeTensor, decodeType } from "./decode-values.ts";
+import { sortNodes } from "./sort-nodes.ts";
 import { sources } from "./sources.ts";
 
 /** ONNX Runtime's own limit. */
@@ -25,12 +26,20 @@ export const MAX_SUBGRAPH_DEPTH = 32;
 /** Protobuf's limit for one message; larger models keep their weights in external data. */
 export const MAX_MODEL_BYTES = 2 ** 31 - 1;
 
+export interface ReadOptions {
+  /**
+   * Told of a mistake that leaves the model readable, which is then read all the same: unsorted nodes, imports that contradict each
+   * other or are too new. For looking at a model; what is read so is not to be written. Default: each is an error.
+   */
+  readonly tolerate?: (mistake: string) => void;
+}
+
 /**
  * Decodes an ONNX model. Tensor data stay views into `bytes`; nothing outside `bytes` is read.
  * @throws FormatError where the bytes are not an ONNX model (`E_PROTOBUF`, `E_NOT_ONNX`, `E_TENSOR`, `E_MODEL_TOO_LARGE`);
  *   GraphError where they are but the graph is wrong (`E_GRAPH`, `E_MISSING_FIELD`, `E_SUBGRAPH_DEPTH`).
  */
-export function decodeModel(bytes: Uint8Array): Model {
+export function decodeModel(bytes: Uint8Array, { tolerate }: ReadOptions = {}): Model {
   if (bytes.length > MAX_MODEL_BYTES) {
     throw new FormatError("E_MODEL_TOO_LARGE", `${bytes.length} bytes exceed protobuf's limit of 2 GiB for one file`, {
       hint: "Save the model with its weights as external data.",
@@ -41,7 +50,7 @@ export function decodeModel(bytes: Uint8Array): Model {
   for (const field of ["irVersion", "graph"] as const) {
     if (proto[field] === undefined) throw missing(field);
   }
-  const scope = new Scope(null, "the graph");
+  const scope = new Scope(null, "the graph", tolerate);
   const model = new Model(Number(proto.irVersion), decodeGraph(proto.graph ?? {}, scope, "graph", 0));
   if (model.irVersion >= 3 && (proto.opsetImport ?? []).length === 0) throw missing("opsetImport");
   sources.model.set(model, proto);
@@ -51,7 +60,7 @@ export function decodeModel(bytes: Uint8Array): Model {
   readOpsets(proto.opsetImport, model.opsets);
   readEntries(proto.metadataProps, model.metadata);
   for (const [index, each] of (proto.functions ?? []).entries()) {
-    model.functions.push(decodeFunction(each, `functions[${index}]`));
+    model.functions.push(decodeFunction(each, `functions[${index}]`, tolerate));
   }
   for (const [index, each] of (proto.trainingInfo ?? []).entries()) {
     model.trainingInfo.push(decodeTrainingInfo(each, scope, `trainingInfo[${index}]`));
@@ -71,10 +80,12 @@ class Scope {
   readonly #values = new Map<string, Value>();
   readonly #outer: Scope | null;
   readonly #what: string;
+  readonly tolerate: ReadOptions["tolerate"];
 
-  constructor(outer: Scope | null, what: string) {
+  constructor(outer: Scope | null, what: string, tolerate = outer?.tolerate) {
     this.#outer = outer;
     this.#what = what;
+    this.tolerate = tolerate;
   }
 
   define(value: Value, by: string): void {
@@ -172,7 +183,11 @@ function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Sc
   sources.output.set(graph, infos);
 }
 
-function decodeNodes(protos: readonly NodeProto[], graph: Graph, scope: Scope, path: string, depth: number): void {
+function decodeNodes(given: readonly NodeProto[], graph: Graph, scope: Scope, path: string, depth: number): void {
+  const protos = scope.tolerate === undefined ? given : sortNodes(given);
+  if (protos.some((each, index) => each !== given[index])) {
+    scope.tolerate?.(`${path}: the nodes are unsorted; they are told in the order in which they can run`);
+  }
   const nodes: Node[] = [];
   for (const [index, proto] of protos.entries()) {
     const at = `${path}.node[${index}]`;
@@ -226,12 +241,12 @@ function read(
   throw new GraphError("E_GRAPH", `${who} reads "${name}", but ${reason}`, { field: at });
 }
 
-function decodeFunction(proto: FunctionProto, path: string): GraphFunction {
+function decodeFunction(proto: FunctionProto, path: string, tolerate: ReadOptions["tolerate"]): GraphFunction {
   const decoded = new GraphFunction(proto.name ?? "", normalizeDomain(proto.domain ?? ""), proto.overload ?? "");
   sources.function.set(decoded, proto);
   decoded.docString = proto.docString ?? "";
   for (const name of proto.attribute ?? []) decoded.attributes.push(name);
-  const scope = new Scope(null, `function "${decoded.name}"`);
+  const scope = new Scope(null, `function "${decoded.name}"`, tolerate);
   for (const name of proto.input ?? []) {
     const value = new Value(name);
     scope.define(value, "a function input");

@@ -1,10 +1,10 @@
-import type { Model } from "../../graph/model.ts";
+import { calledFunction, type Model } from "../../graph/model.ts";
 import { onnxTraining } from "./onnx-training.ts";
 import { ortSequence } from "./ort-sequence.ts";
 import { ortTensor } from "./ort-tensor.ts";
 import { plainStep } from "./plain-step/index.ts";
 import { portable } from "./portable.ts";
-import type { Dialect, FindOptions, Found } from "./site.ts";
+import type { Dialect, FindOptions, Found, OptimizerSite, Refusal } from "./site.ts";
 
 /** Every form of optimizer that is recognised, in the order in which they are tried. */
 export const DIALECTS: readonly Dialect[] = [portable, ortSequence, ortTensor, onnxTraining];
@@ -19,12 +19,24 @@ export const LAST_DIALECTS: readonly Dialect[] = [plainStep];
  */
 export function findOptimizers(model: Model, options: FindOptions = {}): Found {
   const named = DIALECTS.map((dialect) => dialect.find(model, options));
-  const isNamed = named.some(({ sites, refusals }) => sites.length + refusals.length > 0);
-  const found = isNamed ? named : LAST_DIALECTS.map((dialect) => dialect.find(model, options));
-  const sites = found.flatMap((each) => each.sites);
+  const isOperator = ({ node }: Refusal): boolean => node === null || calledFunction(model, node) === undefined;
+  const isNamed = named.some(({ sites, refusals }) => sites.length > 0 || refusals.some(isOperator));
+  const found = isNamed ? named : [...named, ...LAST_DIALECTS.map((dialect) => dialect.find(model, options))];
+  const sites = namedApart(found.flatMap((each) => each.sites));
   const taken = new Set(sites.flatMap(({ edges }) => edges.flatMap(({ uses }) => uses.map(({ user }) => user))));
   const refusals = found.flatMap((each) => each.refusals);
   return { sites, refusals: refusals.filter(({ node }) => node === null || !taken.has(node)) };
+}
+
+/** Sites of one name get numbers, so that each can be selected. */
+function namedApart(sites: readonly OptimizerSite[]): readonly OptimizerSite[] {
+  const counts = new Map<string, number>();
+  return sites.map((site) => {
+    if (!sites.some((other) => other !== site && other.name === site.name)) return site;
+    const number = (counts.get(site.name) ?? 0) + 1;
+    counts.set(site.name, number);
+    return { ...site, name: `${site.name}#${number}` };
+  });
 }
 
 /** What one dialect makes of a model. */

@@ -1,9 +1,9 @@
-import type { Model } from "../../graph/model.ts";
+import { type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import type { Report } from "../pass.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord, writeRecord } from "../record.ts";
 import { stripAgr } from "../strip-agr.ts";
-import { chooseForm, chooseSites, requireOpset } from "./choose.ts";
+import { chooseForm, chooseOpset, chooseSites } from "./choose.ts";
 import type { Intent } from "./intent.ts";
 import { type Form, type InsertAgrOptions, type Settings, settingsOf } from "./options.ts";
 import { decideSequence } from "./sequence.ts";
@@ -33,23 +33,27 @@ export interface InsertAgrReport extends Report {
  */
 export function insertAgr(model: Model, options: InsertAgrOptions = {}): InsertAgrReport {
   const record = readRecord(model, AGR_RECORD);
-  const { intent, notes, recorded } = decide(model, options);
-  if (record === null) return apply(model, intent, recorded, notes);
+  const decision = decide(model, options);
+  if (record === null) return apply(model, decision);
+  const { intent, notes, recorded } = decision;
   if (JSON.stringify(record.options) === JSON.stringify(recorded)) {
     return report(intent, record.edges, 0, [...notes, "AGR was already there with these options; nothing changed"]);
   }
   stripAgr(model);
   const fresh = decide(model, options);
-  return apply(model, fresh.intent, recorded, [
-    ...notes,
-    "AGR was already there with other options; they were replaced",
-  ]);
+  return apply(model, {
+    ...fresh,
+    recorded,
+    notes: [...fresh.notes, "AGR was already there with other options; they were replaced"],
+  });
 }
 
 interface Decision {
   readonly intent: Intent;
   readonly notes: readonly string[];
   readonly recorded: Readonly<Record<string, unknown>>;
+  /** The version of ONNX's operators to import; null where the model imports one. */
+  readonly toImport: number | null;
 }
 
 function decide(model: Model, options: InsertAgrOptions): Decision {
@@ -62,13 +66,14 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
     ...(reported === undefined ? {} : { reported }),
   };
   const { sites, refusals } = chooseSites(model, { ...find, ...(select === undefined ? {} : { select }) });
-  requireOpset(model, settings);
-  const { form, notes } = chooseForm(model, options);
+  const { opset, isImported, notes: opsetNotes } = chooseOpset(model, settings);
+  const { form, notes: formNotes } = chooseForm(model, options);
+  const notes = [...opsetNotes, ...formNotes];
   const [site] = sites;
   const sequence = site?.edges.find((edge) => edge.form === "sequence");
   const intent =
     site !== undefined && sequence !== undefined
-      ? decideSequence(model, site, sequence, settings, form, options)
+      ? decideSequence(model, site, sequence, settings, form, { ...options, opset })
       : decideTensors(model, sites, refusals, settings, form);
   const told = Object.entries({
     select,
@@ -83,17 +88,13 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
     ...intent.recorded,
     ...Object.fromEntries(told.filter(([, value]) => value !== undefined)),
   };
-  return { intent, notes, recorded };
+  return { intent, notes, recorded, toImport: isImported ? null : opset };
 }
 
-function apply(
-  model: Model,
-  intent: Intent,
-  recorded: Decision["recorded"],
-  notes: readonly string[],
-): InsertAgrReport {
+function apply(model: Model, { intent, notes, recorded, toImport }: Decision): InsertAgrReport {
+  if (toImport !== null) model.opsets.set(ONNX_DOMAIN, toImport);
   const edges = intent.apply(new Names(model));
-  writeRecord(model, AGR_RECORD, { options: recorded, edges });
+  writeRecord(model, AGR_RECORD, { options: recorded, edges, ...(toImport === null ? {} : { opset: toImport }) });
   return report(intent, edges, edges.length, notes);
 }
 

@@ -32,8 +32,8 @@ export interface InsertAgrOptions extends FindOptions {
   readonly parameters?: readonly Parameter[];
   /** The number of gradients, where only that is known. */
   readonly count?: number;
-  /** Name of the optimizer node to take where there are several. */
-  readonly select?: string;
+  /** Names of the optimizer nodes to take, where there are several that share gradients or take sequences. */
+  readonly select?: string | readonly string[];
 }
 
 export const INSERT_AGR_DEFAULTS = {

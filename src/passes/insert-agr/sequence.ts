@@ -29,14 +29,14 @@ export function decideSequence(
   edge: GradientEdge,
   settings: Settings,
   form: Form,
-  options: InsertAgrOptions,
+  options: InsertAgrOptions & { readonly opset: number },
 ): Intent {
   const { predicate, reached, skipped } = select(settings, options.parameters);
   const { parameters, count = parameters?.length } = options;
-  if (count === undefined && model.opset < FIRST_OPSET_WITH_SEQUENCE_MAP) {
+  if (count === undefined && options.opset < FIRST_OPSET_WITH_SEQUENCE_MAP) {
     throw new PassError(
       "E_COUNT_NEEDED",
-      `the number of gradients is unknown, and opset ${model.opset} has no SequenceMap`,
+      `the number of gradients is unknown, and opset ${options.opset} has no SequenceMap`,
       {
         field: edge.value.name,
         hint: "Give the artifacts folder instead of the optimizer model alone, or the number of trainable parameters with --count.",

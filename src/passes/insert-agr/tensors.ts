@@ -139,7 +139,10 @@ function sharedSum(
   const [first] = placed;
   if (first === undefined || first.treatment.settings.scope !== "global") return null;
   const build = agrBuilder(model, names, "all");
-  const shares = placed.map(({ edge, treatment }) => {
+  const distinct = placed.filter(
+    ({ edge }, index) => placed.findIndex((each) => each.edge.value === edge.value) === index,
+  );
+  const shares = distinct.map(({ edge, treatment }) => {
     const writer = functions?.writer(treatment) ?? inlineWriter(build, treatment);
     return writer.share(build, edge.value);
   });
