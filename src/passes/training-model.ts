@@ -5,13 +5,13 @@ import { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
-import { nameMatcher } from "../ops/name-globs.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
+import { chooseParameters, type ParameterChoice } from "./parameters/choose.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
@@ -20,15 +20,9 @@ import { separateInitializers } from "./separate-initializers.ts";
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
 const TARGET_OPSET = 17;
 const TARGET_IR = 8;
-/** A parameter of one element would never train with AGR, and is most often a constant. */
-const FEWEST_ELEMENTS = 2;
 
-export interface TrainingModelOptions {
+export interface TrainingModelOptions extends ParameterChoice {
   readonly loss: LossOptions;
-  /** Globs of the parameters to train. Default: all that can be. */
-  readonly parameters?: readonly string[];
-  /** Globs of parameters to leave as they are. */
-  readonly freeze?: readonly string[];
   /** Adds low-rank adapters and trains them alone. Default: none. */
   readonly lora?: LoraOptions;
 }
@@ -72,7 +66,7 @@ export function makeTrainingModels(
   if (reached.length === 0) {
     throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
       field: loss.name,
-      hint: "Choose other parameters or another output; parameters are floating-point initializers of two or more elements.",
+      hint: hintFor(candidates, skipped),
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
@@ -122,44 +116,13 @@ function prepare(model: Model): readonly string[] {
   return notes;
 }
 
-interface Chosen {
-  readonly candidates: readonly Value[];
-  readonly frozen: readonly Value[];
-  readonly skipped: readonly Skipped[];
-}
-
-function chooseParameters(
-  { graph }: Model,
-  statistics: readonly Value[],
-  { parameters = ["*"], freeze = [] }: TrainingModelOptions,
-): Chosen {
-  const [isChosen, isFrozen] = [nameMatcher(parameters), nameMatcher(freeze)];
-  const all = graph.initializers.filter(
-    (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !statistics.includes(value),
-  );
-  const large = all.filter(({ tensor }) => (tensor?.size ?? 0) >= FEWEST_ELEMENTS);
-  const trains = ({ name }: Value): boolean => isChosen(name) && !isFrozen(name);
-  requireMatches(large, parameters, "params");
-  requireMatches(large, freeze, "freeze");
-  return {
-    candidates: large.filter(trains),
-    frozen: large.filter((value) => !trains(value)),
-    skipped: all
-      .filter((value) => !large.includes(value))
-      .map(({ name }) => ({ at: name, reason: "it has one element and is taken for a constant" })),
-  };
-}
-
-function requireMatches(values: readonly Value[], globs: readonly string[], option: string): void {
-  const idle = globs.find((glob) => glob !== "*" && !values.some(({ name }) => nameMatcher([glob])(name)));
-  if (idle === undefined) return;
-  throw new PassError("E_NO_PARAMETERS", `no parameter is named like "${idle}"`, {
-    field: option,
-    hint: `The parameters are ${values
-      .slice(0, 10)
-      .map(({ name }) => name)
-      .join(", ")}${values.length > 10 ? ", ..." : ""}.`,
-  });
+/** What to do where nothing is trained. */
+function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): string {
+  const [first] = constants;
+  if (candidates.length > 0) return "Choose other parameters or another output.";
+  if (first === undefined) return "Parameters are floating-point initializers, and the model has none.";
+  const others = constants.length === 1 ? "" : ` and ${constants.length - 1} more are taken for constants too`;
+  return `"${first.at}" is not trained: ${first.reason}${others}. Train it with --params '${first.at}'.`;
 }
 
 /** Each gradient goes through an accumulator, whose outputs say that it was done. */

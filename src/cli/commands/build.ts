@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { buildTrainingArtifacts, readModel, writeBuilt } from "../../index.ts";
+import { buildTrainingArtifacts, readModel, type Skipped, writeBuilt } from "../../index.ts";
 import {
   type BuildFlags,
   buildOptionsOf,
@@ -18,6 +18,9 @@ interface BuildCommandOptions extends BuildFlags {
   readonly output: string;
   readonly force?: boolean;
 }
+
+/** Names in one line; a large model has hundreds of numbers. */
+const NAMES_SHOWN = 10;
 
 export function buildCommand(): Command {
   const command = new Command("build")
@@ -52,7 +55,7 @@ async function build(path: string, options: BuildCommandOptions, console: Consol
   const { onnxruntime, portable, report } = built;
   const files = await withFolder(output, () => writeBuilt(output, built, { replace: force === true }));
   for (const note of report.notes) console.note(note);
-  for (const { at, reason } of report.skipped) console.note(`not trained: ${at}: ${reason}`);
+  for (const line of byReason(report.skipped)) console.note(line);
   const size = report.trainable.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
   const targets = [...(onnxruntime === null ? [] : ["onnxruntime"]), ...(portable === null ? [] : ["portable"])];
   console.result({ command: "build", input: path, output, targets, files, ...report }, [
@@ -60,4 +63,15 @@ async function build(path: string, options: BuildCommandOptions, console: Consol
       `${report.frozen.length === 0 ? "" : `, ${report.frozen.length} tensors are kept as they are or renewed without a gradient`}`,
     ...report.trainable.map(({ name, shape }) => `  ${name} [${shape.join(",")}]`),
   ]);
+}
+
+/** One line per reason. */
+function byReason(skipped: readonly Skipped[]): readonly string[] {
+  const names = new Map<string, readonly string[]>();
+  for (const { at, reason } of skipped) names.set(reason, [...(names.get(reason) ?? []), at]);
+  return [...names].map(([reason, all]) => {
+    const shown = all.slice(0, NAMES_SHOWN).join(", ");
+    const more = all.length > NAMES_SHOWN ? ` and ${all.length - NAMES_SHOWN} more (--json lists them)` : "";
+    return `not trained: ${shown}${more}: ${reason}`;
+  });
 }

@@ -1,0 +1,84 @@
+import { PassError } from "../../errors.ts";
+import { isGradientType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import { nameMatcher } from "../../ops/name-globs.ts";
+import type { Skipped } from "../pass.ts";
+import { CONSTANT_USES } from "./constant-uses.ts";
+import { rawValues, readingsOf } from "./readings.ts";
+
+export interface ParameterChoice {
+  /** Globs of the parameters to train. Default: all that can be. One that names constants of the program alone trains them. */
+  readonly parameters?: readonly string[];
+  /** Globs of parameters to leave as they are. */
+  readonly freeze?: readonly string[];
+}
+
+export interface Chosen {
+  readonly candidates: readonly Value[];
+  readonly frozen: readonly Value[];
+  /** Constants of the program, each with the use that tells it. */
+  readonly skipped: readonly Skipped[];
+}
+
+/**
+ * Chooses what is trained among a forward model's initializers, types inferred. Constants of the program are told by their use.
+ * @param statistics running statistics, which are neither
+ * @throws PassError `E_NO_PARAMETERS` for a glob that names nothing
+ */
+export function chooseParameters(
+  { graph }: Model,
+  statistics: readonly Value[],
+  { parameters, freeze = [] }: ParameterChoice,
+): Chosen {
+  const renewed = new Set(statistics);
+  const all = graph.initializers.filter(
+    (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !renewed.has(value),
+  );
+  const raw = rawValues(graph);
+  const reasons = new Map(all.map((value) => [value, constantReason(value, raw, all)]));
+  const isConstant = (value: Value): boolean => (reasons.get(value) ?? null) !== null;
+  requireMatches(all, parameters ?? [], "params");
+  requireMatches(all, freeze, "freeze");
+  /** A glob may name a whole module, whose constants are not meant; one that names constants alone means them. */
+  const meant = (parameters ?? []).filter((glob) => {
+    const named = all.filter(({ name }) => nameMatcher([glob])(name));
+    return named.length > 0 && named.every(isConstant);
+  });
+  const [isChosen, isFrozen, isMeant] = [nameMatcher(parameters ?? ["*"]), nameMatcher(freeze), nameMatcher(meant)];
+  const trains = (value: Value): boolean =>
+    !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
+  return {
+    candidates: all.filter(trains),
+    frozen: all.filter((value) => !trains(value) && !isConstant(value)),
+    skipped: all
+      .filter((value) => !trains(value) && isConstant(value))
+      .map((value) => ({ at: value.name, reason: `it is ${reasons.get(value)}` })),
+  };
+}
+
+/** Why an initializer is a constant of the program; null for a parameter. */
+function constantReason(initializer: Value, raw: ReadonlySet<Value>, initializers: readonly Value[]): string | null {
+  const readings = readingsOf(initializer);
+  const uses = readings.map((reading) =>
+    CONSTANT_USES.find(
+      ({ operators, inputs, when }) =>
+        operators.includes(reading.node.opType) &&
+        (inputs === undefined || inputs.includes(reading.index)) &&
+        (when === undefined || when({ ...reading, initializer, raw, initializers })),
+    ),
+  );
+  return uses.every((use) => use !== undefined) ? (uses[0]?.reason ?? null) : null;
+}
+
+function requireMatches(values: readonly Value[], globs: readonly string[], option: string): void {
+  const idle = globs.find((glob) => glob !== "*" && !values.some(({ name }) => nameMatcher([glob])(name)));
+  if (idle === undefined) return;
+  throw new PassError("E_NO_PARAMETERS", `no parameter is named like "${idle}"`, {
+    field: option,
+    hint: `The parameters are ${values
+      .slice(0, 10)
+      .map(({ name }) => name)
+      .join(", ")}${values.length > 10 ? ", ..." : ""}.`,
+  });
+}

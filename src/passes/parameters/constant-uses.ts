@@ -1,0 +1,117 @@
+import type { Value } from "../../graph/graph.ts";
+import { isMask, isRotation, isSinusoid } from "./contents.ts";
+import { madeBy, type Reading } from "./readings.ts";
+
+/** A reading of an initializer, and what is known of the model around it. */
+export interface ConstantReading extends Reading {
+  readonly initializer: Value;
+  /** Data as the user gives them, moved, scaled or shifted at most. */
+  readonly raw: ReadonlySet<Value>;
+  /** The other initializers, for tables that come in pairs. */
+  readonly initializers: readonly Value[];
+}
+
+/** A use that tells a constant of the program from a parameter. */
+export interface ConstantUse {
+  readonly operators: readonly string[];
+  /** Default: any input. */
+  readonly inputs?: readonly number[];
+  readonly when?: (reading: ConstantReading) => boolean;
+  /** Ends the sentence "it is not trained: it is ...". */
+  readonly reason: string;
+}
+
+const RECURRENT = ["LSTM", "GRU", "RNN"] as const;
+const SCATTERS = ["Scatter", "ScatterElements", "ScatterND", "TensorScatter"] as const;
+const ARITHMETIC = ["Add", "Sub", "Mul", "Div"] as const;
+const COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"] as const;
+const PRODUCTS: ReadonlySet<string> = new Set([
+  ...["MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"],
+  ...["FusedMatMul", "FusedConv", "FusedGemm"],
+]);
+
+const sizeOf = ({ initializer: { tensor } }: ConstantReading): number => tensor?.size ?? 0;
+const isNumber = (reading: ConstantReading): boolean => sizeOf(reading) === 1;
+
+/** What a node of two inputs reads beside the initializer. */
+function other({ node, index }: ConstantReading): Value | null {
+  return node.inputs[1 - index] ?? null;
+}
+
+const meetsData = (reading: ConstantReading): boolean => {
+  const value = other(reading);
+  return value !== null && reading.raw.has(value);
+};
+
+/** A number without axes that is no bias: an exporter writes `x * 0.5` so. */
+function isPlainNumber(reading: ConstantReading): boolean {
+  if (reading.initializer.tensor?.dims.length !== 0) return false;
+  const value = other(reading);
+  const maker = value === null ? null : madeBy(value);
+  const isSum = reading.node.opType === "Add" || reading.node.opType === "Sub";
+  return !(isSum && maker !== null && PRODUCTS.has(maker.opType));
+}
+
+/** Small, and added to what is rooted, divided by or taken the logarithm of next. */
+function isEpsilon(reading: ConstantReading): boolean {
+  const amount = Math.abs(Number(reading.initializer.tensor?.values()[0] ?? 0));
+  const guarded = ["Sqrt", "Div", "Log", "Reciprocal", "Pow"];
+  const isGuard = reading.node.outputs.some((output) =>
+    output?.uses.some(({ user }) => "opType" in user && guarded.includes(user.opType)),
+  );
+  return isNumber(reading) && amount > 0 && amount <= 1e-3 && isGuard;
+}
+
+const meetsConstant = ({ node }: ConstantReading): boolean =>
+  node.inputs[0]?.tensor !== null || node.inputs[0]?.producer?.opType === "Constant";
+
+/** Uses of constants. An initializer all of whose readings are of these is not trained unless it is asked for by name. */
+export const CONSTANT_USES: readonly ConstantUse[] = [
+  { operators: RECURRENT, inputs: [5, 6], reason: "an initial state" },
+  { operators: SCATTERS, inputs: [0], reason: "what a scatter begins with" },
+  { operators: SCATTERS, inputs: [2], when: meetsConstant, reason: "scattered into a constant" },
+  { operators: ARITHMETIC, when: meetsData, reason: "a scale or an offset of the model's input" },
+  {
+    operators: [...ARITHMETIC, "Where", "Max", "Min"],
+    when: ({ initializer }) => isMask(initializer),
+    reason: "a mask",
+  },
+  {
+    operators: ["Attention", "MultiHeadAttention"],
+    inputs: [3, 5],
+    when: ({ initializer }) => isMask(initializer),
+    reason: "a mask",
+  },
+  {
+    operators: ["Mul"],
+    when: ({ initializer, initializers }) => isRotation(initializer, initializers),
+    reason: "a table of cosines or sines",
+  },
+  { operators: ["RotaryEmbedding"], inputs: [1, 2, 3], reason: "a table of cosines or sines" },
+  { operators: ["GroupQueryAttention"], inputs: [7, 8], reason: "a table of cosines or sines" },
+  { operators: ["Add", "Sub"], when: ({ initializer }) => isSinusoid(initializer), reason: "a table of sinusoids" },
+  { operators: ["Add", "Max"], when: isEpsilon, reason: "a number that guards a division, a root or a logarithm" },
+  { operators: ARITHMETIC, when: isPlainNumber, reason: "a number of the program" },
+  {
+    operators: ["Sum", "Mean"],
+    when: ({ initializer }) => initializer.tensor?.dims.length === 0,
+    reason: "a number of the program",
+  },
+  { operators: ["Pow"], inputs: [1], when: isNumber, reason: "an exponent" },
+  { operators: ["Pow"], inputs: [0], when: isNumber, reason: "the base of a power" },
+  { operators: ["Clip"], inputs: [1, 2], reason: "a bound" },
+  { operators: ["Max", "Min"], when: isNumber, reason: "a bound" },
+  { operators: ["Where"], inputs: [1, 2], when: isNumber, reason: "a number that fills what is masked" },
+  { operators: ["Mod"], reason: "a number of the program" },
+  { operators: COMPARISONS, reason: "what something is compared with" },
+  { operators: ["Pad"], inputs: [2], reason: "what is padded with" },
+  { operators: ["OneHot"], inputs: [2], reason: "the values of a one-hot vector" },
+  { operators: ["ConstantOfShape", "Range", "EyeLike"], reason: "a number of the program" },
+  { operators: ["Resize", "Upsample"], inputs: [1, 2], reason: "a size" },
+  { operators: ["Dropout"], inputs: [1], reason: "a rate" },
+  { operators: ["QuantizeLinear", "DequantizeLinear"], inputs: [1], reason: "the scale of a quantization" },
+  { operators: ["NonMaxSuppression"], reason: "a threshold" },
+  { operators: ["GridSample"], inputs: [1], reason: "a grid" },
+  { operators: ["RoiAlign"], inputs: [1], reason: "a box" },
+  { operators: ["STFT"], inputs: [2], reason: "a window" },
+];

@@ -1,0 +1,97 @@
+import { DataType, isGradientType } from "../../graph/data-type.ts";
+import { type Graph, Node, type Value } from "../../graph/graph.ts";
+import { subgraphsOf } from "../../graph/model.ts";
+
+/** One place where a node reads a tensor. */
+export interface Reading {
+  /** What is read there: the tensor itself, or its elements moved. */
+  readonly value: Value;
+  readonly node: Node;
+  readonly index: number;
+}
+
+/** Operators whose output holds the elements of these inputs, elsewhere. */
+const MOVES: Readonly<Record<string, readonly number[] | "all">> = {
+  ...Object.fromEntries(
+    ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile", "Slice"].map(
+      (op) => [op, [0]],
+    ),
+  ),
+  ...{ Gather: [0], GatherElements: [0], GatherND: [0], Split: [0], Pad: [0], Concat: "all" },
+};
+
+/** Operators whose output is made of shapes or positions alone. */
+const POSITIONS: ReadonlySet<string> = new Set(["Shape", "Size", "Range", "ConstantOfShape", "EyeLike", "NonZero"]);
+
+/** Operators that scale or shift what they read. */
+const FACTORS: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div"]);
+
+function movedBy({ domain, opType }: Node): readonly number[] | "all" {
+  return domain === "" && Object.hasOwn(MOVES, opType) ? (MOVES[opType] ?? []) : [];
+}
+
+/** Where a tensor is read, behind the operators that only move its elements. */
+export function readingsOf(value: Value): readonly Reading[] {
+  const seen = new Set<Value>();
+  const readings: Reading[] = [];
+  const pending = [value];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    for (const { user: node, index } of next.uses) {
+      if (!(node instanceof Node)) continue;
+      const moved = movedBy(node);
+      if (moved === "all" || moved.includes(index)) {
+        for (const output of node.outputs) if (output !== null) pending.push(output);
+      } else readings.push({ value: next, node, index });
+    }
+  }
+  return readings;
+}
+
+/** The node whose elements a value holds, behind the operators that only move them; null for inputs and initializers. */
+export function madeBy(value: Value): Node | null {
+  let { producer } = value;
+  const seen = new Set<Node>();
+  while (producer !== null && !seen.has(producer)) {
+    seen.add(producer);
+    const [at] = movedBy(producer);
+    if (at === undefined || at === "a") return producer;
+    producer = producer.inputs[Number(at)]?.producer ?? null;
+  }
+  return producer;
+}
+
+/** The values of a graph that hold data as the user gives them, moved, scaled or shifted at most, or shapes and positions. */
+export function rawValues(graph: Graph): ReadonlySet<Value> {
+  const raw = new Set<Value>(graph.inputs);
+  collectRaw(graph, raw);
+  return raw;
+}
+
+function collectRaw(graph: Graph, raw: Set<Value>): void {
+  for (const node of graph) {
+    for (const inner of subgraphsOf(node)) collectRaw(inner, raw);
+    const keeps = keepsRaw(node, raw);
+    for (const output of node.outputs) if (output !== null && (keeps || isWhole(output))) raw.add(output);
+  }
+}
+
+function keepsRaw(node: Node, raw: ReadonlySet<Value>): boolean {
+  if (node.domain !== "") return false;
+  if (POSITIONS.has(node.opType)) return true;
+  const inputs = node.inputs.filter((input) => input !== null);
+  if (FACTORS.has(node.opType)) {
+    return inputs.some((input) => raw.has(input)) && inputs.every((input) => raw.has(input) || isHeld(input));
+  }
+  const moved = movedBy(node);
+  const sources = moved === "all" ? inputs : inputs.slice(0, moved.length);
+  return sources.length > 0 && sources.every((input) => raw.has(input));
+}
+
+/** Not floating point: counts, indices, truth values. */
+function isWhole({ type }: Value): boolean {
+  return type?.kind === "tensor" && type.dtype !== DataType.undefined && !isGradientType(type.dtype);
+}
+
+const isHeld = ({ tensor, producer }: Value): boolean => tensor !== null || producer?.opType === "Constant";
