@@ -157,10 +157,14 @@ class Differentiation {
   }
 
   get #inner(): Inner {
-    const { names } = this.#options;
+    const { names, types } = this.#options;
     return {
       names,
-      differentiate: (graph, seeds, wrt) => new Differentiation(graph, wrt, this.#options).run(seeds),
+      differentiate: (graph, seeds, wrt) => {
+        /** The graph is a copy, of whose constants nothing is known yet. */
+        types.graph(graph);
+        return new Differentiation(graph, wrt, this.#options).run(seeds);
+      },
     };
   }
 

@@ -1,6 +1,6 @@
 import { PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
-import { DataType, isGradientType } from "../graph/data-type.ts";
+import { DataType, dataTypeName, isGradientType } from "../graph/data-type.ts";
 import { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
@@ -16,6 +16,7 @@ import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers } from "./separate-initializers.ts";
+import { warningsOf } from "./warnings.ts";
 
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
 const TARGET_OPSET = 17;
@@ -42,7 +43,7 @@ export interface TrainingModels {
  * Makes a forward model one whose parameters are inputs and whose gradients are accumulated, and one for evaluation. Both
  * models it is given are changed.
  * @param forward the model, and a second copy of it
- * @throws PassError `E_OPSET`, `E_NO_UPGRADE`, `E_NO_PARAMETERS`, `E_LOSS`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
+ * @throws PassError `E_OPSET`, `E_NO_UPGRADE`, `E_NO_PARAMETERS`, `E_LOSS`, `E_PRECISION`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
  */
 export function makeTrainingModels(
   [training, evaluation]: readonly [Model, Model],
@@ -54,6 +55,9 @@ export function makeTrainingModels(
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
+  const { output: outputName = training.graph.outputs[0]?.name, kind } = options.loss;
+  const scores = training.graph.outputs.find(({ name }) => name === outputName);
+  const warnings = warningsOf(training.graph, scores, kind);
   const { loss } = addLoss(training, options.loss, (node) => types.node(node));
   types.graph(training.graph);
   const { candidates, frozen, skipped } = chooseParameters(
@@ -61,6 +65,7 @@ export function makeTrainingModels(
     statistics,
     adapters === undefined ? options : { ...options, parameters: adapters },
   );
+  requireSingle(candidates);
   const gradients = addGradients(training, loss, candidates, types);
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {
@@ -86,7 +91,7 @@ export function makeTrainingModels(
     trainable: named(order.filter((value) => reached.includes(value))),
     frozen: named(order.filter((value) => !reached.includes(value))),
     skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
-    notes,
+    notes: [...notes, ...warnings],
   };
   for (const value of order) value.tensor = null;
   return result;
@@ -115,6 +120,24 @@ function prepare(model: Model): readonly string[] {
   model.irVersion = Math.max(model.irVersion, TARGET_IR);
   return notes;
 }
+
+/** @throws PassError `E_PRECISION` for parameters of half precision: updates smaller than their rounding would be lost */
+function requireSingle(candidates: readonly Value[]): void {
+  const half = candidates.filter(({ tensor }) => tensor !== null && HALVES.has(tensor.dtype));
+  const [first] = half;
+  if (first?.tensor === undefined || first.tensor === null) return;
+  const others = half.length === 1 ? "" : ` and ${half.length - 1} more`;
+  throw new PassError(
+    "E_PRECISION",
+    `the parameter "${first.name}"${others} ${half.length === 1 ? "is" : "are"} of type ${dataTypeName(first.tensor.dtype)}, in which nothing is trained`,
+    {
+      field: first.name,
+      hint: "Export or convert the model in float32, or train its other parameters: --freeze takes globs.",
+    },
+  );
+}
+
+const HALVES: ReadonlySet<number> = new Set([DataType.float16, DataType.bfloat16]);
 
 /** What to do where nothing is trained. */
 function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): string {

@@ -6,7 +6,7 @@ import { addGradients } from "../../src/passes/add-gradients.ts";
 import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
-/** y = c ? tanh(x w) : (x w) * v; loss = sum(y^2). The second branch alone reads v. */
+/** y = c ? tanh of x w with its columns turned round : (x w) * v; loss = sum(y^2). The second branch alone reads v. */
 function network(): Model {
   const sketch = new Sketch("choice");
   sketch.input("c", tensor(DataType.bool, []));
@@ -22,7 +22,14 @@ function network(): Model {
     inner.output(`${name}_out`, float([2, 2]));
     return inner;
   };
-  const yes = branch("yes", (inner) => inner.node("Tanh", ["h"], ["yes_out"]));
+  const yes = branch("yes", (inner) => {
+    const constants = Object.entries({ starts: -1, ends: -3, axes: 1, steps: -1 });
+    for (const [part, value] of constants) {
+      inner.node("Constant", [], [`yes_${part}`], [attribute.tensor("value", GraphTensor.ints([value]))]);
+    }
+    inner.node("Slice", ["h", ...constants.map(([part]) => `yes_${part}`)], ["turned"]);
+    inner.node("Tanh", ["turned"], ["yes_out"]);
+  });
   const no = branch("no", (inner) => {
     inner.node("Mul", ["h", "v"], ["no_part"]);
     inner.node("Mul", ["no_part", "h"], ["no_out"]);

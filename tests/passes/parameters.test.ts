@@ -309,3 +309,64 @@ describe("constants of the program are told by their use", () => {
     expect((await choice(line, { parameters: ["slope", "offset"] })).trained).toEqual(["slope", "offset"]);
   });
 });
+
+describe("what trains, but hardly as it was meant, is said", () => {
+  const notesOf = async (forward: Model, kind: "cross-entropy" | "bce-with-logits" | "mse"): Promise<string> =>
+    (await buildTrainingArtifacts(forward, { loss: { kind }, targets: ["portable"] })).report.notes.join("\n");
+
+  function ending(op: string): Model {
+    const sketch = new Sketch("ending");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer("w", weights([4, 3]));
+    sketch.node("MatMul", ["x", "w"], ["z"]);
+    sketch.node(op, ["z"], ["s"]);
+    sketch.node("Identity", ["s"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    return model(sketch.graph, 8, [["", 17]]);
+  }
+
+  it("a loss that takes a softmax or a sigmoid of what is one already", async () => {
+    expect(await notesOf(ending("Softmax"), "cross-entropy")).toContain('"y" is a Softmax already');
+    expect(await notesOf(ending("LogSoftmax"), "cross-entropy")).toContain("changes nothing else");
+    expect(await notesOf(ending("Sigmoid"), "bce-with-logits")).toContain('"y" is a Sigmoid already');
+    expect(await notesOf(ending("Softmax"), "mse")).toBe("");
+    expect(await notesOf(ending("Tanh"), "cross-entropy")).toBe("");
+  });
+
+  it("BatchNormalization over a single value", async () => {
+    const net = (batch: number | string): Model => {
+      const sketch = new Sketch("norm");
+      sketch.input("x", float([batch, 4]));
+      sketch.initializer("w", weights([4, 3]));
+      for (const name of ["scale", "bias", "mean"]) sketch.initializer(name, weights([3], 4));
+      sketch.initializer("var", GraphTensor.floats([3], [1, 2, 3]));
+      sketch.node("MatMul", ["x", "w"], ["z"]);
+      sketch.node("BatchNormalization", ["z", "scale", "bias", "mean", "var"], ["y"]);
+      sketch.output("y", float([batch, 3]));
+      return model(sketch.graph, 8, [["", 17]]);
+    };
+    expect(await notesOf(net(1), "mse")).toContain("(BatchNormalization) has a single value per channel");
+    expect([await notesOf(net(2), "mse"), await notesOf(net("N"), "mse")]).toEqual(["", ""]);
+  });
+});
+
+describe("half precision", () => {
+  it.each([
+    ["float16", DataType.float16],
+    ["bfloat16", DataType.bfloat16],
+  ])("parameters of %s are refused, and left alone where others are trained", async (name, dtype) => {
+    const sketch = new Sketch("half");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer("w", GraphTensor.from(dtype, [4, 3], new Uint16Array(12)));
+    sketch.initializer("b", weights([3]));
+    sketch.node("Cast", ["w"], ["w32"], [attribute.int("to", DataType.float)]);
+    sketch.node("Gemm", ["x", "w32", "b"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    const half = model(sketch.graph, 8, [["", 17]]);
+    const error = await rejectionOf(choice(half));
+    expect([error.code, error.exitCode, error.field, error.message]).toEqual([
+      ...["E_PRECISION", 4, "w", expect.stringContaining(name)],
+    ]);
+    expect((await choice(half, { freeze: ["w"] })).trained).toEqual(["b"]);
+  });
+});

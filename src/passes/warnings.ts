@@ -1,0 +1,64 @@
+import { describeNode, type Graph, type Value } from "../graph/graph.ts";
+import { walkGraphs } from "../graph/model.ts";
+import type { LossKind } from "./add-loss.ts";
+import { madeBy } from "./parameters/readings.ts";
+
+/** A loss that takes scores, and outputs that are none any more. */
+interface TwiceTaken {
+  readonly loss: LossKind;
+  readonly operators: readonly string[];
+  readonly consequence: string;
+}
+
+const TWICE_TAKEN: readonly TwiceTaken[] = [
+  {
+    loss: "cross-entropy",
+    operators: ["Softmax", "Hardmax", "Sigmoid"],
+    consequence: "cross-entropy takes a softmax of it again, and trains slowly and to other weights",
+  },
+  {
+    loss: "cross-entropy",
+    operators: ["LogSoftmax"],
+    consequence: "cross-entropy takes it again, which costs time and changes nothing else",
+  },
+  {
+    loss: "bce-with-logits",
+    operators: ["Sigmoid", "HardSigmoid", "Softmax"],
+    consequence: "bce-with-logits takes a sigmoid of it again, and trains slowly and to other weights",
+  },
+];
+
+/**
+ * What trains, but hardly as it was meant.
+ * @param graph a forward graph, prepared for training, types inferred
+ * @param scores what the loss is computed from
+ */
+export function warningsOf(graph: Graph, scores: Value | undefined, loss: LossKind): readonly string[] {
+  return [...takenTwice(scores, loss), ...singleValues(graph)];
+}
+
+function takenTwice(scores: Value | undefined, loss: LossKind): readonly string[] {
+  const maker = scores === undefined ? null : madeBy(scores);
+  const found = TWICE_TAKEN.find((each) => each.loss === loss && each.operators.includes(maker?.opType ?? ""));
+  if (found === undefined || maker === null) return [];
+  return [
+    `the output "${scores?.name}" is a ${maker.opType} already: ${found.consequence}; make what goes into ${describeNode(maker)} the output`,
+  ];
+}
+
+/** Statistics of one value are that value and zero. */
+function singleValues(graph: Graph): readonly string[] {
+  const nodes = [...walkGraphs(graph)].flatMap((each) => each.nodes);
+  const single = nodes.filter(({ opType, inputs: [x] }) => opType === "BatchNormInternal" && isSingle(x ?? null));
+  return single.map(
+    (node) =>
+      `${describeNode(node).replace("com.microsoft.BatchNormInternal", "BatchNormalization")} has a single value per channel to take ` +
+      "statistics of: its output is its bias, and no gradient goes through it; export the model with more samples in a batch, or a symbolic batch",
+  );
+}
+
+/** One value per channel, for certain. */
+function isSingle(x: Value | null): boolean {
+  const shape = x?.type?.kind === "tensor" ? x.type.shape : null;
+  return shape !== null && shape.length >= 2 && shape.every((dim, axis) => axis === 1 || dim === 1);
+}
