@@ -3,13 +3,14 @@
 export { Tensor } from "onnxruntime-common";
 export type { Checkpoint, OptimizerGroup, ParameterState, Property } from "./artifacts/checkpoint/checkpoint.ts";
 export { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
-export { decodePbseqCheckpoint } from "./artifacts/checkpoint/read-pbseq.ts";
+export { decodePbseqCheckpoint, isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
 export { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 export {
   ARTIFACT_FILES,
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
+  isCheckpointFolder,
   readCheckpointFile,
   type TrainableParameter,
   type TrainingArtifacts,

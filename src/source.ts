@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
+import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
   checkCheckpointFits,
@@ -76,17 +77,17 @@ export function trainingInputsOf(source: Trainable, folder: string): readonly In
   if (source.trainingModel === null) throw missing("training model");
   const checkpoint = decodeCheckpoint(source.checkpoint);
   if (checkpoint.nominal) {
-    throw new PassError(
-      "E_NOMINAL",
-      `the checkpoint of ${folder} is nominal: it has the parameters' names and no values`,
-      {
-        file: folder,
-        hint: "Use the full checkpoint that was exported beside it.",
-      },
-    );
+    throw isNominal(`the checkpoint of ${folder}`, folder);
   }
   checkCheckpointFits(source.trainingModel, checkpoint);
   return rangedInputs(source.trainingModel, checkpoint);
+}
+
+function isNominal(what: string, file: string): PassError {
+  return new PassError("E_NOMINAL", `${what} is nominal: it has the parameters' names and no values`, {
+    file,
+    hint: "Use the full checkpoint that was exported beside it.",
+  });
 }
 
 /** The user's inputs of a training or eval model of ONNX Runtime, and what numbers they take. */
@@ -123,9 +124,11 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
     return (await loadRun(path)).state.tensors;
   }
   if (isFolder || (await isCheckpointFile(path))) {
-    const { trainable, frozen } = decodeCheckpoint(await readCheckpointFile(path));
+    const { trainable, frozen, nominal } = decodeCheckpoint(await readCheckpointFile(path));
+    if (nominal) throw isNominal(`the checkpoint ${path}`, path);
     return new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
   }
+  if (isPbseqFile(path)) throw pbseqAlone(path);
   const bytes = await readRegularFile(path);
   return namingFile(path, () => decodeState(bytes)).tensors;
 }

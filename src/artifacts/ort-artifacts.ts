@@ -72,6 +72,20 @@ async function listFolder(folder: string): Promise<string[]> {
   }
 }
 
+/** What folders without models hold that people take for artifacts. */
+const OTHER_FOLDERS = [
+  {
+    has: (name: string) => name.endsWith(".ort"),
+    what: "models in ONNX Runtime's .ort format",
+    hint: "Give a folder of the .onnx models they were converted from.",
+  },
+  {
+    has: isPbseqFile,
+    what: "a checkpoint of ONNX Runtime up to 1.15, without the models",
+    hint: "Give the folder of the models; a checkpoint alone is for inspect and for --init-from.",
+  },
+];
+
 function findPrefix(names: readonly string[], folder: string): string {
   const { trainingModel, optimizerModel } = ARTIFACT_FILES;
   const prefixes = [trainingModel, optimizerModel].flatMap((file) =>
@@ -80,9 +94,11 @@ function findPrefix(names: readonly string[], folder: string): string {
   const distinct = [...new Set(prefixes)].sort();
   const [first] = distinct;
   if (first === undefined) {
-    throw new FormatError("E_NO_ARTIFACTS", `${folder} has neither ${trainingModel} nor ${optimizerModel}`, {
+    const other = OTHER_FOLDERS.find(({ has }) => names.some(has));
+    const found = other === undefined ? "" : `; it holds ${other.what}`;
+    throw new FormatError("E_NO_ARTIFACTS", `${folder} has neither ${trainingModel} nor ${optimizerModel}${found}`, {
       file: folder,
-      hint: `ONNX Runtime's training artifacts are ${Object.values(ARTIFACT_FILES).join(", ")}.`,
+      hint: other?.hint ?? `ONNX Runtime's training artifacts are ${Object.values(ARTIFACT_FILES).join(", ")}.`,
     });
   }
   if (distinct.length > 1 && first !== "") {
@@ -131,6 +147,12 @@ export async function readCheckpointFile(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw error instanceof OnnxAgrError ? error.inFile(path) : error;
   }
+}
+
+/** True for a folder that is a checkpoint of ONNX Runtime up to 1.15, and holds no models beside it. */
+export async function isCheckpointFolder(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some(isPbseqFile) && !names.some((name) => name.endsWith(".onnx"));
 }
 
 /** True for a file that begins as a checkpoint does; false for any other and for what cannot be read. */

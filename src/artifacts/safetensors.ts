@@ -1,6 +1,7 @@
 import { FormatError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
+import { mistaken } from "../graph/sniff.ts";
 import { Tensor } from "../graph/tensor.ts";
 
 /** As the format's own validator: a larger header is an attack on the JSON parser. */
@@ -45,6 +46,8 @@ const fail = (reason: string, field?: string, cause?: unknown): FormatError =>
  * @throws FormatError `E_SAFETENSORS`
  */
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
+  const other = mistaken(bytes);
+  if (other !== null) throw new FormatError("E_SAFETENSORS", `this is ${other.what}`, { hint: other.hint });
   if (bytes.length < 8) throw fail(`${bytes.length} bytes are too few`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) throw fail(`a header of ${length} bytes is too large`);

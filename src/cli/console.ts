@@ -52,25 +52,35 @@ export class Console {
   error(error: unknown): number {
     const known = error instanceof OnnxAgrError ? error : null;
     const exit = known?.exitCode ?? 1;
+    const hint = known === null ? undefined : (COMMAND_HINTS[known.code] ?? known.hint);
     if (this.options.json) {
-      const { code = "E_INTERNAL", file, field, hint } = known ?? {};
+      const { code = "E_INTERNAL", file, field } = known ?? {};
       const message = error instanceof Error ? error.message : String(error);
       const document = { schemaVersion: SCHEMA_VERSION, error: { code, exit, file, field, message, hint } };
       process.stderr.write(`${jsonLine(document)}\n`);
     } else {
-      process.stderr.write(`${styleText("red", "error", { stream: process.stderr })} ${errorLine(error)}\n`);
+      process.stderr.write(`${styleText("red", "error", { stream: process.stderr })} ${errorLine(error, hint)}\n`);
     }
     if (this.options.debug && error instanceof Error) process.stderr.write(`${stackOf(error)}\n`);
     return exit;
   }
 }
 
-function errorLine(error: unknown): string {
+/** What to do at the command line about errors whose own hint is for programs. */
+const COMMAND_HINTS: Readonly<Record<string, string>> = {
+  E_NO_OPTIMIZER_MODEL:
+    "Give a folder that has an optimizer model: export the artifacts with an optimizer, or make them with onnx-agr build.",
+  E_NO_EVAL_MODEL:
+    "Give a folder that has an eval model: export the artifacts with one, or make them with onnx-agr build.",
+  E_NOMINAL: "Use the full checkpoint that was exported beside it.",
+};
+
+function errorLine(error: unknown, hint: string | undefined): string {
   if (!(error instanceof OnnxAgrError)) {
     const message = error instanceof Error ? error.message : String(error);
     return `[E_INTERNAL] ${lineOf(message)}. This is a bug in onnx-agr; run again with --debug and report it.`;
   }
-  const { code, message, file, hint } = error;
+  const { code, message, file } = error;
   const where = file === undefined || message.includes(file) ? "" : `${file}: `;
   const remedy = hint === undefined ? "" : ` ${hint}`;
   return `[${code}] ${lineOf(`${where}${message}${/[.!?]$/.test(message) ? "" : "."}${remedy}`)}`;

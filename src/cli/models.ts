@@ -3,7 +3,9 @@ import {
   decodeModel,
   encodeModel,
   hasExternalData,
+  isPbseqFile,
   type Model,
+  pbseqAlone,
   type ReadModelOptions,
   readModel,
   UsageError,
@@ -15,6 +17,7 @@ export const STANDARD = "-";
 
 /** @throws UsageError `E_TERMINAL` for stdin from a terminal, and what `readModel` throws */
 export async function readModelArgument(path: string, options: ReadModelOptions = {}): Promise<Model> {
+  if (isPbseqFile(path)) throw pbseqAlone(path);
   if (path !== STANDARD) return readModel(path, options);
   if (process.stdin.isTTY) throw new UsageError("E_TERMINAL", "a model cannot be typed in; pipe it into stdin");
   const chunks: Uint8Array[] = [];

@@ -3,6 +3,8 @@ import { FormatError } from "../errors.ts";
 interface Signature {
   readonly what: string;
   readonly hint: string;
+  /** It stands where a file of any kind should be. */
+  readonly isNoFile?: true;
   readonly matches: (bytes: Uint8Array, head: string) => boolean;
 }
 
@@ -17,11 +19,13 @@ const SIGNATURES: readonly Signature[] = [
   {
     what: "a Git LFS pointer, not the file itself",
     hint: "Run `git lfs pull`.",
+    isNoFile: true,
     matches: startsWith("version https://git-lfs"),
   },
   {
     what: "an HTML page",
     hint: "The download saved an error page; download the file again.",
+    isNoFile: true,
     matches: (_, head) => /^\s*<(!doctype|html)/i.test(head),
   },
   {
@@ -57,10 +61,22 @@ const SIGNATURES: readonly Signature[] = [
   },
 ];
 
+/** What stands in the place of a file that was not fetched, whatever the file should be; null for anything else. */
+export function mistaken(bytes: Uint8Array): Pick<Signature, "what" | "hint"> | null {
+  return recognise(
+    bytes,
+    SIGNATURES.filter(({ isNoFile }) => isNoFile === true),
+  );
+}
+
+function recognise(bytes: Uint8Array, signatures: readonly Signature[]): Signature | null {
+  const head = String.fromCharCode(...bytes.subarray(0, 64));
+  return signatures.find(({ matches }) => matches(bytes, head)) ?? null;
+}
+
 /** @throws FormatError `E_NOT_ONNX` for an empty file and for other kinds of file, naming the kind. */
 export function sniff(bytes: Uint8Array): void {
   if (bytes.length === 0) throw new FormatError("E_NOT_ONNX", "an empty file is not an ONNX model");
-  const head = String.fromCharCode(...bytes.subarray(0, 64));
-  const found = SIGNATURES.find(({ matches }) => matches(bytes, head));
-  if (found !== undefined) throw new FormatError("E_NOT_ONNX", `this is ${found.what}`, { hint: found.hint });
+  const found = recognise(bytes, SIGNATURES);
+  if (found !== null) throw new FormatError("E_NOT_ONNX", `this is ${found.what}`, { hint: found.hint });
 }

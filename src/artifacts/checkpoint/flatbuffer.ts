@@ -1,4 +1,5 @@
 import { FormatError } from "../../errors.ts";
+import { mistaken } from "../../graph/sniff.ts";
 
 /** No honest checkpoint needs more reads than this many per byte; a crafted one with shared tables could need any number. */
 const READS_PER_BYTE = 4;
@@ -19,6 +20,8 @@ export class FlatBuffer {
   }
 
   root(identifier: string): Table {
+    const other = mistaken(this.#bytes);
+    if (other !== null) throw new FormatError("E_CHECKPOINT", `this is ${other.what}`, { hint: other.hint });
     if (this.#bytes.length < 8) throw damaged(`${this.#bytes.length} bytes are too few`);
     const found = String.fromCharCode(...this.#bytes.subarray(4, 8));
     if (found !== identifier) {

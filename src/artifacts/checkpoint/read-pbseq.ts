@@ -16,6 +16,14 @@ const GROUP_PROPERTIES = /^optim_(.+)_properties\.pbseq$/;
 
 export const isPbseqFile = (name: string): boolean => name.endsWith(".pbseq");
 
+/** The error for one file of such a folder where a model or a checkpoint is asked for. */
+export function pbseqAlone(path: string): FormatError {
+  return new FormatError("E_CHECKPOINT", `${path} is one file of a checkpoint folder of ONNX Runtime up to 1.15`, {
+    file: path,
+    hint: "Give the folder it lies in.",
+  });
+}
+
 /**
  * Decodes an old checkpoint folder into what a checkpoint is today.
  * @throws FormatError `E_CHECKPOINT`

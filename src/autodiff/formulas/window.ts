@@ -21,6 +21,10 @@ export const placesOf = (kernel: readonly number[]): number => kernel.reduce((pr
 /** A window of more places than this would take more memory than the image. */
 const MOST_PLACES = 2 ** 20;
 
+/** The first numbers of a list that may be long. */
+const shortList = (numbers: readonly number[]): string =>
+  numbers.length > 8 ? `${numbers.slice(0, 8).join(",")},...` : numbers.join(",");
+
 /** Every position of a kernel, last axis fastest. */
 export function positions(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
@@ -58,7 +62,10 @@ export function windowOf(
   const size = intsAttribute(node, "kernel_shape", kernel);
   if (size === null) throw refuse("its kernel_shape is not known");
   if (!(placesOf(size) <= MOST_PLACES)) {
-    throw refuse(`its window [${size.join(",")}] has more than ${MOST_PLACES} places`);
+    throw refuse(`its window [${shortList(size)}] has more than ${MOST_PLACES} places`);
+  }
+  if (kernel !== null && size.length !== kernel.length) {
+    throw refuse(`its kernel_shape [${shortList(size)}] has ${size.length} axes, and its weight has ${kernel.length}`);
   }
   const ones = size.map(() => 1);
   const window = {

@@ -8,6 +8,7 @@ import {
   formatType,
   inspectPlacement,
   isCheckpointFile,
+  isCheckpointFolder,
   type Model,
   type NamedTensor,
   printModel,
@@ -87,6 +88,7 @@ async function inspect(input: string, options: InspectOptions, tolerate: (mistak
     if (source === null) throw new UsageError("E_OPTION", "--ep needs a folder of artifacts, to run a step of them");
     return describePlacement(await inspectPlacement(source, { executionProviders: options.ep }));
   }
+  if (isFolder && (await isCheckpointFolder(input))) return describeCheckpoint(await readCheckpointFile(input));
   if (isFolder) return inspectSet(await readTrainingSet(input), explain ? { state, gradient } : null);
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));

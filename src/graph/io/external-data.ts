@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { FormatError } from "../../errors.ts";
+import { mistaken } from "../sniff.ts";
 import type { ExternalData, Tensor } from "../tensor.ts";
 import { errnoCode, fileSystemError, readRange } from "./read-file.ts";
 
@@ -58,6 +59,9 @@ function isInside(root: string, path: string): boolean {
   return inner !== "" && inner !== ".." && !inner.startsWith(`..${sep}`) && !isAbsolute(inner);
 }
 
+/** Enough to tell a file that was not fetched. */
+const HEAD_BYTES = 64;
+
 export interface OpenExternal {
   readonly handle: FileHandle;
   readonly size: number;
@@ -76,7 +80,13 @@ export async function openExternal(real: string): Promise<OpenExternal> {
     throw fileSystemError("read", real, cause);
   }
   const stat = await handle.stat();
-  if (stat.isFile()) return { handle, size: stat.size, links: stat.nlink };
+  if (stat.isFile()) {
+    const head = await readRange(handle, real, 0, Math.min(stat.size, HEAD_BYTES));
+    const other = mistaken(head);
+    if (other === null) return { handle, size: stat.size, links: stat.nlink };
+    await handle.close();
+    throw new FormatError("E_EXTERNAL_MISSING", `${real} is ${other.what}`, { file: real, hint: other.hint });
+  }
   await handle.close();
   throw new FormatError("E_EXTERNAL_PATH", `${real} is not a regular file`, { file: real });
 }

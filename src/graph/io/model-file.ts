@@ -115,7 +115,7 @@ function noOrigin(where: string): FormatError {
     `tensor "${where}" has external data, but the model was decoded from bytes`,
     {
       field: where,
-      hint: "Use readModel(path), which knows the folder the data are in.",
+      hint: "Give the model's path (readModel) and not its bytes: the data are in its folder.",
     },
   );
 }

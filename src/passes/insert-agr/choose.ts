@@ -36,9 +36,18 @@ export function chooseSites(
     "E_NO_OPTIMIZER",
     `no optimizer was found; ${nearest === "" ? looked : `nearest: ${nearest}; ${looked}`}`,
     {
-      hint: "Give a model with an optimizer in it, or a folder of training artifacts; see inspect --explain.",
+      hint: hasGradients(model)
+        ? "The graph computes gradients and leaves the update to another: give that optimizer model, or the folder that holds both."
+        : "Give a model with an optimizer in it, or a folder of training artifacts; see inspect --explain.",
     },
   );
+}
+
+/** Operators of ONNX Runtime's gradient graphs. */
+const OF_GRADIENTS = /Grad(_\d+)?$|^InPlaceAccumulator/;
+
+function hasGradients({ graph }: Model): boolean {
+  return graph.nodes.some(({ domain, opType }) => domain === "com.microsoft" && OF_GRADIENTS.test(opType));
 }
 
 const HOW_TO_SELECT = "Select by name: --select <name>, more than once for several.";

@@ -1,4 +1,6 @@
+import { DataError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
+import { mistaken } from "../../graph/sniff.ts";
 import { decodeNpy } from "./npy.ts";
 import { unzip } from "./zip.ts";
 
@@ -9,6 +11,8 @@ const NPY = ".npy";
  * @throws DataError `E_NPZ`, `E_NPY`
  */
 export function decodeNpz(bytes: Uint8Array): readonly NamedTensor[] {
+  const other = mistaken(bytes);
+  if (other !== null) throw new DataError("E_NPZ", `this is ${other.what}`, { hint: other.hint });
   return unzip(bytes, (name) => name.endsWith(NPY)).map(({ name: entry, bytes: content }) => {
     const name = entry.slice(0, -NPY.length);
     return { name, tensor: decodeNpy(content, name) };
