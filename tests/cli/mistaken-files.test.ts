@@ -3,10 +3,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import {
+  DataType,
   decodeCheckpoint,
   decodeSafetensors,
   encodeCheckpoint,
   encodeModel,
+  encodeSafetensors,
   GraphTensor,
   readCheckpointFile,
   readModel,
@@ -125,10 +127,31 @@ describe("files of another kind are named", () => {
 });
 
 describe("remedies are in the words of the command line", () => {
-  it("row 48: a folder without the eval model", () => {
-    const folder = digits("eval_model.onnx", null);
-    const { stderr } = cli(["eval", folder, "--data", "none.npz"]);
-    expect(stderr).not.toContain("TrainingSession");
+  const options = (): readonly string[] => {
+    const data = folderOf({
+      "data.safetensors": encodeSafetensors([
+        { name: "input", tensor: GraphTensor.floats([2, 1, 16, 16], new Array(512).fill(0.5)) },
+        { name: "labels", tensor: GraphTensor.from(DataType.int64, [2], new BigInt64Array(2)) },
+      ]),
+    });
+    return ["--data", join(data, "data.safetensors"), "--batch-size", "2"];
+  };
+
+  it("a folder without the eval model", () => {
+    refused(
+      ["eval", digits("eval_model.onnx", null), ...options()],
+      9,
+      /\[E_NO_EVAL_MODEL\] .*\. Give a folder that has an eval model/,
+    );
+  });
+
+  it("a folder without the optimizer model", () => {
+    const folder = digits("optimizer_model.onnx", null);
+    refused(
+      ["train", folder, ...options()],
+      9,
+      /\[E_NO_OPTIMIZER_MODEL\] .*\. Give a folder that has an optimizer model/,
+    );
   });
 
   it("row 27: a graph of gradients without an optimizer", () => {

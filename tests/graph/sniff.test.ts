@@ -4,23 +4,22 @@ import { errorOf } from "../support/errors.ts";
 
 const text = (content: string): Uint8Array => new TextEncoder().encode(content);
 
-/** Rows 2 to 5 of the matrix of bad inputs. */
 const FILES: readonly (readonly [what: string, bytes: Uint8Array, message: string])[] = [
-  ["an empty file", new Uint8Array(), "an empty file is not an ONNX model"],
+  ["row 2: an empty file", new Uint8Array(), "an empty file is not an ONNX model"],
   [
-    "a Git LFS pointer",
+    "row 3: a Git LFS pointer",
     text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n"),
     "Git LFS pointer",
   ],
-  ["an HTML page", text("<!DOCTYPE html><html>404</html>"), "an HTML page"],
-  ["an HTML page after a blank line", text("\n <html>"), "an HTML page"],
-  ["JSON", text('{"error": "not found"}'), "JSON"],
-  ["gzip", Uint8Array.of(0x1f, 0x8b, 8, 0), "gzip"],
-  ["a zip archive", text("PK\u0003\u0004rest"), "zip"],
-  ["an .ort file", text("\u0008\0\0\0ORTM"), "ORTM"],
-  ["a checkpoint", text("\u000c\0\0\0ODTC"), "ODTC"],
-  ["safetensors", encodeSafetensors([{ name: "x", tensor: GraphTensor.floats([1], [1]) }]), "safetensors"],
-  ["a pickle", Uint8Array.of(0x80, 2, 0x7d), "pickle"],
+  ["row 4: an HTML page", text("<!DOCTYPE html><html>404</html>"), "an HTML page"],
+  ["row 4: an HTML page after a blank line", text("\n <html>"), "an HTML page"],
+  ["row 4: JSON", text('{"error": "not found"}'), "JSON"],
+  ["row 5: gzip", Uint8Array.of(0x1f, 0x8b, 8, 0), "gzip"],
+  ["row 5: a zip archive", text("PK\u0003\u0004rest"), "zip"],
+  ["row 5: an .ort file", text("\u0008\0\0\0ORTM"), "ORTM"],
+  ["row 5: a checkpoint", text("\u000c\0\0\0ODTC"), "ODTC"],
+  ["row 5: safetensors", encodeSafetensors([{ name: "x", tensor: GraphTensor.floats([1], [1]) }]), "safetensors"],
+  ["row 5: a pickle", Uint8Array.of(0x80, 2, 0x7d), "pickle"],
 ];
 
 describe("files that are no models are refused by what they are", () => {

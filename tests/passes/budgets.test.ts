@@ -5,6 +5,7 @@ import {
   buildTrainingArtifacts,
   GraphFunction,
   GraphTensor,
+  lowerTrainingOps,
   type Model,
   Node,
   OnnxAgrError,
@@ -76,6 +77,42 @@ describe("row 99: a few bytes that ask for much", () => {
     ["a stride of 2^20", small(pool("MaxPool", 2, [ints("strides", [2 ** 20, 2 ** 20])]), image), "E_NO_GRADIENT 4"],
   ])("%s", async (_, subject, end) => {
     expect(await buildOf(subject)).toBe(end);
+  });
+});
+
+describe("row 100: gradients of convolutions and pools to be lowered, whose windows ask for much", () => {
+  const convGrad = (weight: readonly number[], kernel: readonly number[]): Model => {
+    const sketch = new Sketch("g");
+    const image = [1, 1, ...weight.slice(2).map(() => 8)];
+    for (const name of ["dy", "x"]) sketch.input(name, float(image));
+    sketch.input("w", float(weight));
+    sketch.node("ConvGrad", ["dy", "x", "w"], ["dx", "dw"], [ints("kernel_shape", kernel)], "com.microsoft");
+    sketch.output("dx", float(image));
+    sketch.output("dw", float(weight));
+    return model(sketch.graph, 8, [
+      ["", 17],
+      ["com.microsoft", 1],
+    ]);
+  };
+  const lowered = (subject: Model): string => {
+    try {
+      return String(lowerTrainingOps(subject).lowered["com.microsoft.ConvGrad"]);
+    } catch (error) {
+      if (error instanceof OnnxAgrError && error.message.length < 300) return `${error.code} ${error.exitCode}`;
+      throw error;
+    }
+  };
+
+  it.each([
+    ["3 x 3", convGrad([1, 1, 3, 3], [3, 3]), "1"],
+    ["a window of 2^40 places", convGrad([1, 1, 2 ** 20, 2 ** 20], [2 ** 20, 2 ** 20]), "E_NO_LOWERING 4"],
+    ["a window of 500 axes", convGrad([1, 1, 3, 3], new Array<number>(500).fill(3)), "E_NO_LOWERING 4"],
+    ["a window of 500 axes of one place", convGrad([1, 1, 3, 3], new Array<number>(500).fill(1)), "E_NO_LOWERING 4"],
+    ["a window that is large and still is one", convGrad([1, 1, 1024, 1024], [1024, 1024]), "1"],
+  ])("%s", (_, subject, end) => {
+    const before = process.memoryUsage().rss;
+    expect(lowered(subject)).toBe(end);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
   });
 });
 

@@ -12,6 +12,7 @@ import {
   GraphFunction,
   GraphTensor,
   type Model,
+  Node,
   raiseOpset,
   Value,
 } from "../../src/index.ts";
@@ -134,6 +135,29 @@ describe("what cannot be raised is refused by name", () => {
   ] as const)("%s", (_, model, message) => {
     const error = errorOf(() => raiseOpset(model, 17));
     expect(error).toMatchObject({ code: "E_NO_UPGRADE", exitCode: 4, message: expect.stringMatching(message) });
+  });
+
+  it("and the model is unchanged, whatever came before the node that is refused", () => {
+    const model = node(7, "BatchNormalization", { attributes: [attribute.int("spatial", 0)] });
+    const [first] = model.graph.nodes;
+    if (first === undefined) throw new Error("no node");
+    const scales = [attribute.floats("scales", [1, 1, 2, 2])];
+    const upsample = new Node("Upsample", [model.graph.inputs[0] ?? null], [new Value("large")], {
+      attributes: scales,
+    });
+    model.graph.insertBefore(first, [upsample]);
+    const before = encodeModel(model);
+    const upsampled = modelOf({
+      name: "Upsample",
+      opset: 7,
+      op: "Upsample",
+      inputs: [{ dims: [1, 1, 2, 2] }],
+      attributes: scales,
+    });
+    expect(raiseOpset(upsampled, 9).converted).toEqual({ "Upsample, 9": 1 });
+    expect(errorOf(() => raiseOpset(model, 9)).code).toBe("E_NO_UPGRADE");
+    expect(encodeModel(model)).toEqual(before);
+    expect([model.opset, upsample.inputs.length]).toEqual([7, 1]);
   });
 
   it("an opset before 7", () => {

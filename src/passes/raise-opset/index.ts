@@ -50,7 +50,7 @@ export function irVersionFor(opset: number): number {
  *
  * @param to the opset, from 7 on; nothing happens where the model has it already or a newer one
  * @throws PassError `E_NO_UPGRADE` for a node that the table does not know how to write; `E_OPSET` for models before opset 7.
- *   The model may be raised in part then.
+ *   The model is unchanged then.
  */
 export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
   requireOption(
@@ -62,8 +62,15 @@ export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
   const imports = [model.opsets, ...model.functions.map(({ opsets }) => opsets)];
   const given = imports.flatMap((opsets) => opsets.get(ONNX_DOMAIN) ?? []);
   const target = Math.max(to, ...given);
+  if (given.length > 0 && given.every((opset) => opset === target)) return report(from, target, {}, []);
+  // Whether a node can be rewritten shows only once those before it are: a copy is raised first.
+  raiseModel(model.clone(), target);
+  return raiseModel(model, target);
+}
+
+function raiseModel(model: Model, target: number): RaiseOpsetReport {
+  const { opset: from } = model;
   const converted: Record<string, number> = {};
-  if (given.length > 0 && given.every((opset) => opset === target)) return report(from, target, converted, []);
   const bodies = new Set(model.functions.map(({ body }) => body));
   const names = new Names(model);
   const count = (key: string): void => {
