@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { benchGradients } from "./gradients.ts";
 import { benchModelFile } from "./model-file.ts";
+import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
 
 const { values, positionals } = parseArgs({
@@ -28,6 +29,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   training: benchTraining,
   gradients: benchGradients,
   "model-file": benchModelFile,
+  scale: benchScale,
 };
 
 const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;

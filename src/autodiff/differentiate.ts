@@ -153,7 +153,9 @@ class Differentiation {
 
   #contribute(value: Value, gradient: Value): void {
     gradient.type ??= value.type;
-    this.#contributions.set(value, [...(this.#contributions.get(value) ?? []), gradient]);
+    const parts = this.#contributions.get(value);
+    if (parts === undefined) this.#contributions.set(value, [gradient]);
+    else parts.push(gradient);
   }
 
   get #inner(): Inner {

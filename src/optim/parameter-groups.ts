@@ -23,7 +23,7 @@ const UNGROUPED: GroupSettings = { learningRateScale: 1, weightDecay: null };
 /**
  * Tells each parameter's settings.
  * @param names of all parameters
- * @throws UsageError `E_OPTION` for numbers that are none; `E_GROUP` for a group that no parameter belongs to
+ * @throws UsageError `E_OPTION` for numbers and patterns that are none; `E_GROUP` for a group that no parameter belongs to
  */
 export function groupSettings(
   groups: readonly ParameterGroup[],
@@ -40,7 +40,7 @@ export function groupSettings(
       "weightDecay",
       "a number from 0 on",
     );
-    return { matches: nameMatcher(parameters), settings: { learningRateScale, weightDecay } };
+    return { matches: nameMatcher(parameters, "parameterGroups"), settings: { learningRateScale, weightDecay } };
   });
   const groupOf = (name: string): number => matchers.findIndex(({ matches }) => matches(name));
   const used = new Set(names.map(groupOf));

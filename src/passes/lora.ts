@@ -54,7 +54,7 @@ export function addLora(model: Model, { rank, targets, alpha = rank, seed = 0 }:
   requireOption(Number.isSafeInteger(rank) && rank >= 1, "lora rank", "a whole number from 1 on");
   requireOption(Number.isFinite(alpha) && alpha > 0, "lora alpha", "a number above 0");
   const { graph } = model;
-  const isTarget = nameMatcher(targets);
+  const isTarget = nameMatcher(targets, "target");
   const found = productsOf(graph).filter(({ weight }) => isTarget(weight.name));
   if (found.length === 0) {
     const all = [...new Set(productsOf(graph).map(({ weight }) => weight.name))];

@@ -5,6 +5,7 @@ import { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
+import { globOf } from "../ops/name-globs.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
@@ -63,7 +64,7 @@ export function makeTrainingModels(
   const { candidates, frozen, skipped } = chooseParameters(
     training,
     statistics,
-    adapters === undefined ? options : { ...options, parameters: adapters },
+    adapters === undefined ? options : { ...options, parameters: adapters.map(globOf) },
   );
   requireSingle(candidates);
   const gradients = addGradients(training, loss, candidates, types);
@@ -79,22 +80,28 @@ export function makeTrainingModels(
   accumulate(training, reached, gradients);
   removeDeadNodes(training.graph);
   const held = [...reached, ...frozen.filter((value) => value.uses.length > 0), ...statistics];
-  const order = training.graph.initializers.filter((value) => held.includes(value));
+  const order = training.graph.initializers.filter(among(held));
   moveToInputs(training, order);
   appendAccumulators(training, reached);
   finishEvaluation(evaluation, options.loss, order);
+  const isReached = among(reached);
   const named = (values: readonly Value[]): NamedTensor[] =>
     values.flatMap(({ name, tensor }) => (tensor === null ? [] : [{ name, tensor }]));
   const result: TrainingModels = {
     training,
     evaluation,
-    trainable: named(order.filter((value) => reached.includes(value))),
-    frozen: named(order.filter((value) => !reached.includes(value))),
+    trainable: named(order.filter(isReached)),
+    frozen: named(order.filter((value) => !isReached(value))),
     skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
     notes: [...notes, ...warnings],
   };
   for (const value of order) value.tensor = null;
   return result;
+}
+
+function among(values: readonly Value[]): (value: Value) => boolean {
+  const set = new Set(values);
+  return (value) => set.has(value);
 }
 
 /** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */
@@ -180,7 +187,7 @@ function moveToInputs({ graph }: Model, values: readonly Value[]): void {
 function appendAccumulators({ graph }: Model, parameters: readonly Value[]): void {
   const nodes = graph.nodes.filter(({ opType }) => opType === "InPlaceAccumulatorV2");
   const byName = new Map(nodes.flatMap(({ inputs: [buffer] }) => (buffer ? [[buffer.name, buffer] as const] : [])));
-  const order = graph.inputs.filter((value) => parameters.includes(value));
+  const order = graph.inputs.filter(among(parameters));
   const buffers = order.flatMap(({ name }) => byName.get(`${name}${BUFFER}`) ?? []);
   const reset = nodes[0]?.inputs[2];
   for (const buffer of buffers) graph.inputs.push(buffer);

@@ -1,4 +1,5 @@
 import { requireOption } from "../../errors.ts";
+import { nameMatcher } from "../../ops/name-globs.ts";
 import type { AgrScope } from "../../optim/agr.ts";
 import type { FindOptions } from "../find-optimizers/site.ts";
 
@@ -56,8 +57,10 @@ export function settingsOf(options: InsertAgrOptions): Settings {
   requireOption(Number.isFinite(strength) && strength >= 0, "strength", "a number from 0 on");
   requireOption(Number.isSafeInteger(minElements) && minElements >= 1, "minElements", "a whole number from 1 on");
   requireOption(Number.isSafeInteger(minRank) && minRank >= 0, "minRank", "a whole number from 0 on");
-  for (const [option, globs] of Object.entries({ include, exclude }))
+  for (const [option, globs] of Object.entries({ include, exclude })) {
     requireOption(Array.isArray(globs) && globs.every((glob) => typeof glob === "string"), option, "a list of globs");
+    nameMatcher(globs, option);
+  }
   const { count, form } = options;
   requireOption(form === undefined || form === "function" || form === "inline", "form", "function or inline");
   requireOption(

@@ -64,8 +64,8 @@ export function judge(settings: Settings, { name, shape }: EdgeParameter): strin
     return `sums over ${summed(shape, scope)} elements, fewer than ${minElements}`;
   }
   if (shape !== null && shape.length < minRank) return `its rank ${shape.length} is below ${minRank}`;
-  if (exclude.length > 0 && nameMatcher(exclude)(name)) return "excluded by name";
-  return include.length === 0 || nameMatcher(include)(name) ? null : "not included by name";
+  if (exclude.length > 0 && nameMatcher(exclude, "exclude")(name)) return "excluded by name";
+  return include.length === 0 || nameMatcher(include, "include")(name) ? null : "not included by name";
 }
 
 /** What the test that `runTimePredicate` describes says of a shape. */

@@ -24,7 +24,7 @@ export interface Chosen {
 /**
  * Chooses what is trained among a forward model's initializers, types inferred. Constants of the program are told by their use.
  * @param statistics running statistics, which are neither
- * @throws PassError `E_NO_PARAMETERS` for a glob that names nothing
+ * @throws PassError `E_NO_PARAMETERS` for a glob that names nothing; UsageError `E_OPTION` for one that is none
  */
 export function chooseParameters(
   { graph }: Model,
@@ -42,10 +42,13 @@ export function chooseParameters(
   requireMatches(all, freeze, "freeze");
   /** A glob may name a whole module, whose constants are not meant; one that names constants alone means them. */
   const meant = (parameters ?? []).filter((glob) => {
-    const named = all.filter(({ name }) => nameMatcher([glob])(name));
+    const matches = nameMatcher([glob], "params");
+    const named = all.filter(({ name }) => matches(name));
     return named.length > 0 && named.every(isConstant);
   });
-  const [isChosen, isFrozen, isMeant] = [nameMatcher(parameters ?? ["*"]), nameMatcher(freeze), nameMatcher(meant)];
+  const isChosen = nameMatcher(parameters ?? ["*"], "params");
+  const isFrozen = nameMatcher(freeze, "freeze");
+  const isMeant = nameMatcher(meant, "params");
   const trains = (value: Value): boolean =>
     !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
   return {
@@ -72,7 +75,10 @@ function constantReason(initializer: Value, raw: ReadonlySet<Value>, initializer
 }
 
 function requireMatches(values: readonly Value[], globs: readonly string[], option: string): void {
-  const idle = globs.find((glob) => glob !== "*" && !values.some(({ name }) => nameMatcher([glob])(name)));
+  const idle = globs.find((glob) => {
+    const matches = nameMatcher([glob], option);
+    return glob !== "*" && !values.some(({ name }) => matches(name));
+  });
   if (idle === undefined) return;
   throw new PassError("E_NO_PARAMETERS", `no parameter is named like "${idle}"`, {
     field: option,
