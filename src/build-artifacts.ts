@@ -106,9 +106,8 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
 
 /** The inputs that no checkpoint and no session fills. */
 function userInputs({ graph }: Model): readonly Value[] {
-  const first = graph.inputs.findIndex(({ name }) =>
-    graph.inputs.some((each) => each.name === `${name}_grad.accumulation.buffer`),
-  );
+  const names = new Set(graph.inputs.map(({ name }) => name));
+  const first = graph.inputs.findIndex(({ name }) => names.has(`${name}_grad.accumulation.buffer`));
   return graph.inputs.slice(0, first);
 }
 

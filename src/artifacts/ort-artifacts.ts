@@ -175,13 +175,14 @@ export function trainableParameters({
   if (trainingModel === null) return null;
   const inputs = trainingModel.graph.inputs;
   const buffers = new Set(inputs.map(({ name }) => name).filter((name) => name.endsWith(BUFFER_SUFFIX)));
-  const held = checkpoint === null ? [] : decodeCheckpoint(checkpoint).trainable;
+  const trainable = checkpoint === null ? [] : decodeCheckpoint(checkpoint).trainable;
+  const held = new Map(trainable.map(({ name, tensor }) => [name, tensor]));
   return inputs
     .filter(({ name }) => buffers.has(`${name}${BUFFER_SUFFIX}`))
     .map(({ name, type }) => {
       const declared = type?.kind === "tensor" ? type.shape : null;
       if (declared?.every((dim) => typeof dim === "number")) return { name, shape: declared };
-      const tensor = held.find((each) => each.name === name)?.tensor;
+      const tensor = held.get(name);
       if (tensor !== undefined) return { name, shape: tensor.dims };
       throw new FormatError(
         "E_NO_SHAPE",

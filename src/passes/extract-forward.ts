@@ -35,9 +35,9 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
   graph.replaceOutputs(chosen);
   removeDeadNodes(graph);
   const held = graph.inputs.filter(({ name }) => weights.has(name));
-  const read = graph.inputs.filter((value) => !weights.has(value.name) && isRead(value, graph));
+  const read = graph.inputs.filter((value) => !weights.has(value.name) && value.isUsed);
   for (const value of held) {
-    if (!isRead(value, graph)) continue;
+    if (!value.isUsed) continue;
     value.tensor = weights.get(value.name) ?? null;
     graph.initializers.push(value);
   }
@@ -56,8 +56,6 @@ export function extractForward(model: Model, { weights, outputs }: ExtractForwar
 /** What this package keeps in a training model says nothing of an inference model; the rest is the user's. */
 const isOwn = (key: string): boolean => key === AGR_RECORD || key.startsWith(`${AGR_RECORD}.`);
 
-const isRead = (value: Value, graph: Graph): boolean => value.isUsed || graph.outputs.includes(value);
-
 function namedOutputs(graph: Graph, names: readonly string[]): readonly Value[] {
   const values = new Map(
     graph.nodes.flatMap(({ outputs }) =>
@@ -75,8 +73,9 @@ function forwardOutputs(graph: Graph, weights: ReadonlyMap<string, Tensor>): rea
   const parameters = graph.inputs.filter(({ name }) => weights.has(name));
   const user = graph.inputs.filter(({ name }) => !weights.has(name));
   const readers = new Set(parameters.flatMap(({ uses }) => uses.map(({ user: reader }) => reader)));
-  const targets = user.filter((value) => ![...dependents(graph, [value]).nodes].some((node) => readers.has(node)));
-  const data = user.filter((value) => !targets.includes(value));
+  const feeding = valuesBehind(graph, readers);
+  const targets = user.filter((value) => !feeding.has(value));
+  const data = user.filter((value) => feeding.has(value));
   const ofTargets = dependents(graph, targets);
   const ofData = dependents(graph, data);
   const isForward = (value: Value): boolean => !ofTargets.values.has(value) && ofData.values.has(value);
@@ -91,6 +90,16 @@ function forwardOutputs(graph: Graph, weights: ReadonlyMap<string, Tensor>): rea
   throw new PassError("E_NO_FORWARD", "the eval model gives only the loss, and no input is only a target of it", {
     hint: "Name the tensors to give with --output.",
   });
+}
+
+/** What some nodes depend on. */
+function valuesBehind(graph: Graph, nodes: ReadonlySet<Node | Graph>): ReadonlySet<Value> {
+  const values = new Set<Value>();
+  for (const node of graph.nodes.toReversed()) {
+    if (!nodes.has(node) && !node.outputs.some((output) => output !== null && values.has(output))) continue;
+    for (const value of valuesReadBy(node)) values.add(value);
+  }
+  return values;
 }
 
 /** The nodes that depend on some values, and what those make, the values included. */

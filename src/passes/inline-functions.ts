@@ -104,9 +104,11 @@ function inline(graph: Graph, node: Node, called: GraphFunction, names: Names): 
   }
   graph.remove(node);
   for (const [output, made] of kept) {
-    if (output !== null && made?.producer?.graph === graph && graph.outputs.includes(made)) made.name = output.name;
+    if (output !== null && made?.producer?.graph === graph && isOutputOf(graph, made)) made.name = output.name;
   }
 }
+
+const isOutputOf = (graph: Graph, value: Value): boolean => value.uses.some(({ user }) => user === graph);
 
 /** Attributes that refer to the function's take the value the call gives, or the function's default. */
 function bindAttributes(copy: Node, call: Node, called: GraphFunction): void {

