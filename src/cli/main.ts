@@ -76,6 +76,11 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** A pipe takes what was written to it only as fast as it is read. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((done) => stream.write("", () => done()));
+}
+
 /** Warnings of our own are narration, whatever command they come from; Node's stay as they are. */
 function printWarnings(): void {
   const others = process.listeners("warning");
@@ -120,4 +125,7 @@ exitOnSignals();
 printWarnings();
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 6));
 process.stderr.on("error", () => undefined);
-process.exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
+await Promise.all([process.stdout, process.stderr].map(flushed));
+// Left to itself, Node would wait up to 15 seconds for V8 to compile WebAssembly that nobody runs any more.
+process.exit(exitCode);

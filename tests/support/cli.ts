@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { V8_FLAGS } from "./v8-flags.ts";
 
 export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 export const DIGITS = fileURLToPath(new URL("../../fixtures/digits", import.meta.url));
@@ -22,7 +23,7 @@ export function cli(
   args: readonly string[],
   options: { readonly input?: Uint8Array; readonly cwd?: string; readonly env?: Record<string, string> } = {},
 ): Outcome {
-  const result: SpawnSyncReturns<string> = spawnSync(process.execPath, [MAIN, ...args], {
+  const result: SpawnSyncReturns<string> = spawnSync(process.execPath, [...V8_FLAGS, MAIN, ...args], {
     encoding: "utf8",
     timeout: 60_000,
     maxBuffer: 2 ** 26,
@@ -38,7 +39,7 @@ export function cliBytes(
   args: readonly string[],
   input?: Uint8Array,
 ): { readonly status: number | null; readonly stdout: Buffer } {
-  const { status, stdout } = spawnSync(process.execPath, [MAIN, ...args], {
+  const { status, stdout } = spawnSync(process.execPath, [...V8_FLAGS, MAIN, ...args], {
     timeout: 60_000,
     ...(input === undefined ? {} : { input }),
   });
