@@ -4,25 +4,33 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
+/** npm and npx pass on a Ctrl-C that the terminal has sent to the whole process group already: one wish, two signals. */
+const SAME_WISH_MS = 500;
+
 /**
- * Runs something that can be interrupted: the first signal asks it to stop at the next good moment, the second ends the
- * process at once.
+ * Runs something that can be interrupted: the first signal asks it to stop at the next good moment, a second ends the
+ * process at once. What is left to do after an interrupt, saving say, is under the same rule.
  */
 export async function interruptible<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<{ readonly value: T; readonly exitCode: number | null }> {
   const controller = new AbortController();
   let exitCode: number | null = null;
+  let since = 0;
   const stop = (signal: NodeJS.Signals): void => {
-    if (exitCode !== null) process.exit(exitCode);
+    if (exitCode !== null) {
+      if (performance.now() - since > SAME_WISH_MS) process.exit(exitCode);
+      return;
+    }
     exitCode = exitCodeOf(signal);
+    since = performance.now();
     controller.abort();
   };
   const restore = replaceHandlers(stop);
   try {
     return { value: await run(controller.signal), exitCode };
   } finally {
-    restore();
+    if (exitCode === null) restore();
   }
 }
 

@@ -17,6 +17,11 @@ function commandIn(args: readonly string[]): string | null {
   return (first === "help" ? second : first) ?? null;
 }
 
+/** Commander answers `help <unknown>` with all it has; the unknown name alone is refused, with one that is like it. */
+function isHelpOfUnknown(args: readonly string[], chosen: string | null): boolean {
+  return args.includes("help") && chosen !== null && chosen !== "help" && !Object.hasOwn(COMMANDS, chosen);
+}
+
 /** @param chosen the command that is loaded; of the others only the summary is known */
 async function program(chosen: string | null): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -68,7 +73,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 2;
     }
     refuseFile(chosen);
-    await root.parseAsync([...args], { from: "user" });
+    await root.parseAsync(isHelpOfUnknown(args, chosen) ? [chosen ?? ""] : [...args], { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;

@@ -83,6 +83,11 @@ describe("the commands", () => {
     ["a file", ["model.onnx"], /\[E_USAGE\] model\.onnx is no command.*onnx-agr inspect model\.onnx/],
     ["a folder that exists", [DIGITS], /is no command.*onnx-agr inspect /],
     ["a name nearly right", ["insrt", DIGITS], /unknown command 'insrt' \(Did you mean insert\?\)/],
+    [
+      "help of a name nearly right",
+      ["help", "insrt"],
+      /^error \[E_USAGE\] unknown command 'insrt' \(Did you mean insert\?\)[^\n]*\n$/,
+    ],
     ["a name of every object", ["constructor"], /unknown command 'constructor'/],
     ["a command alone", ["export"], /required option '-o, --output <file>' not specified. See onnx-agr export --help/],
     ["a command without its argument", ["inspect"], /missing required argument 'input'. See onnx-agr inspect --help/],

@@ -1,10 +1,9 @@
-import { spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { decodeCheckpoint, encodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
-import { cli, DIGITS, MAIN } from "../support/cli.ts";
+import { cli, DIGITS } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 function data(count: number): string {
@@ -146,36 +145,6 @@ describe("train", () => {
     expect(status).toBe(7);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: "E_NOT_FINITE", exit: 7 } });
     expect(existsSync(output)).toBe(false);
-  });
-
-  it.each([
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-  ] as const)("on %s finishes the step, writes the checkpoint and ends with %d", async (signal, code) => {
-    const output = join(temporaryFolder(), "trained");
-    const child = spawn(process.execPath, [
-      MAIN,
-      "train",
-      DIGITS,
-      "--data",
-      data(400),
-      "--epochs",
-      "100000",
-      "--json",
-      "-o",
-      output,
-    ]);
-    let stdout = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      if (stdout.split("\n").length < 20 && stdout.split("\n").length + chunk.toString().split("\n").length >= 20)
-        child.kill(signal);
-      stdout += chunk.toString();
-    });
-    const status = await new Promise((done) => child.on("close", done));
-    expect(status).toBe(code);
-    const events = lines(stdout);
-    expect(events.at(-1)).toMatchObject({ type: "end", interrupted: true, output });
-    expect(decodeCheckpoint(readFileSync(output)).trainable).toHaveLength(6);
   });
 });
 
