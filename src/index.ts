@@ -21,7 +21,7 @@ export { type Plan, type PlannedState, type Role, readPlan, type StateKind } fro
 export { PORTABLE_FILES, type PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 export { decodeState, encodeState, type TrainingState } from "./artifacts/portable/state.ts";
 export { type LoadedRun, loadRun, newRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
-export { lockRuns } from "./artifacts/run-checkpoint/lock.ts";
+export { type LockOptions, lockRuns } from "./artifacts/run-checkpoint/lock.ts";
 export {
   differences,
   type RunManifest,

@@ -21,6 +21,7 @@ import { checkConsistency } from "./consistency.ts";
 import { CheckpointError, FormatError, namingFile, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
 import { sha256 } from "./graph/io/digest.ts";
+import { completeAround } from "./graph/io/file-set.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
@@ -116,6 +117,7 @@ export function identityOf(source: Trainable): {
  * @throws CheckpointError `E_NO_CHECKPOINT` for a path that is none of them, and what their readers throw
  */
 export async function readWeights(path: string): Promise<ReadonlyMap<string, Tensor>> {
+  await completeAround(path);
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,

@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
+import { completeAround } from "../graph/io/file-set.ts";
 import { readModel } from "../graph/io/model-file.ts";
 import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
@@ -135,6 +136,7 @@ export async function readCheckpointFile(path: string): Promise<Uint8Array> {
   );
   try {
     if (!isFolder) {
+      await completeAround(path);
       const bytes = await readRegularFile(path);
       decodeCheckpoint(bytes);
       return bytes;

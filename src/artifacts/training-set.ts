@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { FormatError, UsageError } from "../errors.ts";
-import { completeSet, publishSet } from "../graph/io/file-set.ts";
+import { completeSet, publishSet, SET_JOURNAL } from "../graph/io/file-set.ts";
 import { prepareModel } from "../graph/io/model-file.ts";
 import { filePieces } from "../graph/io/read-file.ts";
 import { sweep } from "../graph/io/temporary.ts";
@@ -18,9 +18,6 @@ export interface TrainingSet {
   readonly onnxruntime: TrainingArtifacts | null;
   readonly portable: PortableArtifacts | null;
 }
-
-/** Seen from outside, a set changes in the moment this file appears. */
-const JOURNAL = ".onnx-agr.journal";
 
 const OWN_MODELS = [ARTIFACT_FILES.trainingModel, ARTIFACT_FILES.evalModel, ARTIFACT_FILES.optimizerModel];
 
@@ -49,7 +46,7 @@ export async function openFolder(folder: string): Promise<readonly string[]> {
       hint: `Give the folder that holds ${ARTIFACT_FILES.trainingModel} or ${PORTABLE_FILES.trainStep}. A forward model becomes such a folder with onnx-agr build (buildTrainingArtifacts).`,
     });
   }
-  await completeSet(join(real, JOURNAL));
+  await completeSet(join(real, SET_JOURNAL));
   await sweep(real);
   return (await readdir(real)).sort();
 }
@@ -146,7 +143,7 @@ export async function writeTrainingSet(
         hint: "Write both sets with writeTrainingSet, or into another folder.",
       });
     }
-    await publishSet(join(real, JOURNAL), writer.files, leftover);
+    await publishSet(join(real, SET_JOURNAL), writer.files, leftover);
     return names;
   } finally {
     await writer.discard();

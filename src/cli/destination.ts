@@ -17,17 +17,19 @@ export interface Destination {
 
 /**
  * @param keepsState whether the runtime gives out the whole state, which checkpoints are made of
+ * @param warn told of a lock that is waited for
  * @throws FileSystemError `E_FILE_SYSTEM`
  */
 export async function destinationOf(
   { checkpoints, output }: { readonly checkpoints?: string; readonly output?: string },
   keepsState: boolean,
+  warn: (text: string) => void,
 ): Promise<Destination> {
   if (checkpoints !== undefined || output !== undefined) {
     return { checkpoints: checkpoints ?? null, output: output ?? null, release: async () => undefined };
   }
   const folder = await makeRunFolder();
-  const unlock = keepsState ? await lockRuns(folder) : null;
+  const unlock = keepsState ? await lockRuns(folder, { warn }) : null;
   return {
     checkpoints: keepsState ? folder : null,
     output: keepsState ? null : join(folder, "checkpoint"),

@@ -3,6 +3,7 @@ import { decodeCheckpoint } from "../artifacts/checkpoint/read-odtc.ts";
 import { readCheckpointFile } from "../artifacts/ort-artifacts.ts";
 import { OnnxAgrError, UsageError } from "../errors.ts";
 import { checkModel } from "../graph/check.ts";
+import { completeAround } from "../graph/io/file-set.ts";
 import { readRegularFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
@@ -46,8 +47,11 @@ export async function readSessionFiles(
 }
 
 async function readAll(files: TrainingSessionCreateOptions): Promise<NativeModels> {
-  const read = async (source: UriOrBuffer): Promise<Uint8Array> =>
-    typeof source === "string" ? readRegularFile(source) : source;
+  const read = async (source: UriOrBuffer): Promise<Uint8Array> => {
+    if (typeof source !== "string") return source;
+    await completeAround(source);
+    return readRegularFile(source);
+  };
   const { checkpointState: checkpoint, evalModel, optimizerModel } = files;
   return {
     checkpointState: typeof checkpoint === "string" ? await readCheckpointFile(checkpoint) : checkpoint,

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -168,13 +168,28 @@ describe("the folder of a run", () => {
   it.each([
     ["an empty lock", () => ""],
     ["the lock of a process whose number this one has now", () => JSON.stringify({ ...thisProcess(), start: "1" })],
-    ["the lock of a machine's earlier boot", () => JSON.stringify({ ...thisProcess(), boot: "another" })],
     ["a bare number that is this process's own", () => String(process.pid)],
   ])("row 93: %s is nobody's", async (_, content) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, ".lock"), content());
     await (await lockRuns(folder))();
     expect(existsSync(join(folder, ".lock"))).toBe(false);
+  });
+
+  /** A minute passes. */
+  const silence = (folder: string): void => {
+    const then = Date.now() / 1000 - 61;
+    utimesSync(join(folder, ".lock"), then, then);
+  };
+
+  it("row 93: the lock of another boot or machine is taken over once it is silent for a minute, which is said", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, ".lock"), JSON.stringify({ ...thisProcess(), boot: "another" }));
+    silence(folder);
+    const said: string[] = [];
+    await (await lockRuns(folder, { warn: (text) => said.push(text) }))();
+    expect(said).toEqual([expect.stringMatching(/^took over .*\.lock: process \d+ of another container or machine/)]);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   const inContainer = (script: string): { readonly status: number | null; readonly stdout: string } =>
@@ -191,8 +206,38 @@ describe("the folder of a run", () => {
     const run = (): string => inContainer(`"${process.execPath}" "${program}" "${folder}"`).stdout;
     const first = run();
     expect([first, existsSync(join(folder, ".lock"))]).toEqual([expect.stringMatching(/^locked by \d+\n$/), true]);
+    silence(folder);
     expect(run()).toBe(first);
   });
+
+  it.skipIf(!hasNamespaces)(
+    "row 93: two containers that live share it: the second does not take the lock of the first (unshare -p)",
+    async () => {
+      const folder = temporaryFolder();
+      const index = new URL("../../dist/index.js", import.meta.url).href;
+      const program = join(folder, "lock.mjs");
+      writeFileSync(
+        program,
+        `import { lockRuns } from "${index}";
+        try { await lockRuns(process.argv[2], { warn: console.log }); console.log("locked"); }
+        catch (error) { console.log(error.code, error.message); process.exit(error.exitCode); }
+        for (const end = Date.now() + 30_000; Date.now() < end; ); // a step that blocks the thread`,
+      );
+      const container = ["-pf", "--kill-child", "--mount-proc", process.execPath, program, folder];
+      const first = spawn("unshare", container);
+      try {
+        await new Promise((done) => first.stdout.once("data", done));
+        const { status, stdout } = spawnSync("unshare", container, { encoding: "utf8" });
+        expect([status, stdout]).toEqual([
+          6,
+          expect.stringMatching(/^waiting up to \d+ s: process \d+ .*\nE_LOCKED process \d+ of another container/),
+        ]);
+      } finally {
+        first.kill("SIGKILL");
+        await new Promise((done) => first.once("exit", done));
+      }
+    },
+  );
 });
 
 /** Every checkpoint that is there loads, and what was reported saved is not lost. */

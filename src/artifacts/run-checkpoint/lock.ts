@@ -1,21 +1,35 @@
-import { rmSync } from "node:fs";
-import { mkdir, open, readFile, unlink } from "node:fs/promises";
+import { closeSync, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
+import { mkdir, open, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { FileSystemError } from "../../errors.ts";
-import { isRunning, type ProcessIdentity, thisProcess } from "../../graph/io/processes.ts";
-import { fileSystemError } from "../../graph/io/read-file.ts";
+import { isRunning, isSeen, type ProcessIdentity, thisProcess } from "../../graph/io/processes.ts";
+import { errnoCode, fileSystemError } from "../../graph/io/read-file.ts";
+import { keepOnExit, removeOnExit, temporaryPath } from "../../graph/io/temporary.ts";
+import { beat } from "./heartbeat.ts";
 
 const LOCK = ".lock";
 /** A process that makes a lock writes its name into it at once; a lock that stays empty is nobody's. */
 const WRITING_MS = 100;
+/** A lock that its holder has not written anew for so long is nobody's. */
+const STALE_MS = 60_000;
+const LOOK_MS = 500;
+
+export interface LockOptions {
+  /** Told where it waits for a process that cannot be seen from here, and where it takes over that one's lock. */
+  readonly warn?: (text: string) => void;
+}
 
 /**
  * Keeps a folder of checkpoints for one process, until the returned function is called or the process ends. The lock of a
- * process that is gone does not count, also where another process has its number by now.
+ * process that is gone does not count, also where another process has its number by now. Whether a process of another
+ * container or machine runs cannot be seen: its lock counts until it was not written anew for a minute, which is waited for.
  * @throws FileSystemError `E_LOCKED`, naming the process that has the folder; `E_FILE_SYSTEM`
  */
-export async function lockRuns(folder: string): Promise<() => Promise<void>> {
+export async function lockRuns(
+  folder: string,
+  { warn = () => undefined }: LockOptions = {},
+): Promise<() => Promise<void>> {
   const path = join(folder, LOCK);
   try {
     await mkdir(folder, { recursive: true });
@@ -24,37 +38,118 @@ export async function lockRuns(folder: string): Promise<() => Promise<void>> {
   }
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
-      await makeLock(path);
-      const removeOnExit = (): void => rmSync(path, { force: true });
-      process.once("exit", removeOnExit);
-      return async () => {
-        process.off("exit", removeOnExit);
-        await unlink(path).catch(() => unlink(path).catch(() => undefined));
-      };
+      return makeLock(path);
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw fileSystemError("lock", folder, cause);
-      const owner = await ownerOf(path);
-      if (owner !== null && isRunning(owner)) {
-        throw new FileSystemError("E_LOCKED", `process ${owner.pid} is saving its run in ${folder}`, {
-          file: folder,
-          hint: "Give every run a folder of its own, or wait for the other one.",
-        });
-      }
-      await unlink(path).catch(() => undefined);
+      if (errnoCode(cause) !== "EEXIST") throw fileSystemError("lock", folder, cause);
     }
+    const owner = await ownerOf(path);
+    if (owner !== null && isRunning(owner)) {
+      throw new FileSystemError("E_LOCKED", `process ${owner.pid} is saving its run in ${folder}`, {
+        file: folder,
+        hint: "Give every run a folder of its own, or wait for the other one.",
+      });
+    }
+    if (owner !== null && !isSeen(owner)) await waitUntilStale(folder, path, owner, warn);
+    await unlink(path).catch(() => undefined);
   }
   throw new FileSystemError("E_LOCKED", `${folder} was locked by another process meanwhile`, { file: folder });
 }
 
-async function makeLock(path: string): Promise<void> {
-  const handle = await open(path, "wx");
+function makeLock(path: string): () => Promise<void> {
+  const file = openSync(path, "wx");
+  const text = `${JSON.stringify(thisProcess())}\n`;
+  const { ino } = fstatSync(file);
+  /** One that another process has taken over is that one's. */
+  const remove = (): void => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+  };
   try {
-    await handle.write(`${JSON.stringify(thisProcess())}\n`);
+    writeSync(file, text);
   } catch (cause) {
-    await unlink(path).catch(() => undefined);
+    closeSync(file);
+    remove();
     throw cause;
+  }
+  const stop = beat(file, text);
+  const removeOnExit = (): void => {
+    try {
+      remove();
+    } catch {
+      /** A lock that stays is stale in a minute. */
+    }
+  };
+  process.once("exit", removeOnExit);
+  return async () => {
+    process.off("exit", removeOnExit);
+    await stop();
+    removeOnExit();
+    closeSync(file);
+  };
+}
+
+/** @throws FileSystemError `E_LOCKED` where the lock is written anew meanwhile */
+async function waitUntilStale(
+  folder: string,
+  path: string,
+  { pid }: ProcessIdentity,
+  warn: (text: string) => void,
+): Promise<void> {
+  const first = await writtenAt(path);
+  let isTold = false;
+  for (;;) {
+    const now = await clockOf(folder);
+    const written = await writtenAt(path);
+    if (written === null || first === null) return;
+    if (written !== first) {
+      throw new FileSystemError(
+        "E_LOCKED",
+        `process ${pid} of another container or machine is saving its run in ${folder}`,
+        { file: folder, hint: "Give every run a folder of its own, or wait for the other one." },
+      );
+    }
+    const silent = now - written;
+    if (silent >= STALE_MS) {
+      warn(`took over ${path}: process ${pid} of another container or machine has been silent for a minute`);
+      return;
+    }
+    if (!isTold) {
+      isTold = true;
+      const seconds = Math.ceil((STALE_MS - silent) / 1000);
+      warn(
+        `waiting up to ${seconds} s: process ${pid} of another container or machine may still save its run in ${folder} (if you know that it has ended, remove ${path})`,
+      );
+    }
+    await setTimeout(LOOK_MS);
+  }
+}
+
+/** When a lock was written, in milliseconds; null where it is gone. Opened, so that a network's file system looks again. */
+async function writtenAt(path: string): Promise<number | null> {
+  try {
+    const handle = await open(path);
+    try {
+      return (await handle.stat()).mtimeMs;
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    if (errnoCode(cause) === "ENOENT") return null;
+    throw fileSystemError("read", path, cause);
+  }
+}
+
+/** What the time is for the file system that the folder is on; another machine's clock may differ from ours. */
+async function clockOf(folder: string): Promise<number> {
+  const probe = temporaryPath(join(folder, LOCK));
+  removeOnExit(probe);
+  try {
+    await writeFile(probe, "?");
+    return (await writtenAt(probe)) ?? 0;
+  } catch (cause) {
+    throw fileSystemError("lock", folder, cause);
   } finally {
-    await handle.close();
+    await unlink(probe).catch(() => undefined);
+    keepOnExit(probe);
   }
 }
 

@@ -177,7 +177,10 @@ async function identify(source: Trainable, plan: TrainingPlan, options: TrainCom
 
 /** Keeps the folder of checkpoints for this process while it trains. */
 async function trainLocked(folder: string, options: TrainCommandOptions, console: Console): Promise<number> {
-  const unlock = options.checkpoints === undefined ? null : await lockRuns(options.checkpoints);
+  const unlock =
+    options.checkpoints === undefined
+      ? null
+      : await lockRuns(options.checkpoints, { warn: (text) => console.note(text) });
   try {
     return await runTraining(folder, options, console);
   } finally {
@@ -200,7 +203,7 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
   });
   try {
     if (resumed !== null) await session.loadState(resumed.state);
-    const destination = await destinationOf(options, session.runtime === "ort-node");
+    const destination = await destinationOf(options, session.runtime === "ort-node", (text) => console.note(text));
     try {
       return await trainSession(session, folder, prepared, destination, options, console);
     } finally {

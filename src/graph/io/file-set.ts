@@ -1,5 +1,5 @@
 import { linkSync, renameSync } from "node:fs";
-import { lstat, rename, unlink } from "node:fs/promises";
+import { lstat, realpath, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileSystemError, FormatError } from "../../errors.ts";
 import { sha256 } from "./digest.ts";
@@ -24,6 +24,12 @@ interface OldFile {
   readonly inode: number;
   readonly changed: number;
 }
+
+/** Seen from outside, a folder's set changes in the moment this file appears in it. */
+export const SET_JOURNAL = ".onnx-agr.journal";
+
+/** The journal of a file that has others beside it which belong to it. */
+export const journalOf = (path: string): string => join(dirname(path), `.${basename(path).slice(0, 60)}.journal`);
 
 /** File systems that have no hard links say so in one of these ways. */
 const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EACCES"]);
@@ -125,6 +131,17 @@ export async function completeSet(journal: string): Promise<void> {
   } catch (cause) {
     throw ours(cause, "complete the files that an interrupted command left in", dirname(journal));
   }
+}
+
+/**
+ * `completeSet` for whatever a file may be a part of: what is read alone must not be of an older set than what lies beside it.
+ * @throws as `completeSet`
+ */
+export async function completeAround(path: string): Promise<void> {
+  const folder = await realpath(dirname(path)).catch(() => dirname(path));
+  const real = await realpath(path).catch(() => join(folder, basename(path)));
+  for (const each of new Set([folder, dirname(real)])) await completeSet(join(each, SET_JOURNAL));
+  await completeSet(journalOf(real));
 }
 
 /** Every part of it may have been done already, by a process that was ended or by one that does the same now. */

@@ -11,7 +11,7 @@ import { Tensor } from "../tensor.ts";
 import { type TensorSite, tensorSites } from "../tensors.ts";
 import { checkChecksum, type ExternalFile, oddities } from "./external-audit.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
-import { completeSet, publishSet } from "./file-set.ts";
+import { completeAround, journalOf, publishSet } from "./file-set.ts";
 import { readRange, readRegularFile } from "./read-file.ts";
 import { followLinks, type PendingFile, putInPlace, writePending } from "./write-file.ts";
 
@@ -35,7 +35,7 @@ export interface ReadModelOptions extends ReadOptions {
  *   `E_EXTERNAL_MISSING`, `E_EXTERNAL_CHECKSUM`, `E_EXTERNAL_ODD` for external data; each names the file.
  */
 export async function readModel(path: string, { strict = false, ...options }: ReadModelOptions = {}): Promise<Model> {
-  await completeSet(journalOf(await realpath(path).catch(() => path)));
+  await completeAround(path);
   const bytes = await readRegularFile(
     path,
     MAX_MODEL_BYTES,
@@ -121,8 +121,6 @@ function noOrigin(where: string): FormatError {
 }
 
 /** The journal of a model and its data file. */
-const journalOf = (path: string): string => join(dirname(path), `.${basename(path).slice(0, 60)}.journal`);
-
 /**
  * Writes a model atomically: the whole file or, after a failure, what was there before. External data are copied into one
  * file `<name>.data` beside it and the model refers to that file afterwards; nothing is copied where it is that file already.

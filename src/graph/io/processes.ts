@@ -44,6 +44,12 @@ export function thisProcess(): ProcessIdentity {
   return own;
 }
 
+/** Whether `isRunning` can tell that a process is gone: not one of another container or machine. */
+export function isSeen({ boot, namespace }: ProcessIdentity): boolean {
+  const self = thisProcess();
+  return boot === self.boot && namespace === self.namespace;
+}
+
 /** Whether a process runs, ours or another user's, as far as it can be seen from here. */
 export function isRunning({ pid, start, boot, namespace }: ProcessIdentity): boolean {
   const self = thisProcess();
