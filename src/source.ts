@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
@@ -22,7 +22,7 @@ import { CheckpointError, FormatError, namingFile, PassError, UsageError } from 
 import type { NamedTensor } from "./graph/attribute.ts";
 import { sha256 } from "./graph/io/digest.ts";
 import { completeAround } from "./graph/io/file-set.ts";
-import { readRegularFile } from "./graph/io/read-file.ts";
+import { listFolder, readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
@@ -122,7 +122,7 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
     (found) => found.isDirectory(),
     () => false,
   );
-  if (isFolder && !(await readdir(path)).some((name) => name.endsWith(".pbseq"))) {
+  if (isFolder && !(await listFolder(path)).some((name) => name.endsWith(".pbseq"))) {
     return (await loadRun(path)).state.tensors;
   }
   if (isFolder || (await isCheckpointFile(path))) {

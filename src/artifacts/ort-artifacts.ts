@@ -1,10 +1,10 @@
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { completeAround } from "../graph/io/file-set.ts";
 import { readModel } from "../graph/io/model-file.ts";
-import { readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
+import { listFolder, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import type { Dimension } from "../graph/value-type.ts";
@@ -63,14 +63,6 @@ export async function loadArtifacts(folder: string): Promise<TrainingArtifacts> 
     checkpoint: await readCheckpointBytes(folder, prefix, names),
     checkpointData: names.includes(dataFile) ? join(folder, dataFile) : null,
   };
-}
-
-async function listFolder(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).sort();
-  } catch (cause) {
-    throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
-  }
 }
 
 /** What folders without models hold that people take for artifacts. */

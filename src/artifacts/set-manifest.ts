@@ -1,8 +1,8 @@
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError } from "../errors.ts";
 import { sha256OfFile } from "../graph/io/digest.ts";
-import { readRegularFile } from "../graph/io/read-file.ts";
+import { listFolder, readRegularFile } from "../graph/io/read-file.ts";
 
 /** Lists the files of a set that was written as one. Folders of other exporters have none. */
 export const SET_MANIFEST = "onnx-agr.manifest.json";
@@ -29,7 +29,7 @@ export async function encodeSetManifest(files: ReadonlyMap<string, string>): Pro
 /** A folder's manifest; null where it has none. @throws FormatError `E_SET` for one that is not understood */
 export async function readSetManifest(folder: string): Promise<SetManifest | null> {
   const file = join(folder, SET_MANIFEST);
-  if (!(await readdir(folder).catch((): string[] => [])).includes(SET_MANIFEST)) return null;
+  if (!(await listFolder(folder)).includes(SET_MANIFEST)) return null;
   let manifest: unknown;
   try {
     manifest = JSON.parse(new TextDecoder().decode(await readRegularFile(file, MAX_BYTES)));
@@ -68,8 +68,8 @@ export async function checkSetManifest(folder: string, isOfSet: (name: string) =
     else if ((await sha256OfFile(path)) !== hash) problems.push(`${name} is another file`);
   }
   const listed = new Set(Object.keys(manifest.files));
-  const others = (await readdir(folder)).filter((name) => isOfSet(name) && !listed.has(name));
-  problems.push(...others.sort().map((name) => `${name} was not one of them`));
+  const others = (await listFolder(folder)).filter((name) => isOfSet(name) && !listed.has(name));
+  problems.push(...others.map((name) => `${name} was not one of them`));
   if (problems.length === 0) return;
   const more = problems.length > 10 ? `; and ${problems.length - 10} more` : "";
   throw new FormatError(

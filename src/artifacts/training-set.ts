@@ -1,9 +1,9 @@
-import { readdir, realpath, stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { FormatError, UsageError } from "../errors.ts";
 import { completeSet, publishSet, SET_JOURNAL } from "../graph/io/file-set.ts";
 import { prepareModel } from "../graph/io/model-file.ts";
-import { filePieces } from "../graph/io/read-file.ts";
+import { errnoCode, filePieces, fileSystemError, listFolder } from "../graph/io/read-file.ts";
 import { sweep } from "../graph/io/temporary.ts";
 import { type PendingFile, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
@@ -38,6 +38,7 @@ const isOfPrefixedSet = (name: string): boolean =>
  */
 export async function openFolder(folder: string): Promise<readonly string[]> {
   const real = await realpath(folder).catch((cause: unknown) => {
+    if (errnoCode(cause) !== "ENOENT" && errnoCode(cause) !== "ENOTDIR") throw fileSystemError("read", folder, cause);
     throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
   });
   if (!(await stat(real)).isDirectory()) {
@@ -48,7 +49,7 @@ export async function openFolder(folder: string): Promise<readonly string[]> {
   }
   await completeSet(join(real, SET_JOURNAL));
   await sweep(real);
-  return (await readdir(real)).sort();
+  return listFolder(real);
 }
 
 /** What a folder has, by its names alone. */

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,11 +78,11 @@ describe("train --checkpoints and --resume", () => {
     ...more,
   ];
 
-  it("goes on where it was interrupted, bit for bit, and refuses another run", async () => {
+  it("goes on with the command it printed where it was interrupted, bit for bit, and refuses another run", async () => {
     const folder = temporaryFolder();
     const file = data(100);
     const whole = cli(args(file, "--epochs", "40", "--checkpoints", join(folder, "whole")));
-    const run = join(folder, "run");
+    const run = join(folder, "the user's run");
     const child = spawn(process.execPath, [MAIN, ...args(file, "--epochs", "40", "--checkpoints", run)]);
     let output = "";
     /** A second signal would end the process before it saves. */
@@ -93,7 +93,10 @@ describe("train --checkpoints and --resume", () => {
     });
     expect(await new Promise((done) => child.on("close", done))).toBe(143);
     expect(readdirSync(run)).toHaveLength(1);
-    const resumed = cli(args(file, "--epochs", "40", "--checkpoints", run, "--resume", run));
+    const { next } = lines(output).at(-1) as { next: string };
+    const pasted = `onnx-agr() { "$NODE" "$MAIN" "$@"; }; ${next}`;
+    const env = { ...process.env, NODE: process.execPath, MAIN };
+    const resumed = spawnSync("bash", ["-c", pasted], { encoding: "utf8", env, cwd: folder });
     expect(resumed.status).toBe(0);
     expect([...lossesOf(output), ...lossesOf(resumed.stdout)]).toEqual(lossesOf(whole.stdout));
     const last = (at: string): Buffer =>

@@ -1,8 +1,7 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, namingFile } from "../../errors.ts";
 import { readModel } from "../../graph/io/model-file.ts";
-import { readRegularFile } from "../../graph/io/read-file.ts";
+import { listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import type { Model } from "../../graph/model.ts";
 import { readPlan } from "./plan.ts";
 import { decodeState, type TrainingState } from "./state.ts";
@@ -44,9 +43,7 @@ async function readState(path: string): Promise<TrainingState> {
 
 /** `readPortable`, of a folder whose files are known to belong together. */
 export async function loadPortable(folder: string): Promise<PortableArtifacts> {
-  const names = await readdir(folder).catch((cause: unknown) => {
-    throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
-  });
+  const names = await listFolder(folder);
   const model = async (file: string): Promise<Model | null> =>
     names.includes(file) ? readModel(join(folder, file)) : null;
   const gradients = await model(PORTABLE_FILES.gradients);

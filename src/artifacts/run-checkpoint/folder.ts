@@ -1,8 +1,8 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { CheckpointError, namingFile } from "../../errors.ts";
+import { CheckpointError, FormatError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
-import { fileSystemError, readRegularFile } from "../../graph/io/read-file.ts";
+import { fileSystemError, listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
 import { syncFolder, writeFileAtomic } from "../../graph/io/write-file.ts";
 import { decodeState, stateParts, type TrainingState } from "../portable/state.ts";
@@ -91,7 +91,7 @@ function freeName(name: string, taken: readonly string[]): string {
 }
 
 const checkpointNames = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder)).filter((name) => NAME.test(name)).sort();
+  (await listFolder(folder)).filter((name) => NAME.test(name));
 
 interface Listed {
   readonly name: string;
@@ -158,7 +158,8 @@ export async function loadRun(path: string): Promise<LoadedRun> {
     const [newest] = await list(join(path, "..")).catch((): readonly Listed[] => []);
     return { ...one, isNewest: newest === undefined || newest.manifest.saved <= one.saved, incomplete: [] };
   }
-  const names = await readdir(path).catch((cause: unknown) => {
+  const names = await listFolder(path).catch((cause: unknown) => {
+    if (!(cause instanceof FormatError)) throw cause;
     throw new CheckpointError("E_NO_CHECKPOINT", `${path}: no such folder of checkpoints`, { file: path, cause });
   });
   const unfinished = names.filter((name) => isTemporary(name) && name.startsWith(".step-"));

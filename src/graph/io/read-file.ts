@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, readdir } from "node:fs/promises";
 import { FileSystemError, FormatError } from "../../errors.ts";
 
 /** What a failed system call means to the person who gave the path. */
@@ -32,6 +32,20 @@ export function fileSystemError(action: string, path: string, cause: unknown): F
 }
 
 const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO", "ENAMETOOLONG"]);
+
+/**
+ * The names in a folder, sorted.
+ * @throws FormatError `E_NO_FILE` where there is no such folder; FileSystemError `E_FILE_SYSTEM` where it cannot be read: a
+ *   folder that cannot be read is not an empty one.
+ */
+export async function listFolder(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (cause) {
+    if (!MISSING.has(errnoCode(cause))) throw fileSystemError("read", path, cause);
+    throw new FormatError("E_NO_FILE", `${path}: no such folder`, { file: path, cause });
+  }
+}
 
 /**
  * Opens a regular file for reading and hands it to `use`. Never blocks on a FIFO or a device.
