@@ -129,6 +129,19 @@ describe("buildTrainingArtifacts", () => {
     }
   });
 
+  it("keeps the metadata of the user's model, up to what export gives", async () => {
+    const forward = convNet();
+    forward.metadata.set("author", "the user");
+    const { portable, onnxruntime } = await buildTrainingArtifacts(forward, CE);
+    for (const source of [portable, onnxruntime]) {
+      if (source === null) throw new Error("not built");
+      const session = await TrainingSession.create(source);
+      const { metadata } = decodeModel(await session.exportModel());
+      await session.release();
+      expect([...metadata]).toEqual([["author", "the user"]]);
+    }
+  });
+
   it("renews running statistics in training, evaluates with them, and exports them", async () => {
     const { portable } = await buildTrainingArtifacts(convNet(), CE);
     if (portable === null) throw new Error("not built");

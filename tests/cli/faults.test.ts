@@ -225,6 +225,30 @@ describe.skipIf(!hasFaults)("a command in which the system fails or that is kill
   );
 });
 
+describe.skipIf(!hasFaults)("an old checkpoint (needs a C compiler)", () => {
+  it.each([...fails("rmdir", 1), ...killed("unlink", 3)])(
+    "row 71: whose removal is stopped ($how) is not taken for one, which is said; the next save removes the rest",
+    async (fault) => {
+      const folder = temporaryFolder();
+      const run = join(folder, "run");
+      mkdirSync(run);
+      writeFileSync(join(folder, "data.safetensors"), encodeSafetensors(drawDigits(30, 5)));
+      const args = train(folder, "--save-every", "1", "--keep", "1", "--checkpoints", run);
+      const { injected, status, output } = await withFault([MAIN, ...args], run, fault);
+      expect([injected, status]).toEqual([true, fault.how === "EIO" ? 0 : null]);
+      if (fault.how === "EIO") {
+        expect(output).toMatch(/cannot remove an old checkpoint in .*input\/output error; the new one is saved/);
+      }
+      const names = readdirSync(run).filter((name) => name.startsWith("step-"));
+      const { state, incomplete } = await loadRun(run);
+      expect([names.length, state.step, incomplete.length]).toEqual([1, 3, 0]);
+      runs(...args, "--epochs", "2", "--resume", run);
+      expect(readdirSync(run)).toEqual(["step-0000000006"]);
+    },
+    LONG,
+  );
+});
+
 describe("a disk that is full, a limit that is reached", () => {
   const bash = (script: string, ...args: readonly string[]) =>
     spawnSync("bash", ["-c", script, process.execPath, ...args], { encoding: "utf8", timeout: 60_000 });
