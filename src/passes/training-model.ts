@@ -1,6 +1,6 @@
 import { PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
-import { DataType, dataTypeName, isGradientType } from "../graph/data-type.ts";
+import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
@@ -13,6 +13,7 @@ import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import { chooseParameters, type ParameterChoice } from "./parameters/choose.ts";
+import { liftWeights } from "./parameters/lift-weights.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
@@ -111,12 +112,11 @@ function prepare(model: Model): readonly string[] {
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
-  for (const value of graph.initializers) {
-    if (isGradientType(value.tensor?.dtype ?? DataType.undefined)) value.tensor = value.tensor?.repacked() ?? null;
-  }
+  const lifted = liftWeights(model);
   const apart = separateInitializers(model).length;
   const notes = [
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
+    ...(lifted > 0 ? [`${lifted} constants in nodes or branches are taken for weights`] : []),
     ...(apart > 0
       ? [
           `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,

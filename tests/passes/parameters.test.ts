@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import {
   attribute,
   type BuildOptions,
   buildTrainingArtifacts,
+  checkGradients,
   DataType,
   decodeModel,
   encodeModel,
@@ -368,5 +369,54 @@ describe("half precision", () => {
       ...["E_PRECISION", 4, "w", expect.stringContaining(name)],
     ]);
     expect((await choice(half, { freeze: ["w"] })).trained).toEqual(["b"]);
+  });
+});
+
+describe("weights outside the graph's initializers", () => {
+  it("in Constant nodes are trained as initializers are, and numbers of the program are not", async () => {
+    const sketch = new Sketch("constants");
+    sketch.input("x", float(["N", 4]));
+    const constant = (name: string, tensor: GraphTensor): void =>
+      sketch.node("Constant", [], [name], [attribute.tensor("value", tensor)]);
+    constant("w", weights([4, 3]));
+    constant("b", weights([3], 2));
+    constant("half", number(0.5, [1]));
+    constant("v", weights([3, 1], 4));
+    constant("c", number(0.25, [1]));
+    constant("mean", weights([4], 5));
+    sketch.node("Sub", ["x", "mean"], ["x0"]);
+    sketch.node("Gemm", ["x0", "w", "b"], ["z"]);
+    sketch.node("Mul", ["z", "half"], ["a"]);
+    sketch.node("MatMul", ["a", "v"], ["d"]);
+    sketch.node("Add", ["d", "c"], ["y"]);
+    sketch.output("y", float(["N", 1]));
+    const { trained, constants } = await choice(model(sketch.graph, 8, [["", 17]]));
+    expect(trained).toEqual(["w", "b", "v", "c"]);
+    expect(constants).toEqual({ mean: "it is a scale or an offset of the model's input" });
+  });
+
+  it("in branches of If are trained, whatever they are called", async () => {
+    const sketch = new Sketch("branches");
+    sketch.input("x", float(["N", 4]));
+    sketch.input("c", tensor(DataType.bool, []));
+    const branch = (name: string, isNode: boolean): Sketch => {
+      const inner = new Sketch(name);
+      inner.outer(sketch, "x");
+      if (isNode) inner.node("Constant", [], ["w"], [attribute.tensor("value", weights([4, 3], 2))]);
+      else inner.initializer("w", weights([4, 3]));
+      inner.node("MatMul", ["x", "w"], [`${name}_out`]);
+      inner.output(`${name}_out`, float(["N", 3]));
+      return inner;
+    };
+    const attributes = [
+      attribute.graph("then_branch", branch("yes", false).graph),
+      attribute.graph("else_branch", branch("no", true).graph),
+    ];
+    sketch.node("If", ["c"], ["y"], attributes);
+    sketch.output("y", float(["N", 3]));
+    const forward = model(sketch.graph, 8, [["", 17]]);
+    expect((await choice(forward)).trained).toHaveLength(2);
+    const check = await checkGradients(forward, { loss: { kind: "mse" } });
+    expect(check.parameters.every(({ difference }) => difference <= check.tolerance)).toBe(true);
   });
 });

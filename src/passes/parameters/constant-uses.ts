@@ -43,14 +43,16 @@ const meetsData = (reading: ConstantReading): boolean => {
   return value !== null && reading.raw.has(value);
 };
 
-/** A number without axes that is no bias: an exporter writes `x * 0.5` so. */
-function isPlainNumber(reading: ConstantReading): boolean {
-  if (reading.initializer.tensor?.dims.length !== 0) return false;
-  const value = other(reading);
+/** Added to a product. */
+export function isBias({ node, index }: Reading): boolean {
+  const value = node.inputs[1 - index] ?? null;
   const maker = value === null ? null : madeBy(value);
-  const isSum = reading.node.opType === "Add" || reading.node.opType === "Sub";
-  return !(isSum && maker !== null && PRODUCTS.has(maker.opType));
+  return (node.opType === "Add" || node.opType === "Sub") && maker !== null && PRODUCTS.has(maker.opType);
 }
+
+/** A number without axes that is no bias: an exporter writes `x * 0.5` so. */
+const isPlainNumber = (reading: ConstantReading): boolean =>
+  reading.initializer.tensor?.dims.length === 0 && !isBias(reading);
 
 /** Small, and added to what is rooted, divided by or taken the logarithm of next. */
 function isEpsilon(reading: ConstantReading): boolean {
