@@ -32,6 +32,8 @@ export interface CheckedParameter {
   readonly parameter: string;
   /** Difference relative to the largest entry of the parameter's gradient, or of all gradients times 1e-4 where that is larger. */
   readonly difference: number;
+  /** What `difference` may be: the check's tolerance, and what rounding of the loss makes of a difference of this step. */
+  readonly tolerance: number;
   readonly element: number;
   readonly analytic: number;
   readonly numeric: number;
@@ -43,7 +45,7 @@ export interface GradientCheck {
   /** Why not in float64; null where it was. */
   readonly reason: string | null;
   readonly loss: number;
-  /** What a difference should stay below. */
+  /** What a difference should stay below where the loss is not rounded; each parameter has its own. */
   readonly tolerance: number;
   /** The worst first. */
   readonly parameters: readonly CheckedParameter[];
@@ -51,8 +53,8 @@ export interface GradientCheck {
 
 /** Step of the central differences relative to the element's size, and what they are good for. */
 const PRECISIONS = {
-  float64: { step: 1e-5, tolerance: 1e-5 },
-  float32: { step: 1e-2, tolerance: 5e-2 },
+  float64: { step: 1e-5, tolerance: 1e-5, epsilon: 2 ** -52 },
+  float32: { step: 1e-2, tolerance: 5e-2, epsilon: 2 ** -23 },
 } as const;
 
 /**
@@ -82,7 +84,7 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
       continue;
     }
     try {
-      const parameters = await compare(probe, step, samples, seed, PRECISIONS[precision].step);
+      const parameters = await compare(probe, step, samples, seed, PRECISIONS[precision]);
       return { precision, reason, loss: probe.loss, tolerance: PRECISIONS[precision].tolerance, parameters };
     } finally {
       await probe.release();
@@ -192,7 +194,7 @@ async function compare(
   step: StepModel,
   samples: number,
   seed: number,
-  relativeStep: number,
+  { step: relativeStep, tolerance: smooth, epsilon }: (typeof PRECISIONS)[keyof typeof PRECISIONS],
 ): Promise<readonly CheckedParameter[]> {
   const largestOf = (values: Float64Array): number =>
     values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -211,13 +213,17 @@ async function compare(
         ((await probe.at(parameter, element, delta)) - (await probe.at(parameter, element, -delta))) / (2 * delta);
       const analytic = gradient[element] ?? Number.NaN;
       const difference = Math.abs(numeric - analytic) / scale;
-      if (worst === null || !(difference <= worst.difference))
-        worst = { parameter, difference, element, analytic, numeric };
+      /** Two losses, each off by a rounding or so, over two steps. */
+      const tolerance = smooth + (epsilon * Math.abs(probe.loss)) / delta / scale;
+      const found = { parameter, difference, tolerance, element, analytic, numeric };
+      if (worst === null || !(excess(found) <= excess(worst))) worst = found;
     }
     if (worst !== null) checked.push(worst);
   }
-  return checked.toSorted((a, b) => (Number.isNaN(b.difference) ? 1 : b.difference - a.difference));
+  return checked.toSorted((a, b) => (Number.isNaN(b.difference) ? 1 : excess(b) - excess(a)));
 }
+
+const excess = ({ difference, tolerance }: CheckedParameter): number => difference / tolerance;
 
 /** The element of the largest gradient, and others by chance. */
 function elementsOf(gradient: Float64Array, samples: number, seed: number): readonly number[] {

@@ -60,7 +60,7 @@ Example:
         ...{ loss: lossOf(options), samples, seed },
         ...(data === undefined ? {} : { feeds: await firstBatch(data, batchSize) }),
       });
-      const isRight = check.parameters.every(({ difference }) => difference <= check.tolerance);
+      const isRight = check.parameters.every(({ difference, tolerance }) => difference <= tolerance);
       console.result({ command: "gradcheck", input: path, isRight, ...check }, describe(check, isRight));
       if (!isRight) process.exitCode = WRONG;
     });
@@ -86,7 +86,7 @@ function describe(
         `  ${parameter.padEnd(width)}  ${difference.toExponential(1)}  [${element}] ${analytic.toExponential(4)}, by differences ${numeric.toExponential(4)}`,
     ),
     isRight
-      ? `all differences are below ${tolerance}`
-      : `differences above ${tolerance}: the gradients are not those of the loss, or it is not smooth there`,
+      ? `all differences are below ${tolerance} and what rounding of the loss explains`
+      : `differences above ${tolerance} and what rounding of the loss explains: the gradients are not those of the loss, or it is not smooth there`,
   ];
 }
