@@ -42,7 +42,8 @@ export class Copier {
     }
     for (const node of graph.nodes) copy.append(this.node(node));
     for (const info of graph.valueInfo) {
-      carry(sources.valueInfo, info, copy.declare(this.#made.get(info.value) ?? this.#copy(info.value)));
+      const declared = copy.declare(this.#made.get(info.value) ?? this.#copy(info.value), info.metadata);
+      carry(sources.valueInfo, info, declared);
     }
     for (const output of graph.outputs) copy.addOutput(this.#resolve(output));
     carry(sources.graph, graph, copy);

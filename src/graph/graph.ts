@@ -147,6 +147,8 @@ export class Node {
 /** A declared type of an intermediate value (`value_info`). */
 export interface ValueInfo {
   readonly value: Value;
+  /** What the file says of the value beside its type, as it was read. */
+  readonly metadata: ReadonlyMap<string, string>;
 }
 
 /** Nodes, and lists of nodes. */
@@ -211,8 +213,8 @@ export class Graph implements Iterable<Node> {
   }
 
   /** Adds a value to those whose type is declared. */
-  declare(value: Value): ValueInfo {
-    const info: ValueInfo = { value };
+  declare(value: Value, metadata: ReadonlyMap<string, string> = new Map()): ValueInfo {
+    const info: ValueInfo = { value, metadata };
     const others = this.#valueInfo.get(value);
     if (others === undefined) this.#valueInfo.set(value, [info]);
     else others.push(info);

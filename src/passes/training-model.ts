@@ -9,6 +9,7 @@ import { globOf } from "../ops/name-globs.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
+import { restoreProgram } from "./exported-program/index.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { MICROSOFT } from "./lower-training-ops/lowering.ts";
@@ -51,7 +52,7 @@ export function makeTrainingModels(
   [training, evaluation]: readonly [Model, Model],
   options: TrainingModelOptions,
 ): TrainingModels {
-  const notes = [training, evaluation].map(prepare)[0] ?? [];
+  const [{ notes, roles }] = [prepare(training), prepare(evaluation)];
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const statistics = prepareTraining(training);
@@ -65,6 +66,7 @@ export function makeTrainingModels(
   const { candidates, frozen, skipped } = chooseParameters(
     training,
     statistics,
+    roles,
     adapters === undefined ? options : { ...options, parameters: adapters.map(globOf) },
   );
   requireSingle(candidates);
@@ -106,13 +108,17 @@ function among(values: readonly Value[]): (value: Value) => boolean {
 }
 
 /** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */
-function prepare(model: Model): readonly string[] {
+function prepare(model: Model): {
+  readonly notes: readonly string[];
+  readonly roles: ReadonlyMap<string, string | null>;
+} {
   const { notes: raised } = raiseOpset(model, TARGET_OPSET);
   const inlined = inlineFunctions(model);
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
   const lifted = liftWeights(model);
+  const program = restoreProgram(model);
   const apart = separateInitializers(model).length;
   const notes = [
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
@@ -122,10 +128,11 @@ function prepare(model: Model): readonly string[] {
           `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
         ]
       : []),
+    ...(program?.notes ?? []),
     ...raised,
   ];
   model.irVersion = Math.max(model.irVersion, TARGET_IR);
-  return notes;
+  return { notes, roles: program?.roles ?? new Map() };
 }
 
 /** @throws PassError `E_PRECISION` for parameters of half precision: updates smaller than their rounding would be lost */

@@ -166,7 +166,9 @@ function hasType(value: Value, type: ValueType | null): Value {
 function declare(graph: Graph, scope: Scope, info: ValueInfoProto): void {
   const value = scope.own(info.name ?? "") ?? new Value(info.name ?? "");
   if (value.type === null) typed(value, info);
-  sources.valueInfo.set(graph.declare(value), info);
+  const metadata = new Map<string, string>();
+  readEntries(info.metadataProps, metadata);
+  sources.valueInfo.set(graph.declare(value, metadata), info);
 }
 
 function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Scope, path: string): void {

@@ -24,11 +24,13 @@ export interface Chosen {
 /**
  * Chooses what is trained among a forward model's initializers, types inferred. Constants of the program are told by their use.
  * @param statistics running statistics, which are neither
+ * @param roles what the exporter says of initializers, by name: null of a parameter, what it is of a constant
  * @throws PassError `E_NO_PARAMETERS` for a glob that names nothing; UsageError `E_OPTION` for one that is none
  */
 export function chooseParameters(
   { graph }: Model,
   statistics: readonly Value[],
+  roles: ReadonlyMap<string, string | null>,
   { parameters, freeze = [] }: ParameterChoice,
 ): Chosen {
   const renewed = new Set(statistics);
@@ -36,7 +38,12 @@ export function chooseParameters(
     (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !renewed.has(value),
   );
   const raw = rawValues(graph);
-  const reasons = new Map(all.map((value) => [value, constantReason(value, raw, all)]));
+  const reasons = new Map(
+    all.map((value) => {
+      const role = roles.get(value.name);
+      return [value, role === undefined ? constantReason(value, raw, all) : role];
+    }),
+  );
   const isConstant = (value: Value): boolean => (reasons.get(value) ?? null) !== null;
   requireMatches(all, parameters ?? [], "params");
   requireMatches(all, freeze, "freeze");

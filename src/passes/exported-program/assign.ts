@@ -1,0 +1,76 @@
+import { isGradientType } from "../../graph/data-type.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { type Call, type ExportedProgram, FUSIONS, isMadeBy, type Target } from "./program.ts";
+
+/** One place where a node reads a constant. */
+export interface Slot {
+  readonly node: Node;
+  readonly index: number;
+  readonly value: Value;
+  readonly call: Call;
+}
+
+/** Which parameter or buffer of the program each constant stands for, where it is read. */
+export interface Assignment {
+  readonly slots: ReadonlyMap<Slot, Target>;
+  /** The arguments of a call that no constant stands for. */
+  readonly open: ReadonlyMap<Call, readonly Target[]>;
+}
+
+/** The parameters and buffers a constant was made from: itself, or what it was folded from. */
+export function originsOf(program: ExportedProgram, value: Value): readonly Target[] {
+  const names = program.foldedFrom(value) ?? [value.name];
+  return names.flatMap((name) => program.targets.get(name) ?? []);
+}
+
+/**
+ * Matches the constants that the nodes of a call read with the parameters its call was given: by name where it is one of them,
+ * then by the last part of the name (`weight`, `bias`), then by order.
+ */
+export function assignTargets(graph: Graph, program: ExportedProgram): Assignment {
+  const slots = new Map<Slot, Target>();
+  const open = new Map<Call, readonly Target[]>();
+  for (const [call, places] of placesOf(graph, program)) {
+    const left = new Set(call.targets);
+    const take = (slot: Slot, target: Target | undefined): boolean => {
+      if (target === undefined) return false;
+      slots.set(slot, target);
+      left.delete(target);
+      return true;
+    };
+    const strangers = places.filter((slot) => {
+      const origins = originsOf(program, slot.value);
+      const own = call.targets.filter((target) => origins.includes(target));
+      if (own.length > 1) for (const target of own) left.delete(target);
+      return own.length > 1 ? false : !take(slot, own[0]);
+    });
+    const unlike = strangers.filter((slot) => {
+      const parts = originsOf(program, slot.value).map(({ name }) => lastPart(name));
+      return !take(
+        slot,
+        [...left].find(({ name }) => parts.includes(lastPart(name))),
+      );
+    });
+    for (const slot of unlike) take(slot, [...left][0]);
+    open.set(call, [...left]);
+  }
+  return { slots, open };
+}
+
+const lastPart = (name: string): string => name.slice(name.lastIndexOf(".") + 1);
+
+function placesOf(graph: Graph, program: ExportedProgram): ReadonlyMap<Call, readonly Slot[]> {
+  const initializers = new Set(graph.initializers);
+  const places = new Map<Call, Slot[]>();
+  for (const node of graph) {
+    const call = program.callOf(node);
+    if (call === null || call.targets.length === 0 || isMadeBy(node, FUSIONS)) continue;
+    const slots = places.get(call) ?? [];
+    places.set(call, slots);
+    for (const [index, value] of node.inputs.entries()) {
+      if (!value?.tensor || !initializers.has(value) || !isGradientType(value.tensor.dtype)) continue;
+      if (originsOf(program, value).length > 0) slots.push({ node, index, value, call });
+    }
+  }
+  return places;
+}

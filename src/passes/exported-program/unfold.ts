@@ -1,0 +1,128 @@
+import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import type { Builder } from "../../ops/builder.ts";
+import type { Slot } from "./assign.ts";
+import type { ExportedProgram } from "./program.ts";
+import { rearrange, transposed } from "./rearrange.ts";
+
+/** A parameter, and how the constant that the exporter made of it is computed from it. */
+export interface Unfolded {
+  readonly parameter: Tensor;
+  /** Null where the constant is the parameter. */
+  readonly compute: ((build: Builder, parameter: Value) => Value) | null;
+  /** What the exporter computed and cannot be told: the constant is trained in the parameter's stead. */
+  readonly lost: string | null;
+}
+
+/** Operations of the program that only move elements, by the names it gives their results. */
+const MOVES =
+  /^(val|alias|clone|contiguous|detach|embedding|expand|gather|index|index_select|lift_fresh_copy|permute|repeat|reshape|select|slice|squeeze|t|transpose|unsqueeze|view)(_\d+)?$/;
+
+/** Those that make the places that elements are moved from. */
+const PLACES = /^(add|arange|cumsum|full|ones|ones_like|sub|sym_size_int|to|_to_copy|zeros|zeros_like)(_\d+)?$/;
+
+/** Takes back what the exporter computed of one parameter ahead of time. */
+export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, slots: readonly Slot[]): Unfolded {
+  const sources = program.foldedFrom(value);
+  const same = { parameter: tensor, compute: null, lost: null };
+  if (sources === null) return same;
+  const steps = sources.filter((name) => !program.targets.has(name) && !/^val_\d+$/.test(name));
+  const isWeight = ({ node, index, call }: Slot): boolean =>
+    node.opType === "MatMul" && index === 1 && call.op.startsWith("aten.linear");
+  const isTurned =
+    (slots.length > 0 && slots.every(isWeight)) ||
+    (/^(t|transpose|permute)(_\d+)?$/.test(value.name) && steps.length === 0);
+  if (isTurned && tensor.dims.length === 2) {
+    return { parameter: transposed(tensor), compute: (build, from) => build.emit("Transpose", [from]), lost: null };
+  }
+  const isReal = tensor.dtype === DataType.float || tensor.dtype === DataType.double;
+  if (/^exp(_\d+)?$/.test(value.name) && steps.length === 0 && isReal) {
+    const values = (tensor.values() as Float32Array).map(Math.log);
+    return {
+      parameter: Tensor.from(tensor.dtype, tensor.dims, values),
+      compute: (build, from) => build.emit("Exp", [from]),
+      lost: null,
+    };
+  }
+  const computed = [
+    ...(MOVES.test(value.name) ? [] : [value.name]),
+    ...steps.filter((name) => !MOVES.test(name) && !PLACES.test(name)),
+  ];
+  if (computed.length > 0) return { ...same, lost: `the exporter computed it ahead of time (${computed.join(", ")})` };
+  return repeated(tensor) ?? same;
+}
+
+/** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
+function repeated(tensor: Tensor): Unfolded | null {
+  const values = tensor.values();
+  if (values.every((value: number | bigint) => value === values[0])) return null;
+  let parameter = tensor;
+  const lookups: { readonly axis: number; readonly places: readonly number[] }[] = [];
+  for (const axis of tensor.dims.keys()) {
+    const { places, first } = distinct(parameter, axis);
+    if (first.length === places.length) continue;
+    parameter = take(parameter, axis, first);
+    lookups.push({ axis, places });
+  }
+  if (lookups.length === 0) return null;
+  const isStretched = lookups.every(({ places }) => places.every((place) => place === 0));
+  const compute = (build: Builder, from: Value): Value => {
+    if (isStretched) return build.emit("Expand", [from, build.constant(Tensor.ints(tensor.dims))]);
+    return lookups.reduce(
+      (value, { axis, places }) =>
+        build.emit("Gather", [value, build.constant(Tensor.ints(places))], {
+          attributes: [attribute.int("axis", axis)],
+        }),
+      from,
+    );
+  };
+  return { parameter, compute, lost: null };
+}
+
+/** For each slice along an axis the place of its like among the distinct ones, and where those are. */
+function distinct(
+  tensor: Tensor,
+  axis: number,
+): { readonly places: readonly number[]; readonly first: readonly number[] } {
+  const { outer, length, inner } = strides(tensor, axis);
+  const values = tensor.values();
+  const first: number[] = [];
+  const byKey = new Map<number, number[]>();
+  const at = (slice: number, element: number): number | bigint | undefined =>
+    values[Math.floor(element / inner) * length * inner + slice * inner + (element % inner)];
+  const isSame = (a: number, b: number): boolean => {
+    for (let element = 0; element < outer * inner; element++) if (at(a, element) !== at(b, element)) return false;
+    return true;
+  };
+  const places = Array.from({ length }, (_, slice) => {
+    const key = Number(at(slice, 0));
+    const alike = byKey.get(key) ?? [];
+    byKey.set(key, alike);
+    const known = alike.find((place) => isSame(first[place] ?? 0, slice));
+    if (known !== undefined) return known;
+    alike.push(first.length);
+    first.push(slice);
+    return first.length - 1;
+  });
+  return { places, first };
+}
+
+function take(tensor: Tensor, axis: number, slices: readonly number[]): Tensor {
+  const { length, inner } = strides(tensor, axis);
+  const dims = tensor.dims.map((dim, each) => (each === axis ? slices.length : dim));
+  return rearrange(tensor, dims, (place) => {
+    const row = Math.floor(place / inner);
+    const slice = slices[row % slices.length] ?? 0;
+    return (Math.floor(row / slices.length) * length + slice) * inner + (place % inner);
+  });
+}
+
+function strides(
+  { dims }: Tensor,
+  axis: number,
+): { readonly outer: number; readonly length: number; readonly inner: number } {
+  const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
+  return { outer: product(dims.slice(0, axis)), length: dims[axis] ?? 1, inner: product(dims.slice(axis + 1)) };
+}
