@@ -1,12 +1,14 @@
+import { OPTIONS, PATH, requireArgument } from "./arguments.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
-import { type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
+import { A_SET, type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
 import { DataType } from "./graph/data-type.ts";
 import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import type { Model } from "./graph/model.ts";
+import { A_MODEL } from "./graph/model.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
@@ -58,6 +60,8 @@ const TRAINING_API = { opset: 21, irVersion: 10 } as const;
  *   GradientError `E_NO_GRADIENT_RULE`, `E_NO_GRADIENT`, `E_NO_SHAPE`; UsageError `E_OPTION`, `E_OUTPUT`, `E_GROUP`
  */
 export async function buildTrainingArtifacts(model: Model, options: BuildOptions): Promise<BuiltArtifacts> {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const { targets, optimizer = { name: "adamw" } } = options;
   for (const target of targets ?? []) {
     requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);
@@ -155,5 +159,8 @@ export async function writeBuilt(
   built: BuiltArtifacts,
   options: WriteSetOptions = {},
 ): Promise<readonly string[]> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("built", built, A_SET);
+  requireArgument("options", options, OPTIONS);
   return writeTrainingSet(folder, built, options);
 }

@@ -1,5 +1,6 @@
+import { OPTIONS, requireArgument } from "./arguments.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
-import { checkCheckpointFits, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import { ARTIFACTS, checkCheckpointFits, type TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { stateOfCheckpoint } from "./artifacts/portable/state.ts";
@@ -38,8 +39,11 @@ export interface LowerArtifactsOptions {
  */
 export async function lowerArtifacts(
   artifacts: Omit<TrainingArtifacts, "prefix" | "checkpointData">,
-  { parameterGroups: groups = [], optimizer, agr: given }: LowerArtifactsOptions = {},
+  options: LowerArtifactsOptions = {},
 ): Promise<PortableArtifacts> {
+  requireArgument("artifacts", artifacts, ARTIFACTS);
+  requireArgument("options", options, OPTIONS);
+  const { parameterGroups: groups = [], optimizer, agr: given } = options;
   const { trainingModel, optimizerModel, evalModel } = artifacts;
   if (trainingModel === null) {
     throw new PassError("E_NO_GRADIENTS", "the artifacts have no training model, so there is nothing to lower", {

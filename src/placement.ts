@@ -1,9 +1,10 @@
+import { OPTIONS, requireArgument } from "./arguments.ts";
 import { PassError } from "./errors.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
 import { loadOrtNode } from "./runtime/ort-node/load.ts";
 import { type Placement, placementOf } from "./runtime/ort-node/placement.ts";
 import type { OrtNodeOptions } from "./runtime/ort-node/providers.ts";
-import { isPortable, type Trainable } from "./source.ts";
+import { isPortable, TRAINABLE, type Trainable } from "./source.ts";
 
 /**
  * Runs one training step of artifacts, lowered where need be, and tells on which execution provider each node ran.
@@ -11,6 +12,8 @@ import { isPortable, type Trainable } from "./source.ts";
  *   checkpoint
  */
 export async function inspectPlacement(source: Trainable, options: OrtNodeOptions = {}): Promise<Placement> {
+  requireArgument("source", source, TRAINABLE);
+  requireArgument("options", options, OPTIONS);
   const { trainStep, gradients, state } = isPortable(source) ? source : await lowerArtifacts(source);
   if (state === null || state.nominal) {
     throw new PassError("E_NO_STATE", "without a checkpoint's values no step can be run to see where its nodes go", {

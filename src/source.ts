@@ -1,9 +1,11 @@
 import { stat } from "node:fs/promises";
+import { type Kind, mapTo, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
+  ARTIFACTS,
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
@@ -14,9 +16,10 @@ import {
 } from "./artifacts/ort-artifacts.ts";
 import { plannedInputs, readPlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { PORTABLE } from "./artifacts/portable/portable-artifacts.ts";
 import { decodeState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
-import { checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
+import { A_SET, checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
 import { checkConsistency } from "./consistency.ts";
 import { CheckpointError, FormatError, namingFile, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
@@ -26,13 +29,22 @@ import { listFolder, readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
+import { A_TENSOR } from "./graph/tensor.ts";
 import { AGR_RECORD } from "./passes/record.ts";
 import { valueRanges } from "./passes/value-ranges.ts";
 
 /** What can be trained: ONNX Runtime's artifacts, or a portable set. */
 export type Trainable = TrainingArtifacts | PortableArtifacts;
 
-export const isPortable = (source: Trainable): source is PortableArtifacts => "gradients" in source;
+export const TRAINABLE: Kind = {
+  what: "a portable set or training artifacts, as readPortable, readArtifacts and readTrainable give them",
+  holds: (given) => PORTABLE.holds(given) || ARTIFACTS.holds(given),
+};
+
+export function isPortable(source: Trainable): source is PortableArtifacts {
+  requireArgument("source", source, TRAINABLE);
+  return "gradients" in source;
+}
 
 /**
  * Reads a folder of either kind. Where it has both, the portable set is taken, unless `prefer` says otherwise.
@@ -40,16 +52,18 @@ export const isPortable = (source: Trainable): source is PortableArtifacts => "g
  *   throw
  */
 export async function readTrainable(folder: string, prefer?: "portable" | "onnxruntime"): Promise<Trainable> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("prefer", prefer, optional(oneOf("portable", "onnxruntime")));
   const set = await loadTrainingSet(folder);
   await checkTrainingSet(folder, set);
   return trainableOf(set, prefer);
 }
 
 /** Which models of a set are trained. */
-export function trainableOf(
-  { onnxruntime, portable }: TrainingSet,
-  prefer: "portable" | "onnxruntime" = "portable",
-): Trainable {
+export function trainableOf(set: TrainingSet, prefer: "portable" | "onnxruntime" = "portable"): Trainable {
+  requireArgument("set", set, A_SET);
+  requireArgument("prefer", prefer, oneOf("portable", "onnxruntime"));
+  const { onnxruntime, portable } = set;
   const [first, second] = prefer === "portable" ? [portable, onnxruntime] : [onnxruntime, portable];
   const chosen = first ?? second;
   if (chosen === null) throw new FormatError("E_NO_ARTIFACTS", "the set is empty");
@@ -58,6 +72,8 @@ export function trainableOf(
 
 /** @throws FormatError `E_SET`, naming files that do not belong together */
 export async function checkTrainingSet(folder: string, set: TrainingSet): Promise<void> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("set", set, A_SET);
   await checkFolder(folder);
   checkConsistency(set, folder);
 }
@@ -68,6 +84,8 @@ export async function checkTrainingSet(folder: string, set: TrainingSet): Promis
  *   values; CheckpointError `E_CHECKPOINT_MISMATCH`
  */
 export function trainingInputsOf(source: Trainable, folder: string): readonly InputSpec[] {
+  requireArgument("source", source, TRAINABLE);
+  requireArgument("folder", folder, PATH);
   const missing = (file: string): UsageError =>
     new UsageError("E_ARTIFACT_MISSING", `${folder} has no ${file}, which training needs`, { file: folder });
   if (isPortable(source)) {
@@ -101,6 +119,7 @@ export function identityOf(source: Trainable): {
   readonly hashes: Readonly<Record<string, string>>;
   readonly agr: string | null;
 } {
+  requireArgument("source", source, TRAINABLE);
   const models: Readonly<Record<string, Model | null>> = isPortable(source)
     ? { train_step: source.trainStep, gradients: source.gradients, apply: source.apply }
     : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
@@ -117,6 +136,7 @@ export function identityOf(source: Trainable): {
  * @throws CheckpointError `E_NO_CHECKPOINT` for a path that is none of them, and what their readers throw
  */
 export async function readWeights(path: string): Promise<ReadonlyMap<string, Tensor>> {
+  requireArgument("path", path, PATH);
   await completeAround(path);
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
@@ -140,6 +160,8 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
  * @throws CheckpointError `E_CHECKPOINT_MISMATCH`, listing up to ten differences
  */
 export function withWeights<Source extends Trainable>(source: Source, weights: ReadonlyMap<string, Tensor>): Source {
+  requireArgument("source", source, TRAINABLE);
+  requireArgument("weights", weights, mapTo(A_TENSOR, "a map of names to tensors, as readWeights gives it"));
   if (isPortable(source)) {
     return source.state === null ? source : { ...source, state: stateWith(source, source.state, weights) };
   }

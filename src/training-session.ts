@@ -1,3 +1,4 @@
+import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
@@ -25,7 +26,7 @@ import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
 import { DEFAULT_LEARNING_RATE } from "./runtime/train.ts";
-import { rangedInputs } from "./source.ts";
+import { rangedInputs, TRAINABLE } from "./source.ts";
 
 export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
   /**
@@ -64,6 +65,18 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
 
 export type TrainingSession = Session;
 
+const FILE: Kind = { what: "a path or bytes", holds: (given) => PATH.holds(given) || BYTES.holds(given) };
+const FILES = withFields(
+  { checkpointState: FILE, trainModel: FILE, evalModel: optional(FILE), optimizerModel: optional(FILE) },
+  "",
+);
+const SOURCE: Kind = {
+  what:
+    "training artifacts, as readTrainable(folder) gives them, or { checkpointState, trainModel, evalModel?, " +
+    "optimizerModel? }, each a path or bytes",
+  holds: (given) => FILES.holds(given) || TRAINABLE.holds(given),
+};
+
 /** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, or a portable set. */
 export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | PortableArtifacts;
 
@@ -78,6 +91,8 @@ export const TrainingSession = {
    *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
   async create(source: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
+    requireArgument("source", source, SOURCE);
+    requireArgument("options", options, OPTIONS);
     const { runtime } = options;
     if (runtime !== undefined && runtime !== "ort-node" && runtime !== "ort-training") {
       throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {

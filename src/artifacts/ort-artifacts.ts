@@ -1,14 +1,28 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import {
+  BYTES,
+  type Kind,
+  listOf,
+  NUMBER,
+  optional,
+  orNull,
+  PATH,
+  requireArgument,
+  TEXT,
+  withFields,
+} from "../arguments.ts";
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { completeAround } from "../graph/io/file-set.ts";
 import { readModel } from "../graph/io/model-file.ts";
 import { listFolder, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
+import { A_MODEL } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import { A_CHECKPOINT } from "./checkpoint/checkpoint.ts";
 import { decodeCheckpoint, ODTC, ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
 import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./checkpoint/write-odtc.ts";
@@ -35,6 +49,21 @@ export interface TrainingArtifacts {
   /** The file with the tensors a large checkpoint keeps outside itself; it is copied, never read whole. */
   readonly checkpointData: string | null;
 }
+
+const MODEL_OR_NULL = orNull(A_MODEL);
+
+const PARAMETERS_SOURCE: Kind = withFields(
+  { trainingModel: MODEL_OR_NULL, checkpoint: optional(orNull(BYTES)) },
+  "training artifacts: { trainingModel, checkpoint? }",
+);
+
+export const ARTIFACTS: Kind = withFields(
+  {
+    ...{ trainingModel: MODEL_OR_NULL, evalModel: MODEL_OR_NULL, optimizerModel: MODEL_OR_NULL },
+    checkpoint: orNull(BYTES),
+  },
+  "training artifacts, as readArtifacts gives them",
+);
 
 /** A parameter the training graph takes, with the shape it has there. */
 export interface TrainableParameter {
@@ -122,6 +151,7 @@ async function readCheckpointBytes(
  * @throws FormatError `E_CHECKPOINT`; PassError `E_CHECKPOINT_VERSION`
  */
 export async function readCheckpointFile(path: string): Promise<Uint8Array> {
+  requireArgument("path", path, PATH);
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
@@ -151,6 +181,7 @@ export async function isCheckpointFolder(folder: string): Promise<boolean> {
 
 /** True for a file that begins as a checkpoint does; false for any other and for what cannot be read. */
 export async function isCheckpointFile(path: string): Promise<boolean> {
+  requireArgument("path", path, PATH);
   const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(() => null);
   return head !== null && String.fromCharCode(...head.subarray(4, 8)) === ODTC;
 }
@@ -160,12 +191,11 @@ export async function isCheckpointFile(path: string): Promise<boolean> {
  * them open, those of the checkpoint; null where there is no training model.
  * @throws FormatError `E_NO_SHAPE` where neither tells a shape
  */
-export function trainableParameters({
-  trainingModel,
-  checkpoint = null,
-}: Pick<TrainingArtifacts, "trainingModel"> & Partial<Pick<TrainingArtifacts, "checkpoint">>):
-  | readonly TrainableParameter[]
-  | null {
+export function trainableParameters(
+  artifacts: Pick<TrainingArtifacts, "trainingModel"> & Partial<Pick<TrainingArtifacts, "checkpoint">>,
+): readonly TrainableParameter[] | null {
+  requireArgument("artifacts", artifacts, PARAMETERS_SOURCE);
+  const { trainingModel, checkpoint = null } = artifacts;
   if (trainingModel === null) return null;
   const inputs = trainingModel.graph.inputs;
   const buffers = new Set(inputs.map(({ name }) => name).filter((name) => name.endsWith(BUFFER_SUFFIX)));
@@ -195,6 +225,8 @@ export function trainableParameters({
  * @throws CheckpointError `E_CHECKPOINT_MISMATCH`, listing up to ten differences.
  */
 export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint): void {
+  requireArgument("trainingModel", trainingModel, A_MODEL);
+  requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
   const held = new Map([...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]));
   const trainable = new Set(checkpoint.trainable.map(({ name }) => name));
   const inputs = new Map(trainingModel.graph.inputs.map((value) => [value.name, value.type]));
@@ -243,6 +275,11 @@ export interface InputSpec {
   readonly range?: ValueRange;
 }
 
+export const INPUT_SPECS: Kind = listOf(
+  withFields({ name: TEXT, dtype: NUMBER }, "an input"),
+  "a list of inputs, as trainingInputs of a session gives it",
+);
+
 /** Specifications with the ranges of those inputs that have one. */
 export function withRanges(specs: readonly InputSpec[], ranges: ReadonlyMap<string, ValueRange>): readonly InputSpec[] {
   return specs.map((spec) => {
@@ -256,6 +293,8 @@ export function withRanges(specs: readonly InputSpec[], ranges: ReadonlyMap<stri
  * reset flag (ORT-TRAINING 1.1).
  */
 export function userInputs(model: Model, checkpoint: Checkpoint): readonly InputSpec[] {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
   const parameters = new Set([...checkpoint.trainable, ...checkpoint.frozen].map(({ name }) => name));
   return model.graph.inputs
     .filter(({ name }) => !parameters.has(name) && name !== RESET_FLAG && !GRADIENT_BUFFER.test(name))

@@ -1,5 +1,7 @@
+import { bytesOf, mapTo, requireArgument, TEXT } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
+import { NAMED_TENSORS } from "../graph/attribute.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { mistaken } from "../graph/sniff.ts";
 import { Tensor } from "../graph/tensor.ts";
@@ -45,7 +47,8 @@ const fail = (reason: string, field?: string, cause?: unknown): FormatError =>
  * bytes left over, sizes that fit type and shape, no name twice.
  * @throws FormatError `E_SAFETENSORS`
  */
-export function decodeSafetensors(bytes: Uint8Array): Safetensors {
+export function decodeSafetensors(bytes: Uint8Array | ArrayBuffer): Safetensors {
+  bytes = bytesOf("bytes", bytes);
   const other = mistaken(bytes);
   if (other !== null) throw new FormatError("E_SAFETENSORS", `this is ${other.what}`, { hint: other.hint });
   if (bytes.length < 8) throw fail(`${bytes.length} bytes are too few`);
@@ -180,7 +183,7 @@ export function safetensorsParts(
       );
     }
     const begin = offset;
-    offset += bytesOf(tensor).length;
+    offset += elementsOf(tensor).length;
     return [name, { dtype, shape: tensor.dims, data_offsets: [begin, offset] }];
   });
   const head = metadata.size === 0 ? [] : [["__metadata__", Object.fromEntries(metadata)]];
@@ -190,7 +193,7 @@ export function safetensorsParts(
   const header = new Uint8Array(8 + headerLength).fill(0x20, 8);
   new DataView(header.buffer).setBigUint64(0, BigInt(headerLength), true);
   header.set(json, 8);
-  return [header, ...tensors.map(({ tensor }) => bytesOf(tensor))];
+  return [header, ...tensors.map(({ tensor }) => elementsOf(tensor))];
 }
 
 /** The same as one array. */
@@ -198,10 +201,12 @@ export function encodeSafetensors(
   tensors: readonly NamedTensor[],
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
+  requireArgument("tensors", tensors, NAMED_TENSORS);
+  requireArgument("metadata", metadata, mapTo(TEXT, "a map of strings to strings"));
   return Buffer.concat(safetensorsParts(tensors, metadata));
 }
 
-function bytesOf(tensor: Tensor): Uint8Array {
+function elementsOf(tensor: Tensor): Uint8Array {
   if (tensor.data.kind === "raw") return tensor.data.bytes;
   const values = tensor.values();
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { PATH, requireArgument } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import { sha256OfFile } from "../graph/io/digest.ts";
 import { listFolder, readRegularFile } from "../graph/io/read-file.ts";
@@ -28,6 +29,7 @@ export async function encodeSetManifest(files: ReadonlyMap<string, string>): Pro
 
 /** A folder's manifest; null where it has none. @throws FormatError `E_SET` for one that is not understood */
 export async function readSetManifest(folder: string): Promise<SetManifest | null> {
+  requireArgument("folder", folder, PATH);
   const file = join(folder, SET_MANIFEST);
   if (!(await listFolder(folder)).includes(SET_MANIFEST)) return null;
   let manifest: unknown;

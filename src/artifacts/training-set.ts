@@ -1,5 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { type Kind, OPTIONS, orNull, PATH, requireArgument, withFields } from "../arguments.ts";
 import { FormatError, UsageError } from "../errors.ts";
 import { completeSet, publishSet, SET_JOURNAL } from "../graph/io/file-set.ts";
 import { prepareModel } from "../graph/io/model-file.ts";
@@ -8,8 +9,8 @@ import { sweep } from "../graph/io/temporary.ts";
 import { type PendingFile, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
 import { ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
-import { ARTIFACT_FILES, loadArtifacts, type TrainingArtifacts } from "./ort-artifacts.ts";
-import { loadPortable, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
+import { ARTIFACT_FILES, ARTIFACTS, loadArtifacts, type TrainingArtifacts } from "./ort-artifacts.ts";
+import { loadPortable, PORTABLE, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
 import { stateParts } from "./portable/state.ts";
 import { checkSetManifest, encodeSetManifest, readSetManifest, SET_MANIFEST } from "./set-manifest.ts";
 
@@ -18,6 +19,11 @@ export interface TrainingSet {
   readonly onnxruntime: TrainingArtifacts | null;
   readonly portable: PortableArtifacts | null;
 }
+
+export const A_SET: Kind = withFields(
+  { onnxruntime: orNull(ARTIFACTS), portable: orNull(PORTABLE) },
+  "a training set, as readTrainingSet gives it: { onnxruntime, portable }, null where there is none",
+);
 
 const OWN_MODELS = [ARTIFACT_FILES.trainingModel, ARTIFACT_FILES.evalModel, ARTIFACT_FILES.optimizerModel];
 
@@ -37,6 +43,7 @@ const isOfPrefixedSet = (name: string): boolean =>
  * @throws FormatError `E_NO_FILE`, `E_NO_FOLDER`, `E_JOURNAL`
  */
 export async function openFolder(folder: string): Promise<readonly string[]> {
+  requireArgument("folder", folder, PATH);
   const real = await realpath(folder).catch((cause: unknown) => {
     if (errnoCode(cause) !== "ENOENT" && errnoCode(cause) !== "ENOTDIR") throw fileSystemError("read", folder, cause);
     throw new FormatError("E_NO_FILE", `${folder}: no such folder`, { file: folder, cause });
@@ -64,6 +71,7 @@ export async function kindsIn(folder: string): Promise<{ readonly onnxruntime: b
 
 /** Whether a folder has a portable set. */
 export async function isPortableFolder(folder: string): Promise<boolean> {
+  requireArgument("folder", folder, PATH);
   return kindsIn(folder).then(
     ({ portable }) => portable,
     () => false,
@@ -81,12 +89,14 @@ export async function checkFolder(folder: string): Promise<void> {
  * @throws FormatError `E_NO_ARTIFACTS` where it holds nothing, `E_SET`, and what `readArtifacts` and `readPortable` throw
  */
 export async function readTrainingSet(folder: string): Promise<TrainingSet> {
+  requireArgument("folder", folder, PATH);
   await checkFolder(folder);
   return loadTrainingSet(folder);
 }
 
 /** `readTrainingSet` of files that may not belong together: `checkFolder` says. */
 export async function loadTrainingSet(folder: string): Promise<TrainingSet> {
+  requireArgument("folder", folder, PATH);
   const { onnxruntime, portable } = await kindsIn(folder);
   return {
     portable: portable ? await loadPortable(folder) : null,
@@ -100,6 +110,7 @@ export async function loadTrainingSet(folder: string): Promise<TrainingSet> {
  *   `readModel` and `decodeCheckpoint` throw
  */
 export async function readArtifacts(folder: string): Promise<TrainingArtifacts> {
+  requireArgument("folder", folder, PATH);
   await checkFolder(folder);
   return loadArtifacts(folder);
 }
@@ -109,6 +120,7 @@ export async function readArtifacts(folder: string): Promise<TrainingArtifacts> 
  * @throws FormatError `E_NO_ARTIFACTS`, `E_PLAN`, `E_SET`, and what `readModel` and `decodeState` throw
  */
 export async function readPortable(folder: string): Promise<PortableArtifacts> {
+  requireArgument("folder", folder, PATH);
   await checkFolder(folder);
   return loadPortable(folder);
 }
@@ -127,9 +139,13 @@ export interface WriteSetOptions {
  */
 export async function writeTrainingSet(
   folder: string,
-  { onnxruntime, portable }: TrainingSet,
-  { replace = false }: WriteSetOptions = {},
+  set: TrainingSet,
+  options: WriteSetOptions = {},
 ): Promise<readonly string[]> {
+  requireArgument("set", set, A_SET);
+  requireArgument("options", options, OPTIONS);
+  const { onnxruntime, portable } = set;
+  const { replace = false } = options;
   const there = await openFolder(folder);
   const real = await realpath(folder);
   const writer = new SetWriter(real);
@@ -153,11 +169,15 @@ export async function writeTrainingSet(
 
 /** Writes ONNX Runtime's artifacts. @throws as `writeTrainingSet` */
 export async function writeArtifacts(folder: string, artifacts: TrainingArtifacts): Promise<void> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("artifacts", artifacts, ARTIFACTS);
   await writeTrainingSet(folder, { onnxruntime: artifacts, portable: null });
 }
 
 /** Writes a portable set. @throws as `writeTrainingSet` */
 export async function writePortable(folder: string, portable: PortableArtifacts): Promise<void> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("portable", portable, PORTABLE);
   await writeTrainingSet(folder, { onnxruntime: null, portable });
 }
 

@@ -1,6 +1,7 @@
+import { type Kind, listOf, TEXT, withFields } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import type { Graph } from "./graph.ts";
-import { NO_SIZE, type Tensor } from "./tensor.ts";
+import { A_TENSOR, NO_SIZE, type Tensor } from "./tensor.ts";
 import type { ValueType } from "./value-type.ts";
 
 /** A COO sparse tensor. */
@@ -15,6 +16,11 @@ export interface NamedTensor {
   readonly name: string;
   readonly tensor: Tensor;
 }
+
+export const NAMED_TENSORS: Kind = listOf(
+  withFields({ name: TEXT, tensor: A_TENSOR }, "a named tensor"),
+  "a list of { name, tensor }, the tensors of the class GraphTensor",
+);
 
 interface AttributeValues {
   readonly float: number;

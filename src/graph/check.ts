@@ -1,7 +1,8 @@
+import { OPTIONS, requireArgument } from "../arguments.ts";
 import { FormatError, GraphError, PassError } from "../errors.ts";
 import { dataTypeName, layoutOf } from "./data-type.ts";
 import type { Graph, Node } from "./graph.ts";
-import { type GraphFunction, type Model, NEWEST_OPSET, normalizeDomain, walkGraphs } from "./model.ts";
+import { A_MODEL, type GraphFunction, type Model, NEWEST_OPSET, normalizeDomain, walkGraphs } from "./model.ts";
 import type { ReadOptions } from "./serde/decode.ts";
 import { sources } from "./serde/sources.ts";
 import { packedCount, type Tensor } from "./tensor.ts";
@@ -13,7 +14,10 @@ import { tensorSites } from "./tensors.ts";
  * @throws FormatError `E_TENSOR`; GraphError `E_FUNCTION_CYCLE`, `E_BINDING`; PassError `E_OPSET` for versions that
  *   this package does not know.
  */
-export function checkModel(model: Model, { tolerate }: ReadOptions = {}): void {
+export function checkModel(model: Model, options: ReadOptions = {}): void {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
+  const { tolerate } = options;
   checkOpsets(model, (error) => {
     if (tolerate === undefined) throw error;
     tolerate(error.message);

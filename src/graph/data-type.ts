@@ -1,3 +1,4 @@
+import { NUMBER, requireArgument } from "../arguments.ts";
 /** Element types, numbered as `onnx.TensorProto.DataType`. */
 export const DataType = {
   undefined: 0,
@@ -87,6 +88,7 @@ const NAMES = new Map<number, string>(Object.entries(DataType).map(([name, code]
 
 /** `float`, `int64`, ...; `unknown(99)` for a code this version does not know. */
 export function dataTypeName(code: number): string {
+  requireArgument("code", code, NUMBER);
   return NAMES.get(code) ?? `unknown(${code})`;
 }
 

@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
+import { requireArgument } from "../arguments.ts";
 import { type Attribute, graphsOf } from "./attribute.ts";
 import { describeNode, type Graph, type Node, type Value } from "./graph.ts";
 import type { GraphFunction, Model } from "./model.ts";
+import { A_MODEL } from "./model.ts";
 import { ATTRIBUTE, TENSOR } from "./proto/schema.ts";
 import { type Pieces, writeMessage } from "./proto/write.ts";
 import { encodeAttribute, encodeTensor } from "./serde/encode-values.ts";
@@ -24,6 +26,8 @@ export interface Difference {
  * Order, unnamed documentation and fields that the graph does not model are not compared.
  */
 export function diffModels(a: Model, b: Model): readonly Difference[] {
+  requireArgument("a", a, A_MODEL);
+  requireArgument("b", b, A_MODEL);
   return [
     ...diffMaps("opset", named("opset", a.opsets), named("opset", b.opsets), String),
     ...diffMaps("metadata", named("metadata", a.metadata), named("metadata", b.metadata), (value) => value),

@@ -1,3 +1,4 @@
+import { instanceOf, type Kind, requireArgument } from "../arguments.ts";
 import { GraphError } from "../errors.ts";
 import { type Attribute, graphsOf, type SparseTensor } from "./attribute.ts";
 import { LinkedList } from "./linked-list.ts";
@@ -331,6 +332,7 @@ function* usersWithin(nodes: Iterable<Node>): Generator<Node | Graph> {
 
 /** `node "fc1/MatMul" (MatMul)`, for messages. */
 export function describeNode(node: Node): string {
+  requireArgument("node", node, A_NODE);
   const op = node.domain === "" ? node.opType : `${node.domain}.${node.opType}`;
   if (node.name !== "") return `node "${node.name}" (${op})`;
   const output = node.outputs.find((value) => value !== null);
@@ -338,3 +340,5 @@ export function describeNode(node: Node): string {
     ? `a node without outputs (${op})`
     : `the node that makes "${output.name}" (${op})`;
 }
+
+export const A_NODE: Kind = instanceOf(Node, "a Node of a graph");

@@ -1,3 +1,4 @@
+import { instanceOf, type Kind } from "../arguments.ts";
 import { type Attribute, graphsOf } from "./attribute.ts";
 import { Copier, carry } from "./clone.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
@@ -112,6 +113,8 @@ export class Model {
     return [this.graph, ...training.filter((graph) => graph !== null), ...this.functions.map(({ body }) => body)];
   }
 }
+
+export const A_MODEL: Kind = instanceOf(Model, "a Model, as readModel and decodeModel give it");
 
 /** The function of the model that a node calls; it takes the place of any operator of that name. */
 export function calledFunction({ functions }: Model, { domain, opType, overload }: Node): GraphFunction | undefined {

@@ -1,7 +1,9 @@
+import { OPTIONS, requireArgument } from "../arguments.ts";
 import type { Attribute } from "./attribute.ts";
 import { dataTypeName } from "./data-type.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 import type { GraphFunction, Model } from "./model.ts";
+import { A_MODEL } from "./model.ts";
 import type { Tensor } from "./tensor.ts";
 import { formatType } from "./value-type.ts";
 
@@ -14,6 +16,8 @@ export interface PrintOptions {
  * The model as text, close to ONNX's own text format: for reading, tests and `inspect`, not for parsing back.
  */
 export function printModel(model: Model, options: PrintOptions = {}): string {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const limit = options.maxElements ?? 8;
   const header = [
     `ir_version: ${model.irVersion}`,

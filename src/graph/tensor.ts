@@ -1,4 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
+import { instanceOf, type Kind, listOf, NUMBER, requireArgument } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import { DataType, dataTypeName, layoutOf, type TypedArray } from "./data-type.ts";
 import { toBigInt } from "./proto/read.ts";
@@ -24,6 +25,12 @@ export type PackedField = "floatData" | "doubleData" | "int32Data" | "int64Data"
 /** Code of the error for sizes that are none. */
 export const NO_SIZE = "E_SHAPE";
 
+const DIMS = listOf(NUMBER, "a list of sizes");
+const TYPED_ARRAY: Kind = {
+  what: "a typed array",
+  holds: (given) => ArrayBuffer.isView(given) && !(given instanceof DataView),
+};
+
 /** An immutable dense tensor, row-major. */
 export class Tensor {
   readonly dtype: number;
@@ -38,6 +45,9 @@ export class Tensor {
 
   /** @param values one entry per element, little-endian in memory as everywhere Node runs. */
   static from(dtype: number, dims: readonly number[], values: TypedArray): Tensor {
+    requireArgument("dtype", dtype, NUMBER);
+    requireArgument("dims", dims, DIMS);
+    requireArgument("values", values, TYPED_ARRAY);
     const tensor = new Tensor(dtype, dims, {
       kind: "raw",
       bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
@@ -120,6 +130,8 @@ export class Tensor {
     return this.data.bytes;
   }
 }
+
+export const A_TENSOR: Kind = instanceOf(Tensor, "a tensor of the class GraphTensor");
 
 /** Turns the payload of a typed field into the bytes `raw_data` would hold. */
 function unpack(dtype: number, data: { readonly field: PackedField; readonly bytes: Uint8Array }): Uint8Array {

@@ -1,3 +1,4 @@
+import { orNull, requireArgument, TEXT, withFields } from "../arguments.ts";
 import { dataTypeName } from "./data-type.ts";
 
 /** A fixed size, a symbolic name, or nothing known. */
@@ -18,9 +19,12 @@ export function sequenceType(element: ValueType): ValueType {
   return { kind: "sequence", element };
 }
 
+const A_TYPE = orNull(withFields({ kind: TEXT }, "the type of a value"));
+
 /** As ONNX's text format writes it: `float[N,3]`, `seq(float)`. */
 export function formatType(type: ValueType | null): string {
   if (type === null) return "?";
+  requireArgument("type", type, A_TYPE);
   switch (type.kind) {
     case "tensor":
       return formatTensor(type.dtype, type.shape);

@@ -1,3 +1,4 @@
+import { type Kind, NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
 import { requireOption } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Value } from "../graph/graph.ts";
@@ -26,10 +27,13 @@ export interface LearningRateSchedule {
   readonly finalRate?: number;
 }
 
+const SCHEDULE: Kind = { ...OPTIONS, what: "a schedule: { rate, decay?, warmupSteps?, totalSteps?, finalRate? }" };
+
 type Complete = Required<LearningRateSchedule>;
 
 /** Checks a schedule and fills in its defaults. @throws UsageError `E_OPTION` */
 export function completeSchedule(schedule: LearningRateSchedule): Complete {
+  requireArgument("schedule", schedule, SCHEDULE);
   const { rate, decay = "constant", warmupSteps = 0, finalRate = 0 } = schedule;
   const { totalSteps = warmupSteps + 1 } = schedule;
   requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
@@ -51,6 +55,7 @@ export function completeSchedule(schedule: LearningRateSchedule): Complete {
 
 /** The rate of update `step`, counted from 1. */
 export function learningRateAt(schedule: LearningRateSchedule, step: number): number {
+  requireArgument("step", step, NUMBER);
   const { rate, decay, warmupSteps, totalSteps, finalRate } = completeSchedule(schedule);
   const done = step - 1;
   const warm = warmupSteps === 0 ? 1 : Math.min(done / warmupSteps, 1);

@@ -1,7 +1,9 @@
+import { type Kind, listOf, mapTo, optional, requireArgument, TEXT, withFields } from "../arguments.ts";
 import { PassError, UsageError } from "../errors.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
-import { type Model, valuesReadBy } from "../graph/model.ts";
+import { A_MODEL, type Model, valuesReadBy } from "../graph/model.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { A_TENSOR } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { elementTypeOf } from "../ops/value-types.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
@@ -21,13 +23,21 @@ export interface ExtractForwardReport extends Report {
   readonly outputs: readonly string[];
 }
 
+const GIVEN: Kind = withFields(
+  { weights: mapTo(A_TENSOR, "tensors by name"), outputs: optional(listOf(TEXT, "names")) },
+  "{ weights: a map of names to tensors, outputs?: a list of names }",
+);
+
 /**
  * Makes an eval model an inference model: the loss is cut off, with the targets that only it reads, and the weights are put
  * in. A target is an input from which no path leads to a node that reads a parameter.
  * @throws PassError `E_NO_FORWARD` where nothing is left without the loss; UsageError `E_OUTPUT` for a tensor that the graph
  *   does not have
  */
-export function extractForward(model: Model, { weights, outputs }: ExtractForwardOptions): ExtractForwardReport {
+export function extractForward(model: Model, options: ExtractForwardOptions): ExtractForwardReport {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, GIVEN);
+  const { weights, outputs } = options;
   const { graph } = model;
   const before = graph.nodeCount;
   const chosen = outputs === undefined ? forwardOutputs(graph, weights) : namedOutputs(graph, outputs);

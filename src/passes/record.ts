@@ -1,6 +1,7 @@
+import { requireArgument, TEXT } from "../arguments.ts";
 import { GraphError } from "../errors.ts";
 import { type Graph, Node, type Value } from "../graph/graph.ts";
-import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../graph/model.ts";
+import { A_MODEL, type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../graph/model.ts";
 import { jsonMetadata, wrongMetadata } from "./json-metadata.ts";
 
 /** An edge a pass took over: what read `from` now reads `to`, and everything between them is the pass's. */
@@ -29,6 +30,8 @@ export const PREFIX = "onnx-agr";
 
 /** @throws GraphError `E_RECORD` where the entry is damaged */
 export function readRecord(model: Model, key: string): InsertionRecord | null {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("key", key, TEXT);
   const record = jsonMetadata(model, key);
   if (record === undefined) return null;
   if (!isRecord(record)) throw wrongMetadata(key, "is not a record that this version understands");

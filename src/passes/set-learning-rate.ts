@@ -1,5 +1,7 @@
+import { requireArgument } from "../arguments.ts";
 import { PassError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { A_MODEL } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
 import { completeSchedule, emitSchedule, type LearningRateSchedule } from "../optim/schedule.ts";
@@ -23,6 +25,7 @@ export interface SetLearningRateReport extends Report {
  * @throws PassError `E_NO_OPTIMIZER`; UsageError `E_OPTION`
  */
 export function setLearningRate(model: Model, schedule: LearningRateSchedule): SetLearningRateReport {
+  requireArgument("model", model, A_MODEL);
   const complete = completeSchedule(schedule);
   const earlier = readRecord(model, LEARNING_RATE_RECORD);
   if (earlier !== null) removeLearningRate(model);
@@ -56,6 +59,7 @@ export function setLearningRate(model: Model, schedule: LearningRateSchedule): S
 
 /** Takes a built-in learning rate out again. */
 export function removeLearningRate(model: Model): Report {
+  requireArgument("model", model, A_MODEL);
   const record = readRecord(model, LEARNING_RATE_RECORD);
   const changed = record === null ? 0 : record.edges.length;
   if (record !== null) {

@@ -1,4 +1,5 @@
-import { type Model, ONNX_DOMAIN } from "../graph/model.ts";
+import { requireArgument } from "../arguments.ts";
+import { A_MODEL, type Model, ONNX_DOMAIN } from "../graph/model.ts";
 import { AGR_DOMAIN } from "./agr-domain.ts";
 import type { Report } from "./pass.ts";
 import { AGR_RECORD, readRecord, undo } from "./record.ts";
@@ -15,6 +16,7 @@ export interface StripAgrReport extends Report {
  * @throws GraphError `E_RECORD` where the record of the insertion is damaged or the graph no longer fits it.
  */
 export function stripAgr(model: Model): StripAgrReport {
+  requireArgument("model", model, A_MODEL);
   const record = readRecord(model, AGR_RECORD);
   if (record === null) {
     return { pass: "strip-agr", changed: 0, removed: 0, skipped: [], notes: ["there is no AGR in this model"] };

@@ -1,9 +1,11 @@
 import { Tensor } from "onnxruntime-common";
+import { type Kind, listOf, NUMBER, OPTIONS, optional, requireArgument, TEXT, withFields } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
-import { DataError } from "../errors.ts";
+import { DataError, UsageError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { Tensor as GraphTensor } from "../graph/tensor.ts";
 import type { Fetches, NamedTensors, RunOptions } from "./session.ts";
+import { NAMES } from "./session.ts";
 import { checkRange, describeRange } from "./value-range.ts";
 
 /** ONNX Runtime's names for element types in JavaScript. */
@@ -49,6 +51,32 @@ const describe = (spec: InputSpec): string => {
   return `${type}[${(spec.shape ?? ["..."]).map((dim) => dim ?? "?").join(",")}]${range}`;
 };
 
+export const ORT_TENSOR: Kind = withFields(
+  { type: TEXT, dims: listOf(NUMBER, "sizes"), data: { what: "elements", holds: (given) => given !== undefined } },
+  'a Tensor as onnx-agr exports it: new Tensor("float32", data, dims)',
+);
+
+/** Tensors by name: what a step is fed with, gradients. */
+export const FEEDS: Kind = {
+  what: `an object of names and tensors: { name: new Tensor("float32", data, dims) }`,
+  holds: (given) => OPTIONS.holds(given) && Object.values(given as object).every(ORT_TENSOR.holds),
+};
+
+/** @throws UsageError `E_ARGUMENT`; as `checkFeeds` */
+export function checkBatches(specs: readonly InputSpec[], batches: unknown, rates: unknown): void {
+  requireArgument("batches", batches, BATCHES);
+  requireArgument("rates", rates, RATES);
+  const all = batches as readonly NamedTensors[];
+  const given = rates as readonly number[] | undefined;
+  if (given !== undefined && given.length !== all.length) {
+    throw new UsageError("E_OPTION", `${given.length} learning rates for ${all.length} steps`, { field: "rates" });
+  }
+  for (const feeds of all) checkFeeds(specs, feeds);
+}
+
+const BATCHES = listOf(OPTIONS, "a list of batches, each an object of names and tensors");
+const RATES = optional(listOf(NUMBER, "a list of learning rates, one per step"));
+
 /**
  * Checks feeds against what a model takes; symbolic dimensions must agree among the inputs.
  * @throws DataError `E_FEED`, naming what was expected and what was given; `E_INDEX` for classes and rows that do not exist
@@ -60,12 +88,14 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
       field,
       ...(hint === undefined ? {} : { hint }),
     });
+  requireArgument("feeds", feeds, { ...OPTIONS, what: FEEDS.what });
   const unknown = Object.keys(feeds).find((name) => !specs.some((spec) => spec.name === name));
   if (unknown !== undefined) throw fail(`the model has no input "${unknown}"`, unknown);
   const symbols = new Map<string, number>();
   for (const spec of specs) {
     const tensor = Object.hasOwn(feeds, spec.name) ? feeds[spec.name] : undefined;
     if (tensor === undefined) throw fail(`the input "${spec.name}" is missing`, spec.name);
+    requireArgument(`feeds["${spec.name}"]`, tensor, ORT_TENSOR);
     const given = `${tensor.type}[${tensor.dims.join(",")}]`;
     if (tensor.type !== ORT_TYPES.get(spec.dtype)) {
       throw fail(`"${spec.name}" is ${given}`, spec.name, `Convert its elements to ${dataTypeName(spec.dtype)}.`);
@@ -88,6 +118,11 @@ export interface Wanted {
   readonly into: ReadonlyMap<string, Tensor>;
 }
 
+const FETCHES: Kind = {
+  what: "a list of names of outputs, or an object of names and tensors or null",
+  holds: (given) => NAMES.holds(given) || OPTIONS.holds(given),
+};
+
 /**
  * Tells fetches from run options as onnxruntime-common does: an object is fetches where one of its keys is an output whose
  * value is null or a tensor.
@@ -96,6 +131,7 @@ export interface Wanted {
 export function wantedOutputs(outputs: readonly string[], fetches: Fetches | RunOptions | undefined): Wanted {
   const all = { names: outputs, into: new Map<string, Tensor>() };
   if (fetches === undefined) return all;
+  requireArgument("fetches", fetches, FETCHES);
   const isList = Array.isArray(fetches);
   const entries: readonly (readonly [string, unknown])[] = isList
     ? fetches.map((name: string) => [name, null])

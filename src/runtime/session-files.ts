@@ -1,3 +1,4 @@
+import { bytesOf } from "../arguments.ts";
 import type { Checkpoint } from "../artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "../artifacts/checkpoint/read-odtc.ts";
 import { readCheckpointFile } from "../artifacts/ort-artifacts.ts";
@@ -48,13 +49,14 @@ export async function readSessionFiles(
 
 async function readAll(files: TrainingSessionCreateOptions): Promise<NativeModels> {
   const read = async (source: UriOrBuffer): Promise<Uint8Array> => {
-    if (typeof source !== "string") return source;
+    if (typeof source !== "string") return bytesOf("an artifact", source);
     await completeAround(source);
     return readRegularFile(source);
   };
   const { checkpointState: checkpoint, evalModel, optimizerModel } = files;
   return {
-    checkpointState: typeof checkpoint === "string" ? await readCheckpointFile(checkpoint) : checkpoint,
+    checkpointState:
+      typeof checkpoint === "string" ? await readCheckpointFile(checkpoint) : bytesOf("checkpointState", checkpoint),
     trainModel: await read(files.trainModel),
     ...(evalModel === undefined ? {} : { evalModel: await read(evalModel) }),
     ...(optimizerModel === undefined ? {} : { optimizerModel: await read(optimizerModel) }),

@@ -1,4 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
+import { type Kind, listOf, METHOD, TEXT, withFields } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../artifacts/portable/state.ts";
 import type { Model } from "../graph/model.ts";
@@ -7,7 +8,7 @@ import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 /** Values by name; names may be anything, `__proto__` too. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
 
-export type UriOrBuffer = string | Uint8Array;
+export type UriOrBuffer = string | Uint8Array | ArrayBuffer;
 
 /** Which outputs are wanted: their names, or a map of names to null or to a tensor that takes the values. */
 export type Fetches = readonly string[] | Readonly<Record<string, Tensor | null>>;
@@ -64,7 +65,7 @@ export interface TrainingSession {
   /** Number of elements of all parameters together. @param trainableOnly default true */
   getParametersSize(trainableOnly?: boolean): Promise<number>;
   /** Sets the parameters from their float32 bytes one after another. @throws DataError `E_PARAMETERS_SIZE` */
-  loadParametersBuffer(buffer: Uint8Array, trainableOnly?: boolean): Promise<void>;
+  loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly?: boolean): Promise<void>;
   /** All parameters as one float32 vector, in the order of the training model's inputs. */
   getContiguousParameters(trainableOnly?: boolean): Promise<Tensor>;
 
@@ -107,3 +108,10 @@ export interface TrainingSession {
   findNotFinite(feeds: NamedTensors): Promise<string | null>;
   release(): Promise<void>;
 }
+
+export const A_SESSION: Kind = withFields(
+  { trainSteps: METHOD, lazyResetGrad: METHOD },
+  "a training session, as TrainingSession.create gives it",
+);
+
+export const NAMES: Kind = listOf(TEXT, "a list of names");

@@ -1,9 +1,12 @@
 import { setImmediate } from "node:timers/promises";
+import { OPTIONS, requireArgument } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
+import { INPUT_SPECS } from "../artifacts/ort-artifacts.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { DataError, NumericError, requireOption } from "../errors.ts";
-import { type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
+import { A_DATASET, type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
+import { A_SESSION } from "./session.ts";
 
 export interface TrainOptions {
   /** Times through the data. Default 1. */
@@ -86,6 +89,9 @@ export interface TrainingPlan extends BatchOptions {
  * @throws UsageError `E_OPTION`; DataError `E_BATCH`
  */
 export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, options: TrainOptions = {}): TrainingPlan {
+  requireArgument("inputs", inputs, INPUT_SPECS);
+  requireArgument("dataset", dataset, A_DATASET);
+  requireArgument("options", options, OPTIONS);
   const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
   const { epochs, shuffle, seed, dropLast, accumulate } = { ...TRAIN_DEFAULTS, ...options };
   const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
@@ -136,6 +142,8 @@ export async function* train(
   dataset: Dataset,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
+  requireArgument("session", session, A_SESSION);
+  requireArgument("options", options, OPTIONS);
   const plan = planTraining(session.trainingInputs, dataset, options);
   const { learningRate, signal, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");

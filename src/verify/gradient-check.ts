@@ -1,7 +1,9 @@
 import { Tensor } from "onnxruntime-common";
+import { OPTIONS, requireArgument } from "../arguments.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { readExternalTensors } from "../graph/io/model-file.ts";
 import type { Model } from "../graph/model.ts";
+import { A_MODEL } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 import { lowerTrainingOps } from "../passes/lower-training-ops/index.ts";
@@ -63,6 +65,8 @@ const PRECISIONS = {
  * @throws what `buildTrainingArtifacts` throws; BackendError `E_RUNTIME_MISSING`, `E_RUN`; NumericError `E_NOT_FINITE`
  */
 export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
   const own = model.clone();

@@ -1,3 +1,5 @@
+import { NUMBER, requireArgument } from "../arguments.ts";
+import { FEEDS } from "../runtime/feeds.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 
 /** What a gradient looks like, and what AGR with scope `tensor` makes of it. */
@@ -21,6 +23,8 @@ export interface GradientReport {
 
 /** Reports on gradients, summed in float64. @param gradients float32, by parameter */
 export function reportGradients(gradients: NamedTensors, strength = 1): readonly GradientReport[] {
+  requireArgument("gradients", gradients, FEEDS);
+  requireArgument("strength", strength, NUMBER);
   return Object.entries(gradients).map(([parameter, { data, dims }]) => {
     const values = data as Float32Array;
     let [sum, squares, largest, nonZero] = [0, 0, 0, 0];

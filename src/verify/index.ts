@@ -1,7 +1,9 @@
 import { Tensor } from "onnxruntime-common";
+import { NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
 import { NumericError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Model } from "../graph/model.ts";
+import { A_MODEL } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import { findOptimizers } from "../passes/find-optimizers/index.ts";
@@ -63,6 +65,10 @@ export async function verifyInsertion(
   options: InsertAgrOptions = {},
   seed = 0,
 ): Promise<Verification> {
+  requireArgument("original", original, A_MODEL);
+  requireArgument("inserted", inserted, A_MODEL);
+  requireArgument("options", options, OPTIONS);
+  requireArgument("seed", seed, NUMBER);
   const ort = await loadOrtNode();
   const edges = await verifyEdges(ort, original, inserted, options, seed);
   const whole = await verifyWhole(ort, encodeModel(original), options, seed);

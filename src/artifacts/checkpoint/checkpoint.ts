@@ -1,4 +1,6 @@
+import { type Kind, listOf, mapTo, withFields } from "../../arguments.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
+import { NAMED_TENSORS } from "../../graph/attribute.ts";
 
 /** The moments of one parameter, as the optimizer names them (`momentum0`, `momentum1`). */
 export interface ParameterState {
@@ -28,3 +30,13 @@ export interface Checkpoint {
   readonly optimizerGroups: readonly OptimizerGroup[];
   readonly properties: ReadonlyMap<string, Property>;
 }
+
+const ANYTHING: Kind = { what: "anything", holds: () => true };
+
+export const A_CHECKPOINT: Kind = withFields(
+  {
+    ...{ trainable: NAMED_TENSORS, frozen: NAMED_TENSORS },
+    ...{ optimizerGroups: listOf(ANYTHING, "groups"), properties: mapTo(ANYTHING, "properties") },
+  },
+  "a checkpoint, as decodeCheckpoint gives it",
+);

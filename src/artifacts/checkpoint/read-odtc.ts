@@ -1,3 +1,4 @@
+import { bytesOf } from "../../arguments.ts";
 import { FormatError, PassError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { Tensor } from "../../graph/tensor.ts";
@@ -17,7 +18,8 @@ export const ODTC_DATA_SUFFIX = ".data";
  * version 2). Tensor data are views into `bytes`; tensors in the external data file come as external data of that name.
  * @throws FormatError `E_CHECKPOINT` for damaged bytes, PassError `E_CHECKPOINT_VERSION` for another version.
  */
-export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+export function decodeCheckpoint(bytes: Uint8Array | ArrayBuffer): Checkpoint {
+  bytes = bytesOf("bytes", bytes);
   const root = new FlatBuffer(bytes).root(ODTC);
   const version = root.int32(0, "version");
   if (!READABLE.includes(version)) {

@@ -1,4 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
+import { BYTES, mapTo, requireArgument } from "../../arguments.ts";
 import { FormatError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { decodeNamedTensor } from "../../graph/serde/decode.ts";
@@ -29,6 +30,7 @@ export function pbseqAlone(path: string): FormatError {
  * @throws FormatError `E_CHECKPOINT`
  */
 export function decodePbseqCheckpoint(folder: CheckpointFolder): Checkpoint {
+  requireArgument("folder", folder, mapTo(BYTES, "a map of file names to bytes"));
   const trainableFile = TRAINABLE.find((name) => folder.has(name));
   if (trainableFile === undefined) {
     throw new FormatError(

@@ -1,11 +1,14 @@
 import { Builder, type Offset } from "flatbuffers";
+import { requireArgument } from "../../arguments.ts";
 import { FormatError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import type { Checkpoint, OptimizerGroup, Property } from "./checkpoint.ts";
+import { A_CHECKPOINT } from "./checkpoint.ts";
 import { ODTC, ODTC_VERSION } from "./read-odtc.ts";
 
 /** Encodes a checkpoint for ONNX Runtime's training API. Tensors come in the order of `checkpoint`. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
   const builder = new Builder(1024);
   const parameters = (list: readonly NamedTensor[]): Offset =>
     vector(

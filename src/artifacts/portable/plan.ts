@@ -1,6 +1,8 @@
+import { oneOf, requireArgument } from "../../arguments.ts";
 import { FormatError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
+import { A_MODEL } from "../../graph/model.ts";
 import type { ValueRange } from "../../graph/value-range.ts";
 import { type InputSpec, withRanges } from "../ort-artifacts.ts";
 
@@ -52,6 +54,8 @@ export function writePlan(model: Model, plan: Plan): void {
 
 /** @throws FormatError `E_PLAN` where the model has no plan, or one that this version does not understand */
 export function readPlan(model: Model, role: Role): Plan {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("role", role, oneOf(...ROLES));
   const fail = (reason: string, cause?: unknown): FormatError =>
     new FormatError("E_PLAN", `the model ${reason}`, {
       field: `metadata_props.${PLAN_METADATA}`,

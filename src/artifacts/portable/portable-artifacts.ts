@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { type Kind, orNull, withFields } from "../../arguments.ts";
 import { FormatError, namingFile } from "../../errors.ts";
 import { readModel } from "../../graph/io/model-file.ts";
 import { listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import type { Model } from "../../graph/model.ts";
+import { A_MODEL } from "../../graph/model.ts";
 import { readPlan } from "./plan.ts";
-import { decodeState, type TrainingState } from "./state.ts";
+import { A_STATE, decodeState, type TrainingState } from "./state.ts";
 
 /** The files of a portable set. */
 export const PORTABLE_FILES = {
@@ -28,6 +30,16 @@ export interface PortableArtifacts {
   /** Null where the artifacts had no checkpoint. */
   readonly state: TrainingState | null;
 }
+
+const MODEL_OR_NULL = orNull(A_MODEL);
+
+export const PORTABLE: Kind = withFields(
+  {
+    ...{ gradients: A_MODEL, trainStep: MODEL_OR_NULL, apply: MODEL_OR_NULL, evalModel: MODEL_OR_NULL },
+    state: orNull(A_STATE),
+  },
+  "a portable set, as readPortable gives it",
+);
 
 const PLANNED = [
   ["gradients", "gradients"],

@@ -1,7 +1,8 @@
+import { bytesOf, type Kind, mapTo, NUMBER, requireArgument, withFields } from "../../arguments.ts";
 import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { layoutOf } from "../../graph/data-type.ts";
-import { Tensor } from "../../graph/tensor.ts";
+import { A_TENSOR, Tensor } from "../../graph/tensor.ts";
 import type { Checkpoint, ParameterState, Property } from "../checkpoint/checkpoint.ts";
 import { decodeSafetensors, safetensorsParts } from "../safetensors.ts";
 import type { PlannedState } from "./plan.ts";
@@ -18,6 +19,15 @@ export interface TrainingState {
   readonly properties: ReadonlyMap<string, Property>;
 }
 
+export const A_STATE: Kind = withFields(
+  {
+    step: NUMBER,
+    tensors: mapTo(A_TENSOR, "tensors by name"),
+    properties: mapTo({ what: "a property", holds: () => true }, "properties"),
+  },
+  "a training state, as getState of a session and decodeState give it",
+);
+
 /** What ONNX Runtime writes where nobody set another. */
 const DEFAULT_INITIAL_RATE = 0.001;
 /** Its one group of parameters. */
@@ -28,6 +38,7 @@ const VERSION = "1";
 
 /** The state as a safetensors file. The same state gives the same bytes. */
 export function encodeState(state: TrainingState): Uint8Array {
+  requireArgument("state", state, A_STATE);
   return Buffer.concat(stateParts(state));
 }
 
@@ -45,7 +56,8 @@ export function stateParts(state: TrainingState): readonly Uint8Array[] {
 }
 
 /** @throws FormatError `E_SAFETENSORS`; CheckpointError `E_STATE_VERSION` for files of a newer version, `E_STATE` for others */
-export function decodeState(bytes: Uint8Array): TrainingState {
+export function decodeState(bytes: Uint8Array | ArrayBuffer): TrainingState {
+  bytes = bytesOf("bytes", bytes);
   const { tensors, metadata } = decodeSafetensors(bytes);
   const version = metadata.get("version") ?? "";
   if (metadata.get("format") !== FORMAT) {

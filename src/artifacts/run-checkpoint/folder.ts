@@ -1,12 +1,13 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { CheckpointError, FormatError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 import { fileSystemError, listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
 import { syncFolder, writeFileAtomic } from "../../graph/io/write-file.ts";
-import { decodeState, stateParts, type TrainingState } from "../portable/state.ts";
-import { damaged, decodeManifest, encodeManifest, type RunManifest, type Written } from "./manifest.ts";
+import { A_STATE, decodeState, stateParts, type TrainingState } from "../portable/state.ts";
+import { damaged, decodeManifest, encodeManifest, RUN_MANIFEST, type RunManifest, type Written } from "./manifest.ts";
 
 const STATE = "state.safetensors";
 const MANIFEST = "manifest.json";
@@ -48,8 +49,13 @@ export async function saveRun(
   folder: string,
   state: TrainingState,
   manifest: RunManifest,
-  { keep = 2, run, warn = () => undefined }: SaveRunOptions = {},
+  options: SaveRunOptions = {},
 ): Promise<string> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("state", state, A_STATE);
+  requireArgument("manifest", manifest, RUN_MANIFEST);
+  requireArgument("options", options, OPTIONS);
+  const { keep = 2, run, warn = () => undefined } = options;
   const parts = stateParts(state);
   const name = `step-${String(manifest.step).padStart(DIGITS, "0")}`;
   const temporary = temporaryPath(join(folder, name));
@@ -78,6 +84,7 @@ export async function saveRun(
 
 /** The number of a run that begins in a folder: its checkpoints are kept apart from those of earlier runs. */
 export async function newRun(folder: string): Promise<number> {
+  requireArgument("folder", folder, PATH);
   const runs = (await list(folder).catch(() => [])).map(({ manifest }) => manifest.run);
   return Math.max(0, ...runs) + 1;
 }
@@ -153,6 +160,7 @@ async function prune(folder: string, keep: number, run: number, warn: (text: str
  *   `E_CHECKPOINT_VERSION`
  */
 export async function loadRun(path: string): Promise<LoadedRun> {
+  requireArgument("path", path, PATH);
   if (await isWhole(path)) {
     const one = await loadOne(path);
     const [newest] = await list(join(path, "..")).catch((): readonly Listed[] => []);

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, lstatSync, openSync, rmSync, writeSync } from "no
 import { mkdir, open, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { FileSystemError } from "../../errors.ts";
 import { isRunning, isSeen, type ProcessIdentity, thisProcess } from "../../graph/io/processes.ts";
 import { errnoCode, fileSystemError } from "../../graph/io/read-file.ts";
@@ -26,10 +27,10 @@ export interface LockOptions {
  * container or machine runs cannot be seen: its lock counts until it was not written anew for a minute, which is waited for.
  * @throws FileSystemError `E_LOCKED`, naming the process that has the folder; `E_FILE_SYSTEM`
  */
-export async function lockRuns(
-  folder: string,
-  { warn = () => undefined }: LockOptions = {},
-): Promise<() => Promise<void>> {
+export async function lockRuns(folder: string, options: LockOptions = {}): Promise<() => Promise<void>> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("options", options, OPTIONS);
+  const { warn = () => undefined } = options;
   const path = join(folder, LOCK);
   try {
     await mkdir(folder, { recursive: true });

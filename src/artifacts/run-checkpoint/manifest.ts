@@ -1,3 +1,4 @@
+import { type Kind, NUMBER, OPTIONS, requireArgument, withFields } from "../../arguments.ts";
 import { CheckpointError } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 
@@ -17,6 +18,13 @@ export interface TrainPosition {
 export type RunOptions = Readonly<Record<string, string | number | boolean | null>>;
 
 /** What lies beside the state of a checkpoint. */
+const RECORD = OPTIONS;
+const IDENTITY: Kind = withFields({ options: RECORD, hashes: RECORD }, "what a run is made of: { options, hashes }");
+export const RUN_MANIFEST: Kind = withFields(
+  { step: NUMBER, position: RECORD, options: RECORD, hashes: RECORD },
+  "what a run is saved with: { step, position, options, hashes }",
+);
+
 export interface RunManifest {
   /** Updates done. */
   readonly step: number;
@@ -141,6 +149,8 @@ export function differences(
   manifest: Pick<RunManifest, "options" | "hashes">,
   now: Pick<RunManifest, "options" | "hashes">,
 ): readonly { readonly item: string; readonly was: string; readonly is: string }[] {
+  requireArgument("manifest", manifest, IDENTITY);
+  requireArgument("now", now, IDENTITY);
   const items = (each: Pick<RunManifest, "options" | "hashes">): Map<string, string> =>
     new Map(
       [...Object.entries(each.options), ...Object.entries(each.hashes)].map(([item, value]) => [item, String(value)]),

@@ -1,8 +1,10 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { FormatError, OnnxAgrError } from "../../errors.ts";
 import { checkModel } from "../check.ts";
 import type { Model } from "../model.ts";
+import { A_MODEL } from "../model.ts";
 import { decodeModel, MAX_MODEL_BYTES, type ReadOptions } from "../serde/decode.ts";
 import { encodeModelPieces } from "../serde/encode.ts";
 import { relocated } from "../serde/encode-values.ts";
@@ -34,7 +36,10 @@ export interface ReadModelOptions extends ReadOptions {
  * @throws FormatError, GraphError (see `decodeModel`, `checkModel`); FormatError `E_EXTERNAL_PATH`, `E_EXTERNAL_RANGE`,
  *   `E_EXTERNAL_MISSING`, `E_EXTERNAL_CHECKSUM`, `E_EXTERNAL_ODD` for external data; each names the file.
  */
-export async function readModel(path: string, { strict = false, ...options }: ReadModelOptions = {}): Promise<Model> {
+export async function readModel(path: string, given: ReadModelOptions = {}): Promise<Model> {
+  requireArgument("path", path, PATH);
+  requireArgument("options", given, OPTIONS);
+  const { strict = false, ...options } = given;
   await completeAround(path);
   const bytes = await readRegularFile(
     path,
@@ -96,11 +101,13 @@ async function checkExternal(model: Model, path: string, isStrict: boolean): Pro
 
 /** True where some tensor's data lie in another file. */
 export function hasExternalData(model: Model): boolean {
+  requireArgument("model", model, A_MODEL);
   return externalSites(model).length > 0;
 }
 
 /** Reads all external data of a model that came from `readModel` into it. */
 export async function readExternalTensors(model: Model): Promise<void> {
+  requireArgument("model", model, A_MODEL);
   const origin = origins.get(model);
   for (const { tensor, at, where, replace } of externalSites(model)) {
     if (origin === undefined) throw noOrigin(where);
@@ -128,6 +135,8 @@ function noOrigin(where: string): FormatError {
  * @throws FileSystemError `E_FILE_SYSTEM`; FormatError `E_MODEL_TOO_LARGE` from 2 GiB on.
  */
 export async function writeModel(path: string, model: Model): Promise<void> {
+  requireArgument("path", path, PATH);
+  requireArgument("model", model, A_MODEL);
   const { files } = await prepareModel(path, model);
   const [first, ...others] = files;
   if (first !== undefined && others.length === 0) await putInPlace(first);

@@ -1,11 +1,20 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
+import { BYTES, bytesOf, type Kind, METHOD, PATH, requireArgument, withFields } from "../../arguments.ts";
 import { FileSystemError } from "../../errors.ts";
 import { errnoCode, fileSystemError } from "./read-file.ts";
 import { keepOnExit, removeOnExit, sweep, temporaryPath } from "./temporary.ts";
 
 type Parts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+const PARTS: Kind = {
+  what: "bytes, or a list of them",
+  holds: (given) =>
+    typeof given === "object" && given !== null && (Symbol.iterator in given || Symbol.asyncIterator in given),
+};
+
+const STATS: Kind = withFields({ isDirectory: METHOD, isFIFO: METHOD }, "what stat of node:fs gives");
 
 /** A file written in full under a temporary name beside its target, not yet visible under its own. */
 export interface PendingFile {
@@ -23,8 +32,11 @@ export interface PendingFile {
  * also to a file that does not exist yet. A file that is replaced keeps its mode and owner; only regular files are replaced.
  * @throws FileSystemError `E_FILE_SYSTEM`, `E_NOT_REGULAR`; nothing is left behind.
  */
-export async function writeFileAtomic(path: string, parts: Parts): Promise<void> {
-  await putInPlace(await writePending(path, parts));
+export async function writeFileAtomic(path: string, parts: Parts | Uint8Array | ArrayBuffer): Promise<void> {
+  requireArgument("path", path, PATH);
+  const pieces = BYTES.holds(parts) ? [bytesOf("parts", parts)] : (parts as Parts);
+  requireArgument("parts", pieces, PARTS);
+  await putInPlace(await writePending(path, pieces));
 }
 
 /** Puts a file in place, whole. @throws FileSystemError `E_FILE_SYSTEM` */
@@ -94,6 +106,7 @@ async function replacedFile(path: string, target: string): Promise<Stats | null>
 
 /** What is at a path, in words. */
 export function whatIs(found: Stats): string {
+  requireArgument("found", found, STATS);
   if (found.isDirectory()) return "a folder";
   if (found.isFIFO()) return "a named pipe";
   if (found.isSocket()) return "a socket";

@@ -1,3 +1,4 @@
+import { bytesOf, OPTIONS, requireArgument } from "../../arguments.ts";
 import { FormatError, GraphError } from "../../errors.ts";
 import type { NamedTensor } from "../attribute.ts";
 import { describeNode, Graph, Node, Value } from "../graph.ts";
@@ -39,7 +40,10 @@ export interface ReadOptions {
  * @throws FormatError where the bytes are not an ONNX model (`E_PROTOBUF`, `E_NOT_ONNX`, `E_TENSOR`, `E_MODEL_TOO_LARGE`);
  *   GraphError where they are but the graph is wrong (`E_GRAPH`, `E_MISSING_FIELD`, `E_SUBGRAPH_DEPTH`).
  */
-export function decodeModel(bytes: Uint8Array, { tolerate }: ReadOptions = {}): Model {
+export function decodeModel(bytes: Uint8Array | ArrayBuffer, options: ReadOptions = {}): Model {
+  bytes = bytesOf("bytes", bytes);
+  requireArgument("options", options, OPTIONS);
+  const { tolerate } = options;
   if (bytes.length > MAX_MODEL_BYTES) {
     throw new FormatError("E_MODEL_TOO_LARGE", `${bytes.length} bytes exceed protobuf's limit of 2 GiB for one file`, {
       hint: "Save the model with its weights as external data.",

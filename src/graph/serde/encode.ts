@@ -1,5 +1,6 @@
+import { requireArgument } from "../../arguments.ts";
 import type { Graph, Node, Value } from "../graph.ts";
-import { type GraphFunction, type Model, normalizeDomain, type TrainingInfo } from "../model.ts";
+import { A_MODEL, type GraphFunction, type Model, normalizeDomain, type TrainingInfo } from "../model.ts";
 import type { Message } from "../proto/message.ts";
 import {
   type FunctionProto,
@@ -18,6 +19,7 @@ import { sources } from "./sources.ts";
 
 /** Encodes a model into one array. A model that was decoded and not changed gives back the bytes it came from. */
 export function encodeModel(model: Model): Uint8Array {
+  requireArgument("model", model, A_MODEL);
   const { parts, length } = encodeModelPieces(model);
   const bytes = new Uint8Array(length);
   let offset = 0;

@@ -1,4 +1,5 @@
-import { calledFunction, type Model } from "../../graph/model.ts";
+import { OPTIONS, requireArgument } from "../../arguments.ts";
+import { A_MODEL, calledFunction, type Model } from "../../graph/model.ts";
 import { onnxTraining } from "./onnx-training.ts";
 import { ortSequence } from "./ort-sequence.ts";
 import { ortTensor } from "./ort-tensor.ts";
@@ -18,6 +19,8 @@ export const LAST_DIALECTS: readonly Dialect[] = [plainStep];
  * @throws UsageError `E_STATE`, `E_GRADIENT` for options that name what the graph does not have
  */
 export function findOptimizers(model: Model, options: FindOptions = {}): Found {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const named = DIALECTS.map((dialect) => dialect.find(model, options));
   const isOperator = ({ node }: Refusal): boolean => node === null || calledFunction(model, node) === undefined;
   const isNamed = named.some(({ sites, refusals }) => sites.length > 0 || refusals.some(isOperator));
@@ -49,6 +52,8 @@ export interface Explanation {
 
 /** Every dialect with what it found or what stopped it: matches first, then near misses, then those that saw nothing. */
 export function explainOptimizers(model: Model, options: FindOptions = {}): readonly Explanation[] {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const explanations = [...DIALECTS, ...LAST_DIALECTS].map(({ name, looksFor, find }) => ({
     dialect: name,
     looksFor,

@@ -1,4 +1,5 @@
-import { type Model, ONNX_DOMAIN } from "../../graph/model.ts";
+import { OPTIONS, requireArgument } from "../../arguments.ts";
+import { A_MODEL, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import type { Report } from "../pass.ts";
 import { AGR_RECORD, type RecordedEdge, readRecord, writeRecord } from "../record.ts";
@@ -32,6 +33,8 @@ export interface InsertAgrReport extends Report {
  *   `E_IR_VERSION`; UsageError `E_OPTION`. The model is unchanged then.
  */
 export function insertAgr(model: Model, options: InsertAgrOptions = {}): InsertAgrReport {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const record = readRecord(model, AGR_RECORD);
   const decision = decide(model, options);
   if (record === null) return apply(model, decision);

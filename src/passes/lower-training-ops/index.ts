@@ -1,7 +1,8 @@
+import { requireArgument } from "../../arguments.ts";
 import { PassError } from "../../errors.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
-import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { A_MODEL, type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
@@ -37,6 +38,7 @@ export interface LowerReport extends Report {
  *   unchanged after the first.
  */
 export function lowerTrainingOps(model: Model): LowerReport {
+  requireArgument("model", model, A_MODEL);
   const graphs = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]);
   const nodes = (): readonly Node[] => graphs.flatMap((graph) => graph.nodes);
   const hasLowering = ({ domain, opType }: Node): boolean => loweringOf(domain, opType) !== null;

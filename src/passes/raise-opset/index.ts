@@ -1,6 +1,7 @@
+import { requireArgument } from "../../arguments.ts";
 import { PassError, requireOption } from "../../errors.ts";
 import { describeNode, type Graph, type Node } from "../../graph/graph.ts";
-import { type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { TypeInference } from "../../ops/inference/inference.ts";
 import type { Report } from "../pass.ts";
@@ -53,6 +54,7 @@ export function irVersionFor(opset: number): number {
  *   The model is unchanged then.
  */
 export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
+  requireArgument("model", model, A_MODEL);
   requireOption(
     Number.isSafeInteger(to) && to >= OLDEST_OPSET && to <= NEWEST_OPSET,
     "opset",

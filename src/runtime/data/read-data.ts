@@ -1,3 +1,4 @@
+import { PATH, requireArgument } from "../../arguments.ts";
 import { decodeSafetensors } from "../../artifacts/safetensors.ts";
 import { DataError, namingFile } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
@@ -14,6 +15,7 @@ const FORMATS: readonly (readonly [suffix: string, decode: (bytes: Uint8Array) =
  * @throws DataError `E_DATA_FORMAT`, `E_NPZ`, `E_NPY`; FormatError `E_SAFETENSORS`, `E_NO_FILE`
  */
 export async function readDataFile(path: string): Promise<readonly NamedTensor[]> {
+  requireArgument("path", path, PATH);
   const decode = FORMATS.find(([suffix]) => path.toLowerCase().endsWith(suffix))?.[1];
   if (decode === undefined) {
     throw new DataError(

@@ -1,16 +1,18 @@
 import { Tensor } from "onnxruntime-common";
+import { BOOLEAN, bytesOf, optional, requireArgument } from "../../arguments.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import type { PlannedState } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
-import { checkpointOfState, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
-import { BackendError, requireOption, UsageError } from "../../errors.ts";
+import { A_STATE, checkpointOfState, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
+import { BackendError, requireOption } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
-import { checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { checkBatches, checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
+import { NAMES } from "../session.ts";
 import type { OrtModule } from "./load.ts";
 import { joinParameters, sizeOfAll, splitParameters } from "./parameter-buffer.ts";
 import { Program } from "./program.ts";
@@ -179,12 +181,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
-    if (rates !== undefined && rates.length !== batches.length) {
-      throw new UsageError("E_OPTION", `${rates.length} learning rates for ${batches.length} steps`, {
-        field: "rates",
-      });
-    }
-    for (const feeds of batches) checkFeeds(this.trainingInputs, feeds);
+    checkBatches(this.trainingInputs, batches, rates);
     const single = this.#optimizer(this.#programs.trainStep);
     this.#requireValues();
     return this.#call("trainSteps", async () => {
@@ -257,14 +254,16 @@ export class OrtNodeSession implements TrainingSession {
 
   /** In the order of the training model's inputs. */
   #parameters(trainableOnly: boolean): readonly string[] {
+    requireArgument("trainableOnly", trainableOnly, BOOLEAN);
     const kinds: readonly PlannedState["kind"][] = trainableOnly ? ["parameter"] : ["parameter", "frozen", "buffer"];
     return this.#programs.gradients.plan.state.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
   }
 
-  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
+  async loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly = true): Promise<void> {
+    const bytes = bytesOf("buffer", buffer);
     await this.#call("loadParametersBuffer", async () => {
       const names = this.#parameters(trainableOnly);
-      splitParameters(buffer, names, this.#store);
+      splitParameters(bytes, names, this.#store);
       if (!trainableOnly || names.length === this.#parameters(false).length) {
         this.#loaded = { ...this.#loaded, nominal: false };
       }
@@ -298,6 +297,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async loadState(state: TrainingState): Promise<void> {
+    requireArgument("state", state, A_STATE);
     await this.#call("loadState", async () => this.#take(state));
   }
 
@@ -336,12 +336,14 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    requireArgument("outputs", outputs, optional(NAMES));
     const { model } = this.#evaluation();
     const { tensors } = await this.getState();
     return this.#exporter(model, tensors, outputs ?? null);
   }
 
   async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    checkFeeds(this.trainingInputs, feeds);
     return this.#call("findNotFinite", async () => {
       const names = this.#planned().map(({ name }) => name);
       const held =

@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { BOOLEAN, bytesOf, optional, requireArgument } from "../../arguments.ts";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
 import { checkpointVersion, decodeCheckpoint, ODTC_VERSION } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
@@ -11,7 +12,7 @@ import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
-import { checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { checkBatches, checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
 import type {
   Exporter,
@@ -21,6 +22,7 @@ import type {
   TrainingSession,
   TrainingSessionCreateOptions,
 } from "../session.ts";
+import { NAMES } from "../session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { createNative } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
@@ -141,8 +143,9 @@ export class OrtTrainingSession implements TrainingSession {
     return this.#steps;
   }
 
-  async trainSteps(batches: readonly NamedTensors[]): Promise<readonly number[]> {
-    for (const feeds of batches) checkFeeds(this.trainingInputs, feeds);
+  async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
+    checkBatches(this.trainingInputs, batches, rates);
+    if (rates !== undefined) throw cannotSetRate();
     const [name = ""] = this.trainingOutputNames;
     const losses: number[] = [];
     for (const feeds of batches) {
@@ -158,7 +161,7 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async setLearningRate(): Promise<void> {
-    throw unsupported("set the learning rate", "Give learningRate when the session is made, or use ort-node.");
+    throw cannotSetRate();
   }
 
   async getGradients(): Promise<NamedTensors> {
@@ -174,6 +177,7 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    requireArgument("outputs", outputs, optional(NAMES));
     this.#requireEval();
     if (this.#exporter === null || this.#evalModel === null)
       throw unsupported("export a model", "Make the session with TrainingSession.create.");
@@ -186,6 +190,7 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    checkFeeds(this.trainingInputs, feeds);
     const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
     const held = [...trainable, ...frozen].map(({ name, tensor }) => [name, toOrtTensor(tensor, name)] as const);
     return firstNotFinite("", held) ?? firstNotFinite("the input ", Object.entries(feeds));
@@ -201,21 +206,24 @@ export class OrtTrainingSession implements TrainingSession {
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
+    requireArgument("trainableOnly", trainableOnly, BOOLEAN);
     return this.#call("getParametersSize", (native) => native.getParametersSize(trainableOnly));
   }
 
-  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
+  async loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly = true): Promise<void> {
+    const bytes = bytesOf("buffer", buffer);
     const size = 4 * (await this.getParametersSize(trainableOnly));
-    if (buffer.byteLength !== size) {
-      throw new DataError("E_PARAMETERS_SIZE", `${buffer.byteLength} bytes given, the parameters take ${size}`, {
+    if (bytes.byteLength !== size) {
+      throw new DataError("E_PARAMETERS_SIZE", `${bytes.byteLength} bytes given, the parameters take ${size}`, {
         hint: "Use the bytes of getContiguousParameters with the same trainableOnly.",
       });
     }
-    await this.#call("loadParametersBuffer", (native) => native.loadParametersBuffer(buffer, trainableOnly));
+    await this.#call("loadParametersBuffer", (native) => native.loadParametersBuffer(bytes, trainableOnly));
     if (!trainableOnly || this.#checkpoint.frozen.length === 0) this.#hasValues = true;
   }
 
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
+    requireArgument("trainableOnly", trainableOnly, BOOLEAN);
     this.#requireValues();
     const { data, dims } = await this.#call("getContiguousParameters", (native) =>
       native.getContiguousParameters(trainableOnly),
@@ -283,6 +291,9 @@ export class OrtTrainingSession implements TrainingSession {
     return this.#queue.call(method, () => run(this.#native));
   }
 }
+
+const cannotSetRate = (): BackendError =>
+  unsupported("set the learning rate", "Give learningRate when the session is made, or use ort-node.");
 
 function unsupported(what: string, hint: string): BackendError {
   return new BackendError("E_UNSUPPORTED", `ort-training cannot ${what}: ONNX Runtime 1.19.2 has no call for it`, {

@@ -1,6 +1,8 @@
+import { NUMBER, OPTIONS, requireArgument } from "../../arguments.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { A_MODEL } from "../../graph/model.ts";
 import { DIALECTS } from "../../passes/find-optimizers/index.ts";
 import { flatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import { pairState } from "../../passes/find-optimizers/plain-step/pair-state.ts";
@@ -76,6 +78,9 @@ export const PROVEN_COSINE = 0.995;
  * @throws UsageError `E_STATE`, `E_GRADIENT`; BackendError `E_RUNTIME_MISSING`
  */
 export async function proveGradients(model: Model, options: ProofOptions = {}, seed = 0): Promise<Proof | null> {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
+  requireArgument("seed", seed, NUMBER);
   if (DIALECTS.some(({ find }) => isFound(find(model, options)))) return null;
   const step = model.clone();
   stripAgr(step);

@@ -1,5 +1,7 @@
+import { OPTIONS, requireArgument } from "../../arguments.ts";
 import { PassError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
+import { A_MODEL } from "../../graph/model.ts";
 import { findOptimizers } from "../../passes/find-optimizers/index.ts";
 import { type InsertAgrReport, insertAgr } from "../../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, settingsOf } from "../../passes/insert-agr/options.ts";
@@ -29,6 +31,8 @@ export async function insertProven(
   model: Model,
   options: InsertProvenOptions = {},
 ): Promise<{ readonly report: ProvenInsertion; readonly options: InsertAgrOptions }> {
+  requireArgument("model", model, A_MODEL);
+  requireArgument("options", options, OPTIONS);
   const { proof: wanted = true, allowPartial = false, at, ...asked } = options;
   const proof = wanted ? await proveGradients(model, { ...asked, ...(at === undefined ? {} : { at }) }) : null;
   const isRun = proof !== null && proof.precision !== null;

@@ -1,12 +1,15 @@
 import type { Tensor } from "onnxruntime-common";
+import { bytesOf, optional, requireArgument } from "../../../arguments.ts";
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
+import { A_STATE } from "../../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
-import { checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
+import { checkBatches, checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
+import { NAMES } from "../../session.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { noEvalModel, type OrtNodePrograms } from "../session.ts";
 import { pack, unpack } from "./packing.ts";
@@ -187,6 +190,7 @@ export class RemoteSession implements TrainingSession {
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
+    checkBatches(this.trainingInputs, batches, rates);
     return this.#inTurn("trainSteps", async () => {
       const all = rates ?? batches.map((_, index) => this.#rate(this.steps + index + 1));
       return (await this.#line.call("trainSteps", batches, all)) as readonly number[];
@@ -204,8 +208,8 @@ export class RemoteSession implements TrainingSession {
     return (await this.#call("getParametersSize", trainableOnly)) as number;
   }
 
-  async loadParametersBuffer(buffer: Uint8Array, trainableOnly = true): Promise<void> {
-    await this.#call("loadParametersBuffer", buffer, trainableOnly);
+  async loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly = true): Promise<void> {
+    await this.#call("loadParametersBuffer", bytesOf("buffer", buffer), trainableOnly);
   }
 
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
@@ -225,16 +229,19 @@ export class RemoteSession implements TrainingSession {
   }
 
   async loadState(state: TrainingState): Promise<void> {
+    requireArgument("state", state, A_STATE);
     await this.#call("loadState", state);
   }
 
   async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
+    requireArgument("outputs", outputs, optional(NAMES));
     this.#evaluation();
     const { tensors } = await this.getState();
     return this.#exporter(this.#evalModel as Model, tensors, outputs ?? null);
   }
 
   async findNotFinite(feeds: NamedTensors): Promise<string | null> {
+    checkFeeds(this.trainingInputs, feeds);
     return (await this.#call("findNotFinite", feeds)) as string | null;
   }
 

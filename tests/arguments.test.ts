@@ -1,0 +1,281 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as onnxAgr from "../src/index.ts";
+
+const FOLDER = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
+
+/** What a JavaScript caller may give by mistake. */
+const WRONG = {
+  undefined: undefined,
+  null: null,
+  number: 3,
+  text: join(FOLDER, "nothing"),
+  ArrayBuffer: new ArrayBuffer(16),
+  Buffer: Buffer.from("no model at all, but bytes"),
+  empty: {},
+  tensors: { x: new onnxAgr.Tensor("float32", Float32Array.of(1), [1]) },
+  list: ["x"],
+} as const;
+
+/** Classes and constants are among them. */
+const EXPORTS = new Map<string, unknown>(Object.entries(onnxAgr));
+
+type WrongName = keyof typeof WRONG;
+
+/** A parameter: which of these it takes (what happens then is not this test's matter), and something right. */
+interface Parameter {
+  readonly name: string;
+  readonly takes: readonly WrongName[];
+  readonly right: () => unknown;
+}
+
+const parameter =
+  (takes: readonly WrongName[], right: () => unknown) =>
+  (name: string): Parameter => ({ name, takes, right });
+
+const root = fileURLToPath(new URL("../fixtures/digits", import.meta.url));
+let artifacts: onnxAgr.TrainingArtifacts;
+let portable: onnxAgr.PortableArtifacts;
+let dataset: onnxAgr.Dataset;
+let session: onnxAgr.TrainingSession;
+
+const optionsTake: readonly WrongName[] = ["undefined", "empty", "tensors"];
+const path = parameter(["text"], () => join(FOLDER, "not-there"));
+const bytes = parameter(["ArrayBuffer", "Buffer"], () => Buffer.from("x"));
+const model = parameter([], () => (artifacts.optimizerModel as onnxAgr.Model).clone());
+const options = parameter(optionsTake, () => ({}));
+const number = parameter(["number"], () => 1);
+const optionalNumber = parameter(["number", "undefined"], () => 1);
+const text = parameter(["text"], () => "x");
+const checkpoint = parameter([], () => onnxAgr.decodeCheckpoint(artifacts.checkpoint as Uint8Array));
+const state = parameter([], () => portable.state);
+const source = parameter([], () => portable);
+const set = parameter([], () => ({ onnxruntime: artifacts, portable }));
+const inputs = parameter([], () => session.trainingInputs);
+const data = parameter([], () => dataset);
+const identity = parameter([], () => ({ options: {}, hashes: {} }));
+const prefer = parameter(["undefined"], () => "portable");
+
+/** Every function that is exported. One without a row makes the test fail. */
+const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
+  batches: [
+    data("dataset"),
+    number("epoch"),
+    parameter([], () => ({ batchSize: 1, shuffle: false, seed: 0, dropLast: false }))("options"),
+  ],
+  buildTrainingArtifacts: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],
+  checkCheckpointFits: [model("trainingModel"), checkpoint("checkpoint")],
+  checkGradients: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],
+  checkModel: [model("model")],
+  checkTrainingSet: [path("folder"), set("set")],
+  dataTypeName: [number("code")],
+  datasetFor: [inputs("inputs"), parameter(["empty", "tensors"], () => dataset.tensors)("tensors")],
+  decodeCheckpoint: [bytes("bytes")],
+  decodeModel: [bytes("bytes")],
+  decodePbseqCheckpoint: [parameter([], () => new Map())("folder")],
+  decodeSafetensors: [bytes("bytes")],
+  decodeState: [bytes("bytes")],
+  describeNode: [parameter([], () => artifacts.optimizerModel?.graph.nodes[0])("node")],
+  diffModels: [model("a"), model("b")],
+  differences: [identity("manifest"), identity("now")],
+  encodeCheckpoint: [checkpoint("checkpoint")],
+  encodeModel: [model("model")],
+  encodeSafetensors: [
+    parameter([], () => dataset.tensors)("tensors"),
+    parameter(["undefined"], () => new Map())("metadata"),
+  ],
+  encodeState: [state("state")],
+  explainOptimizers: [model("model"), options("options")],
+  extractForward: [model("model"), parameter([], () => ({ weights: new Map() }))("options")],
+  findOptimizers: [model("model"), options("options")],
+  formatType: [parameter(["null"], () => null)("type")],
+  hasExternalData: [model("model")],
+  identityOf: [source("source")],
+  insertAgr: [model("model"), options("options")],
+  insertProven: [model("model"), options("options")],
+  inspectPlacement: [source("source"), options("options")],
+  isCheckpointFile: [path("path")],
+  isPortable: [source("source")],
+  isPortableFolder: [path("folder")],
+  learningRateAt: [parameter([], () => ({ rate: 1 }))("schedule"), number("step")],
+  loadOrtNode: [],
+  loadRun: [path("path")],
+  loadTrainingSet: [path("folder")],
+  lockRuns: [parameter(["text"], () => FOLDER)("folder")],
+  lowerArtifacts: [parameter([], () => artifacts)("artifacts"), options("options")],
+  lowerTrainingOps: [model("model")],
+  newRun: [path("folder")],
+  openFolder: [path("folder")],
+  planTraining: [inputs("inputs"), data("dataset"), options("options")],
+  printModel: [model("model"), options("options")],
+  proveGradients: [model("model"), options("options"), optionalNumber("seed")],
+  raiseOpset: [model("model"), number("to")],
+  readArtifacts: [path("folder")],
+  readCheckpointFile: [path("path")],
+  readDataFile: [path("path")],
+  readExternalTensors: [model("model")],
+  readModel: [path("path"), options("options")],
+  readPlan: [parameter([], () => portable.gradients)("model"), parameter([], () => "gradients")("role")],
+  readPortable: [path("folder")],
+  readRecord: [model("model"), text("key")],
+  readSetManifest: [path("folder")],
+  readTrainable: [path("folder"), prefer("prefer")],
+  readTrainingSet: [path("folder")],
+  readWeights: [path("path")],
+  removeLearningRate: [model("model")],
+  reportGradients: [parameter(["empty", "tensors"], () => ({}))("gradients"), optionalNumber("strength")],
+  saveRun: [
+    path("folder"),
+    state("state"),
+    parameter([], () => ({ step: 1, position: {}, options: {}, hashes: {} }))("manifest"),
+    options("options"),
+  ],
+  setLearningRate: [model("model"), parameter([], () => ({ rate: 1 }))("schedule")],
+  sha256: [bytes("parts")],
+  sha256OfFile: [path("path")],
+  stripAgr: [model("model")],
+  train: [parameter([], () => session)("session"), data("dataset"), options("options")],
+  trainableOf: [set("set"), prefer("prefer")],
+  trainableParameters: [parameter([], () => artifacts)("artifacts")],
+  trainingInputsOf: [source("source"), path("folder")],
+  userInputs: [model("model"), checkpoint("checkpoint")],
+  verifyInsertion: [model("original"), model("inserted"), options("options"), optionalNumber("seed")],
+  whatIs: [parameter([], () => ({ isDirectory: () => true }))("found")],
+  withWeights: [source("source"), parameter([], () => new Map())("weights")],
+  writeArtifacts: [path("folder"), parameter([], () => artifacts)("artifacts")],
+  writeBuilt: [path("folder"), set("built"), options("options")],
+  writeFileAtomic: [
+    parameter(["text"], () => join(FOLDER, "new"))("path"),
+    parameter(["ArrayBuffer", "Buffer", "list"], () => [])("parts"),
+  ],
+  writeModel: [parameter(["text"], () => join(FOLDER, "new"))("path"), model("model")],
+  writePortable: [path("folder"), parameter([], () => portable)("portable")],
+  writeTrainingSet: [path("folder"), set("set"), options("options")],
+};
+
+const feeds = parameter(["empty", "tensors"], () => [...onnxAgr.batches(dataset, 0, BATCHING)][0]);
+const BATCHING = { batchSize: 4, shuffle: false, seed: 0, dropLast: true };
+const fetches = parameter([...optionsTake, "list"], () => undefined);
+const trainableOnly = parameter(["undefined"], () => true);
+
+/** Every method of a session. */
+const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
+  exportModel: [parameter(["undefined", "list"], () => undefined)("outputs")],
+  findNotFinite: [feeds("feeds")],
+  getContiguousParameters: [trainableOnly("trainableOnly")],
+  getGradients: [],
+  getParametersSize: [trainableOnly("trainableOnly")],
+  getState: [],
+  lazyResetGrad: [],
+  loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
+  loadState: [state("state")],
+  release: [],
+  runEvalStep: [feeds("feeds"), fetches("fetches")],
+  runOptimizerStep: [],
+  runTrainStep: [feeds("feeds"), fetches("fetches")],
+  saveCheckpoint: [],
+  setLearningRate: [number("rate")],
+  trainSteps: [parameter([], () => [])("batches"), parameter(["undefined"], () => undefined)("rates")],
+};
+
+type Call = (...args: unknown[]) => unknown;
+
+/** What a call throws or rejects with; undefined where it does not. */
+async function failureOf(call: Call, args: readonly unknown[]): Promise<unknown> {
+  try {
+    const result = await call(...args);
+    if (typeof result === "object" && result !== null && "next" in result) await (result as Iterator<unknown>).next();
+    if (typeof result === "function") await (result as () => Promise<void>)();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+async function faultsOf(call: Call, parameters: readonly Parameter[]): Promise<readonly string[]> {
+  const faults: string[] = [];
+  for (const [at, { name, takes }] of parameters.entries()) {
+    for (const wrong of Object.keys(WRONG) as WrongName[]) {
+      const args = parameters.map(({ right }, index) => (index === at ? WRONG[wrong] : right()));
+      const error = await failureOf(call, args);
+      const fits = takes.includes(wrong)
+        ? error === undefined || error instanceof onnxAgr.OnnxAgrError
+        : error instanceof onnxAgr.UsageError && error.message.length > 20;
+      if (!fits) faults.push(`${name} = ${wrong}: ${String(error)}`);
+    }
+  }
+  return faults;
+}
+
+beforeAll(async () => {
+  artifacts = await onnxAgr.readArtifacts(root);
+  portable = await onnxAgr.lowerArtifacts(artifacts);
+  session = await onnxAgr.TrainingSession.create(portable);
+  dataset = onnxAgr.datasetFor(session.trainingInputs, {
+    input: new onnxAgr.Tensor("float32", new Float32Array(4 * 256), [4, 1, 16, 16]),
+    labels: new onnxAgr.Tensor("int64", BigInt64Array.of(0n, 1n, 2n, 3n), [4]),
+  });
+});
+
+afterAll(async () => {
+  await session.release();
+  rmSync(FOLDER, { recursive: true, force: true });
+});
+
+describe("arguments that are wrong", () => {
+  it("have a row for every function that is exported, and every method of a session", () => {
+    const functions = [...EXPORTS].filter(([, value]) => typeof value === "function" && !/^class/.test(`${value}`));
+    expect(functions.map(([name]) => name).sort()).toEqual(Object.keys(FUNCTIONS).sort());
+    const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(session)).filter(
+      (name) =>
+        name !== "constructor" &&
+        typeof Object.getOwnPropertyDescriptor(Object.getPrototypeOf(session), name)?.value === "function",
+    );
+    expect(methods.sort()).toEqual(Object.keys(METHODS).sort());
+  });
+
+  it.each(Object.entries(FUNCTIONS))("of %s are usage errors", async (name, parameters) => {
+    expect(await faultsOf(EXPORTS.get(name) as Call, parameters)).toEqual([]);
+  });
+
+  it("of TrainingSession.create are usage errors", async () => {
+    const create: Call = (...args) => (onnxAgr.TrainingSession.create as Call)(...args);
+    expect(await faultsOf(create, [source("source")])).toEqual([]);
+    for (const wrong of [null, 3, "ort-node", ["x"]]) {
+      expect(await failureOf(create, [portable, wrong])).toBeInstanceOf(onnxAgr.UsageError);
+    }
+    const files = { checkpointState: 3, trainModel: new Uint8Array(1) };
+    expect(await failureOf(create, [files])).toBeInstanceOf(onnxAgr.UsageError);
+  });
+
+  it.each(Object.entries(METHODS))("of session.%s are usage errors", async (name, parameters) => {
+    const call: Call = (...args) => (session[name as "release"] as Call).apply(session, args as []);
+    expect(await faultsOf(call, parameters)).toEqual([]);
+  });
+});
+
+describe("arguments in other forms", () => {
+  it("bytes may be an ArrayBuffer, a Buffer or any view", async () => {
+    const bytes = onnxAgr.encodeModel(artifacts.optimizerModel as onnxAgr.Model);
+    const own = bytes.slice();
+    for (const form of [own, own.buffer, Buffer.from(own), new DataView(own.buffer)]) {
+      const decoded = onnxAgr.decodeModel(form as Uint8Array);
+      expect(Buffer.from(onnxAgr.encodeModel(decoded)).equals(bytes)).toBe(true);
+    }
+  });
+
+  it("a dataset is the same of ONNX Runtime's tensors and of the graph's", () => {
+    const list = dataset.tensors.map(({ name, tensor }) => ({ name, tensor }));
+    const byName = Object.fromEntries(list.map(({ name, tensor }) => [name, tensor]));
+    for (const form of [list, byName]) expect(onnxAgr.datasetFor(session.trainingInputs, form)).toEqual(dataset);
+  });
+
+  it("an error names the argument, what it takes and what was given", async () => {
+    const error = await failureOf(onnxAgr.insertAgr as Call, ["model.onnx"]);
+    expect(error).toMatchObject({ code: "E_ARGUMENT", exitCode: 2, field: "model" });
+    expect(String(error)).toContain('model must be a Model, as readModel and decodeModel give it; it is "model.onnx"');
+  });
+});
