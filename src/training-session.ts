@@ -16,7 +16,8 @@ import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
-import { removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
+import { builtInRate, removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
+import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
 import { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
 import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
@@ -25,7 +26,6 @@ import { type OrtNodePrograms, OrtNodeSession } from "./runtime/ort-node/session
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
-import { DEFAULT_LEARNING_RATE } from "./runtime/train.ts";
 import { rangedInputs, TRAINABLE } from "./source.ts";
 
 export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
@@ -210,6 +210,7 @@ async function openTrainingBuild(
   return OrtTrainingSession.create(prepared, {
     exporter: exportForward,
     inputsOf: rangedInputs,
+    rateOf: builtInRate,
     ...(threads === undefined ? {} : { threads }),
   });
 }

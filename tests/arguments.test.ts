@@ -104,7 +104,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   loadOrtNode: [],
   loadRun: [path("path")],
   loadTrainingSet: [path("folder")],
-  lockRuns: [parameter(["text"], () => FOLDER)("folder")],
+  lockRuns: [parameter(["text"], () => FOLDER)("folder"), options("options")],
   lowerArtifacts: [parameter([], () => artifacts)("artifacts"), options("options")],
   lowerTrainingOps: [model("model")],
   newRun: [path("folder")],
@@ -164,12 +164,13 @@ const trainableOnly = parameter(["undefined"], () => true);
 /** Every method of a session. */
 const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   exportModel: [parameter(["undefined", "list"], () => undefined)("outputs")],
-  findNotFinite: [feeds("feeds")],
+  findNotFinite: [parameter(["undefined", "empty", "tensors"], () => undefined)("feeds")],
   getContiguousParameters: [trainableOnly("trainableOnly")],
   getGradients: [],
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],
+  learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
   loadState: [state("state")],
   release: [],

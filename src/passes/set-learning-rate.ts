@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
-import { completeSchedule, emitSchedule, type LearningRateSchedule } from "../optim/schedule.ts";
+import { completeSchedule, emitSchedule, type LearningRateSchedule, learningRateAt } from "../optim/schedule.ts";
 import { findOptimizers } from "./find-optimizers/index.ts";
 import type { Report } from "./pass.ts";
 import { PREFIX, readRecord, undo, writeRecord } from "./record.ts";
@@ -55,6 +55,14 @@ export function setLearningRate(model: Model, schedule: LearningRateSchedule): S
     skipped: [],
     notes: earlier === null ? [] : ["an earlier schedule was replaced"],
   };
+}
+
+/** The learning rate that is built into a model, of an update counted from 1; null where there is none. */
+export function builtInRate(model: Model): ((step: number) => number) | null {
+  const record = readRecord(model, LEARNING_RATE_RECORD);
+  if (record === null) return null;
+  const schedule = completeSchedule(record.options as unknown as LearningRateSchedule);
+  return (step) => learningRateAt(schedule, step);
 }
 
 /** Takes a built-in learning rate out again. */

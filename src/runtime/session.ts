@@ -31,12 +31,22 @@ export type Exporter = (
   outputs: readonly string[] | null,
 ) => Uint8Array;
 
+/** What a session can do beside what every session can. */
+export interface Abilities {
+  readonly setLearningRate: boolean;
+  readonly getGradients: boolean;
+  /** `getState` and `loadState`: the optimizer's state too. */
+  readonly keepState: boolean;
+}
+
 /**
  * A training session, with the names and meaning it had in onnxruntime-common up to 1.19. Every runtime of this package
  * gives one.
  */
 export interface TrainingSession {
   readonly runtime: "ort-node" | "ort-training";
+  /** Ask this, not for the name of the runtime. */
+  readonly can: Abilities;
   /** The user's inputs of the training model, in their order; without parameters and gradient buffers. */
   readonly trainingInputNames: readonly string[];
   /** The first is the loss. */
@@ -71,6 +81,8 @@ export interface TrainingSession {
 
   /** Updates done so far, those before a checkpoint that was resumed included. */
   readonly steps: number;
+  /** The learning rate of an update counted from 1, as it is set now; of parameters without a group of their own. */
+  learningRateOf(step: number): number;
   /**
    * Sets the learning rate of the updates that follow.
    * @throws BackendError `E_UNSUPPORTED` by ort-training, which has no way to set it: give it when the session is made.
@@ -104,8 +116,12 @@ export interface TrainingSession {
    * @throws BackendError `E_NO_EVAL_MODEL`; PassError `E_NO_FORWARD` where there is nothing but the loss
    */
   exportModel(outputs?: readonly string[]): Promise<Uint8Array>;
-  /** The first tensor that is not finite, in words: parameters, then the batch, then gradients; null where all are. */
-  findNotFinite(feeds: NamedTensors): Promise<string | null>;
+  /**
+   * The first tensor that is not finite, in words; null where all are.
+   * @param feeds a batch: it is looked at after the state, and the gradients it gives after it. Default: only what training
+   *   changes is looked at
+   */
+  findNotFinite(feeds?: NamedTensors): Promise<string | null>;
   release(): Promise<void>;
 }
 

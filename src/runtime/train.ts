@@ -25,8 +25,7 @@ export interface TrainOptions {
    */
   readonly accumulate?: number;
   /**
-   * The learning rate of an update counted from 1. ort-node uses it; ort-training has its rate from the session's options,
-   * and this one is only reported. Default: the session's own, reported as 0.001.
+   * The learning rate of an update counted from 1. Default: the session's own. A session that cannot set it refuses this one.
    */
   readonly learningRate?: (step: number) => number;
   /** Ends the training after the step under way, or the call of several. */
@@ -48,9 +47,6 @@ export const TRAIN_DEFAULTS = {
   accumulate: 1,
 } as const;
 
-/** The rate ONNX Runtime's training API feeds where nothing sets another. */
-export const DEFAULT_LEARNING_RATE = 0.001;
-
 export interface StepEvent {
   readonly type: "step";
   /** Counted from 1 over all epochs. */
@@ -58,6 +54,7 @@ export interface StepEvent {
   /** Counted from 0. */
   readonly epoch: number;
   readonly loss: number;
+  /** What the update was done with. */
   readonly learningRate: number;
   /** Wall-clock time of the step. */
   readonly seconds: number;
@@ -135,7 +132,7 @@ const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
  * step. Where the session does several steps per call, the batches of one size are given to it together. The event loop has
  * a turn after every call.
  * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where a loss is NaN or
- *   infinite, naming the step and the first tensor that is
+ *   infinite, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is
  */
 export async function* train(
   session: TrainingSession,
@@ -147,16 +144,26 @@ export async function* train(
   const plan = planTraining(session.trainingInputs, dataset, options);
   const { learningRate, signal, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
+  requireOption(
+    learningRate === undefined || session.can.setLearningRate,
+    "learningRate",
+    `given when the session is made: ${session.runtime} cannot set it later`,
+  );
   const trainer = new Trainer(session, plan, learningRate ?? null);
   let { epoch, batch, lossSum, samples } = options.from ?? START;
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
   const offset = session.steps - step;
+  const keep = async (position: TrainPosition): Promise<void> => {
+    if (save === undefined) return;
+    await requireFinite(session, step);
+    await save(position);
+  };
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
     for (const group of groups(dataset, epoch, batch, plan, () => trainer.groupSize(step, saveEvery))) {
       if (signal?.aborted) {
-        await save?.({ epoch, batch, lossSum, samples });
+        await keep({ epoch, batch, lossSum, samples });
         return;
       }
       const start = performance.now();
@@ -166,19 +173,33 @@ export async function* train(
         step++;
         lossSum += update.loss * update.samples;
         samples += update.samples;
-        const rate = learningRate?.(step + offset) ?? DEFAULT_LEARNING_RATE;
-        yield { type: "step", step, epoch, loss: update.loss, learningRate: rate, seconds, samples: update.samples };
+        yield { type: "step", step, epoch, ...update, seconds };
       }
       batch += group.length;
-      if (step % saveEvery === 0) await save?.({ epoch, batch, lossSum, samples });
+      if (step % saveEvery === 0) await keep({ epoch, batch, lossSum, samples });
       await setImmediate();
     }
     const seconds = (performance.now() - began) / 1000;
     yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: lossSum / samples, seconds };
     ({ batch, lossSum, samples } = START);
   }
+  await requireFinite(session, step);
   if (step % saveEvery !== 0) await save?.({ ...START, epoch });
 }
+
+/**
+ * The loss of a step tells of the parameters before its update, so the last update is looked at before anything is kept.
+ * @throws NumericError `E_NOT_FINITE`
+ */
+async function requireFinite(session: TrainingSession, step: number): Promise<void> {
+  const bad = await session.findNotFinite();
+  if (bad === null) return;
+  throw new NumericError("E_NOT_FINITE", `after the update of step ${step}, ${bad}; it was not saved`, {
+    hint: LOWER_RATE,
+  });
+}
+
+const LOWER_RATE = "Lower the learning rate, or look for NaN and extreme values in the data.";
 
 /** The batches of one epoch in groups that go to the session together, from batch `first` on. */
 function* groups(
@@ -209,6 +230,7 @@ const samplesOf = (feeds: NamedTensors): number => Object.values(feeds)[0]?.dims
 
 interface Update {
   readonly loss: number;
+  readonly learningRate: number;
   readonly samples: number;
 }
 
@@ -229,7 +251,7 @@ class Trainer {
   constructor(session: TrainingSession, plan: TrainingPlan, rate: ((step: number) => number) | null) {
     this.#session = session;
     this.#plan = plan;
-    this.#rate = session.runtime === "ort-node" ? rate : null;
+    this.#rate = rate;
   }
 
   /** Batches for the next call: no more than up to the next moment at which the state is saved. */
@@ -244,11 +266,15 @@ class Trainer {
 
   async #steps(group: readonly NamedTensors[], moment: Moment): Promise<readonly Update[]> {
     const rate = this.#rate;
-    const rates = rate === null ? undefined : group.map((_, index) => rate(moment.step + moment.offset + index + 1));
-    const losses = await this.#session.trainSteps(group, rates);
+    const used = group.map((_, index) => this.#rateOf(moment.step + moment.offset + index + 1));
+    const losses = await this.#session.trainSteps(group, rate === null ? undefined : used);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad >= 0) throw await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, moment, bad);
-    return group.map((feeds, index) => ({ loss: losses[index] ?? Number.NaN, samples: samplesOf(feeds) }));
+    return group.map((feeds, index) => ({
+      loss: losses[index] ?? Number.NaN,
+      learningRate: used[index] ?? Number.NaN,
+      samples: samplesOf(feeds),
+    }));
   }
 
   async #accumulate(group: readonly NamedTensors[], moment: Moment): Promise<Update> {
@@ -262,10 +288,15 @@ class Trainer {
       sum += loss * samplesOf(feeds);
       samples += samplesOf(feeds);
     }
-    if (this.#rate !== null) await this.#session.setLearningRate(this.#rate(moment.step + moment.offset + 1));
+    const learningRate = this.#rateOf(moment.step + moment.offset + 1);
+    if (this.#rate !== null) await this.#session.setLearningRate(learningRate);
     await this.#session.runOptimizerStep();
     await this.#session.lazyResetGrad();
-    return { loss: sum / samples, samples };
+    return { loss: sum / samples, learningRate, samples };
+  }
+
+  #rateOf(step: number): number {
+    return this.#rate?.(step) ?? this.#session.learningRateOf(step);
   }
 
   async #notFinite(loss: number, feeds: NamedTensors, { step, epoch }: Moment, index: number): Promise<NumericError> {
@@ -274,13 +305,13 @@ class Trainer {
       index === 0
         ? "the parameters were not updated with it"
         : `the parameters are those before step ${step + 1}, with which this call of several steps began`;
-    const first = bad === null ? "" : `; ${bad}`;
+    const first = bad === null ? "; the parameters and the batch are finite" : `; ${bad}`;
     return new NumericError(
       "E_NOT_FINITE",
       `the loss is ${loss} at step ${step + index + 1} (epoch ${epoch}); ${kept}${first}`,
       {
         field: this.#session.trainingOutputNames[0] ?? "loss",
-        hint: "Lower the learning rate, or look for NaN and extreme values in the data.",
+        hint: LOWER_RATE,
       },
     );
   }

@@ -5,7 +5,14 @@ import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { decodeSafetensors, encodeSafetensors, loadRun, PORTABLE_FILES, SET_MANIFEST } from "../../src/index.ts";
+import {
+  DataType,
+  decodeSafetensors,
+  encodeSafetensors,
+  loadRun,
+  PORTABLE_FILES,
+  SET_MANIFEST,
+} from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -127,19 +134,34 @@ describe("train --checkpoints and --resume", () => {
     expect([none.status, none.stderr]).toEqual([8, expect.stringContaining("E_NO_CHECKPOINT")]);
   });
 
-  it("keeps the last good checkpoint where the loss becomes NaN, and names the first bad tensor", async () => {
-    const run = join(temporaryFolder(), "run");
-    const { status, stderr } = cli([
-      ...["train", DIGITS, "--data", data(200), "--batch-size", "10", "--lr", "1e30", "--json"],
-      ...["--checkpoints", run, "--save-every", "1"],
-    ]);
-    expect(status).toBe(7);
-    expect(parse(stderr)).toMatchObject({
-      error: { code: "E_NOT_FINITE", message: expect.stringMatching(/at step \d+ .*has (NaN|-?Infinity)/) },
-    });
-    expect(readdirSync(run).filter((name) => name.startsWith("step-")).length).toBeGreaterThan(0);
-    expect((await loadRun(run)).state.step).toBe(1);
-  });
+  it.each([
+    ["parameters that become infinite", "3e38", [], /after the update of step 1, .*" has (NaN|-?Infinity)/, 0],
+    ["a loss that becomes NaN", "1e30", [], /at step 2 .*has (NaN|-?Infinity)/, 1],
+    ["the same in a call of several steps", "1e30", ["--steps-per-call", "4"], /at step 2 .*has (NaN|-?Infinity)/, 0],
+  ])(
+    "row 66: %s: the last good checkpoint stays, the step and the first bad tensor are named",
+    async (_, lr, more, message, good) => {
+      const run = join(temporaryFolder(), "run");
+      const { status, stderr } = cli([
+        ...["train", DIGITS, "--data", data(200), "--batch-size", "10", "--lr", lr, "--json"],
+        ...["--checkpoints", run, "--save-every", more.length === 0 ? "1" : "4"],
+        ...more,
+      ]);
+      expect(status).toBe(7);
+      expect(parse(stderr)).toMatchObject({
+        error: { code: "E_NOT_FINITE", message: expect.stringMatching(message) },
+      });
+      const kept = readdirSync(run).filter((name) => name.startsWith("step-"));
+      expect(kept).toHaveLength(good);
+      if (good === 0) return;
+      const { state } = await loadRun(run);
+      expect(state.step).toBe(1);
+      for (const tensor of state.tensors.values()) {
+        if (tensor.dtype === DataType.float)
+          expect((tensor.values() as Float32Array).every(Number.isFinite)).toBe(true);
+      }
+    },
+  );
 
   it("row 75: refuses a folder that another process trains into", async () => {
     const run = join(temporaryFolder(), "run");

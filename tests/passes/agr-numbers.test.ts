@@ -52,7 +52,7 @@ describe("in onnxruntime-node, against the formula in float64", () => {
     }
   }
 
-  it("with strength 0 every bit stays", async () => {
+  it("row 67: with strength 0 every bit stays", async () => {
     const actual = await run({ parameters, strength: 0 }, [
       ...GRADIENTS.slice(0, 5),
       { shape: [6], values: [-0, 0, 1, -1, 1e-30, 1e30] },
@@ -75,12 +75,12 @@ describe("in onnxruntime-node, against the formula in float64", () => {
     }
   });
 
-  it("minElements 1 is the literal paper: one element becomes zero", async () => {
+  it("row 65: minElements 1 is the literal paper: one element becomes zero", async () => {
     const actual = await run({ parameters, minElements: 1 }, GRADIENTS);
     expect([...(actual[3] ?? [])]).toEqual([0]);
   });
 
-  it("one-hot becomes zero, two equal entries are halved, zero stays zero", async () => {
+  it("row 65: one-hot becomes zero, two equal entries are halved, zero stays zero", async () => {
     const gradients = [
       { shape: [4], values: [0, 0, 5, 0] },
       { shape: [2], values: [0.5, 0.5] },
@@ -94,7 +94,7 @@ describe("in onnxruntime-node, against the formula in float64", () => {
     ]);
   });
 
-  it("NaN and infinities go as in the formula, and an unselected gradient keeps them as they are", async () => {
+  it("row 65: NaN and infinities go as in the formula, and an unselected gradient keeps them as they are", async () => {
     const gradients = [
       { shape: [3], values: [1, Number.NaN, 2] },
       { shape: [3], values: [1, Number.POSITIVE_INFINITY, -2] },

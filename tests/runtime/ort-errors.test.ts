@@ -3,7 +3,7 @@ import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { decodeModel, encodeModel, type Model, Node, TrainingSession, Value } from "../../src/index.ts";
 import { explain } from "../../src/runtime/ort-errors.ts";
-import { DIGITS } from "../support/cli.ts";
+import { cli, DIGITS } from "../support/cli.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 /** What onnxruntime-node throws at a changed eval model. */
@@ -52,6 +52,18 @@ describe("what ONNX Runtime says is translated", () => {
       9,
       expect.stringMatching(/DirectML is there on Windows only.*put cpu into the list/),
     ]);
+  });
+
+  it.each([
+    ["webgpu", "no GPU adapter", /driver; on Linux XDG_RUNTIME_DIR must be set/],
+    ["cuda", "its libraries are not installed", /CUDA 12 and cuDNN 9.*npm rebuild onnxruntime-node/],
+  ])("row 80: %s without what it needs ends with 9 and says what that is", (provider, reason, needs) => {
+    const { status, stderr } = cli(["inspect", DIGITS, "--ep", provider], {
+      env: { VK_ICD_FILENAMES: "/nothing", VK_DRIVER_FILES: "/nothing", CUDA_VISIBLE_DEVICES: "", XDG_RUNTIME_DIR: "" },
+    });
+    expect([status, stderr]).toEqual([9, expect.stringMatching(needs)]);
+    expect(stderr).toContain(reason);
+    expect(stderr).toContain("put cpu into the list");
   });
 
   it("and what it said itself stays in the cause alone", async () => {

@@ -238,7 +238,8 @@ export function testBackend({ name, open, tolerance, skip }: Backend): void {
         makeLinearArtifacts(PARAMETERS, SGD),
         async (session) => {
           let before = await parametersOf(session);
-          for (const rate of rates) {
+          for (const [done, rate] of rates.entries()) {
+            expect(session.learningRateOf(done + 1)).toBeCloseTo(rate, 12);
             await session.runTrainStep(feeds());
             await session.runOptimizerStep();
             await session.lazyResetGrad();

@@ -117,10 +117,55 @@ describe("train", () => {
       })(),
     );
     expect([error.code, error.exitCode]).toEqual(["E_NOT_FINITE", 7]);
-    expect(error.message).toBe("the loss is -Infinity at step 2 (epoch 0); the parameters were not updated with it");
+    expect(error.message).toBe(
+      "the loss is -Infinity at step 2 (epoch 0); the parameters were not updated with it; the parameters and the batch are finite",
+    );
     expect([...((await session.getContiguousParameters()).data as Float32Array)].every(Number.isFinite)).toBe(true);
     await session.release();
     expect(seen).toHaveLength(1);
+  });
+});
+
+describe("the learning rate of an event", () => {
+  const linear = () => makeLinearArtifacts([{ name: "w", shape: [2] }], { algorithm: "SGDOptimizerV2" });
+  const data = [{ name: "x_w", tensor: GraphTensor.floats([6], [1, 2, 3, 4, 5, 6]) }];
+  const schedule = { rate: 1, warmupSteps: 2 } as const;
+
+  it.each([
+    ["ort-node", 0.05, {}, [0.05, 0.05, 0.05]],
+    ["ort-node", schedule, { accumulate: 1 }, [0, 0.5, 1]],
+    ["ort-node", schedule, { accumulate: 2 }, [0, 0.5]],
+    ["ort-training", schedule, {}, [0, 0.5, 1]],
+    ["ort-training", undefined, {}, [0.001, 0.001, 0.001]],
+    ["ort-node", 0.05, { learningRate: (step: number) => step }, [1, 2, 3]],
+  ] as const)("is what the update was done with: %s, %j, %j", async (runtime, learningRate, options, expected) => {
+    const session = await TrainingSession.create(linear(), {
+      runtime,
+      ...(learningRate === undefined ? {} : { learningRate }),
+    });
+    const rates: number[] = [];
+    const before: number[] = [];
+    for await (const event of train(session, datasetFor(session.trainingInputs, data), {
+      ...options,
+      shuffle: false,
+    })) {
+      if (event.type !== "step") continue;
+      rates.push(event.learningRate);
+      before.push((await session.getContiguousParameters()).data[0] as number);
+    }
+    await session.release();
+    expect(rates).toEqual(expected);
+    /** The loss is linear in w: an update with rate 0 leaves it, any other moves it. */
+    expect(before[0] === 0).toBe(expected[0] === 0);
+  });
+
+  it("is not taken by a session that cannot set it", async () => {
+    const session = await TrainingSession.create(linear(), { runtime: "ort-training" });
+    expect(session.can.setLearningRate).toBe(false);
+    const events = train(session, datasetFor(session.trainingInputs, data), { learningRate: () => 1 });
+    const error = await rejectionOf(events.next());
+    expect([error.code, error.exitCode, error.field]).toEqual(["E_OPTION", 2, "learningRate"]);
+    await session.release();
   });
 });
 

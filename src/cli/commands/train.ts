@@ -8,7 +8,6 @@ import {
   identityOf,
   type LearningRateSchedule,
   type LoadedRun,
-  learningRateAt,
   loadTrainingSet,
   lockRuns,
   newRun,
@@ -203,7 +202,7 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
   });
   try {
     if (resumed !== null) await session.loadState(resumed.state);
-    const destination = await destinationOf(options, session.runtime === "ort-node", (text) => console.note(text));
+    const destination = await destinationOf(options, session.can.keepState, (text) => console.note(text));
     try {
       return await trainSession(session, folder, prepared, destination, options, console);
     } finally {
@@ -217,7 +216,7 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
 async function trainSession(
   session: TrainingSession,
   folder: string,
-  { source, dataset, plan, schedule, identity, resumed }: Prepared,
+  { source, dataset, plan, identity, resumed }: Prepared,
   { checkpoints, output }: Destination,
   options: TrainCommandOptions,
   console: Console,
@@ -228,10 +227,8 @@ async function trainSession(
   const run: { last: StepEvent | null } = { last: null };
   try {
     const { exitCode } = await interruptible(async (signal) => {
-      const learningRate = schedule === null ? {} : { learningRate: (step: number) => learningRateAt(schedule, step) };
       const events = train(session, dataset, {
         ...trainOptions(options),
-        ...learningRate,
         ...(save === null ? {} : { save }),
         ...(options.saveEvery === undefined ? {} : { saveEvery: options.saveEvery }),
         ...(resumed === null ? {} : { from: resumed.manifest.position }),

@@ -1,5 +1,5 @@
 import { Tensor } from "onnxruntime-common";
-import { BOOLEAN, bytesOf, optional, requireArgument } from "../../arguments.ts";
+import { BOOLEAN, bytesOf, NUMBER, optional, requireArgument } from "../../arguments.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import type { PlannedState } from "../../artifacts/portable/plan.ts";
@@ -43,6 +43,7 @@ interface Programs {
 /** Training through ONNX Runtime's inference API: models in standard operators that take the state and give the next. */
 export class OrtNodeSession implements TrainingSession {
   readonly runtime = "ort-node";
+  readonly can = { setLearningRate: true, getGradients: true, keepState: true };
   readonly trainingInputs: readonly InputSpec[];
   readonly stepsPerCall: number;
   /** The execution provider in use. */
@@ -233,6 +234,11 @@ export class OrtNodeSession implements TrainingSession {
     });
   }
 
+  learningRateOf(step: number): number {
+    requireArgument("step", step, NUMBER);
+    return this.#rate(step);
+  }
+
   async setLearningRate(rate: number): Promise<void> {
     requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
     await this.#call("setLearningRate", async () => {
@@ -342,13 +348,14 @@ export class OrtNodeSession implements TrainingSession {
     return this.#exporter(model, tensors, outputs ?? null);
   }
 
-  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
-    checkFeeds(this.trainingInputs, feeds);
+  async findNotFinite(feeds?: NamedTensors): Promise<string | null> {
+    if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
     return this.#call("findNotFinite", async () => {
-      const names = this.#planned().map(({ name }) => name);
-      const held =
-        firstNotFinite("", [...(await this.#store.read(names))]) ?? firstNotFinite("the input ", Object.entries(feeds));
-      if (held !== null) return held;
+      const looked = this.#planned().filter(({ kind }) => feeds !== undefined || kind !== "frozen");
+      const held = firstNotFinite("", [...(await this.#store.read(looked.map(({ name }) => name)))]);
+      if (held !== null || feeds === undefined) return held;
+      const fed = firstNotFinite("the input ", Object.entries(feeds));
+      if (fed !== null) return fed;
       const { gradients } = this.#programs;
       const { reset } = gradients.plan;
       const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };

@@ -1,5 +1,5 @@
 import { Tensor } from "onnxruntime-common";
-import { BOOLEAN, bytesOf, optional, requireArgument } from "../../arguments.ts";
+import { BOOLEAN, bytesOf, NUMBER, optional, requireArgument } from "../../arguments.ts";
 import type { Checkpoint } from "../../artifacts/checkpoint/checkpoint.ts";
 import { checkpointVersion, decodeCheckpoint, ODTC_VERSION } from "../../artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
@@ -13,6 +13,7 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { DEFAULT_LEARNING_RATE } from "../learning-rate.ts";
 import { firstNotFinite } from "../not-finite.ts";
 import type {
   Exporter,
@@ -33,6 +34,8 @@ export interface OrtTrainingOptions {
   readonly exporter?: Exporter | null;
   /** The user's inputs of a model. Default: as it declares them, without the numbers they take. */
   readonly inputsOf?: (model: Model, checkpoint: Checkpoint) => readonly InputSpec[];
+  /** The learning rate that an optimizer model has built in. Default: none, so that it is the one that the build feeds. */
+  readonly rateOf?: (optimizerModel: Model) => ((step: number) => number) | null;
   /** Threads of WebAssembly, the same for all sessions of a process. Default 1. */
   readonly threads?: number;
 }
@@ -40,6 +43,7 @@ export interface OrtTrainingOptions {
 /** Training through ONNX Runtime's own training API: the training build of onnxruntime-web 1.19.2, WebAssembly on the CPU. */
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
+  readonly can = { setLearningRate: false, getGradients: false, keepState: false };
   readonly stepsPerCall = 1;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
@@ -50,16 +54,18 @@ export class OrtTrainingSession implements TrainingSession {
   readonly #hasOptimizer: boolean;
   readonly #exporter: Exporter | null;
   readonly #queue = new CallQueue();
+  readonly #rate: (step: number) => number;
   #hasValues: boolean;
   #steps: number;
 
   private constructor(
     native: NativeSession,
     { checkpoint, trainModel, evalModel, optimizerModel }: DecodedArtifacts,
-    { exporter = null, inputsOf = userInputs }: OrtTrainingOptions,
+    { exporter = null, inputsOf = userInputs, rateOf = () => null }: OrtTrainingOptions,
   ) {
     this.#native = native;
     this.#exporter = exporter;
+    this.#rate = (optimizerModel === null ? null : rateOf(optimizerModel)) ?? (() => DEFAULT_LEARNING_RATE);
     this.#steps = Number(checkpoint.optimizerGroups[0]?.step ?? 0n);
     this.#checkpoint = checkpoint;
     this.#hasValues = !checkpoint.nominal;
@@ -160,6 +166,11 @@ export class OrtTrainingSession implements TrainingSession {
     return losses;
   }
 
+  learningRateOf(step: number): number {
+    requireArgument("step", step, NUMBER);
+    return this.#rate(step);
+  }
+
   async setLearningRate(): Promise<void> {
     throw cannotSetRate();
   }
@@ -189,11 +200,12 @@ export class OrtTrainingSession implements TrainingSession {
     );
   }
 
-  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
-    checkFeeds(this.trainingInputs, feeds);
+  async findNotFinite(feeds?: NamedTensors): Promise<string | null> {
+    if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
     const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
-    const held = [...trainable, ...frozen].map(({ name, tensor }) => [name, toOrtTensor(tensor, name)] as const);
-    return firstNotFinite("", held) ?? firstNotFinite("the input ", Object.entries(feeds));
+    const looked = feeds === undefined ? trainable : [...trainable, ...frozen];
+    const held = looked.map(({ name, tensor }) => [name, toOrtTensor(tensor, name)] as const);
+    return firstNotFinite("", held) ?? firstNotFinite("the input ", Object.entries(feeds ?? {}));
   }
 
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {

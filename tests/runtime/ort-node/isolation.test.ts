@@ -55,6 +55,19 @@ describe("isolation", () => {
     await session.release();
   });
 
+  it.skipIf(process.platform === "win32")("carries what ONNX Runtime said to the caller, as the cause", async () => {
+    const artifacts = makeLinearArtifacts([{ name: "w", shape: [2] }], { algorithm: "SGDOptimizerV2" });
+    const open = (isolation?: "process") =>
+      built.TrainingSession.create(artifacts, {
+        executionProviders: ["dml"],
+        ...(isolation === undefined ? {} : { isolation }),
+      });
+    const [here, apart] = [await rejectionOf(open()), await rejectionOf(open("process"))];
+    expect([apart.code, apart.message]).toEqual([here.code, here.message]);
+    expect((here.cause as Error).message).not.toBe("");
+    expect((apart.cause as Error).message).toBe((here.cause as Error).message);
+  });
+
   it("leaves the event loop free while steps run", async () => {
     const artifacts = makeMlpArtifacts([784, 1024, 10]);
     const options = { runtime: "ort-node", stepsPerCall: 16 } as const;

@@ -3,8 +3,8 @@
 import { parentPort } from "node:worker_threads";
 import { BackendError } from "../../../errors.ts";
 import { decodeModel } from "../../../graph/serde/decode.ts";
+import { DEFAULT_LEARNING_RATE } from "../../learning-rate.ts";
 import type { TrainingSession } from "../../session.ts";
-import { DEFAULT_LEARNING_RATE } from "../../train.ts";
 import { loadOrtNode } from "../load.ts";
 import { OrtNodeSession } from "../session.ts";
 import { pack, unpack } from "./packing.ts";

@@ -30,6 +30,7 @@ const CLASSES = new Map<
     errors.DataError,
     errors.FileSystemError,
     errors.FormatError,
+    errors.GradientError,
     errors.GraphError,
     errors.NumericError,
     errors.PassError,
@@ -63,15 +64,34 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
 
 function packError(error: Error): Plain {
   const { name, message, stack } = error;
-  if (!(error instanceof errors.OnnxAgrError)) return { name, message, stack };
+  const cause = error.cause instanceof Error ? packError(error.cause) : error.cause?.toString();
+  if (!(error instanceof errors.OnnxAgrError)) return { name, message, stack, cause };
   const { code, file, field, hint } = error;
-  return { name, message, stack, code, file, field, hint };
+  return { name, message, stack, cause, code, file, field, hint };
 }
 
-function unpackError({ name, message, code, file, field, hint }: Record<string, string | undefined>): Error {
-  const Class = CLASSES.get(name ?? "");
-  if (Class === undefined || code === undefined) return new Error(message);
-  return new Class(code, message ?? "", {
+interface PackedError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly cause?: PackedError | string;
+  readonly code?: string;
+  readonly file?: string;
+  readonly field?: string;
+  readonly hint?: string;
+}
+
+function unpackError({ name, message, stack, cause: packed, code, file, field, hint }: PackedError): Error {
+  const Class = CLASSES.get(name);
+  const cause = typeof packed === "object" ? unpackError(packed) : packed;
+  if (Class === undefined || code === undefined) {
+    const error = new Error(message, cause === undefined ? {} : { cause });
+    /** Where it happened is on the other side. */
+    if (stack !== undefined) error.stack = stack;
+    return error;
+  }
+  return new Class(code, message, {
+    ...(cause === undefined ? {} : { cause }),
     ...(file === undefined ? {} : { file }),
     ...(field === undefined ? {} : { field }),
     ...(hint === undefined ? {} : { hint }),

@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { bytesOf, optional, requireArgument } from "../../../arguments.ts";
+import { bytesOf, NUMBER, optional, requireArgument } from "../../../arguments.ts";
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
@@ -88,6 +88,7 @@ function crashed(method: string, reason: string): BackendError {
  */
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
+  readonly can = { setLearningRate: true, getGradients: true, keepState: true };
   readonly #line: Line;
   readonly #opened: Opened;
   readonly #exporter: Exporter;
@@ -197,6 +198,11 @@ export class RemoteSession implements TrainingSession {
     });
   }
 
+  learningRateOf(step: number): number {
+    requireArgument("step", step, NUMBER);
+    return this.#rate(step);
+  }
+
   async setLearningRate(rate: number): Promise<void> {
     requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
     await this.#inTurn("setLearningRate", async () => {
@@ -240,8 +246,8 @@ export class RemoteSession implements TrainingSession {
     return this.#exporter(this.#evalModel as Model, tensors, outputs ?? null);
   }
 
-  async findNotFinite(feeds: NamedTensors): Promise<string | null> {
-    checkFeeds(this.trainingInputs, feeds);
+  async findNotFinite(feeds?: NamedTensors): Promise<string | null> {
+    if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
     return (await this.#call("findNotFinite", feeds)) as string | null;
   }
 
