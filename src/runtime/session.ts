@@ -92,7 +92,8 @@ export interface TrainingSession {
   getGradients(): Promise<NamedTensors>;
   /**
    * Whole training steps, one per batch: gradients reset, forward, backward, update. Faster than the three calls where the
-   * runtime can do them in one. Where a loss is not finite, no step of the call is kept.
+   * runtime can do them in one. Where a loss is not finite, its step is not kept, nor, where the runtime does
+   * them in one, those before it in the call.
    * @param rates learning rate of each step; default: as it is set
    * @returns the loss of each step, before its update
    * @throws as `runTrainStep` and `runOptimizerStep`

@@ -269,7 +269,11 @@ class Trainer {
     const used = group.map((_, index) => this.#rateOf(moment.step + moment.offset + index + 1));
     const losses = await this.#session.trainSteps(group, rate === null ? undefined : used);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
-    if (bad >= 0) throw await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, moment, bad);
+    if (bad >= 0) {
+      /** No step of the call was kept: those before the bad one are done again, to see what it began with. */
+      if (bad > 0) await this.#session.trainSteps(group.slice(0, bad), rate === null ? undefined : used.slice(0, bad));
+      throw await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, { ...moment, step: moment.step + bad });
+    }
     return group.map((feeds, index) => ({
       loss: losses[index] ?? Number.NaN,
       learningRate: used[index] ?? Number.NaN,
@@ -284,7 +288,7 @@ class Trainer {
     for (const feeds of group) {
       const outputs = await this.#session.runTrainStep(feeds, [lossName]);
       const loss = Number(outputs[lossName]?.data[0]);
-      if (!Number.isFinite(loss)) throw await this.#notFinite(loss, feeds, moment, 0);
+      if (!Number.isFinite(loss)) throw await this.#notFinite(loss, feeds, moment);
       sum += loss * samplesOf(feeds);
       samples += samplesOf(feeds);
     }
@@ -299,16 +303,12 @@ class Trainer {
     return this.#rate?.(step) ?? this.#session.learningRateOf(step);
   }
 
-  async #notFinite(loss: number, feeds: NamedTensors, { step, epoch }: Moment, index: number): Promise<NumericError> {
+  async #notFinite(loss: number, feeds: NamedTensors, { step, epoch }: Moment): Promise<NumericError> {
     const bad = await this.#session.findNotFinite(feeds);
-    const kept =
-      index === 0
-        ? "the parameters were not updated with it"
-        : `the parameters are those before step ${step + 1}, with which this call of several steps began`;
     const first = bad === null ? "; the parameters and the batch are finite" : `; ${bad}`;
     return new NumericError(
       "E_NOT_FINITE",
-      `the loss is ${loss} at step ${step + index + 1} (epoch ${epoch}); ${kept}${first}`,
+      `the loss is ${loss} at step ${step + 1} (epoch ${epoch}); the parameters were not updated with it${first}`,
       {
         field: this.#session.trainingOutputNames[0] ?? "loss",
         hint: LOWER_RATE,

@@ -31,7 +31,7 @@ describe("what ONNX Runtime says is translated", () => {
   it.each([
     ["a newer IR version", newerIr, /newer version/, /onnxruntime-node@latest/],
     ["a newer opset", (model: Model) => void model.opsets.set("", 99), /newer version/, /onnxruntime-node@latest/],
-    ["an operator it lacks", unknownOperator, /lacks an operator/, /lower/],
+    ["an operator it lacks", unknownOperator, /no kernel for an operator/, /lower/],
   ])("row 80: %s", async (_, change, reason, hint) => {
     const said = explain(await thrownAt(change));
     expect([said.reason, said.hint]).toEqual([expect.stringMatching(reason), expect.stringMatching(hint)]);
