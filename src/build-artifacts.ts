@@ -12,6 +12,7 @@ import { A_MODEL } from "./graph/model.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
+import { WITH_LOSS } from "./passes/add-loss.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
 import { makeOptimizerModel } from "./passes/optimizer-model.ts";
@@ -61,7 +62,7 @@ const TRAINING_API = { opset: 21, irVersion: 10 } as const;
  */
 export async function buildTrainingArtifacts(model: Model, options: BuildOptions): Promise<BuiltArtifacts> {
   requireArgument("model", model, A_MODEL);
-  requireArgument("options", options, OPTIONS);
+  requireArgument("options", options, WITH_LOSS);
   const { targets, optimizer = { name: "adamw" } } = options;
   for (const target of targets ?? []) {
     requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);

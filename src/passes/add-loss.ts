@@ -1,3 +1,4 @@
+import { type Kind, OPTIONS } from "../arguments.ts";
 import { PassError, requireOption, UsageError } from "../errors.ts";
 import { type Attribute, attribute } from "../graph/attribute.ts";
 import { DataType, isGradientType } from "../graph/data-type.ts";
@@ -11,6 +12,12 @@ import { Formula } from "../ops/formula.ts";
 
 export const LOSS_KINDS = ["cross-entropy", "mse", "l1", "smooth-l1", "huber", "bce-with-logits", "output"] as const;
 export type LossKind = (typeof LOSS_KINDS)[number];
+
+/** Options of what adds a loss. */
+export const WITH_LOSS: Kind = {
+  what: `an object of options with a loss: { loss: { kind: "cross-entropy" } }, of the kinds ${LOSS_KINDS.join(", ")}`,
+  holds: (given) => OPTIONS.holds(given) && OPTIONS.holds((given as { readonly loss?: unknown }).loss),
+};
 
 export interface LossOptions {
   /** `output`: a scalar that the model computes itself. */

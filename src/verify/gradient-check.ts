@@ -1,11 +1,12 @@
 import { Tensor } from "onnxruntime-common";
-import { OPTIONS, requireArgument } from "../arguments.ts";
+import { requireArgument } from "../arguments.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { readExternalTensors } from "../graph/io/model-file.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import { WITH_LOSS } from "../passes/add-loss.ts";
 import { lowerTrainingOps } from "../passes/lower-training-ops/index.ts";
 import { toGradients } from "../passes/portable/gradients.ts";
 import type { StepModel } from "../passes/portable/step-model.ts";
@@ -66,7 +67,7 @@ const PRECISIONS = {
  */
 export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
   requireArgument("model", model, A_MODEL);
-  requireArgument("options", options, OPTIONS);
+  requireArgument("options", options, WITH_LOSS);
   const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
   const own = model.clone();
