@@ -1,5 +1,5 @@
 import protobuf from "protobufjs/minimal.js";
-import { BYTES, mapTo, requireArgument } from "../../arguments.ts";
+import { BYTES, mapTo, PATH, requireArgument } from "../../arguments.ts";
 import { FormatError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { decodeNamedTensor } from "../../graph/serde/decode.ts";
@@ -15,10 +15,14 @@ const PROPERTIES = "custom_properties.pbseq";
 const MOMENTS = /^optim_(.+)_(momentum[0-9]+)_tensors\.pbseq$/;
 const GROUP_PROPERTIES = /^optim_(.+)_properties\.pbseq$/;
 
-export const isPbseqFile = (name: string): boolean => name.endsWith(".pbseq");
+export function isPbseqFile(name: string): boolean {
+  requireArgument("name", name, PATH);
+  return name.endsWith(".pbseq");
+}
 
 /** The error for one file of such a folder where a model or a checkpoint is asked for. */
 export function pbseqAlone(path: string): FormatError {
+  requireArgument("path", path, PATH);
   return new FormatError("E_CHECKPOINT", `${path} is one file of a checkpoint folder of ONNX Runtime up to 1.15`, {
     file: path,
     hint: "Give the folder it lies in.",
