@@ -175,12 +175,8 @@ export async function readCheckpointFile(path: string): Promise<Uint8Array> {
 
 /** True for a folder that is a checkpoint of ONNX Runtime up to 1.15, and holds no models beside it. */
 export async function isCheckpointFolder(folder: string): Promise<boolean> {
-<<<<<<< HEAD
-  const names = await listFolder(folder).catch(() => []);
-=======
   requireArgument("folder", folder, PATH);
-  const names = await readdir(folder).catch(() => []);
->>>>>>> 308091a (Rows of arguments for checkpoint folders)
+  const names = await listFolder(folder).catch(() => []);
   return names.some(isPbseqFile) && !names.some((name) => name.endsWith(".onnx"));
 }
 
