@@ -131,7 +131,8 @@ describe("external data", () => {
     graph.replaceOutputs([sum]);
     graph.remove(graph.nodes.slice(1));
     const before = encodeModel(original);
-    await buildTrainingArtifacts(original, { loss: { kind: "mse" }, targets: ["portable"] });
+    const name = graph.initializers[0]?.name ?? "";
+    await buildTrainingArtifacts(original, { loss: { kind: "mse" }, targets: ["portable"], parameters: [name] });
     expect(encodeModel(original)).toEqual(before);
     expect(hasExternalData(original)).toBe(true);
   });

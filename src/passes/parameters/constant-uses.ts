@@ -1,5 +1,5 @@
-import type { Value } from "../../graph/graph.ts";
-import { isMask, isRotation, isSinusoid } from "./contents.ts";
+import type { Node, Value } from "../../graph/graph.ts";
+import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
 import { madeBy, type Reading } from "./readings.ts";
 
 /** A reading of an initializer, and what is known of the model around it. */
@@ -67,6 +67,14 @@ function isEpsilon(reading: ConstantReading): boolean {
 const meetsConstant = ({ node }: ConstantReading): boolean =>
   node.inputs[0]?.tensor !== null || node.inputs[0]?.producer?.opType === "Constant";
 
+/** A normalization by groups in older opsets: between two Reshapes, and what scales its channels comes behind. */
+function isGroupNormalization({ node, index, initializer }: ConstantReading): boolean {
+  const isMoved = (maker: Node | null | undefined): boolean => maker?.opType === "Reshape";
+  const readers = node.outputs[0]?.uses.map(({ user }) => user) ?? [];
+  const isPlain = holdsOnly(initializer, index === 1 ? 1 : 0);
+  return isPlain && isMoved(node.inputs[0]?.producer) && readers.every((user) => "opType" in user && isMoved(user));
+}
+
 /** Uses of constants. An initializer all of whose readings are of these is not trained unless it is asked for by name. */
 export const CONSTANT_USES: readonly ConstantUse[] = [
   { operators: RECURRENT, inputs: [5, 6], reason: "an initial state" },
@@ -98,6 +106,12 @@ export const CONSTANT_USES: readonly ConstantUse[] = [
     operators: ["Sum", "Mean"],
     when: ({ initializer }) => initializer.tensor?.dims.length === 0,
     reason: "a number of the program",
+  },
+  {
+    operators: ["InstanceNormalization"],
+    inputs: [1, 2],
+    when: isGroupNormalization,
+    reason: "what a normalization by groups leaves as it is",
   },
   { operators: ["Pow"], inputs: [1], when: isNumber, reason: "an exponent" },
   { operators: ["Pow"], inputs: [0], when: isNumber, reason: "the base of a power" },

@@ -14,6 +14,11 @@ export function isMask({ tensor }: Value): boolean {
   return isTable(tensor) && values.every((value) => value === 0 || value === 1) && values.includes(0);
 }
 
+/** Whether all elements are one number. */
+export function holdsOnly({ tensor }: Value, number: number): boolean {
+  return tensor !== null && floats(tensor).every((value) => value === number);
+}
+
 /** One of two tables of a shape whose squares add up to one number everywhere. */
 export function isRotation(initializer: Value, initializers: readonly Value[]): boolean {
   const { tensor } = initializer;
