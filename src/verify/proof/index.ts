@@ -46,6 +46,10 @@ export interface Proof {
   /** Null: nothing could be compared, for the reason. */
   readonly precision: "float64" | "float32" | null;
   readonly reason: string | null;
+  /** How the derivative was got: by reverse mode, or, for a loss at least, by central differences along random directions. */
+  readonly method: "gradients" | "differences" | null;
+  /** Whether the derivative by reverse mode was compared with a central difference of the loss. */
+  readonly isCrossChecked: boolean;
   readonly losses: readonly string[];
   readonly parameters: readonly ProvenParameter[];
   readonly unproven: readonly UnprovenParameter[];

@@ -82,6 +82,12 @@ function notesOf(proof: Proof | null): readonly string[] {
   if (proof.precision === null)
     return [`not proven that what is regularized is the gradient: ${proof.reason ?? "there is no reason"}`];
   const { losses, parameters, otherState, precision, inferred } = proof;
+  const how =
+    proof.method === "differences"
+      ? ", by central differences"
+      : proof.isCrossChecked
+        ? ", by reverse mode, checked by a central difference"
+        : "";
   const compared = parameters.flatMap(({ cosine }) => (cosine === null ? [] : [Math.abs(cosine)]));
   const lowest = Math.min(...compared);
   const [passed, sums] = [
@@ -97,7 +103,7 @@ function notesOf(proof: Proof | null): readonly string[] {
     ...(compared.length === 0
       ? []
       : [
-          `proven in onnxruntime-node (${precision}): ${compared.length} gradients are the derivative of ${list(losses.map((loss) => `"${loss}"`))}, cosine ${lowest.toFixed(6)} or more`,
+          `proven in onnxruntime-node (${precision}${how}): ${compared.length} gradients are the derivative of ${list(losses.map((loss) => `"${loss}"`))}, cosine ${lowest.toFixed(6)} or more`,
         ]),
     ...passed.map(
       ({ parameter, gradient, transforms }) =>

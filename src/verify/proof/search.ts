@@ -33,6 +33,9 @@ interface Miss {
   readonly role: string;
 }
 
+/** Cosines that differ by less are those of one direction: rounding. */
+const SAME_COSINE = 1e-4;
+
 /** Losses are tried until every parameter is matched; a later one may read what an earlier one renewed. */
 const ROUNDS = 2;
 
@@ -47,6 +50,8 @@ export class Search {
   readonly #misses = new Map<StatePair, Miss>();
   readonly #used = new Map<Value, Anatomy>();
   #precision: Alignments["precision"] | null = null;
+  #method: Alignments["method"] | null = null;
+  #isCrossChecked = true;
   #reason: string | null = null;
 
   constructor(
@@ -109,8 +114,10 @@ export class Search {
     const isBranch = ({ output }: StatePair): boolean => this.#flat.originOf(output)?.producer?.opType === "If";
     const sums = new Set([...found].filter((sum) => !isBranch(sum)));
     const summed = [...sums].map(({ input }) => input);
-    const ways = [true, false].map((scalars) => anatomy.flow({ scalars, sums: summed }));
-    const [flow] = ways;
+    // Without the ways of scalars what lies before a clipping by norm is a candidate too: the last choice, or with "raw" the first.
+    const order = this.#options.at === "raw" ? [false, true] : [true, false];
+    const ways = order.map((scalars) => anatomy.flow({ scalars, sums: summed }));
+    const flow = ways[order.indexOf(true)];
     const isFit = (pair: StatePair, value: Value): boolean =>
       shapeOf(value) === shapeOf(pair.input) &&
       isGradientType(elementType(value)) &&
@@ -140,6 +147,8 @@ export class Search {
     }
     this.#precision ??= measured.precision;
     if (measured.precision === "float32") this.#precision = "float32";
+    if (this.#method !== "differences") this.#method = measured.method;
+    this.#isCrossChecked &&= measured.isCrossChecked;
     this.#used.set(loss, anatomy);
     for (const { pair, slots, accumulators, chains } of plans) {
       const isAverage = flow?.reaches(pair.output) !== true;
@@ -218,6 +227,8 @@ export class Search {
     );
     return {
       precision: this.#precision,
+      method: this.#method,
+      isCrossChecked: this.#method !== null && this.#isCrossChecked,
       reason: this.#reason,
       losses: [...new Set(found.flatMap(({ loss }) => loss ?? []))],
       parameters: found,
@@ -256,7 +267,11 @@ function matchOf(
   for (const chain of chains) {
     const sizes = chain.map(({ name }) => Math.abs(alignments.get(name)?.cosine ?? 0));
     const best = Math.max(...sizes);
-    if (best >= PROVEN_COSINE) return at(chain, sizes.lastIndexOf(best));
+    if (best >= PROVEN_COSINE)
+      return at(
+        chain,
+        sizes.findLastIndex((size) => size >= best - SAME_COSINE),
+      );
   }
   return null;
 }
