@@ -94,6 +94,7 @@ function notesOf(proof: Proof | null): readonly string[] {
     parameters.filter(({ transforms }) => transforms.length > 0),
     parameters.filter(({ accumulators }) => accumulators.length > 0),
   ];
+  const summedIn = [...new Set(parameters.flatMap((each) => each.summedIn))];
   const told = parameters.filter((each) => each.told && each.cosine === null);
   const list = (names: readonly string[]): string => names.join(", ");
   return [
@@ -115,8 +116,19 @@ function notesOf(proof: Proof | null): readonly string[] {
     ...(told.length === 0
       ? []
       : [`taken as named, not proven: ${list(told.map(({ parameter, gradient }) => `${gradient}=${parameter}`))}`]),
+    ...(summedIn.length === 0
+      ? []
+      : [
+          `AGR comes on each gradient before it is added up inside an If, in ${list(summedIn)}: not on the sum, as the optimizer would read it`,
+        ]),
     ...(otherState.length === 0
       ? []
       : [`state that is no parameter, left alone: ${list(otherState.map(({ state }) => state))}`]),
+    ...otherState
+      .filter(({ isStatistic }) => isStatistic)
+      .map(
+        ({ state, reason }) =>
+          `"${state}" has no AGR: it is ${reason}. If it is a parameter, name its gradient: --gradient <tensor>=${state}`,
+      ),
   ];
 }
