@@ -222,6 +222,11 @@ export class Graph implements Iterable<Node> {
     return info;
   }
 
+  /** Takes a value from those whose type is declared. */
+  undeclare(value: Value): void {
+    this.#valueInfo.delete(value);
+  }
+
   /** Declares the types of intermediate values no more. */
   clearValueInfo(): void {
     this.#valueInfo.clear();

@@ -10,6 +10,8 @@ export interface RecordedEdge {
   readonly to: string;
   /** True where `to` is the name of a graph output that was `from`'s before. */
   readonly renamed?: true;
+  /** True where the element type of `from` was declared, for no shape inference tells it. */
+  readonly typed?: true;
 }
 
 /** What a pass did to a model, kept in the model's metadata so that it can be undone and recognised. */
@@ -48,7 +50,8 @@ function isRecord(value: unknown): value is InsertionRecord {
     "to" in edge &&
     typeof edge.from === "string" &&
     typeof edge.to === "string" &&
-    (!("renamed" in edge) || edge.renamed === true);
+    (!("renamed" in edge) || edge.renamed === true) &&
+    (!("typed" in edge) || edge.typed === true);
   return (
     schema === 1 &&
     typeof options === "object" &&
@@ -110,6 +113,10 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
   for (const { edge, original, inserted } of resolved) {
     inserted.replaceAllUsesWith(original);
     if (edge.renamed) original.name = edge.to;
+    if (edge.typed) {
+      original.producer?.graph?.undeclare(original);
+      original.type = null;
+    }
   }
   for (const [graph, list] of groupByGraph(nodes)) graph.remove(list);
   return nodes.size;

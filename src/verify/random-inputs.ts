@@ -9,8 +9,13 @@ import type { NamedTensors } from "../runtime/session.ts";
 /** What an unknown or symbolic dimension is taken to be. */
 const SYMBOLIC_SIZE = 3;
 
+/** The generator's first numbers are nearly the same for all small seeds: scalars would all be 1. */
+const SKIPPED = 16;
+
+/** Uniform in [-1, 1). */
 export function randomValues(size: number, seed: number): Float64Array {
-  const random = xoroshiro128plus(seed);
+  const random = xoroshiro128plus(Math.imul(seed + 1, 0x9e3779b1));
+  for (let skipped = 0; skipped < SKIPPED; skipped++) uniformFloat32(random);
   return Float64Array.from({ length: size }, () => 2 * uniformFloat32(random) - 1);
 }
 

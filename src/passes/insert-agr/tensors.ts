@@ -1,7 +1,8 @@
 import { PassError } from "../../errors.ts";
 import { Graph, Node, type Use, type Value } from "../../graph/graph.ts";
-import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
+import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
+import { tensorType } from "../../graph/value-type.ts";
 import type { GradientEdge, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
 import { PREFIX, type RecordedEdge } from "../record.ts";
@@ -111,6 +112,7 @@ const least = (numbers: readonly number[]): number =>
 function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
   const functions = form === "function" ? new AgrFunctions(model) : null;
   const anchors = anchorsOf(placed);
+  const untyped = untypedOf(placed);
   const sum = sharedSum(model, names, placed, anchors, functions);
   return placed.map(({ graph, edge, treatment }, index) => {
     const { value, uses } = edge;
@@ -119,8 +121,38 @@ function applyTensors(model: Model, names: Names, placed: readonly Placed[], for
     const result = writer.regularized(build, value, sum);
     result.type = value.type;
     insertAt(graph, anchors[index] ?? null, build.nodes);
-    return rewire(names, value, result, uses);
+    const recorded = rewire(names, value, result, uses);
+    if (!untyped.has(value) || value.producer?.graph == null) return recorded;
+    value.type = tensorType(edge.dtype);
+    value.producer.graph.declare(value);
+    return { ...recorded, typed: true };
   });
+}
+
+/**
+ * The gradients whose types ONNX's shape inference cannot tell, for an operator of another domain lies above them: a function's
+ * inputs must have types.
+ */
+function untypedOf(placed: readonly Placed[]): ReadonlySet<Value> {
+  const known = new Map<Value, boolean>();
+  const isKnown = (value: Value): boolean => {
+    const pending = [value];
+    for (let at = pending.at(-1); at !== undefined; at = pending.at(-1)) {
+      const { producer, type } = at;
+      const read = type !== null || producer === null || producer.domain !== "" ? [] : valuesReadBy(producer);
+      const open = read.filter((each) => !known.has(each));
+      if (open.length > 0) pending.push(...open);
+      else {
+        known.set(
+          at,
+          type !== null || producer === null || (producer.domain === "" && read.every((each) => known.get(each))),
+        );
+        pending.pop();
+      }
+    }
+    return known.get(value) === true;
+  };
+  return new Set(placed.map(({ edge }) => edge.value).filter((value) => !isKnown(value)));
 }
 
 /** For each edge the first node that reads it, or that holds the node that does; null where only outputs read it. */

@@ -1,40 +1,31 @@
 import type { Tensor } from "onnxruntime-common";
 import { GradientError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import { Value } from "../../graph/graph.ts";
+import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
-import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
 import { addGradients, inferTypes } from "../../passes/add-gradients.ts";
-import { removeDeadNodes } from "../../passes/dead-nodes.ts";
 import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
-import { inlineFunctions } from "../../passes/inline-functions.ts";
-import { toDouble } from "../../passes/to-double.ts";
 import { explain } from "../../runtime/ort-errors.ts";
-import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
+import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomValues } from "../random-inputs.ts";
+import { Difference, slopeAlong } from "./difference.ts";
 import { draw, floats, SIGNS } from "./draw.ts";
-
-/** What is asked: how tensors of a step lie to the derivative of a loss. Everything is named as in the flat step. */
-export interface Question {
-  readonly step: Model;
-  readonly loss: string;
-  /** The tensors that could be a parameter's gradient. */
-  readonly candidates: ReadonlyMap<string, readonly string[]>;
-  /** Values that the loss reads as constants. */
-  readonly constants: readonly string[];
-  readonly state: ReadonlySet<string>;
-  /** State inputs that are fed with zeros. */
-  readonly zeros: ReadonlySet<string>;
-  readonly seed: number;
-}
-
-export type Precision = "float64" | "float32";
+import {
+  fedConstants,
+  numbersOf,
+  only,
+  open,
+  type Precision,
+  prepare,
+  prepareLoss,
+  type Question,
+  STEPS,
+} from "./question.ts";
 
 /** How one tensor lies to the derivative. */
 export interface Alignment {
@@ -50,12 +41,12 @@ export interface Alignments {
   readonly method: "gradients" | "differences";
   /** Why not by reverse mode in float64; null where it was. */
   readonly reason: string | null;
+  /** Whether the derivative by reverse mode was compared with a central difference. */
+  readonly isCrossChecked: boolean;
   /** By parameter, then by tensor; nothing where the derivative was zero in every draw. */
   readonly of: ReadonlyMap<string, ReadonlyMap<string, Alignment>>;
 }
 
-/** What a constant is called where it is fed. */
-const CONSTANT = " (constant)";
 /** Draws that have to agree, and how many are tried for them: some are no numbers, or leave a parameter without a gradient. */
 const DRAWS = 2;
 const ATTEMPTS = 8;
@@ -63,8 +54,6 @@ const ATTEMPTS = 8;
 const DIRECTIONS = 8;
 /** Angle below which two tensors are the same but for a factor. */
 const ANGLES = { float64: 1e-4, float32: 2e-3 } as const;
-/** Step of central differences along a direction of elements of size 1. */
-const STEPS = { float64: 1e-5, float32: 1e-2 } as const;
 /** Rounding of products by differences, as an angle. */
 const DIFFERENCE_ANGLES = { float64: 1e-3, float32: 0.1 } as const;
 /** Norms below this share of the largest are rounding. */
@@ -76,8 +65,8 @@ export async function align(ort: OrtModule, question: Question): Promise<Alignme
   for (const method of ["gradients", "differences"] as const) {
     for (const precision of ["float64", "float32"] as const) {
       try {
-        const of = await (method === "gradients" ? byGradients : byDifferences)(ort, question, precision);
-        return { precision, method, reason, of };
+        const found = await (method === "gradients" ? byGradients : byDifferences)(ort, question, precision);
+        return { precision, method, reason, ...found };
       } catch (cause) {
         reason ??= cause instanceof GradientError ? cause.message : explain(cause).reason;
         if (cause instanceof GradientError) break;
@@ -94,7 +83,10 @@ interface Observation {
 
 type Observed = Map<string, Map<string, Observation[]>>;
 
-async function byGradients(ort: OrtModule, question: Question, precision: Precision): Promise<Alignments["of"]> {
+type Found = Pick<Alignments, "of" | "isCrossChecked">;
+
+/** @throws GradientError where the derivative is not what a central difference of the loss comes to */
+async function byGradients(ort: OrtModule, question: Question, precision: Precision): Promise<Found> {
   const { model, values, loss, constants } = prepare(question);
   const parameters = [...question.candidates.keys()].flatMap((name) => values.get(name) ?? []);
   const gradients = addGradients(model, loss, parameters, inferTypes(model), new Set(constants));
@@ -116,12 +108,15 @@ async function byGradients(ort: OrtModule, question: Question, precision: Precis
       outputs.set(result.name, { parameter: parameter.name, candidate });
     }
   }
+  const slope = slopeAlong(f, gradients);
   model.graph.append(...build.nodes);
   const made = valuesByName(model.graph);
-  model.graph.replaceOutputs([loss, ...[...outputs.keys()].flatMap((name) => made.get(name) ?? [])]);
+  const wanted = [...outputs.keys()].flatMap((name) => made.get(name) ?? []);
+  model.graph.replaceOutputs([...new Set([loss, slope, ...wanted, ...constants])]);
   const session = await open(ort, model, precision);
+  const difference = await Difference.open(ort, question, precision);
   try {
-    return await observe(question, model, precision, ANGLES[precision], async (feeds, observed) => {
+    const of = await observe(question, model, precision, ANGLES[precision], async (feeds, observed) => {
       const results = await session.run(feeds);
       const numbers = [...outputs].map(([name, about]) => ({ about, is: numbersOf(results[name]) }));
       const largest = Math.max(...numbers.map(({ is }) => (Number.isFinite(is[3]) ? (is[3] ?? 0) : 0)));
@@ -130,91 +125,77 @@ async function byGradients(ort: OrtModule, question: Question, precision: Precis
         if (!(norm > NEGLIGIBLE[precision] * largest)) continue;
         record(observed, about.parameter, about.candidate, { cosine: dot, angle: Math.sqrt(gap) });
       }
-      return numbersOf(results[loss.name])[0] ?? Number.NaN;
+      const at = numbersOf(results[loss.name])[0] ?? Number.NaN;
+      if (Number.isFinite(at))
+        await difference.compare(
+          { ...feeds, ...fedConstants(results, constants) },
+          at,
+          numbersOf(results[slope.name])[0],
+        );
+      return at;
     });
+    difference.require(loss.name);
+    return { of, isCrossChecked: difference.isCompared };
   } finally {
     await session.release();
+    await difference.release();
   }
 }
 
-async function byDifferences(ort: OrtModule, question: Question, precision: Precision): Promise<Alignments["of"]> {
+async function byDifferences(ort: OrtModule, question: Question, precision: Precision): Promise<Found> {
   const probe = prepare(question);
   const names = [...new Set([...question.candidates.values()].flat())];
   const tensors = names.flatMap((name) => probe.values.get(name) ?? []);
   probe.model.graph.replaceOutputs([...new Set([probe.loss, ...tensors, ...probe.constants])]);
-  const lossOnly = prepare(question);
-  for (const value of lossOnly.constants) {
-    const fed = new Value(`${value.name}${CONSTANT}`, value.type);
-    value.replaceAllUsesWith(fed);
-    lossOnly.model.graph.inputs.push(fed);
-  }
+  const lossOnly = prepareLoss(question);
   lossOnly.model.graph.replaceOutputs([lossOnly.loss]);
   const session = await open(ort, probe.model, precision);
   const losses = await open(ort, lossOnly.model, precision);
   const dtype = precision === "float64" ? DataType.double : DataType.float;
   try {
-    return await observe(question, probe.model, precision, DIFFERENCE_ANGLES[precision], async (feeds, observed) => {
-      const results = await session.run(feeds);
-      const fed: Record<string, Tensor> = {};
-      for (const name of losses.inputNames) {
-        const tensor = feeds[name] ?? results[name.slice(0, -CONSTANT.length)];
-        if (tensor !== undefined) fed[name] = tensor;
-      }
-      const lossAt = async (parameter: string, moved: Tensor): Promise<number> =>
-        numbersOf((await losses.run({ ...fed, [parameter]: moved }))[probe.loss.name])[0] ?? Number.NaN;
-      for (const [parameter, candidates] of question.candidates) {
-        const at = fed[parameter];
-        if (at === undefined) continue;
-        const values = Float64Array.from(numbersOf(at));
-        const directions = Array.from({ length: Math.min(DIRECTIONS, values.length) }, (_, index) =>
-          randomValues(values.length, 104_729 * (index + 1) + question.seed),
-        );
-        const slopes: number[] = [];
-        for (const direction of directions) {
-          const step = STEPS[precision];
-          const moved = (by: number): Tensor =>
-            floats(dtype, values, (value, index) => value + by * (direction[index] ?? 0), at.dims);
-          const [after, before] = [await lossAt(parameter, moved(step)), await lossAt(parameter, moved(-step))];
-          slopes.push((after - before) / (2 * step));
-        }
-        if (!slopes.some((slope) => Math.abs(slope) > 0)) continue;
-        for (const candidate of candidates) {
-          const tensor = numbersOf(results[candidate]);
-          const products = directions.map((direction) =>
-            tensor.reduce((sum, value, index) => sum + value * (direction[index] ?? 0), 0),
+    const of = await observe(
+      question,
+      probe.model,
+      precision,
+      DIFFERENCE_ANGLES[precision],
+      async (feeds, observed) => {
+        const results = await session.run(feeds);
+        const fed = only({ ...feeds, ...fedConstants(results, probe.constants) }, losses.inputNames);
+        const lossAt = async (parameter: string, moved: Tensor): Promise<number> =>
+          numbersOf((await losses.run({ ...fed, [parameter]: moved }))[probe.loss.name])[0] ?? Number.NaN;
+        for (const [parameter, candidates] of question.candidates) {
+          const at = fed[parameter];
+          if (at === undefined) continue;
+          const values = Float64Array.from(numbersOf(at));
+          const directions = Array.from({ length: Math.min(DIRECTIONS, values.length) }, (_, index) =>
+            randomValues(values.length, 104_729 * (index + 1) + question.seed),
           );
-          const cosine = cosineOf(products, slopes);
-          record(observed, parameter, candidate, { cosine, angle: Math.acos(Math.min(1, Math.abs(cosine))) });
+          const slopes: number[] = [];
+          for (const direction of directions) {
+            const step = STEPS[precision];
+            const moved = (by: number): Tensor =>
+              floats(dtype, values, (value, index) => value + by * (direction[index] ?? 0), at.dims);
+            const [after, before] = [await lossAt(parameter, moved(step)), await lossAt(parameter, moved(-step))];
+            slopes.push((after - before) / (2 * step));
+          }
+          if (!slopes.some((slope) => Math.abs(slope) > 0)) continue;
+          for (const candidate of candidates) {
+            const tensor = numbersOf(results[candidate]);
+            const products = directions.map((direction) =>
+              tensor.reduce((sum, value, index) => sum + value * (direction[index] ?? 0), 0),
+            );
+            const cosine = cosineOf(products, slopes);
+            record(observed, parameter, candidate, { cosine, angle: Math.acos(Math.min(1, Math.abs(cosine))) });
+          }
         }
-      }
-      return numbersOf(results[probe.loss.name])[0] ?? Number.NaN;
-    });
+        return numbersOf(results[probe.loss.name])[0] ?? Number.NaN;
+      },
+    );
+    return { of, isCrossChecked: false };
   } finally {
     await session.release();
     await losses.release();
   }
-}
-
-/** A copy of the step to be changed, without functions of its own. */
-function prepare({ step, loss: name, constants }: Question): {
-  readonly model: Model;
-  readonly values: ReadonlyMap<string, Value>;
-  readonly loss: Value;
-  readonly constants: readonly Value[];
-} {
-  const model = step.clone();
-  inlineFunctions(model);
-  inferTypes(model);
-  const values = valuesByName(model.graph);
-  const loss = values.get(name);
-  if (loss === undefined) throw new GradientError("E_NO_GRADIENT", `the loss "${name}" is not in the graph`);
-  return { model, values, loss, constants: constants.flatMap((each) => values.get(each) ?? []) };
-}
-
-async function open(ort: OrtModule, model: Model, precision: Precision): Promise<OrtSession> {
-  removeDeadNodes(model.graph);
-  if (precision === "float64") toDouble(model);
-  return ort.InferenceSession.create(encodeModel(model), { ...NO_LOG, graphOptimizationLevel: "disabled" });
 }
 
 /** A tensor's direction and size, without overflow. */
@@ -272,9 +253,6 @@ function record(observed: Observed, parameter: string, tensor: string, observati
   tensors.set(tensor, [...(tensors.get(tensor) ?? []), observation]);
   observed.set(parameter, tensors);
 }
-
-const numbersOf = (tensor: Tensor | undefined): number[] =>
-  Array.from((tensor?.data ?? []) as ArrayLike<number | bigint>, Number);
 
 function cosineOf(a: readonly number[], b: readonly number[]): number {
   const dot = (x: readonly number[], y: readonly number[]): number =>

@@ -25,6 +25,8 @@ export interface ProvenParameter {
   readonly transforms: readonly string[];
   /** Accumulators that the tensor includes. */
   readonly accumulators: readonly string[];
+  /** State inside an If in which gradients are added up after AGR: it reaches each of them, not their sum. */
+  readonly summedIn: readonly string[];
   /** Whether a person named the tensor. */
   readonly told: boolean;
 }
@@ -42,12 +44,19 @@ export interface UnprovenParameter {
 export interface OtherState {
   readonly state: string;
   readonly reason: string;
+  /** Whether what tells it from a parameter is only that its renewal lacks some of what the derivative is made of. */
+  readonly isStatistic: boolean;
 }
 
 export interface Proof {
-  /** Null: nothing could be compared, for the reason. */
+  /** Null: nothing could be compared. */
   readonly precision: "float64" | "float32" | null;
+  /** Why nothing could be compared, or why not by reverse mode in float64. */
   readonly reason: string | null;
+  /** How the derivative was got: by reverse mode, or, for a loss at least, by central differences along random directions. */
+  readonly method: "gradients" | "differences" | null;
+  /** Whether the derivative by reverse mode was compared with a central difference of the loss. */
+  readonly isCrossChecked: boolean;
   readonly losses: readonly string[];
   readonly parameters: readonly ProvenParameter[];
   readonly unproven: readonly UnprovenParameter[];

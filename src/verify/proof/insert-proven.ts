@@ -86,12 +86,19 @@ function notesOf(proof: Proof | null): readonly string[] {
   if (proof.precision === null)
     return [`not proven that what is regularized is the gradient: ${proof.reason ?? "there is no reason"}`];
   const { losses, parameters, otherState, precision, inferred } = proof;
+  const how =
+    proof.method === "differences"
+      ? ", by central differences"
+      : proof.isCrossChecked
+        ? ", by reverse mode, checked by a central difference"
+        : "";
   const compared = parameters.flatMap(({ cosine }) => (cosine === null ? [] : [Math.abs(cosine)]));
   const lowest = Math.min(...compared);
   const [passed, sums] = [
     parameters.filter(({ transforms }) => transforms.length > 0),
     parameters.filter(({ accumulators }) => accumulators.length > 0),
   ];
+  const summedIn = [...new Set(parameters.flatMap((each) => each.summedIn))];
   const told = parameters.filter((each) => each.told && each.cosine === null);
   const list = (names: readonly string[]): string => names.join(", ");
   return [
@@ -101,7 +108,7 @@ function notesOf(proof: Proof | null): readonly string[] {
     ...(compared.length === 0
       ? []
       : [
-          `proven in onnxruntime-node (${precision}): ${compared.length} gradients are the derivative of ${list(losses.map((loss) => `"${loss}"`))}, cosine ${lowest.toFixed(6)} or more`,
+          `proven in onnxruntime-node (${precision}${how}): ${compared.length} gradients are the derivative of ${list(losses.map((loss) => `"${loss}"`))}, cosine ${lowest.toFixed(6)} or more`,
         ]),
     ...passed.map(
       ({ parameter, gradient, transforms }) =>
@@ -113,8 +120,19 @@ function notesOf(proof: Proof | null): readonly string[] {
     ...(told.length === 0
       ? []
       : [`taken as named, not proven: ${list(told.map(({ parameter, gradient }) => `${gradient}=${parameter}`))}`]),
+    ...(summedIn.length === 0
+      ? []
+      : [
+          `AGR comes on each gradient before it is added up inside an If, in ${list(summedIn)}: not on the sum, as the optimizer would read it`,
+        ]),
     ...(otherState.length === 0
       ? []
       : [`state that is no parameter, left alone: ${list(otherState.map(({ state }) => state))}`]),
+    ...otherState
+      .filter(({ isStatistic }) => isStatistic)
+      .map(
+        ({ state, reason }) =>
+          `"${state}" has no AGR: it is ${reason}. If it is a parameter, name its gradient: --gradient <tensor>=${state}`,
+      ),
   ];
 }

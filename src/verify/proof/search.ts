@@ -18,7 +18,11 @@ interface Match {
   readonly tensor: Value;
   readonly loss: string;
   readonly cosine: number;
+  /** Whether it is the derivative to within rounding; else another loss may fit better. */
+  readonly isExact: boolean;
   readonly accumulators: readonly string[];
+  /** Sums of gradients that come after it. */
+  readonly summedIn: readonly string[];
   /** What lies below it on the way to the renewal. */
   readonly below: readonly Value[];
 }
@@ -31,7 +35,12 @@ interface Miss {
   /** Why the parameter is unproven; null where it is no parameter, for `role`. */
   readonly reason: string | null;
   readonly role: string;
+  /** Whether it is told apart from a parameter by what its renewal lacks alone. */
+  readonly isStatistic?: true;
 }
+
+/** Cosines that differ by less are those of one direction: rounding. */
+const SAME_COSINE = 1e-4;
 
 /** Losses are tried until every parameter is matched; a later one may read what an earlier one renewed. */
 const ROUNDS = 2;
@@ -47,6 +56,8 @@ export class Search {
   readonly #misses = new Map<StatePair, Miss>();
   readonly #used = new Map<Value, Anatomy>();
   #precision: Alignments["precision"] | null = null;
+  #method: Alignments["method"] | null = null;
+  #isCrossChecked = true;
   #reason: string | null = null;
 
   constructor(
@@ -81,11 +92,17 @@ export class Search {
       anatomies.length > 0 &&
       this.#pairs.every(
         (pair) =>
-          this.#matches.has(pair) ||
-          this.#misses.get(pair)?.reason === null ||
+          this.#matches.get(pair)?.isExact === true ||
+          this.#isAverage(pair) ||
           anatomies.every((anatomy) => !anatomy.isParameter(pair) && this.#leadsToMatch(anatomy, pair)),
       )
     );
+  }
+
+  /** What one loss takes for a statistic may be what another trains. */
+  #isAverage(pair: StatePair): boolean {
+    const miss = this.#misses.get(pair);
+    return miss?.reason === null && miss.isStatistic !== true;
   }
 
   #leadsToMatch(anatomy: Anatomy, pair: StatePair): boolean {
@@ -101,7 +118,7 @@ export class Search {
     const isSlot = (pair: StatePair): boolean =>
       [...this.#used.values()].some((used) => !used.isParameter(pair) && this.#leadsToMatch(used, pair));
     const wanted = anatomy.parameters.filter(
-      (pair) => !this.#matches.has(pair) && !isSlot(pair) && isGradientType(elementType(pair.input)),
+      (pair) => this.#matches.get(pair)?.isExact !== true && !isSlot(pair) && isGradientType(elementType(pair.input)),
     );
     if (wanted.length === 0) return;
     const found = await accumulatorsOf(this.#ort, this.#flat, anatomy);
@@ -109,8 +126,10 @@ export class Search {
     const isBranch = ({ output }: StatePair): boolean => this.#flat.originOf(output)?.producer?.opType === "If";
     const sums = new Set([...found].filter((sum) => !isBranch(sum)));
     const summed = [...sums].map(({ input }) => input);
-    const ways = [true, false].map((scalars) => anatomy.flow({ scalars, sums: summed }));
-    const [flow] = ways;
+    // Without the ways of scalars what lies before a clipping by norm is a candidate too: the last choice, or with "raw" the first.
+    const order = this.#options.at === "raw" ? [false, true] : [true, false];
+    const ways = order.map((scalars) => anatomy.flow({ scalars, sums: summed }));
+    const flow = ways[order.indexOf(true)];
     const isFit = (pair: StatePair, value: Value): boolean =>
       shapeOf(value) === shapeOf(pair.input) &&
       isGradientType(elementType(value)) &&
@@ -120,7 +139,8 @@ export class Search {
       const accumulators = slots.filter((slot) => sums.has(slot)).map(({ input }) => input);
       const group = [pair, ...slots.filter((slot) => !sums.has(slot))];
       const chains = ways.map((each) => narrows(each, group).filter((value) => isFit(pair, value)));
-      return { pair, slots, accumulators, chains };
+      const summedIn = slots.filter((slot) => found.has(slot) && !sums.has(slot)).map(({ input }) => input.name);
+      return { pair, slots, accumulators, summedIn, chains };
     });
     const candidates = new Map(
       plans.map(({ pair, chains }) => [pair.input.name, [...new Set(chains.flat())].map(({ name }) => name)]),
@@ -138,10 +158,13 @@ export class Search {
       this.#reason ??= measured;
       return;
     }
+    this.#reason ??= measured.reason;
     this.#precision ??= measured.precision;
     if (measured.precision === "float32") this.#precision = "float32";
+    if (this.#method !== "differences") this.#method = measured.method;
+    this.#isCrossChecked &&= measured.isCrossChecked;
     this.#used.set(loss, anatomy);
-    for (const { pair, slots, accumulators, chains } of plans) {
+    for (const { pair, slots, accumulators, summedIn, chains } of plans) {
       const isAverage = flow?.reaches(pair.output) !== true;
       const alignments = measured.of.get(pair.input.name) ?? new Map<string, Alignment>();
       const isVector = holdsLayers(pair.input);
@@ -152,11 +175,11 @@ export class Search {
           "it is one vector that the network cuts into layers, and AGR would take one sum over all of them";
         const nearest = best === null ? null : { tensor: best.tensor.name, cosine: best.cosine };
         this.#misses.set(pair, { pair, loss: loss.name, best: nearest, reason, role: "" });
-      } else if (match !== null) {
+      } else if (match !== null && (match.isExact || !this.#matches.has(pair))) {
         const names = accumulators.map(({ name }) => name);
-        this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, ...match });
+        this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, summedIn, ...match });
         this.#misses.delete(pair);
-      } else if (!this.#misses.has(pair) || this.#misses.get(pair)?.reason === null) {
+      } else if (!this.#matches.has(pair) && (!this.#misses.has(pair) || this.#isAverage(pair))) {
         this.#misses.set(pair, missOf(anatomy, loss, pair, slots, isAverage, alignments));
       }
     }
@@ -195,6 +218,7 @@ export class Search {
           cosine: isMatch ? match.cosine : null,
           transforms: passed.map(({ transform }) => transform),
           accumulators: isMatch ? match.accumulators : [],
+          summedIn: isMatch ? match.summedIn : [],
           told: isTold,
         },
       ];
@@ -213,11 +237,13 @@ export class Search {
             },
           ],
     );
-    const other = misses.flatMap(({ pair, reason, role }): OtherState[] =>
-      reason === null ? [{ state: pair.input.name, reason: role }] : [],
+    const other = misses.flatMap(({ pair, reason, role, isStatistic = false }): OtherState[] =>
+      reason === null ? [{ state: pair.input.name, reason: role, isStatistic }] : [],
     );
     return {
       precision: this.#precision,
+      method: this.#method,
+      isCrossChecked: this.#method !== null && this.#isCrossChecked,
       reason: this.#reason,
       losses: [...new Set(found.flatMap(({ loss }) => loss ?? []))],
       parameters: found,
@@ -236,13 +262,17 @@ export class Search {
 function matchOf(
   chains: readonly (readonly Value[])[],
   alignments: ReadonlyMap<string, Alignment>,
-): Pick<Match, "tensor" | "cosine" | "below"> | null {
-  const at = (chain: readonly Value[], index: number): Pick<Match, "tensor" | "cosine" | "below"> | null => {
+): Pick<Match, "tensor" | "cosine" | "isExact" | "below"> | null {
+  const at = (
+    chain: readonly Value[],
+    index: number,
+  ): Pick<Match, "tensor" | "cosine" | "isExact" | "below"> | null => {
     const tensor = chain[index];
     if (tensor === undefined) return null;
     return {
       tensor,
       cosine: alignments.get(tensor.name)?.cosine ?? Number.NaN,
+      isExact: alignments.get(tensor.name)?.exact === true,
       below: chain.slice(0, index).toReversed(),
     };
   };
@@ -256,7 +286,11 @@ function matchOf(
   for (const chain of chains) {
     const sizes = chain.map(({ name }) => Math.abs(alignments.get(name)?.cosine ?? 0));
     const best = Math.max(...sizes);
-    if (best >= PROVEN_COSINE) return at(chain, sizes.lastIndexOf(best));
+    if (best >= PROVEN_COSINE)
+      return at(
+        chain,
+        sizes.findLastIndex((size) => size >= best - SAME_COSINE),
+      );
   }
   return null;
 }
@@ -275,8 +309,12 @@ function missOf(
   const miss = { pair, loss: loss.name, best };
   if (isAverage)
     return { ...miss, reason: null, role: "renewed from other state alone: an average, a copy or a constant" };
-  if (!isMadeOfDerivative(anatomy, loss, pair, slots))
-    return { ...miss, reason: null, role: `renewed without the derivative of "${loss.name}": a statistic or memory` };
+  const lacking = lackingOf(anatomy, loss, pair, slots);
+  if (lacking.length > 0) {
+    const names = lacking.map(({ name }) => `"${name}"`).join(", ");
+    const role = `renewed without ${names}, which the derivative of "${loss.name}" is made of: a statistic or memory`;
+    return { ...miss, reason: null, role, isStatistic: true };
+  }
   const numbers =
     best === null
       ? "no tensor on the way to its renewal has its shape and holds all that the data contribute"
@@ -289,10 +327,10 @@ function missOf(
 }
 
 /**
- * Whether all that the derivative of a loss with respect to some state can depend on goes into the state's renewal. What a
- * derivative is made of: whatever is read by the nodes between the state and the loss.
+ * What the derivative of a loss with respect to some state can depend on and the state's renewal does not. What a derivative is
+ * made of: whatever is read by the nodes between the state and the loss.
  */
-function isMadeOfDerivative(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readonly StatePair[]): boolean {
+function lackingOf(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readonly StatePair[]): readonly Value[] {
   const { graph, data, parameters } = anatomy;
   const ends = new Set(parameters.filter((each) => each !== pair).map(({ output }) => output));
   const towardsLoss = ancestorsOf([loss], new Set());
@@ -311,7 +349,7 @@ function isMadeOfDerivative(anatomy: Anatomy, loss: Value, pair: StatePair, slot
     ends,
   );
   const inputs = [...data, ...parameters.map(({ input }) => input)];
-  return inputs.every((input) => input === pair.input || !needed.has(input) || there.has(input));
+  return inputs.filter((input) => input !== pair.input && needed.has(input) && !there.has(input));
 }
 
 /** The values that some values are made of, and themselves; not further up than `ends`. */

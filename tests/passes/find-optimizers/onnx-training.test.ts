@@ -8,6 +8,7 @@ import {
   decodeModel,
   encodeModel,
   findOptimizers,
+  formatType,
   Graph,
   GraphFunction,
   GraphTensor,
@@ -265,5 +266,26 @@ describe("an operator with a number of inputs that cannot be", () => {
     expect(findOptimizers(model).refusals).toMatchObject([
       { at: 'node "odd" (ai.onnx.preview.training.Adam)', reason: expect.stringContaining("5 inputs") },
     ]);
+  });
+});
+
+describe("gradients whose type no shape inference tells", () => {
+  it("get their element type declared, as ONNX's full checker wants of a function's inputs, until strip", () => {
+    const model = makePreviewStep("Adam");
+    const edges = findOptimizers(model).sites.flatMap((site) => site.edges);
+    const [gradient] = edges.map(({ value }) => value);
+    if (gradient === undefined) throw new Error("no gradient");
+    const made = new Value("made");
+    const node = new Node("Gradient", [...model.graph.inputs.slice(0, 1)], [made], { domain: PREVIEW_TRAINING });
+    for (const { user, index } of [...gradient.uses]) if (user instanceof Node) user.setInput(index, made);
+    model.graph.insertBefore(model.graph.nodes[0] ?? node, node);
+    const original = encodeModel(model);
+    insertAgr(model);
+    const inserted = decodeModel(encodeModel(model));
+    expect(inserted.graph.valueInfo.map(({ value }) => [value.name, formatType(value.type)])).toEqual([
+      ["made", "float"],
+    ]);
+    stripAgr(inserted);
+    expect(encodeModel(inserted)).toEqual(original);
   });
 });

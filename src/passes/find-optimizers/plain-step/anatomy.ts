@@ -1,7 +1,7 @@
 import { DataType } from "../../../graph/data-type.ts";
-import type { Graph, Use, Value } from "../../../graph/graph.ts";
+import type { Graph, Node, Use, Value } from "../../../graph/graph.ts";
 import { valuesReadBy } from "../../../graph/model.ts";
-import { Flow, Leads } from "./flow.ts";
+import { Flow, identicalTo, Leads } from "./flow.ts";
 import type { StatePair } from "./pair-state.ts";
 
 export interface AnatomyOptions {
@@ -23,29 +23,38 @@ export class Anatomy {
   readonly parameters: readonly StatePair[];
   /** Inputs that are no state and take part in the losses. */
   readonly data: readonly Value[];
+  readonly #isParameter: ReadonlySet<StatePair>;
   readonly #leads: Leads;
-  readonly #ends: ReadonlySet<Value>;
+  /** The renewals of parameters and what they are copies of, each with its parameter. */
+  readonly #ends: ReadonlyMap<Value, StatePair>;
 
   constructor(graph: Graph, pairs: readonly StatePair[], losses: readonly Value[], options: AnatomyOptions = {}) {
     const { parameters: told, constants = new Set() } = options;
     this.graph = graph;
     this.pairs = pairs;
     this.losses = losses;
-    const toLosses = new Leads(graph, [...losses], constants);
+    const toLosses = new Leads(
+      graph,
+      losses.map((loss) => [loss]),
+      constants,
+    );
     const feeds = (value: Value): boolean => toLosses.of(value) !== 0n;
     this.parameters = pairs.filter(({ input }) => (told === undefined ? feeds(input) : told.has(input.name)));
+    this.#isParameter = new Set(this.parameters);
     const states = new Set(pairs.map(({ input }) => input));
     this.data = graph.inputs.filter((value) => !states.has(value) && value.tensor === null && feeds(value));
-    this.#ends = new Set(this.parameters.map(({ output }) => output));
+    this.#ends = new Map(
+      this.parameters.flatMap((pair) => madeCopies(pair.output).map((value): [Value, StatePair] => [value, pair])),
+    );
     this.#leads = new Leads(
       graph,
-      pairs.map(({ output }) => output),
-      this.#ends,
+      pairs.map(({ output }) => [output, ...madeCopies(output)]),
+      new Set(this.#ends.keys()),
     );
   }
 
   isParameter(pair: StatePair): boolean {
-    return this.#ends.has(pair.output);
+    return this.#isParameter.has(pair);
   }
 
   /** State that leads to this parameter's renewal and to no other's. */
@@ -78,10 +87,14 @@ export class Anatomy {
   flow({ scalars = true, sums = [] }: { readonly scalars?: boolean; readonly sums?: readonly Value[] } = {}): Flow {
     const isRandom = (value: Value): boolean => value.producer?.opType.startsWith("Random") ?? false;
     const made = this.graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
+    const isEnd = (value: Value, reader: Node): boolean => {
+      const pair = this.#ends.get(value);
+      return pair !== undefined && !reader.outputs.some((output) => output !== null && this.#ends.get(output) === pair);
+    };
     return new Flow(
       this.graph,
       [...this.data, ...sums, ...made.filter(isRandom)],
-      (value) => this.#ends.has(value) || isTruth(value) || (!scalars && isScalar(value)),
+      (value, reader) => isEnd(value, reader) || isTruth(value) || (!scalars && isScalar(value)),
     );
   }
 
@@ -116,6 +129,9 @@ export function dependsOn(value: Value, inputs: readonly Value[]): boolean {
   }
   return false;
 }
+
+/** A renewal and what it is a copy of, less inputs: those are what was there before. */
+const madeCopies = (output: Value): readonly Value[] => identicalTo(output).filter(({ producer }) => producer !== null);
 
 function isTruth({ type }: Value): boolean {
   return type?.kind === "tensor" && type.dtype === DataType.bool;

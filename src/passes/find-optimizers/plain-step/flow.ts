@@ -9,12 +9,12 @@ export class Flow {
 
   /**
    * @param sources inputs of the graph, or values it starts from
-   * @param endsAt values that are reached, but whose readers are not
+   * @param endsAt values that are reached, but whose readers are not; or some of them
    */
-  constructor(graph: Graph, sources: Iterable<Value>, endsAt: (value: Value) => boolean = () => false) {
+  constructor(graph: Graph, sources: Iterable<Value>, endsAt: (value: Value, reader: Node) => boolean = () => false) {
     for (const source of sources) this.#place(source, null);
     for (const node of graph) {
-      const reached = valuesReadBy(node).filter((value) => this.reaches(value) && !endsAt(value));
+      const reached = valuesReadBy(node).filter((value) => this.reaches(value) && !endsAt(value, node));
       const [first, ...others] = reached;
       if (first === undefined) continue;
       const dominator = others.reduce<Value | null>((common, value) => this.common(common, value), first);
@@ -49,17 +49,32 @@ export class Flow {
   }
 }
 
+/** A value, and those that it is a mere copy of. */
+export function identicalTo(value: Value): readonly Value[] {
+  const copies = [value];
+  for (let at: Value | null = value; at?.producer?.opType === "Identity"; ) {
+    at = at.producer.inputs[0] ?? null;
+    if (at !== null) copies.push(at);
+  }
+  return copies;
+}
+
 /** What each value leads to, as one bit per target. */
 export class Leads {
   readonly #bits = new Map<Value, bigint>();
   readonly #graph: Graph;
   readonly #ends: ReadonlySet<Value>;
 
-  /** @param ends targets that lead to themselves alone, whoever reads them */
-  constructor(graph: Graph, targets: readonly Value[], ends: ReadonlySet<Value> = new Set()) {
+  /**
+   * @param targets values and their copies: what leads to one of these leads to the target
+   * @param ends targets that lead to themselves alone, whoever reads them
+   */
+  constructor(graph: Graph, targets: readonly (readonly Value[])[], ends: ReadonlySet<Value> = new Set()) {
     this.#graph = graph;
     this.#ends = ends;
-    for (const [index, value] of targets.entries()) this.#bits.set(value, this.of(value) | (1n << BigInt(index)));
+    for (const [index, values] of targets.entries()) {
+      for (const value of values) this.#bits.set(value, this.of(value) | (1n << BigInt(index)));
+    }
     for (const node of graph.nodes.toReversed()) {
       const bits = this.ofNode(node);
       if (bits !== 0n) for (const value of valuesReadBy(node)) this.#add(value, bits);

@@ -3,6 +3,7 @@ import type { Graph, Value } from "../../../graph/graph.ts";
 import { valuesReadBy } from "../../../graph/model.ts";
 import { formatType } from "../../../graph/value-type.ts";
 import { ELEMENTWISE } from "../../../ops/families.ts";
+import { identicalTo } from "./flow.ts";
 import type { StatePair } from "./pair-state.ts";
 
 export interface Inferred {
@@ -76,16 +77,6 @@ function sourcesOf(output: Value, stops: ReadonlySet<Value>): readonly Value[] {
     else if (producer.opType !== "Constant") hasOthers = true;
   }
   return isOneElement(output) && (hasOthers || sources.size > 1) ? [] : [...sources];
-}
-
-/** A value, and those that it is a mere copy of. */
-function identicalTo(value: Value): readonly Value[] {
-  const copies = [value];
-  for (let at: Value | null = value; at?.producer?.opType === "Identity"; ) {
-    at = at.producer.inputs[0] ?? null;
-    if (at !== null) copies.push(at);
-  }
-  return copies;
 }
 
 function ancestorsOf(values: readonly Value[]): ReadonlySet<Value> {

@@ -1,0 +1,78 @@
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { CORPUS_OPTIMIZERS, CORPUS_VARIANTS, type CorpusStep, makeCorpusStep } from "../../fixtures/step-corpus.ts";
+import { encodeModel, type InsertProvenOptions, insertProven, type Model, OnnxAgrError } from "../../src/index.ts";
+import { valuesOf } from "./tensor-values.ts";
+
+/** Rounding of the same formula written in another order, divided by roots of small numbers. */
+const TOLERANCE = 1e-5;
+
+async function run(model: Model): Promise<ReadonlyMap<string, readonly number[]>> {
+  const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
+  const feeds = model.graph.inputs.map(({ name, type }, position): [string, Tensor] => {
+    const shape = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
+    const size = shape.reduce((product, dim) => product * dim, 1);
+    const values = Float32Array.from({ length: size }, (_, index) => Math.sin(7 * position + index + 1));
+    const given = name === "lr" ? 0.1 : name === "loss_scale" ? 64 : name === "step" ? 3 : name === "calls" ? 1 : null;
+    if (given !== null) values.fill(given);
+    return [name, new Tensor("float32", name.endsWith("_sq") ? values.map((value) => value * value) : values, shape)];
+  });
+  const results = await session.run(Object.fromEntries(feeds));
+  await session.release();
+  return new Map(Object.entries(results).map(([name, value]) => [name, valuesOf(value)]));
+}
+
+function worst(a: ReadonlyMap<string, readonly number[]>, b: ReadonlyMap<string, readonly number[]>): number {
+  return Math.max(
+    ...[...a].flatMap(([name, values]) =>
+      values.map((value, index) => {
+        const other = b.get(name)?.[index] ?? Number.NaN;
+        const difference = Math.abs(value - other) / Math.max(1, Math.abs(other));
+        return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference;
+      }),
+    ),
+  );
+}
+
+/** What `insert` makes of a step: right, as AGR by hand; wrong; or the code it is refused with. */
+export async function verdictOf(step: CorpusStep, options: InsertProvenOptions = {}): Promise<string> {
+  const model = makeCorpusStep(step);
+  try {
+    await insertProven(model, options);
+  } catch (error) {
+    if (error instanceof OnnxAgrError && error.exitCode === 4) return `refused: ${error.code}`;
+    throw error;
+  }
+  const expected = await run(makeCorpusStep({ ...step, agr: options.at ?? "transformed" }));
+  const changed = worst(await run(makeCorpusStep(step)), expected);
+  if (!(changed > 10 * TOLERANCE)) throw new Error(`AGR by hand changes nothing of ${step.optimizer}, ${step.variant}`);
+  const error = worst(await run(model), expected);
+  return error <= TOLERANCE ? "right" : `wrong: ${error.toExponential(1)}`;
+}
+
+/** Every optimizer with every variant. */
+export const CORPUS: readonly CorpusStep[] = Object.keys(CORPUS_OPTIMIZERS).flatMap((optimizer) =>
+  Object.keys(CORPUS_VARIANTS).map((variant) => ({ optimizer, variant }) as CorpusStep),
+);
+
+/** The verdicts as the table that docs/forms.md holds: what all optimizers share is said once. */
+export function corpusTable(verdicts: ReadonlyMap<CorpusStep, string>): string {
+  const rows = Object.keys(CORPUS_VARIANTS).map((variant) => {
+    const own = [...verdicts].filter(([step]) => step.variant === variant);
+    const kinds = [...new Set(own.map(([, verdict]) => verdict))];
+    const cells = kinds.map((kind) => {
+      const names = own.filter(([, verdict]) => verdict === kind).map(([{ optimizer }]) => optimizer);
+      return names.length === own.length ? kind : `${kind} (${names.join(", ")})`;
+    });
+    return `| ${variant} | ${own.length} | ${cells.join("; ")} |`;
+  });
+  return ["| step | optimizers | `insert` |", "|---|---|---|", ...rows].join("\n");
+}
+
+const BEGIN = "<!-- made by npm run docs -->\n";
+const END = "\n<!-- end -->";
+
+/** A document with its generated table replaced. */
+export function withTable(text: string, table: string): string {
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  return `${text.slice(0, begin + BEGIN.length)}${table}${text.slice(end)}`;
+}

@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { CORPUS, corpusTable, verdictOf, withTable } from "../support/step-corpus.ts";
+
+/** So many steps are not run by the test; `npm run docs` runs all of them. Less than the number of variants, and coprime to it: none is left out. */
+const STRIDE = 11;
+
+describe("row 106: the corpus of train steps, against AGR by hand", () => {
+  const sample = CORPUS.filter((_, index) => index % STRIDE === 0);
+
+  it("has at least 100 steps, and the sample every optimizer and every variant", () => {
+    expect(CORPUS.length).toBeGreaterThanOrEqual(100);
+    for (const part of ["optimizer", "variant"] as const)
+      expect(new Set(sample.map((step) => step[part]))).toEqual(new Set(CORPUS.map((step) => step[part])));
+  });
+
+  it("is the table of docs/forms.md", () => {
+    const text = readFileSync(new URL("../../docs/forms.md", import.meta.url), "utf8");
+    expect(text).toBe(withTable(text, corpusTable(new Map(CORPUS.map((step) => [step, "right"])))));
+  });
+
+  it.each(sample)("$optimizer, $variant", { timeout: 20_000 }, async (step) => {
+    expect(await verdictOf(step)).toBe("right");
+  });
+
+  it.each(["clipped by value", "clipped by norm", "adaptive clipping", "centralized"] as const)(
+    "%s, --at raw",
+    async (variant) => {
+      expect(await verdictOf({ optimizer: "momentum", variant }, { at: "raw" })).toBe("right");
+    },
+  );
+});
