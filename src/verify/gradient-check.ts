@@ -35,7 +35,7 @@ export interface CheckedParameter {
   readonly parameter: string;
   /** Difference relative to the largest entry of the parameter's gradient, or of all gradients times 1e-4 where that is larger. */
   readonly difference: number;
-  /** What `difference` may be: the check's tolerance, and what rounding of the loss makes of a difference of this step. */
+  /** What `difference` may be: the check's tolerance, what rounding of the loss makes of this step, and what half the step changes. */
   readonly tolerance: number;
   readonly element: number;
   readonly analytic: number;
@@ -173,8 +173,13 @@ class Probe {
     return new Probe(session, feeds, lossName, loss, gradients);
   }
 
+  /** The central difference of the loss in one element. */
+  async slope(parameter: string, element: number, delta: number): Promise<number> {
+    return ((await this.#at(parameter, element, delta)) - (await this.#at(parameter, element, -delta))) / (2 * delta);
+  }
+
   /** The loss with one element moved. */
-  async at(parameter: string, element: number, delta: number): Promise<number> {
+  async #at(parameter: string, element: number, delta: number): Promise<number> {
     const tensor = this.#feeds[parameter];
     if (tensor === undefined) return Number.NaN;
     const data = (tensor.data as Float64Array).slice();
@@ -214,12 +219,15 @@ async function compare(
     let worst: CheckedParameter | null = null;
     for (const element of elementsOf(gradient, samples, seed + index)) {
       const delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
-      const numeric =
-        ((await probe.at(parameter, element, delta)) - (await probe.at(parameter, element, -delta))) / (2 * delta);
+      const wide = await probe.slope(parameter, element, delta);
+      const numeric = await probe.slope(parameter, element, delta / 2);
       const analytic = gradient[element] ?? Number.NaN;
       const difference = Math.abs(numeric - analytic) / scale;
-      /** Two losses, each off by a rounding or so, over two steps. */
-      const tolerance = smooth + (epsilon * Math.abs(probe.loss)) / delta / scale;
+      /** Two losses, each off by a rounding or so, over two half steps. */
+      const rounding = (2 * epsilon * Math.abs(probe.loss)) / delta;
+      /** What a smaller step still changes: curvature, and kinks such as ReLU's within the step. */
+      const truncation = Math.abs(wide - numeric);
+      const tolerance = smooth + (rounding + truncation) / scale;
       const found = { parameter, difference, tolerance, element, analytic, numeric };
       if (worst === null || !(excess(found) <= excess(worst))) worst = found;
     }
