@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../../fixtures/linear.ts";
 import { makeMlpArtifacts } from "../../../fixtures/mlp.ts";
-import { Tensor, type TrainingSession, type TrainingSessionCreateOptions } from "../../../src/index.ts";
+import { encodeModel, Tensor, type TrainingSession, type TrainingSessionCreateOptions } from "../../../src/index.ts";
 import { DIGITS } from "../../support/cli.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { OF_THE_OPTIMIZER, testBackend } from "../session.case.ts";
@@ -69,7 +69,13 @@ describe("isolation", () => {
   });
 
   it("leaves the event loop free while steps run", async () => {
-    const artifacts = makeMlpArtifacts([784, 1024, 10]);
+    const { checkpoint, trainingModel, optimizerModel } = makeMlpArtifacts([784, 1024, 10]);
+    if (checkpoint === null || trainingModel === null || optimizerModel === null) throw new Error("not whole");
+    const artifacts = {
+      checkpointState: checkpoint,
+      trainModel: encodeModel(trainingModel),
+      optimizerModel: encodeModel(optimizerModel),
+    };
     const options = { runtime: "ort-node", stepsPerCall: 16 } as const;
     const here = await ticksWhile(await built.TrainingSession.create(artifacts, options));
     const apart = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, isolation: "thread" }));
