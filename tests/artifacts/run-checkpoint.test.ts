@@ -176,13 +176,13 @@ describe("the folder of a run", () => {
     expect(existsSync(join(folder, ".lock"))).toBe(false);
   });
 
-  /** A minute passes. */
+  /** As if the holder had not written for a minute. */
   const silence = (folder: string): void => {
     const then = Date.now() / 1000 - 61;
     utimesSync(join(folder, ".lock"), then, then);
   };
 
-  it("row 93: the lock of another boot or machine is taken over once it is silent for a minute, which is said", async () => {
+  it("row 93: the lock of another boot or machine is taken over once it is silent for long, which is said", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, ".lock"), JSON.stringify({ ...thisProcess(), boot: "another" }));
     silence(folder);

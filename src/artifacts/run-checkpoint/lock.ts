@@ -13,7 +13,7 @@ const LOCK = ".lock";
 /** A process that makes a lock writes its name into it at once; a lock that stays empty is nobody's. */
 const WRITING_MS = 100;
 /** A lock that its holder has not written anew for so long is nobody's. */
-const STALE_MS = 60_000;
+const STALE_MS = 20_000;
 const LOOK_MS = 500;
 
 export interface LockOptions {
@@ -24,7 +24,7 @@ export interface LockOptions {
 /**
  * Keeps a folder of checkpoints for one process, until the returned function is called or the process ends. The lock of a
  * process that is gone does not count, also where another process has its number by now. Whether a process of another
- * container or machine runs cannot be seen: its lock counts until it was not written anew for a minute, which is waited for.
+ * container or machine runs cannot be seen: its lock counts until it was not written anew for 20 seconds, which is waited for.
  * @throws FileSystemError `E_LOCKED`, naming the process that has the folder; `E_FILE_SYSTEM`
  */
 export async function lockRuns(folder: string, options: LockOptions = {}): Promise<() => Promise<void>> {
@@ -76,7 +76,7 @@ function makeLock(path: string): () => Promise<void> {
     try {
       remove();
     } catch {
-      /** A lock that stays is stale in a minute. */
+      /** A lock that stays is stale soon. */
     }
   };
   process.once("exit", removeOnExit);
@@ -110,7 +110,7 @@ async function waitUntilStale(
     }
     const silent = now - written;
     if (silent >= STALE_MS) {
-      warn(`took over ${path}: process ${pid} of another container or machine has been silent for a minute`);
+      warn(`took over ${path}: process ${pid} of another container or machine has been silent for 20 s`);
       return;
     }
     if (!isTold) {
