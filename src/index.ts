@@ -119,6 +119,7 @@ export { removeLearningRate, type SetLearningRateReport, setLearningRate } from 
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { inspectPlacement } from "./placement.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
+export { type DatasetOptions, fixedBatchSize, samplesOf } from "./runtime/data/dataset-inputs.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
 export { loadOrtNode, type OrtModule, type OrtSession } from "./runtime/ort-node/load.ts";
 export type { Placement } from "./runtime/ort-node/placement.ts";

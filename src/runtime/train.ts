@@ -5,6 +5,7 @@ import { INPUT_SPECS } from "../artifacts/ort-artifacts.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { DataError, NumericError, requireOption } from "../errors.ts";
 import { A_DATASET, type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
+import { fixedBatchSize, samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
 
@@ -89,7 +90,7 @@ export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, opt
   requireArgument("inputs", inputs, INPUT_SPECS);
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("options", options, OPTIONS);
-  const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
+  const fixed = fixedBatchSize(inputs, dataset);
   const { epochs, shuffle, seed, dropLast, accumulate } = { ...TRAIN_DEFAULTS, ...options };
   const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
   requireOption(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
@@ -149,7 +150,7 @@ export async function* train(
     "learningRate",
     `given when the session is made: ${session.runtime} cannot set it later`,
   );
-  const trainer = new Trainer(session, plan, learningRate ?? null);
+  const trainer = new Trainer(session, dataset, plan, learningRate ?? null);
   let { epoch, batch, lossSum, samples } = options.from ?? START;
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
   const offset = session.steps - step;
@@ -213,7 +214,7 @@ function* groups(
   let index = 0;
   for (const feeds of batches(dataset, epoch, plan)) {
     if (index++ < first) continue;
-    const other = group[0] !== undefined && samplesOf(group[0]) !== samplesOf(feeds);
+    const other = group[0] !== undefined && samplesOf(dataset, group[0]) !== samplesOf(dataset, feeds);
     if (plan.accumulate === 1 && other) {
       yield group;
       group = [];
@@ -225,8 +226,6 @@ function* groups(
   }
   if (group.length > 0) yield group;
 }
-
-const samplesOf = (feeds: NamedTensors): number => Object.values(feeds)[0]?.dims[0] ?? 0;
 
 interface Update {
   readonly loss: number;
@@ -245,11 +244,13 @@ interface Moment {
 /** Runs groups of batches: as one update where gradients are accumulated, else as one update each. */
 class Trainer {
   readonly #session: TrainingSession;
+  readonly #dataset: Dataset;
   readonly #plan: TrainingPlan;
   readonly #rate: ((step: number) => number) | null;
 
-  constructor(session: TrainingSession, plan: TrainingPlan, rate: ((step: number) => number) | null) {
+  constructor(session: TrainingSession, dataset: Dataset, plan: TrainingPlan, rate: ((step: number) => number) | null) {
     this.#session = session;
+    this.#dataset = dataset;
     this.#plan = plan;
     this.#rate = rate;
   }
@@ -277,7 +278,7 @@ class Trainer {
     return group.map((feeds, index) => ({
       loss: losses[index] ?? Number.NaN,
       learningRate: used[index] ?? Number.NaN,
-      samples: samplesOf(feeds),
+      samples: samplesOf(this.#dataset, feeds),
     }));
   }
 
@@ -289,8 +290,8 @@ class Trainer {
       const outputs = await this.#session.runTrainStep(feeds, [lossName]);
       const loss = Number(outputs[lossName]?.data[0]);
       if (!Number.isFinite(loss)) throw await this.#notFinite(loss, feeds, moment);
-      sum += loss * samplesOf(feeds);
-      samples += samplesOf(feeds);
+      sum += loss * samplesOf(this.#dataset, feeds);
+      samples += samplesOf(this.#dataset, feeds);
     }
     const learningRate = this.#rateOf(moment.step + moment.offset + 1);
     if (this.#rate !== null) await this.#session.setLearningRate(learningRate);

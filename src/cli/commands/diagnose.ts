@@ -4,6 +4,7 @@ import {
   DataType,
   datasetFor,
   encodeSafetensors,
+  fixedBatchSize,
   type GradientReport,
   GraphTensor,
   planTraining,
@@ -17,11 +18,12 @@ import {
   writeFileAtomic,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { sessionOptionsOf } from "../session-options.ts";
 import { checkTarget } from "../target.ts";
 import { nonNegative, wholeNumber } from "../values.ts";
 
-interface DiagnoseOptions {
+interface DiagnoseOptions extends InputFlags {
   readonly data: string;
   readonly batchSize?: number;
   readonly seed: number;
@@ -33,7 +35,7 @@ interface DiagnoseOptions {
 }
 
 export function diagnoseCommand(): Command {
-  return new Command("diagnose")
+  return withInputs(new Command("diagnose"))
     .description("Per parameter: how large the gradient of one batch is, its largest alpha, and what AGR changes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs")
@@ -55,9 +57,9 @@ async function diagnose(folder: string, options: DiagnoseOptions, console: Conso
   const given = await readTrainable(folder);
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
-  const dataset = datasetFor(inputs, await readDataFile(options.data));
+  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
   const chosen = { seed, shuffle, ...(batchSize === undefined ? {} : { batchSize }) };
-  const isFixed = inputs.some(({ shape }) => typeof shape?.[0] === "number");
+  const isFixed = fixedBatchSize(inputs, dataset) !== undefined;
   /** One batch is looked at: it may be smaller than asked for, and what does not fill another is no matter. */
   const plan = planTraining(inputs, dataset, { ...chosen, dropLast: isFixed });
   const session = await TrainingSession.create(source, { ...sessionOptionsOf({}, source), runtime: "ort-node" });

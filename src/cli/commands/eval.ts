@@ -4,20 +4,23 @@ import {
   type Dataset,
   DataType,
   datasetFor,
+  fixedBatchSize,
   type InputSpec,
   type NamedTensors,
   readDataFile,
   readTrainable,
   readWeights,
+  samplesOf,
   TrainingSession,
   trainingInputsOf,
   withWeights,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { wholeNumber } from "../values.ts";
 
-interface EvalOptions extends RuntimeOptions {
+interface EvalOptions extends RuntimeOptions, InputFlags {
   readonly data: string;
   readonly batchSize: number;
   readonly checkpoint?: string;
@@ -28,7 +31,7 @@ export function evalCommand(): Command {
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs");
-  return withRuntime(command)
+  return withInputs(withRuntime(command))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
     .addHelpText(
@@ -47,13 +50,13 @@ async function evaluate(folder: string, options: EvalOptions, console: Console):
   const given = await readTrainable(folder, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
-  const dataset = datasetFor(inputs, await readDataFile(options.data));
-  const fixed = inputs.map(({ shape }) => shape?.[0]).find((dim) => typeof dim === "number");
+  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
+  const fixed = fixedBatchSize(inputs, dataset);
   const session = await TrainingSession.create(source, sessionOptionsOf(options, source));
   try {
     const totals = new Totals(session.evalOutputNames, inputs);
     for (const feeds of inOrder(dataset, fixed ?? options.batchSize)) {
-      totals.add(feeds, await session.runEvalStep(feeds));
+      totals.add(feeds, samplesOf(dataset, feeds), await session.runEvalStep(feeds));
     }
     const { loss, accuracy, samples } = totals;
     console.result(
@@ -95,8 +98,7 @@ class Totals {
     return this.#judged === 0 ? null : this.#right / this.#judged;
   }
 
-  add(feeds: NamedTensors, results: NamedTensors): void {
-    const count = Object.values(feeds)[0]?.dims[0] ?? 0;
+  add(feeds: NamedTensors, count: number, results: NamedTensors): void {
     this.samples += count;
     this.#loss += Number(results[this.#lossName]?.data[0]) * count;
     const labels = this.#labels === null ? undefined : feeds[this.#labels];

@@ -5,9 +5,11 @@ import {
   datasetFor,
   GRADIENT_CHECK_DEFAULTS,
   type GradientCheck,
+  type Model,
   type NamedTensors,
   readDataFile,
   readModel,
+  UsageError,
 } from "../../index.ts";
 import {
   type LossFlags,
@@ -18,9 +20,10 @@ import {
   withParameters,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { wholeNumber } from "../values.ts";
 
-interface GradcheckOptions extends LossFlags, ParameterFlags {
+interface GradcheckOptions extends LossFlags, ParameterFlags, InputFlags {
   readonly samples: number;
   readonly seed: number;
   readonly data?: string;
@@ -34,7 +37,7 @@ export function gradcheckCommand(): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
-  return withParameters(withLoss(command))
+  return withInputs(withParameters(withLoss(command)))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",
@@ -54,11 +57,15 @@ Example:
     )
     .action(async (path: string, options: GradcheckOptions, self: Command) => {
       const console = new Console(self.optsWithGlobals<OutputOptions>());
-      const { samples, seed, data, batchSize } = options;
-      const check = await checkGradients(await readModel(path), {
+      const { samples, seed, data, input, sampleAxis } = options;
+      if (data === undefined && Object.keys({ ...input, ...sampleAxis }).length > 0) {
+        throw new UsageError("E_OPTION", "--input and --sample-axis need --data", { hint: "Give --data <file>." });
+      }
+      const model = await readModel(path);
+      const check = await checkGradients(model, {
         ...parametersOf(options),
         ...{ loss: lossOf(options), samples, seed },
-        ...(data === undefined ? {} : { feeds: await firstBatch(data, batchSize) }),
+        ...(data === undefined ? {} : { feeds: await firstBatch(model, data, options) }),
       });
       const isRight = check.parameters.every(({ difference, tolerance }) => difference <= tolerance);
       console.result({ command: "gradcheck", input: path, isRight, ...check }, describe(check, isRight));
@@ -66,11 +73,20 @@ Example:
     });
 }
 
-async function firstBatch(file: string, batchSize: number): Promise<NamedTensors> {
+async function firstBatch(model: Model, file: string, options: GradcheckOptions): Promise<NamedTensors> {
   const tensors = await readDataFile(file);
-  const specs = tensors.map(({ name, tensor: { dtype, dims } }) => ({ name, dtype, shape: [null, ...dims.slice(1)] }));
-  const options = { batchSize, shuffle: false, seed: 0, dropLast: false };
-  const [first = {}] = batches(datasetFor(specs, tensors), 0, options);
+  const chosen = await datasetOptionsOf(options);
+  const { constants = {}, sampleAxes = {} } = chosen;
+  const sampled = tensors.flatMap(({ name, tensor: { dtype, dims } }) =>
+    name in constants
+      ? []
+      : [{ name, dtype, shape: dims.map((dim, axis) => (axis === (sampleAxes[name] ?? 0) ? null : dim)) }],
+  );
+  const same = model.graph.inputs.flatMap(({ name, type }) =>
+    name in constants && type?.kind === "tensor" ? [{ name, dtype: type.dtype, shape: type.shape }] : [],
+  );
+  const dataset = datasetFor([...sampled, ...same], tensors, chosen);
+  const [first = {}] = batches(dataset, 0, { batchSize: options.batchSize, shuffle: false, seed: 0, dropLast: false });
   return first;
 }
 

@@ -32,6 +32,7 @@ import {
 import { type RunIdentity, resumeFrom, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
+import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
@@ -40,7 +41,7 @@ import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from 
 import { checkTarget } from "../target.ts";
 import { nonNegative, wholeNumber } from "../values.ts";
 
-interface TrainCommandOptions extends RuntimeOptions {
+interface TrainCommandOptions extends RuntimeOptions, InputFlags {
   readonly data: string;
   readonly epochs: number;
   readonly batchSize?: number;
@@ -71,7 +72,7 @@ export function trainCommand(): CommandType {
     .description("Train exported artifacts through ONNX Runtime")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "training data: .safetensors or .npz, tensors named after the model's inputs");
-  return withGroups(withRuntime(command))
+  return withGroups(withInputs(withRuntime(command)))
     .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
     .option(
       "--batch-size <n>",
@@ -149,7 +150,7 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
   const given = trainableOf(set, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
-  const dataset = datasetFor(inputs, await readDataFile(options.data));
+  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
   const plan = planTraining(inputs, dataset, trainOptions(options));
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, plan, options);
@@ -168,10 +169,17 @@ async function identify(source: Trainable, plan: TrainingPlan, options: TrainCom
     options: {
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
+      ...inputsOf(options),
       ...{ stepsPerCall, threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
     hashes: { ...hashes, data: await sha256OfFile(options.data) },
   };
+}
+
+/** Inputs that are no samples, where there are any: constants by value, files by path. */
+function inputsOf({ input, sampleAxis }: InputFlags): Record<string, string> {
+  const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
+  return Object.fromEntries(entries.map(([name, each]) => [name, JSON.stringify(each)]));
 }
 
 /** Keeps the folder of checkpoints for this process while it trains. */

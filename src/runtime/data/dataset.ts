@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { type Kind, NUMBER, OPTIONS, requireArgument, TEXT, withFields } from "../../arguments.ts";
+import { type Kind, NUMBER, OPTIONS, optional, requireArgument, TEXT, withFields } from "../../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { DataError } from "../../errors.ts";
 import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
@@ -8,12 +8,25 @@ import { fromOrtTensor, ORT_TENSOR, toOrtTensor } from "../feeds.ts";
 import { permutation } from "../random.ts";
 import type { NamedTensors } from "../session.ts";
 import { checkRange } from "../value-range.ts";
+import {
+  asConstant,
+  checkInputOptions,
+  countSamples,
+  type DatasetOptions,
+  filled,
+  NUMBERS_BY_NAME,
+} from "./dataset-inputs.ts";
 
-/** Training data in memory: one tensor per model input, samples along the first axis. */
+/** Training data in memory: one tensor per model input. */
 export interface Dataset {
+  /** Those with samples. */
   readonly tensors: readonly NamedTensor[];
   /** Number of samples. */
   readonly size: number;
+  /** The axis along which a tensor has its samples, by name. Default 0. */
+  readonly axes?: Readonly<Record<string, number>>;
+  /** What every batch has as it is. Default: nothing. */
+  readonly constants?: readonly NamedTensor[];
 }
 
 export const A_DATASET: Kind = withFields(
@@ -46,44 +59,83 @@ function named(tensors: DataTensors): readonly NamedTensor[] {
   }));
 }
 
+const DATASET_OPTIONS: Kind = withFields(
+  {
+    constants: optional({
+      what: "numbers or tensors by name",
+      holds: (given) =>
+        OPTIONS.holds(given) &&
+        Object.values(given as object).every((each) => NUMBER.holds(each) || EITHER_TENSOR.holds(each)),
+    }),
+    sampleAxes: optional(NUMBERS_BY_NAME),
+  },
+  "options: { constants: { <input>: <number or tensor> }, sampleAxes: { <input>: <axis> } }",
+);
+
 /**
  * Takes the tensors a model needs out of those a data file has.
  * @throws DataError `E_DATA` where one is missing or the numbers of samples differ; `E_INDEX` for classes and rows that
- *   the model does not have
+ *   the model does not have; UsageError `E_OPTION` for options that fit no input
  */
-export function datasetFor(inputs: readonly InputSpec[], tensors: DataTensors): Dataset {
+export function datasetFor(inputs: readonly InputSpec[], tensors: DataTensors, options: DatasetOptions = {}): Dataset {
   requireArgument("inputs", inputs, INPUT_SPECS);
   requireArgument("tensors", tensors, DATA_TENSORS);
+  requireArgument("options", options, DATASET_OPTIONS);
+  checkInputOptions(inputs, options);
   const byName = new Map(named(tensors).map((each) => [each.name, each]));
-  const used = inputs.map(({ name }) => {
-    const found = byName.get(name);
-    if (found === undefined) {
-      const has = [...byName.keys()].map((each) => `"${each}"`).join(", ") || "nothing";
-      throw new DataError("E_DATA", `the data have no tensor "${name}", which the model takes; they have ${has}`, {
+  const given = new Map(Object.entries(options.constants ?? {}));
+  const axes: Record<string, number> = { ...options.sampleAxes };
+  const constants: NamedTensor[] = [];
+  const sampled: NamedTensor[] = [];
+  for (const { name, shape } of inputs) {
+    const value = given.get(name);
+    if (typeof value === "number") continue;
+    if (value !== undefined) {
+      constants.push({ name, tensor: value instanceof GraphTensor ? value : fromOrtTensor(value) });
+      continue;
+    }
+    const found = required(byName, name);
+    const isScalar = found.tensor.dims.length === 0;
+    if (isScalar && shape?.length !== 0) {
+      throw new DataError("E_DATA", `"${name}" is a scalar; samples must lie along its first axis`, {
         field: name,
-        hint: "Name the tensors of the data file after the model's inputs.",
+        hint: `Give one entry per sample, or, ${asConstant(name, String(found.tensor.values()[0]))}.`,
       });
     }
-    if (found.tensor.dims.length === 0) {
-      throw new DataError("E_DATA", `"${name}" is a scalar; samples must lie along its first axis`, { field: name });
-    }
-    return found;
-  });
-  const [first] = used;
-  if (first === undefined) throw new DataError("E_DATA", "the model takes no inputs");
-  const size = first.tensor.dims[0] ?? 0;
-  const other = used.find(({ tensor }) => tensor.dims[0] !== size);
-  if (other !== undefined) {
-    throw new DataError("E_DATA", `"${first.name}" has ${size} samples, "${other.name}" has ${other.tensor.dims[0]}`, {
-      field: other.name,
-    });
+    (isScalar ? constants : sampled).push(found);
   }
+  if (inputs.length === 0) throw new DataError("E_DATA", "the model takes no inputs");
+  if (sampled.length === 0) {
+    throw new DataError("E_DATA", "no input has samples: all are the same for every batch");
+  }
+  const size = countSamples(sampled, axes);
   if (size === 0) throw new DataError("E_DATA", "the data have no samples");
+  for (const spec of inputs) {
+    const value = given.get(spec.name);
+    if (typeof value !== "number") continue;
+    const { tensor, axis } = filled(spec, value, size, axes[spec.name]);
+    (axis < 0 ? constants : sampled).push({ name: spec.name, tensor });
+    if (axis > 0) axes[spec.name] = axis;
+  }
   for (const { name, range } of inputs) {
     const tensor = byName.get(name)?.tensor;
     if (tensor !== undefined && range !== undefined) checkRange(name, tensor.values(), size, range);
   }
-  return { tensors: used, size };
+  return {
+    ...{ tensors: sampled, size },
+    ...(Object.keys(axes).length === 0 ? {} : { axes }),
+    ...(constants.length === 0 ? {} : { constants }),
+  };
+}
+
+function required(tensors: ReadonlyMap<string, NamedTensor>, name: string): NamedTensor {
+  const found = tensors.get(name);
+  if (found !== undefined) return found;
+  const has = [...tensors.keys()].map((each) => `"${each}"`).join(", ") || "nothing";
+  throw new DataError("E_DATA", `the data have no tensor "${name}", which the model takes; they have ${has}`, {
+    field: name,
+    hint: `Name the tensors of the data file after the model's inputs; ${asConstant(name)}.`,
+  });
 }
 
 export interface BatchOptions {
@@ -118,20 +170,30 @@ function* generateBatches(dataset: Dataset, epoch: number, options: BatchOptions
     const begin = batch * options.batchSize;
     const end = Math.min(begin + options.batchSize, dataset.size);
     const rows = order?.subarray(begin, end) ?? Uint32Array.from({ length: end - begin }, (_, index) => begin + index);
-    yield Object.fromEntries(
-      dataset.tensors.map(({ name, tensor }) => [name, toOrtTensor(gatherRows(tensor, rows), name)]),
-    );
+    yield Object.fromEntries([
+      ...dataset.tensors.map(({ name, tensor }) => [
+        name,
+        toOrtTensor(gather(tensor, rows, dataset.axes?.[name] ?? 0), name),
+      ]),
+      ...(dataset.constants ?? []).map(({ name, tensor }) => [name, toOrtTensor(tensor, name)]),
+    ]);
   }
 }
 
-/** The given rows of a tensor's first axis, copied. */
-function gatherRows(tensor: GraphTensor, rows: Uint32Array): GraphTensor {
-  const [, ...shape] = tensor.dims;
-  const width = shape.reduce((size, dim) => size * dim, 1);
+/** The given entries along an axis of a tensor, copied. */
+function gather(tensor: GraphTensor, entries: Uint32Array, axis: number): GraphTensor {
+  const product = (sizes: readonly number[]): number => sizes.reduce((size, dim) => size * dim, 1);
+  const { dims } = tensor;
+  const length = dims[axis] ?? 1;
+  const width = product(dims.slice(axis + 1));
+  const outer = product(dims.slice(0, axis));
   const values = tensor.values();
-  const gathered = values.slice(0, rows.length * width);
-  for (const [index, row] of rows.entries()) {
-    gathered.set(values.subarray(row * width, (row + 1) * width) as never, index * width);
+  const gathered = values.slice(0, outer * entries.length * width);
+  for (let block = 0; block < outer; block++) {
+    for (const [index, entry] of entries.entries()) {
+      const from = (block * length + entry) * width;
+      gathered.set(values.subarray(from, from + width) as never, (block * entries.length + index) * width);
+    }
   }
-  return GraphTensor.from(tensor.dtype, [rows.length, ...shape], gathered);
+  return GraphTensor.from(tensor.dtype, dims.with(axis, entries.length), gathered);
 }
