@@ -76,7 +76,10 @@ function elementsOf(ArrayType: unknown, value: number): Elements | null {
 }
 
 /** The batch size that the model asks for; undefined where any will do. */
-export function fixedBatchSize(inputs: readonly InputSpec[], { constants = [], axes = {} }: Dataset): number | undefined {
+export function fixedBatchSize(
+  inputs: readonly InputSpec[],
+  { constants = [], axes = {} }: Dataset,
+): number | undefined {
   const dims = inputs.map(({ name, shape }) =>
     constants.some((each) => each.name === name) ? undefined : shape?.[axes[name] ?? 0],
   );
