@@ -79,7 +79,8 @@ export {
   readModel,
   writeModel,
 } from "./graph/io/model-file.ts";
-export { whatIs, writeFileAtomic } from "./graph/io/write-file.ts";
+export { writeFileAtomic } from "./graph/io/write-atomic.ts";
+export { whatIs } from "./graph/io/write-file.ts";
 export { GraphFunction, Model } from "./graph/model.ts";
 export { type PrintOptions, printModel } from "./graph/print.ts";
 export { decodeModel } from "./graph/serde/decode.ts";

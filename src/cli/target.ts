@@ -80,6 +80,8 @@ async function checkKind(output: string, kind: "file" | "folder" | "stream"): Pr
 /** One file of a set is not changed without the others: what trains would no longer be what was written. */
 async function refuseMember(output: string): Promise<void> {
   const folder = dirname(resolve(output));
+  /** What an interrupted command has begun may make it one. What cannot be completed is told where the file is written. */
+  await openFolder(folder).catch(() => null);
   const manifest = await readSetManifest(folder).catch(() => null);
   if (manifest?.files[basename(output)] === undefined) return;
   throw new UsageError("E_SET", `${output} is one of the files that were written together in ${folder}`, {

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -18,9 +18,12 @@ import {
   type TrainingState,
 } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
+import { allFaults, type Fault, hasFaults, isFull, withFault } from "../support/faults.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const SAVER = fileURLToPath(new URL("../support/save-run.mjs", import.meta.url));
+
+const LONG = isFull ? 3_600_000 : 60_000;
 
 const stateAt = (step: number): TrainingState => ({
   step,
@@ -85,7 +88,7 @@ describe("a run checkpoint", () => {
           expect(error.message).toContain(file);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
     expect((await loadRun(folder)).state.step).toBe(7);
   });
@@ -192,6 +195,21 @@ describe("the folder of a run", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it("row 93: whose lock was taken over, or is gone, saves nothing more", async () => {
+    const folder = temporaryFolder();
+    const unlock = await lockRuns(folder);
+    await save(folder, 1);
+    const lock = join(folder, ".lock");
+    rmSync(lock);
+    const gone = await rejectionOf(save(folder, 2));
+    expect([gone.code, gone.exitCode, gone.message]).toEqual(["E_LOCKED", 6, expect.stringContaining("was removed")]);
+    writeFileSync(lock, JSON.stringify({ ...thisProcess(), pid: 12, boot: "another" }));
+    const taken = await rejectionOf(save(folder, 2));
+    expect(taken.message).toMatch(/^nothing was saved in .*: process 12 has taken over the lock of this run/);
+    await unlock();
+    expect(readdirSync(folder).sort()).toEqual([".lock", "step-0000000001"]);
+  });
+
   const inContainer = (script: string): { readonly status: number | null; readonly stdout: string } =>
     spawnSync("unshare", ["-pf", "--mount-proc", "bash", "-c", `${script}; true`], { encoding: "utf8" });
   const hasNamespaces = inContainer("exit 0").status === 0;
@@ -261,7 +279,7 @@ const lastStep = (output: string): number =>
 describe("a process that is killed while it saves", () => {
   it("at random moments leaves a whole checkpoint", async () => {
     const folder = temporaryFolder();
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 6; round++) {
       const child = spawn(process.execPath, [SAVER, folder, "Infinity", String(1 + round * 1000)]);
       let output = "";
       const begun = new Promise<void>((done) => child.stdout.once("data", () => done()));
@@ -269,7 +287,7 @@ describe("a process that is killed while it saves", () => {
         output += chunk.toString();
       });
       await begun;
-      await new Promise((done) => setTimeout(done, (round * 7919) % 23));
+      await new Promise((done) => setTimeout(done, (round * 4099) % 23));
       const ended = new Promise((done) => child.once("exit", done));
       child.kill("SIGKILL");
       await ended;
@@ -278,60 +296,54 @@ describe("a process that is killed while it saves", () => {
   });
 });
 
-const hasStrace = spawnSync("strace", ["-V"]).status === 0;
-
-/** Runs the saver with a fault in the n-th call of a system call. */
-function withFault(
-  folder: string,
-  fault: string,
-): { readonly output: string; readonly injected: boolean; readonly status: number | null } {
-  const log = `${folder}.strace`;
-  const { stdout, status } = spawnSync(
-    "strace",
-    ["-f", "-qq", "-o", log, "-e", `inject=${fault}`, process.execPath, SAVER, folder, "1", "50"],
-    { encoding: "utf8" },
-  );
-  const injected = existsSync(log) && readFileSync(log, "utf8").includes("INJECTED");
-  rmSync(log, { force: true });
-  return { output: stdout, injected, status };
-}
-
-describe.skipIf(!hasStrace)("a save in which the system fails (needs strace)", () => {
-  const prepared = async (): Promise<string> => {
+describe.skipIf(!hasFaults)("a save in which the system fails (needs a C compiler)", () => {
+  async function saving(fault: Fault | null) {
     const folder = join(temporaryFolder(), "run");
     await save(folder, 1);
-    return folder;
-  };
+    return { ...(await withFault([SAVER, folder, "1", "50"], folder, fault)), folder };
+  }
 
-  it.each(["fsync", "rename"])("in any %s publishes nothing that is not whole, and cleans up", async (call) => {
-    const original = await prepared();
-    for (let nth = 1; nth <= 12; nth++) {
-      const folder = `${original}-${nth}`;
-      cpSync(original, folder, { recursive: true });
-      const { output, injected, status } = withFault(folder, `${call}:error=EIO:when=${nth}`);
-      if (!injected) {
-        expect([nth > 1, lastStep(output)]).toEqual([true, 50]);
-        return;
+  const points = async (how: Fault["how"], sample: readonly (readonly [Fault["call"], number])[]) =>
+    isFull
+      ? allFaults((await saving(null)).counts).filter((fault) => fault.how === how)
+      : sample.map(([call, nth]): Fault => ({ call, nth, how }));
+
+  it(
+    "row 70: publishes nothing that is not whole, and cleans up",
+    async () => {
+      for (const fault of await points("EIO", [
+        ["fsync", 1],
+        ["fsync", 3],
+        ["rename", 2],
+        ["rename", 3],
+      ])) {
+        const { folder, output, injected, status } = await saving(fault);
+        const said = expect.stringMatching(status === 0 ? /^50\n$/ : /^E_FILE_SYSTEM /);
+        expect([injected, status === 0 || status === 6, output], JSON.stringify(fault)).toEqual([true, true, said]);
+        expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+        for (const name of readdirSync(folder)) await loadRun(join(folder, name));
       }
-      expect([status, output]).toEqual([6, expect.stringMatching(/^E_FILE_SYSTEM /)]);
-      expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
-      for (const name of readdirSync(folder)) await loadRun(join(folder, name));
-    }
-    throw new Error("the fault never missed");
-  });
+    },
+    LONG,
+  );
 
-  it("killed at any of its calls leaves the old checkpoint, or the new one too", async () => {
-    const original = await prepared();
-    for (let nth = 1; nth <= 24; nth++) {
-      const folder = `${original}-${nth}`;
-      cpSync(original, folder, { recursive: true });
-      const { output, injected } = withFault(folder, `fsync,rename,mkdir,unlink,rmdir:signal=SIGKILL:when=${nth}`);
-      if (!injected && lastStep(output) === 50) return;
-      const { state } = await loadRun(folder);
-      expect([1, 50]).toContain(state.step);
-      expect(lastStep(output) === 50 ? state.step : 50).toBe(50);
-      await save(folder, 60, 1);
-    }
-    throw new Error("the kill never missed");
-  });
+  it(
+    "row 71: killed at any of its calls leaves the old checkpoint, or the new one too",
+    async () => {
+      for (const fault of await points("SIGKILL", [
+        ["mkdir", 1],
+        ["fsync", 2],
+        ["rename", 3],
+        ["fsync", 5],
+      ])) {
+        const { folder, output, injected } = await saving(fault);
+        const { state } = await loadRun(folder);
+        expect([injected, [1, 50].includes(state.step)], JSON.stringify(fault)).toEqual([true, true]);
+        expect(lastStep(output) === 50 ? state.step : 50).toBe(50);
+        await save(folder, 60, 1);
+        expect(readdirSync(folder)).toEqual(["step-0000000060"]);
+      }
+    },
+    LONG,
+  );
 });

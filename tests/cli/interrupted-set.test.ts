@@ -18,6 +18,8 @@ import {
   readWeights,
   sha256,
   TrainingSession,
+  writeFileAtomic,
+  writeModel,
   writeTrainingSet,
 } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
@@ -76,6 +78,27 @@ describe("row 71, row 91: a set that a killed process has left half in place", (
   ])("is completed by %s", async (_, read) => {
     const folder = await interrupted();
     await read(folder);
+    expect(contentOf(folder)).toEqual(contentOf(at("new")));
+  });
+
+  it.each<readonly [string, (path: string) => Promise<void>]>([
+    ["a file", (path) => writeFileAtomic(path, Uint8Array.of(1))],
+    ["a model", async (path) => writeModel(path, await readModel(join(DIGITS, "eval_model.onnx")))],
+  ])("is completed before %s is written beside it, or in its place", async (_, write) => {
+    for (const name of ["other", "apply.onnx"]) {
+      const folder = await interrupted();
+      await write(join(folder, name));
+      const [content, expected] = [new Map(contentOf(folder)), new Map(contentOf(at("new")))];
+      expect(content.get(name)).not.toBe(expected.get(name));
+      for (const each of [content, expected]) each.delete(name);
+      expect(content).toEqual(expected);
+    }
+  });
+
+  it("is completed before export writes into its folder, and none of its files is replaced", async () => {
+    const folder = await interrupted();
+    const { status, stderr } = cli(["export", DIGITS, "--force", "-o", join(folder, "eval.onnx")]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("[E_SET]")]);
     expect(contentOf(folder)).toEqual(contentOf(at("new")));
   });
 

@@ -5,8 +5,10 @@ import { CheckpointError, FormatError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 import { fileSystemError, listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
-import { syncFolder, writeFileAtomic } from "../../graph/io/write-file.ts";
+import { writeFileAtomic } from "../../graph/io/write-atomic.ts";
+import { syncFolder } from "../../graph/io/write-file.ts";
 import { A_STATE, decodeState, stateParts, type TrainingState } from "../portable/state.ts";
+import { checkLock } from "./lock.ts";
 import { damaged, decodeManifest, encodeManifest, RUN_MANIFEST, type RunManifest, type Written } from "./manifest.ts";
 
 const STATE = "state.safetensors";
@@ -43,7 +45,8 @@ export interface LoadedRun {
  * the new one, whole: everything is written and synced under a temporary name, which is then renamed, and the folder synced.
  * Checkpoints of other runs stay.
  * @returns the new checkpoint's folder
- * @throws FileSystemError `E_FILE_SYSTEM`; nothing is left behind
+ * @throws FileSystemError `E_FILE_SYSTEM`; `E_LOCKED` where this process had locked the folder (`lockRuns`) and another one has
+ *   it now; nothing is left behind
  */
 export async function saveRun(
   folder: string,
@@ -56,6 +59,7 @@ export async function saveRun(
   requireArgument("manifest", manifest, RUN_MANIFEST);
   requireArgument("options", options, OPTIONS);
   const { keep = 2, run, warn = () => undefined } = options;
+  checkLock(folder);
   const parts = stateParts(state);
   const name = `step-${String(manifest.step).padStart(DIGITS, "0")}`;
   const temporary = temporaryPath(join(folder, name));

@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, lstatSync, openSync, rmSync, writeSync } from "node:fs";
-import { mkdir, open, readFile, unlink, writeFile } from "node:fs/promises";
+import { closeSync, fstatSync, lstatSync, openSync, readFileSync, realpathSync, rmSync, writeSync } from "node:fs";
+import { mkdir, open, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
@@ -16,6 +16,9 @@ const WRITING_MS = 100;
 const STALE_MS = 20_000;
 const LOOK_MS = 500;
 
+/** Inodes of the locks that this process has made and not removed, by their real paths. */
+const held = new Map<string, number>();
+
 export interface LockOptions {
   /** Told where it waits for a process that cannot be seen from here, and where it takes over that one's lock. */
   readonly warn?: (text: string) => void;
@@ -25,18 +28,19 @@ export interface LockOptions {
  * Keeps a folder of checkpoints for one process, until the returned function is called or the process ends. The lock of a
  * process that is gone does not count, also where another process has its number by now. Whether a process of another
  * container or machine runs cannot be seen: its lock counts until it was not written anew for 20 seconds, which is waited for.
+ * A process that was held up for so long finds its lock taken: its next `saveRun` refuses.
  * @throws FileSystemError `E_LOCKED`, naming the process that has the folder; `E_FILE_SYSTEM`
  */
 export async function lockRuns(folder: string, options: LockOptions = {}): Promise<() => Promise<void>> {
   requireArgument("folder", folder, PATH);
   requireArgument("options", options, OPTIONS);
   const { warn = () => undefined } = options;
-  const path = join(folder, LOCK);
   try {
     await mkdir(folder, { recursive: true });
   } catch (cause) {
     throw fileSystemError("make", folder, cause);
   }
+  const path = realLock(folder);
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
       return makeLock(path);
@@ -56,13 +60,43 @@ export async function lockRuns(folder: string, options: LockOptions = {}): Promi
   throw new FileSystemError("E_LOCKED", `${folder} was locked by another process meanwhile`, { file: folder });
 }
 
+/**
+ * Does nothing for a folder that this process has not locked.
+ * @throws FileSystemError `E_LOCKED` where the lock is not there any more, or another process's
+ */
+export function checkLock(folder: string): void {
+  const path = realLock(folder);
+  const ino = held.get(path);
+  if (ino === undefined || inodeOf(path) === ino) return;
+  const now = readOwner(path);
+  throw new FileSystemError(
+    "E_LOCKED",
+    now === null
+      ? `nothing was saved in ${folder}: the lock of this run, ${path}, was removed, so another run may have saved there`
+      : `nothing was saved in ${folder}: process ${now.pid} has taken over the lock of this run, which was silent for too long`,
+    { file: folder, hint: "Go on from the newest checkpoint that is there (--resume), once the other run has ended." },
+  );
+}
+
+const realLock = (folder: string): string => {
+  try {
+    return join(realpathSync(folder), LOCK);
+  } catch {
+    return join(folder, LOCK);
+  }
+};
+
+const inodeOf = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
+
 function makeLock(path: string): () => Promise<void> {
   const file = openSync(path, "wx");
   const text = `${JSON.stringify(thisProcess())}\n`;
   const { ino } = fstatSync(file);
+  held.set(path, ino);
   /** One that another process has taken over is that one's. */
   const remove = (): void => {
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+    if (held.get(path) === ino) held.delete(path);
+    if (inodeOf(path) === ino) rmSync(path, { force: true });
   };
   try {
     writeSync(file, text);
@@ -156,14 +190,21 @@ async function clockOf(folder: string): Promise<number> {
 
 /** Null for a lock that does not say whose it is. */
 async function ownerOf(path: string): Promise<ProcessIdentity | null> {
-  const read = (): Promise<string> => readFile(path, "utf8").catch(() => "");
-  let text = await read();
-  if (text === "") {
-    await setTimeout(WRITING_MS);
-    text = await read();
-  }
+  if (readText(path) === "") await setTimeout(WRITING_MS);
+  return readOwner(path);
+}
+
+function readText(path: string): string {
   try {
-    const owner = JSON.parse(text) as ProcessIdentity | number;
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function readOwner(path: string): ProcessIdentity | null {
+  try {
+    const owner = JSON.parse(readText(path)) as ProcessIdentity | number;
     if (typeof owner === "object" && owner !== null) return Number.isSafeInteger(owner.pid) ? owner : null;
     /** A lock with a number alone: of an earlier version. */
     return Number.isSafeInteger(owner) && owner !== process.pid ? { ...thisProcess(), pid: owner, start: null } : null;

@@ -127,16 +127,17 @@ function noOrigin(where: string): FormatError {
   );
 }
 
-/** The journal of a model and its data file. */
 /**
  * Writes a model atomically: the whole file or, after a failure, what was there before. External data are copied into one
  * file `<name>.data` beside it and the model refers to that file afterwards; nothing is copied where it is that file already.
- * Model and data are put in place as one. A symbolic link is followed.
+ * Model and data are put in place as one. A symbolic link is followed. A set of files that an interrupted command has begun to
+ * put into the folder is completed first.
  * @throws FileSystemError `E_FILE_SYSTEM`; FormatError `E_MODEL_TOO_LARGE` from 2 GiB on.
  */
 export async function writeModel(path: string, model: Model): Promise<void> {
   requireArgument("path", path, PATH);
   requireArgument("model", model, A_MODEL);
+  await completeAround(path);
   const { files } = await prepareModel(path, model);
   const [first, ...others] = files;
   if (first !== undefined && others.length === 0) await putInPlace(first);

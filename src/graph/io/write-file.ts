@@ -1,18 +1,13 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { BYTES, bytesOf, type Kind, METHOD, PATH, requireArgument, withFields } from "../../arguments.ts";
+import { type Kind, METHOD, requireArgument, withFields } from "../../arguments.ts";
 import { FileSystemError } from "../../errors.ts";
 import { errnoCode, fileSystemError } from "./read-file.ts";
 import { keepOnExit, removeOnExit, sweep, temporaryPath } from "./temporary.ts";
 
-type Parts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
-
-const PARTS: Kind = {
-  what: "bytes, or a list of them",
-  holds: (given) =>
-    typeof given === "object" && given !== null && (Symbol.iterator in given || Symbol.asyncIterator in given),
-};
+/** What a file is to hold, piece by piece. */
+export type Parts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 const STATS: Kind = withFields({ isDirectory: METHOD, isFIFO: METHOD }, "what stat of node:fs gives");
 
@@ -24,19 +19,6 @@ export interface PendingFile {
   readonly temporary: string;
   /** Throws the file away; does nothing once it is in place. */
   discard(): Promise<void>;
-}
-
-/**
- * Writes `parts` so that a crash at any moment leaves the old file or the new one, never a part of it: temporary file in the
- * same folder, every byte written and synced, then renamed, then the folder synced. A symbolic link at `path` is followed,
- * also to a file that does not exist yet. A file that is replaced keeps its mode and owner; only regular files are replaced.
- * @throws FileSystemError `E_FILE_SYSTEM`, `E_NOT_REGULAR`; nothing is left behind.
- */
-export async function writeFileAtomic(path: string, parts: Parts | Uint8Array | ArrayBuffer): Promise<void> {
-  requireArgument("path", path, PATH);
-  const pieces = BYTES.holds(parts) ? [bytesOf("parts", parts)] : (parts as Parts);
-  requireArgument("parts", pieces, PARTS);
-  await putInPlace(await writePending(path, pieces));
 }
 
 /** Puts a file in place, whole. @throws FileSystemError `E_FILE_SYSTEM` */
@@ -51,7 +33,11 @@ export async function putInPlace({ path, target, temporary, discard }: PendingFi
   }
 }
 
-/** Writes a file in full under a temporary name. @throws as `writeFileAtomic` */
+/**
+ * Writes a file in full under a temporary name, every byte synced. A symbolic link at `path` is followed, also to a file that
+ * does not exist yet. The file gets the mode and owner of the one it will replace; only regular files are replaced.
+ * @throws FileSystemError `E_FILE_SYSTEM`, `E_NOT_REGULAR`; nothing is left behind
+ */
 export async function writePending(path: string, parts: Parts): Promise<PendingFile> {
   const target = await followLinks(path);
   const replaced = await replacedFile(path, target);
