@@ -6,6 +6,7 @@ import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { globOf } from "../ops/name-globs.ts";
+import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
@@ -46,13 +47,16 @@ export interface TrainingModels {
  * Makes a forward model one whose parameters are inputs and whose gradients are accumulated, and one for evaluation. Both
  * models it is given are changed.
  * @param forward the model, and a second copy of it
+ * @param rows `all`: padding rows of embeddings too get the loss's gradient, as finite differences have it
  * @throws PassError `E_OPSET`, `E_NO_UPGRADE`, `E_NO_PARAMETERS`, `E_LOSS`, `E_PRECISION`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
  */
 export function makeTrainingModels(
   [training, evaluation]: readonly [Model, Model],
   options: TrainingModelOptions,
+  rows: "as trained" | "all" = "as trained",
 ): TrainingModels {
   const [{ notes, roles }] = [prepare(training), prepare(evaluation)];
+  if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const statistics = prepareTraining(training);

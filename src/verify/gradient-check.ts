@@ -75,7 +75,7 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
   const ort = await loadOrtNode();
   let reason: string | null = null;
   for (const precision of ["float64", "float32"] as const) {
-    const models = makeTrainingModels([own.clone(), own.clone()], options);
+    const models = makeTrainingModels([own.clone(), own.clone()], options, "all");
     const tensors = new Map([...models.trainable, ...models.frozen].map(({ name, tensor }) => [name, tensor]));
     const step = toGradients(models.training, new Set(models.frozen.map(({ name }) => name)));
     lowerTrainingOps(step.model);

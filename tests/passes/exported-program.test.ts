@@ -1,6 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { attribute, type BuildReport, buildTrainingArtifacts, GraphTensor, type Model } from "../../src/index.ts";
+import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import {
+  attribute,
+  type BuildReport,
+  buildTrainingArtifacts,
+  checkGradients,
+  DataType,
+  GraphTensor,
+  type Model,
+  Tensor,
+  TrainingSession,
+} from "../../src/index.ts";
+import { valuesOf } from "../support/tensor-values.ts";
 
 const wave = (dims: readonly number[], seed = 1): GraphTensor =>
   GraphTensor.floats(
@@ -161,5 +172,62 @@ describe("the program that PyTorch's default exporter exported", () => {
     const made = plain.model();
     made.graph.metadata.clear();
     expect(shapesOf(await reportOf(made))).toEqual({ "val_a.weight": "4,4", "a.bias": "4" });
+  });
+
+  /** y = table[ids]; the last argument is the padding row. */
+  function embedding(padding: number): Model {
+    const sketch = new Exported("embedding");
+    sketch.input("ids", tensor(DataType.int64, [2, 3]));
+    sketch.initializer("table", wave([4, 2]));
+    sketch.target("table");
+    sketch.node("Gather", ["table", "ids"], ["y"]);
+    sketch.call("embedding", "embedding.default", ["p_table", "ids"]);
+    const call = sketch.graph.nodes.at(-1)?.metadata;
+    const key = "pkg.torch.onnx.fx_node";
+    call?.set(key, (call.get(key) ?? "").replace("%ids)", `%ids, ${padding})`));
+    sketch.output("y", float([2, 3, 2]));
+    return sketch.model();
+  }
+
+  it.each([
+    [1, [0, 2]],
+    [-1, [0, 1, 2]],
+  ])("gives the row of padding_idx %s no gradient, and gradcheck knows it", async (padding, rows) => {
+    const options = { loss: { kind: "mse" }, optimizer: { name: "sgd" }, targets: ["portable"] } as const;
+    const { portable, report } = await buildTrainingArtifacts(embedding(padding), options);
+    if (portable === null) throw new Error("no portable artifacts");
+    expect(report.notes.join("\n").includes("table[1]")).toBe(padding === 1);
+    const session = await TrainingSession.create(portable, { learningRate: 1 });
+    const feeds = {
+      ids: new Tensor("int64", BigInt64Array.of(0n, 1n, 1n, 2n, 1n, 0n), [2, 3]),
+      target: new Tensor("float32", new Float32Array(12), [2, 3, 2]),
+    };
+    await session.runTrainStep(feeds);
+    const { table } = await session.getGradients();
+    await session.release();
+    const gradient = valuesOf(table);
+    expect([0, 1, 2, 3].filter((row) => gradient[2 * row] !== 0 && gradient[2 * row + 1] !== 0)).toEqual(rows);
+    const check = await checkGradients(embedding(padding), { loss: { kind: "mse" }, samples: 8, feeds });
+    for (const { difference, tolerance } of check.parameters) expect(difference).toBeLessThanOrEqual(tolerance);
+  });
+
+  it("says what it cannot take back: tables looked up by element, or uniform, and what was joined", async () => {
+    const sketch = new Exported("lost");
+    sketch.input("x", float([2, 3]));
+    sketch.initializer("unsqueeze", GraphTensor.floats([2, 3], [1, 2, 3, 2, 3, 1]));
+    sketch.initializer("expand", filled([2, 3], 0));
+    sketch.initializer("cat", wave([2, 3]));
+    for (const name of ["bias_table", "token", "a", "b"]) sketch.target(name);
+    sketch.folded("unsqueeze", ["bias_table", "index", "permute"]);
+    sketch.folded("expand", ["token"]);
+    sketch.folded("cat", ["a", "b"]);
+    sketch.node("Mul", ["x", "unsqueeze"], ["first"]);
+    sketch.node("Add", ["first", "expand"], ["second"]);
+    sketch.node("Mul", ["second", "cat"], ["y"]);
+    sketch.output("y", float([2, 3]));
+    const notes = (await reportOf(sketch.model())).notes.join("\n");
+    for (const name of ["unsqueeze", "expand", "cat"])
+      expect(notes).toContain(`"${name}" is trained as the exporter left it`);
+    expect(notes).toMatch(/ahead of time, of a, b/);
   });
 });

@@ -1,6 +1,7 @@
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { paddingRowOf } from "../../ops/padding-row.ts";
 import type { Sizes } from "../../ops/sizes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 import { shapeOf, unbroadcast } from "../broadcast.ts";
@@ -111,9 +112,10 @@ function gather(b: Backward): InputGradients {
   const count = b.rank(1);
   const known = count === 0 ? b.constantsOrNull(1) : null;
   const [index] = known ?? [];
+  const dy = withoutPadding(b, count);
   if (index !== undefined && index >= 0) {
     const begin = axesFrom(0, rank).map((at) => (at === axis ? index : 0));
-    const row = f.unsqueeze(b.dy, [axis]);
+    const row = f.unsqueeze(dy, [axis]);
     const size = sizes.sub(sizes.of(b.input(0), axis, axis + 1), [index + 1]);
     const end = sizes.concat(
       axesFrom(0, axis).map(() => 0),
@@ -124,7 +126,7 @@ function gather(b: Backward): InputGradients {
   }
   const front = axesFrom(0, axis);
   /** The gathered axes first, then what was before them. */
-  const moved = f.transpose(b.dy, [
+  const moved = f.transpose(dy, [
     ...axesFrom(axis, axis + count),
     ...front,
     ...axesFrom(axis + count, rank + count - 1),
@@ -139,6 +141,16 @@ function gather(b: Backward): InputGradients {
       first.map((_, at) => first.indexOf(at)),
     ),
   ];
+}
+
+/** dY, zero where the row is read that gets no gradient. */
+function withoutPadding(b: Backward, count: number): Value {
+  const { f } = b;
+  const row = paddingRowOf(b.node);
+  if (row === null) return b.dy;
+  const isPadding = f.typed(DataType.int64).equal(f.cast(b.input(1), DataType.int64), row);
+  const width = b.rank(0) - 1;
+  return f.where(width === 0 ? isPadding : f.unsqueeze(isPadding, axesFrom(count, count + width)), 0, b.dy);
 }
 
 function gatherElements(b: Backward): InputGradients {

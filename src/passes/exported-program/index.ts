@@ -5,6 +5,7 @@ import { Names } from "../../graph/names.ts";
 import { type Assignment, assignTargets, originsOf, type Slot } from "./assign.ts";
 import { restoreBiases } from "./biases.ts";
 import { GraphParameters } from "./graph-parameters.ts";
+import { markPaddingRows } from "./padding-rows.ts";
 import { type ExportedProgram, isMadeBy, readProgram } from "./program.ts";
 import { restoreRecurrent } from "./recurrent.ts";
 import { unfold } from "./unfold.ts";
@@ -29,17 +30,22 @@ export function restoreProgram(model: Model): RestoredProgram | null {
   const before = new Set(graph.initializers.map(({ name }) => name));
   const recurrent = restoreRecurrent(program, parameters);
   const assignment = assignTargets(graph, program);
+  const joined = joinedOf(program, graph.initializers);
   const { computed, lost } = separate(program, assignment, parameters);
   const biases = restoreBiases(program, assignment, parameters);
   const merged = graph.initializers.flatMap(({ name }) =>
     before.has(name) || computed.has(name) || recurrent.includes(name) || biases.includes(name) ? [] : [name],
   );
+  const padding = markPaddingRows(graph, program);
   const notes = [
     note(merged, "that the exporter had merged with others of equal elements, by themselves again"),
     note(biases, "that the exporter had dropped since they are zero, put back"),
     note(recurrent, "of recurrent layers that the exporter had joined, one tensor each again"),
     note([...computed], "that the exporter had transposed, looked up or stretched, in the program's form again"),
-    ...[...lost].map(
+    padding.length === 0
+      ? ""
+      : `rows of embeddings that get no gradient, by their padding_idx, as in PyTorch: ${listed(padding)}`,
+    ...[...lost, ...joined].map(
       ([name, reason]) => `"${name}" is trained as the exporter left it, not as PyTorch would train it: ${reason}`,
     ),
     ...missing(program, parameters),
@@ -109,6 +115,16 @@ function separate(
   }
   parameters.sweep(groups.keys());
   return { computed, lost };
+}
+
+/** Constants that the exporter computed of more than one parameter. */
+function joinedOf(program: ExportedProgram, values: readonly Value[]): readonly (readonly [string, string])[] {
+  return values.flatMap((value) => {
+    const origins = originsOf(program, value).filter(({ isParameter }) => isParameter);
+    const names = [...new Set(origins.map(({ name }) => name))];
+    if (names.length < 2) return [];
+    return [[value.name, `the exporter computed it ahead of time, of ${listed(names)}`] as const];
+  });
 }
 
 /** Parameters of the program that the file does not have. */

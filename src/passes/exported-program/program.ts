@@ -13,6 +13,8 @@ export interface Call {
   readonly op: string;
   /** The parameters and buffers it is given, in the order of its arguments, each once. */
   readonly targets: readonly Target[];
+  /** The row of an embedding that has no gradient; null where there is none. */
+  readonly paddingRow: number | null;
 }
 
 /** What PyTorch's default exporter writes of the program beside the graph. */
@@ -34,6 +36,9 @@ export const isMadeBy = ({ metadata }: Node, rule: RegExp): boolean => rule.test
 
 /** Rules that make one node of several, which is said to be of the call of one of them. */
 export const FUSIONS = /\bFuse/;
+
+/** The arguments of an embedding: table, places, and the padding row, -1 where there is none. */
+const EMBEDDING = /^\(args = \(%\w+, %\w+, (\d+)/;
 
 /** Reads the metadata of a graph; null where it was not made by PyTorch's default exporter. */
 export function readProgram(graph: Graph): ExportedProgram | null {
@@ -65,7 +70,8 @@ export function readProgram(graph: Graph): ExportedProgram | null {
       const [, op = ""] = /\[target=(?:torch\.ops\.)?([\w.]+)\]/.exec(text) ?? [];
       const given = text.slice(text.indexOf("(args = "));
       const named = [...given.matchAll(/%(\w+)/g)].flatMap(([, name = ""]) => byPlaceholder.get(name) ?? []);
-      const call = { op, targets: [...new Set(named)] };
+      const [, row] = op.startsWith("aten.embedding.") ? (EMBEDDING.exec(given) ?? []) : [];
+      const call = { op, targets: [...new Set(named)], paddingRow: row === undefined ? null : Number(row) };
       calls.set(text, call);
       return call;
     },

@@ -51,8 +51,22 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
     ...steps.filter((name) => !MOVES.test(name) && !PLACES.test(name)),
   ];
   if (computed.length > 0) return { ...same, lost: `the exporter computed it ahead of time (${computed.join(", ")})` };
-  return repeated(tensor) ?? same;
+  const found = repeated(tensor);
+  if (found !== null) return found;
+  const isLookedUp = [value.name, ...steps].some((name) => LOOKUPS.test(name));
+  return isLookedUp && isMuchAlike(tensor)
+    ? { ...same, lost: "the exporter looked it up ahead of time, and which of its elements were one cannot be told" }
+    : same;
 }
+
+/** Operations that may read an element more than once. */
+const LOOKUPS = /^(embedding|expand|gather|index|index_select|repeat)(_\d+)?$/;
+
+/** Some elements of a table are equal by chance; this share of all is not. */
+const DISTINCT_SHARE = 0.75;
+
+const isMuchAlike = (tensor: Tensor): boolean =>
+  tensor.size > 1 && new Set<number | bigint>(tensor.values()).size <= DISTINCT_SHARE * tensor.size;
 
 /** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
 function repeated(tensor: Tensor): Unfolded | null {
