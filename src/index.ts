@@ -172,3 +172,4 @@ export {
   type UnprovenParameter,
 } from "./verify/proof/index.ts";
 export { type InsertProvenOptions, insertProven, type ProvenInsertion } from "./verify/proof/insert-proven.ts";
+export { type InspectedParameter, type InspectedStep, inspectStep } from "./verify/proof/inspect-step.ts";

@@ -65,8 +65,12 @@ async function makeRunFolder(): Promise<string> {
 
 /** A command as it would be typed. */
 export function commandLine(args: readonly string[]): string {
-  const quoted = args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`));
-  return ["onnx-agr", ...quoted].join(" ");
+  return ["onnx-agr", ...args.map(quoted)].join(" ");
+}
+
+/** An argument as it would be typed. */
+export function quoted(arg: string): string {
+  return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`;
 }
 
 /** The arguments of a run that was interrupted, changed so that it goes on from its checkpoints. */

@@ -6,7 +6,9 @@ import {
   type FindOptions,
   findOptimizers,
   formatType,
+  type InspectedStep,
   inspectPlacement,
+  inspectStep,
   isCheckpointFile,
   isCheckpointFolder,
   type Model,
@@ -25,6 +27,7 @@ import { Console, type OutputOptions } from "../console.ts";
 import type { Document } from "../describe/document.ts";
 import { describePlacement } from "../describe/placement.ts";
 import { describePortable } from "../describe/portable.ts";
+import { describeStep } from "../describe/step.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { providers } from "../session-options.ts";
 import { kindOf } from "../target.ts";
@@ -36,6 +39,7 @@ interface InspectOptions {
   readonly state: readonly string[];
   readonly gradient: readonly string[];
   readonly ep?: readonly string[];
+  readonly proof: boolean;
 }
 
 export function inspectCommand(): Command {
@@ -56,6 +60,7 @@ export function inspectCommand(): Command {
       [],
     )
     .option("--gradient <tensor=parameter>", "plain train steps: a parameter's gradient; repeatable", collect, [])
+    .option("--no-proof", "plain train steps: go by names and data flow, without running the step in onnxruntime-node")
     .option("--ep <list>", "run one step on these execution providers, and say on which each node ran", providers)
     .addHelpText(
       "after",
@@ -94,7 +99,8 @@ async function inspect(input: string, options: InspectOptions, tolerate: (mistak
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
   const model = await readModelArgument(input, { tolerate });
   if (explain) return explainModel(model, { state, gradient });
-  const document = describeModel(model, { state, gradient });
+  const step = await inspectStep(model, { state, gradient, proof: options.proof });
+  const document = withStep(describeModel(model, step?.options ?? { state, gradient }), step);
   if (!text) return document;
   const printed = printModel(model);
   return { json: { ...document.json, text: printed }, lines: printed.trimEnd().split("\n") };
@@ -116,6 +122,12 @@ function inspectSet({ onnxruntime, portable }: TrainingSet, explain: FindOptions
     lines: [...first.lines, ...second.lines],
     isNothing: first.isNothing === true && second.isNothing === true,
   };
+}
+
+function withStep(document: Document, step: InspectedStep | null): Document {
+  if (step === null) return document;
+  const { json, lines } = describeStep(step);
+  return { ...document, json: { ...document.json, step: json }, lines: [...document.lines, ...lines] };
 }
 
 function explainModel(model: Model, options: FindOptions): Document {
