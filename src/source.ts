@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { type Kind, mapTo, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
+import { type Kind, mapTo, OPTIONS, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
@@ -9,6 +9,7 @@ import {
   checkCheckpointFits,
   type InputSpec,
   isCheckpointFile,
+  type ReadSetOptions,
   readCheckpointFile,
   type TrainingArtifacts,
   userInputs,
@@ -46,15 +47,22 @@ export function isPortable(source: Trainable): source is PortableArtifacts {
   return "gradients" in source;
 }
 
+export interface ReadTrainableOptions extends ReadSetOptions {
+  /** Which set to take of a folder that has both. Default `portable`. */
+  readonly prefer?: "portable" | "onnxruntime";
+}
+
 /**
- * Reads a folder of either kind. Where it has both, the portable set is taken, unless `prefer` says otherwise.
+ * Reads a folder of either kind.
  * @throws FormatError `E_SET` where the folder's files do not belong together, and what `readArtifacts` and `readPortable`
  *   throw
  */
-export async function readTrainable(folder: string, prefer?: "portable" | "onnxruntime"): Promise<Trainable> {
+export async function readTrainable(folder: string, options: ReadTrainableOptions = {}): Promise<Trainable> {
   requireArgument("folder", folder, PATH);
-  requireArgument("prefer", prefer, optional(oneOf("portable", "onnxruntime")));
-  const set = await loadTrainingSet(folder);
+  requireArgument("options", options, OPTIONS);
+  const { prefer, ...reading } = options;
+  requireArgument("options.prefer", prefer, optional(oneOf("portable", "onnxruntime")));
+  const set = await loadTrainingSet(folder, reading);
   await checkTrainingSet(folder, set);
   return trainableOf(set, prefer);
 }

@@ -15,7 +15,7 @@ import {
 import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { completeAround } from "../graph/io/file-set.ts";
-import { readModel } from "../graph/io/model-file.ts";
+import { type ReadModelOptions, readModel } from "../graph/io/model-file.ts";
 import { listFolder, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
@@ -75,14 +75,17 @@ const BUFFER_SUFFIX = "_grad.accumulation.buffer";
 const GRADIENT_BUFFER = /_grad(\.accumulation\.(buffer|out))?$/;
 const RESET_FLAG = "lazy_reset_grad";
 
+/** How the models of a folder are read. */
+export type ReadSetOptions = Pick<ReadModelOptions, "strict">;
+
 /** `readArtifacts`, of a folder whose files are known to belong together. */
-export async function loadArtifacts(folder: string): Promise<TrainingArtifacts> {
+export async function loadArtifacts(folder: string, options: ReadSetOptions = {}): Promise<TrainingArtifacts> {
   const names = await listFolder(folder);
   const prefix = findPrefix(names, folder);
   const dataFile = prefix + ARTIFACT_FILES.checkpoint + ODTC_DATA_SUFFIX;
   const model = async (kind: ArtifactKind): Promise<Model | null> => {
     const name = prefix + ARTIFACT_FILES[kind];
-    return names.includes(name) ? readModel(join(folder, name)) : null;
+    return names.includes(name) ? readModel(join(folder, name), options) : null;
   };
   return {
     prefix,

@@ -9,7 +9,13 @@ import { sweep } from "../graph/io/temporary.ts";
 import { type PendingFile, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
 import { ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
-import { ARTIFACT_FILES, ARTIFACTS, loadArtifacts, type TrainingArtifacts } from "./ort-artifacts.ts";
+import {
+  ARTIFACT_FILES,
+  ARTIFACTS,
+  loadArtifacts,
+  type ReadSetOptions,
+  type TrainingArtifacts,
+} from "./ort-artifacts.ts";
 import { loadPortable, PORTABLE, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
 import { stateParts } from "./portable/state.ts";
 import { checkSetManifest, encodeSetManifest, readSetManifest, SET_MANIFEST } from "./set-manifest.ts";
@@ -88,19 +94,21 @@ export async function checkFolder(folder: string): Promise<void> {
  * Reads all that a folder holds.
  * @throws FormatError `E_NO_ARTIFACTS` where it holds nothing, `E_SET`, and what `readArtifacts` and `readPortable` throw
  */
-export async function readTrainingSet(folder: string): Promise<TrainingSet> {
+export async function readTrainingSet(folder: string, options: ReadSetOptions = {}): Promise<TrainingSet> {
   requireArgument("folder", folder, PATH);
+  requireArgument("options", options, OPTIONS);
   await checkFolder(folder);
-  return loadTrainingSet(folder);
+  return loadTrainingSet(folder, options);
 }
 
 /** `readTrainingSet` of files that may not belong together: `checkFolder` says. */
-export async function loadTrainingSet(folder: string): Promise<TrainingSet> {
+export async function loadTrainingSet(folder: string, options: ReadSetOptions = {}): Promise<TrainingSet> {
   requireArgument("folder", folder, PATH);
+  requireArgument("options", options, OPTIONS);
   const { onnxruntime, portable } = await kindsIn(folder);
   return {
-    portable: portable ? await loadPortable(folder) : null,
-    onnxruntime: onnxruntime || !portable ? await loadArtifacts(folder) : null,
+    portable: portable ? await loadPortable(folder, options) : null,
+    onnxruntime: onnxruntime || !portable ? await loadArtifacts(folder, options) : null,
   };
 }
 
@@ -109,20 +117,22 @@ export async function loadTrainingSet(folder: string): Promise<TrainingSet> {
  * @throws FormatError `E_NO_ARTIFACTS` where the folder has none, `E_SET` where its files do not belong together, and what
  *   `readModel` and `decodeCheckpoint` throw
  */
-export async function readArtifacts(folder: string): Promise<TrainingArtifacts> {
+export async function readArtifacts(folder: string, options: ReadSetOptions = {}): Promise<TrainingArtifacts> {
   requireArgument("folder", folder, PATH);
+  requireArgument("options", options, OPTIONS);
   await checkFolder(folder);
-  return loadArtifacts(folder);
+  return loadArtifacts(folder, options);
 }
 
 /**
  * Reads a portable set, as `writePortable` or `onnx-agr lower` writes it.
  * @throws FormatError `E_NO_ARTIFACTS`, `E_PLAN`, `E_SET`, and what `readModel` and `decodeState` throw
  */
-export async function readPortable(folder: string): Promise<PortableArtifacts> {
+export async function readPortable(folder: string, options: ReadSetOptions = {}): Promise<PortableArtifacts> {
   requireArgument("folder", folder, PATH);
+  requireArgument("options", options, OPTIONS);
   await checkFolder(folder);
-  return loadPortable(folder);
+  return loadPortable(folder, options);
 }
 
 export interface WriteSetOptions {

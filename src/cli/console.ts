@@ -72,6 +72,7 @@ const COMMAND_HINTS: Readonly<Record<string, string>> = {
     "Give a folder that has an optimizer model: export the artifacts with an optimizer, or make them with onnx-agr build.",
   E_NO_EVAL_MODEL:
     "Give a folder that has an eval model: export the artifacts with one, or make them with onnx-agr build.",
+  E_EXTERNAL_ODD: "Only --strict refuses this; without it, it is a warning.",
   E_NOMINAL: "Use the full checkpoint that was exported beside it.",
 };
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Kind, orNull, withFields } from "../../arguments.ts";
 import { FormatError, namingFile } from "../../errors.ts";
-import { readModel } from "../../graph/io/model-file.ts";
+import { type ReadModelOptions, readModel } from "../../graph/io/model-file.ts";
 import { listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import type { Model } from "../../graph/model.ts";
 import { A_MODEL } from "../../graph/model.ts";
@@ -54,10 +54,13 @@ async function readState(path: string): Promise<TrainingState> {
 }
 
 /** `readPortable`, of a folder whose files are known to belong together. */
-export async function loadPortable(folder: string): Promise<PortableArtifacts> {
+export async function loadPortable(
+  folder: string,
+  options: Pick<ReadModelOptions, "strict"> = {},
+): Promise<PortableArtifacts> {
   const names = await listFolder(folder);
   const model = async (file: string): Promise<Model | null> =>
-    names.includes(file) ? readModel(join(folder, file)) : null;
+    names.includes(file) ? readModel(join(folder, file), options) : null;
   const gradients = await model(PORTABLE_FILES.gradients);
   if (gradients === null) {
     throw new FormatError("E_NO_ARTIFACTS", `${folder} has no ${PORTABLE_FILES.gradients}`, {

@@ -12,9 +12,10 @@ import {
   withTargets,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
-interface BuildCommandOptions extends BuildFlags {
+interface BuildCommandOptions extends BuildFlags, StrictOption {
   readonly output: string;
   readonly force?: boolean;
 }
@@ -27,7 +28,7 @@ export function buildCommand(): Command {
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
     .argument("<model>", "ONNX model, opset 7 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
-  return withTargets(withLora(withAgr(withOptimizer(withParameters(withLoss(command))))))
+  return withStrict(withTargets(withLora(withAgr(withOptimizer(withParameters(withLoss(command)))))))
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -51,7 +52,7 @@ Examples:
 async function build(path: string, options: BuildCommandOptions, console: Console): Promise<void> {
   const { output, force } = options;
   await checkTarget(path, output, { force: force === true, inPlace: false, kind: "folder" });
-  const built = await buildTrainingArtifacts(await readModel(path), buildOptionsOf(options));
+  const built = await buildTrainingArtifacts(await readModel(path, readingOf(options)), buildOptionsOf(options));
   const { onnxruntime, portable, report } = built;
   const files = await withFolder(output, () => writeBuilt(output, built, { replace: force === true }));
   for (const note of report.notes) console.note(note);

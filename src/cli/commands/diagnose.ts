@@ -20,10 +20,11 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { sessionOptionsOf } from "../session-options.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { nonNegative, wholeNumber } from "../values.ts";
 
-interface DiagnoseOptions extends InputFlags {
+interface DiagnoseOptions extends InputFlags, StrictOption {
   readonly data: string;
   readonly batchSize?: number;
   readonly seed: number;
@@ -35,7 +36,7 @@ interface DiagnoseOptions extends InputFlags {
 }
 
 export function diagnoseCommand(): Command {
-  return withInputs(new Command("diagnose"))
+  return withStrict(withInputs(new Command("diagnose")))
     .description("Per parameter: how large the gradient of one batch is, its largest alpha, and what AGR changes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs")
@@ -54,7 +55,7 @@ export function diagnoseCommand(): Command {
 async function diagnose(folder: string, options: DiagnoseOptions, console: Console): Promise<void> {
   const { save, seed, shuffle, batchSize, force } = options;
   if (save !== undefined) await checkTarget(null, save, { force: force === true, inPlace: false });
-  const given = await readTrainable(folder);
+  const given = await readTrainable(folder, readingOf(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
   const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));

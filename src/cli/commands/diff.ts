@@ -10,12 +10,13 @@ import {
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
 
 const MARKS: Readonly<Record<Difference["kind"], string>> = { added: "+", removed: "-", changed: "~", rewired: ">" };
 
 export function diffCommand(): Command {
-  return new Command("diff")
+  return withStrict(new Command("diff"))
     .description(
       "Say what differs between two models, or folders of them: nodes, wires, tensors, types, functions, metadata",
     )
@@ -29,9 +30,9 @@ Marks: + added, - removed, ~ changed, > rewired
 Example:
   onnx-agr diff optimizer_model.onnx optimizer_agr.onnx`,
     )
-    .action(async (a: string, b: string, _options: object, command: Command) => {
+    .action(async (a: string, b: string, options: StrictOption, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
-      const differences = await differencesOf(a, b);
+      const differences = await differencesOf(a, b, options);
       const lines = differences.map(({ kind, of, at, from, to }) => {
         const what =
           from !== undefined && to !== undefined
@@ -46,8 +47,8 @@ Example:
     });
 }
 
-async function differencesOf(a: string, b: string): Promise<readonly Difference[]> {
-  const [first, second] = [await modelsOf(a), await modelsOf(b)];
+async function differencesOf(a: string, b: string, options: StrictOption): Promise<readonly Difference[]> {
+  const [first, second] = [await modelsOf(a, options), await modelsOf(b, options)];
   const [modelA, modelB] = [first.get(""), second.get("")];
   if (modelA !== undefined && modelB !== undefined) return diffModels(modelA, modelB);
   if (modelA !== undefined || modelB !== undefined) {
@@ -64,9 +65,10 @@ async function differencesOf(a: string, b: string): Promise<readonly Difference[
 }
 
 /** The models of a folder by their files' names; a model alone has the empty name. */
-async function modelsOf(path: string): Promise<ReadonlyMap<string, Model>> {
-  if (path === STANDARD || (await kindOf(path)) !== "folder") return new Map([["", await readModelArgument(path)]]);
-  const { onnxruntime, portable } = await readTrainingSet(path);
+async function modelsOf(path: string, options: StrictOption): Promise<ReadonlyMap<string, Model>> {
+  if (path === STANDARD || (await kindOf(path)) !== "folder")
+    return new Map([["", await readModelArgument(path, readingOf(options))]]);
+  const { onnxruntime, portable } = await readTrainingSet(path, readingOf(options));
   const named: readonly (readonly [string, Model | null | undefined])[] = [
     [ARTIFACT_FILES.trainingModel, onnxruntime?.trainingModel],
     [ARTIFACT_FILES.evalModel, onnxruntime?.evalModel],

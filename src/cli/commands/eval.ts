@@ -18,9 +18,10 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
-interface EvalOptions extends RuntimeOptions, InputFlags {
+interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption {
   readonly data: string;
   readonly batchSize: number;
   readonly checkpoint?: string;
@@ -31,7 +32,7 @@ export function evalCommand(): Command {
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs");
-  return withInputs(withRuntime(command))
+  return withStrict(withInputs(withRuntime(command)))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
     .addHelpText(
@@ -47,7 +48,7 @@ Examples:
 }
 
 async function evaluate(folder: string, options: EvalOptions, console: Console): Promise<void> {
-  const given = await readTrainable(folder, preferredBy(options));
+  const given = await readTrainable(folder, { prefer: preferredBy(options), ...readingOf(options) });
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
   const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));

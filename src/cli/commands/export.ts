@@ -8,10 +8,11 @@ import {
   writeFileAtomic,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { collect } from "../values.ts";
 
-interface ExportOptions {
+interface ExportOptions extends StrictOption {
   readonly output: string;
   readonly checkpoint?: string;
   readonly tensor: readonly string[];
@@ -19,7 +20,7 @@ interface ExportOptions {
 }
 
 export function exportCommand(): Command {
-  return new Command("export")
+  return withStrict(new Command("export"))
     .description("Write an inference model with trained weights: the eval model without its loss")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("-o, --output <file>", "the model to write")
@@ -40,7 +41,7 @@ Example:
     .action(async (folder: string, options: ExportOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       await checkTarget(null, options.output, { force: options.force === true, inPlace: false });
-      const given = await readTrainable(folder);
+      const given = await readTrainable(folder, readingOf(options));
       trainingInputsOf(given, folder);
       const source =
         options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));

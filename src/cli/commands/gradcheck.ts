@@ -21,9 +21,10 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
-interface GradcheckOptions extends LossFlags, ParameterFlags, InputFlags {
+interface GradcheckOptions extends LossFlags, ParameterFlags, InputFlags, StrictOption {
   readonly samples: number;
   readonly seed: number;
   readonly data?: string;
@@ -37,7 +38,7 @@ export function gradcheckCommand(): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
-  return withInputs(withParameters(withLoss(command)))
+  return withStrict(withInputs(withParameters(withLoss(command))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",
@@ -61,7 +62,7 @@ Example:
       if (data === undefined && Object.keys({ ...input, ...sampleAxis }).length > 0) {
         throw new UsageError("E_OPTION", "--input and --sample-axis need --data", { hint: "Give --data <file>." });
       }
-      const model = await readModel(path);
+      const model = await readModel(path, readingOf(options));
       const check = await checkGradients(model, {
         ...parametersOf(options),
         ...{ loss: lossOf(options), samples, seed },

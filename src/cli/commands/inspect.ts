@@ -30,10 +30,11 @@ import { describePortable } from "../describe/portable.ts";
 import { describeStep } from "../describe/step.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { providers } from "../session-options.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
 import { collect } from "../values.ts";
 
-interface InspectOptions {
+interface InspectOptions extends StrictOption {
   readonly text?: boolean;
   readonly explain?: boolean;
   readonly state: readonly string[];
@@ -43,7 +44,7 @@ interface InspectOptions {
 }
 
 export function inspectCommand(): Command {
-  return new Command("inspect")
+  return withStrict(new Command("inspect"))
     .description(
       "Say what a model, checkpoint or folder of artifacts is, which optimizers it has, and whether AGR is in it",
     )
@@ -89,15 +90,16 @@ async function inspect(input: string, options: InspectOptions, tolerate: (mistak
   const { text = false, explain = false, state, gradient } = options;
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
   if (options.ep !== undefined) {
-    const source = isFolder ? await readTrainable(input) : null;
+    const source = isFolder ? await readTrainable(input, readingOf(options)) : null;
     if (source === null) throw new UsageError("E_OPTION", "--ep needs a folder of artifacts, to run a step of them");
     return describePlacement(await inspectPlacement(source, { executionProviders: options.ep }));
   }
   if (isFolder && (await isCheckpointFolder(input))) return describeCheckpoint(await readCheckpointFile(input));
-  if (isFolder) return inspectSet(await readTrainingSet(input), explain ? { state, gradient } : null);
+  if (isFolder)
+    return inspectSet(await readTrainingSet(input, readingOf(options)), explain ? { state, gradient } : null);
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
-  const model = await readModelArgument(input, { tolerate });
+  const model = await readModelArgument(input, { ...readingOf(options), tolerate });
   if (explain) return explainModel(model, { state, gradient });
   const step = await inspectStep(model, { state, gradient, proof: options.proof });
   const document = withStep(describeModel(model, step?.options ?? { state, gradient }), step);

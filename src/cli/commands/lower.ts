@@ -2,9 +2,10 @@ import { Command } from "commander";
 import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writeTrainingSet } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { withGroups } from "../parameter-groups.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
-interface LowerOptions {
+interface LowerOptions extends StrictOption {
   readonly output: string;
   readonly group: readonly ParameterGroup[];
   readonly force?: boolean;
@@ -15,7 +16,7 @@ export function lowerCommand(): Command {
     .description("Write ONNX Runtime's training artifacts as a portable set, in standard operators only")
     .argument("<folder>", "folder of training artifacts")
     .requiredOption("-o, --output <folder>", "the portable set");
-  return withGroups(command)
+  return withStrict(withGroups(command))
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -31,7 +32,7 @@ Example:
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       const replace = options.force === true;
       await checkTarget(folder, options.output, { force: replace, inPlace: false, kind: "folder" });
-      const artifacts = await readArtifacts(folder);
+      const artifacts = await readArtifacts(folder, readingOf(options));
       const portable = await lowerArtifacts(artifacts, { parameterGroups: options.group });
       const set = { onnxruntime: null, portable };
       const files = await withFolder(options.output, () => writeTrainingSet(options.output, set, { replace }));

@@ -12,9 +12,10 @@ import {
 } from "../../index.ts";
 import type { Console } from "../console.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, kindOf, withFolder } from "../target.ts";
 
-export interface RewriteOptions {
+export interface RewriteOptions extends StrictOption {
   readonly output?: string;
   readonly inPlace?: boolean;
   readonly force?: boolean;
@@ -23,13 +24,14 @@ export interface RewriteOptions {
 
 /** The options of every command that reads a model or a folder of artifacts and writes it changed. */
 export function rewriteCommand(name: string, description: string): Command {
-  return new Command(name)
+  const command = new Command(name)
     .description(description)
     .argument("<input>", "model with an optimizer, folder of training artifacts, or - for a model on stdin")
     .option("-o, --output <path>", "where to write: a file for a file, a folder for a folder, - for stdout")
     .option("--in-place", "write over the input")
     .addOption(new Option("--force", "replace an output that exists"))
     .option("--dry-run", "say what would be done and write nothing");
+  return withStrict(command);
 }
 
 /** A model that has an optimizer. */
@@ -73,9 +75,11 @@ export async function rewrite<R>(
       hint: "Give -o a file.",
     });
   }
-  const set = isFolder ? await readTrainingSet(input) : null;
+  const set = isFolder ? await readTrainingSet(input, readingOf(options)) : null;
   const subjects =
-    set === null ? [{ model: await readModelArgument(input), file: null, artifacts: null }] : subjectsOf(set, input);
+    set === null
+      ? [{ model: await readModelArgument(input, readingOf(options)), file: null, artifacts: null }]
+      : subjectsOf(set, input);
   const [first, ...others] = await change(subjects);
   if (first === undefined) throw new Error("no model was changed");
   if (output !== null && set !== null) await withFolder(output, () => writeTrainingSet(output, set, { replace }));

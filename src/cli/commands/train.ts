@@ -38,10 +38,11 @@ import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { nonNegative, wholeNumber } from "../values.ts";
 
-interface TrainCommandOptions extends RuntimeOptions, InputFlags {
+interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption {
   readonly data: string;
   readonly epochs: number;
   readonly batchSize?: number;
@@ -72,7 +73,7 @@ export function trainCommand(): CommandType {
     .description("Train exported artifacts through ONNX Runtime")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", "training data: .safetensors or .npz, tensors named after the model's inputs");
-  return withGroups(withInputs(withRuntime(command)))
+  return withStrict(withGroups(withInputs(withRuntime(command))))
     .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
     .option(
       "--batch-size <n>",
@@ -146,7 +147,7 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
   const logForce = overwrite.force || options.resume !== undefined;
   if (options.log !== undefined)
     await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
-  const set = await loadTrainingSet(folder);
+  const set = await loadTrainingSet(folder, readingOf(options));
   const given = trainableOf(set, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));

@@ -2,20 +2,21 @@ import { Command } from "commander";
 import { raiseOpset } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
+import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { wholeNumber } from "../values.ts";
 
 /** What the other commands raise models to. */
 const DEFAULT_OPSET = 17;
 
-interface UpgradeOptions {
+interface UpgradeOptions extends StrictOption {
   readonly output: string;
   readonly opset: number;
   readonly force?: boolean;
 }
 
 export function upgradeCommand(): Command {
-  return new Command("upgrade")
+  return withStrict(new Command("upgrade"))
     .description("Raise a model to a later opset; every node computes what it computed before")
     .argument("<model>", "ONNX model of opset 7 or later, or - for a model on stdin")
     .requiredOption("-o, --output <file>", "the raised model, - for stdout")
@@ -34,11 +35,12 @@ Example:
     });
 }
 
-async function upgrade(path: string, { output, opset, force }: UpgradeOptions, console: Console): Promise<void> {
+async function upgrade(path: string, options: UpgradeOptions, console: Console): Promise<void> {
+  const { output, opset, force } = options;
   if (output !== STANDARD) {
     await checkTarget(path === STANDARD ? null : path, output, { force: force === true, inPlace: false });
   }
-  const model = await readModelArgument(path);
+  const model = await readModelArgument(path, readingOf(options));
   const report = raiseOpset(model, opset);
   await writeModelArgument(output, model);
   for (const note of report.notes) console.note(note);

@@ -80,16 +80,16 @@ async function checkExternal(model: Model, path: string, isStrict: boolean): Pro
     if (own === undefined) byLocation.set(site.at.location, [site]);
     else own.push(site);
   }
-  const files: ExternalFile[] = [];
+  const files = new Map<string, ExternalFile>();
   for (const [location, ranges] of byLocation) {
     const real = await resolveExternal(path, location, ranges[0]?.where ?? location);
     const { handle, size, links } = await openExternal(real);
     await handle.close();
     for (const { tensor, at, where } of ranges) externalRange(tensor, at, size, where);
-    files.push({ real, links, ranges });
+    files.set(real, { real, links, ranges: [...(files.get(real)?.ranges ?? []), ...ranges] });
   }
-  for (const file of files) await checkChecksum(file);
-  const odd = oddities(files);
+  for (const file of files.values()) await checkChecksum(file);
+  const odd = oddities([...files.values()]);
   if (odd.length === 0) return;
   if (isStrict)
     throw new FormatError("E_EXTERNAL_ODD", odd.join("; "), {
