@@ -90,6 +90,47 @@ export class FileSystemError extends OnnxAgrError {
   readonly exitCode = 6;
 }
 
+/** What a failed system call means to the person who gave the path. */
+const REASONS: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  ENOTDIR: "a part of the path is not a folder",
+  EISDIR: "is a folder, not a file",
+  ENXIO: "not a regular file",
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space left on the device",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "the file would exceed the size limit",
+  EMFILE: "too many open files in this process",
+  ENFILE: "too many open files in this system",
+  ENAMETOOLONG: "the path is too long",
+  ELOOP: "a symbolic link where a file is expected",
+  EIO: "the device reported an input/output error",
+  EXDEV: "the target is on another file system",
+};
+
+/** The code of a failed system call, `ENOENT` say; empty for other errors. */
+export function errnoCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+export function systemReason(cause: unknown): string {
+  return REASONS[errnoCode(cause)] ?? (cause instanceof Error ? cause.message : String(cause));
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  EMFILE: "Raise the limit of the shell that starts it: ulimit -n 1024.",
+  ENFILE: "Close other programs, or raise fs.file-max.",
+};
+
+/** Turns a system error into ours, naming the path and the cause. */
+export function fileSystemError(action: string, path: string, cause: unknown): FileSystemError {
+  const hint = REMEDIES[errnoCode(cause)];
+  const details = { file: path, cause, ...(hint === undefined ? {} : { hint }) };
+  return new FileSystemError("E_FILE_SYSTEM", `cannot ${action} ${path}: ${systemReason(cause)}`, details);
+}
+
 /** NaN or infinity where a number is needed. */
 export class NumericError extends OnnxAgrError {
   readonly exitCode = 7;

@@ -183,10 +183,15 @@ export async function isCheckpointFolder(folder: string): Promise<boolean> {
   return names.some(isPbseqFile) && !names.some((name) => name.endsWith(".onnx"));
 }
 
-/** True for a file that begins as a checkpoint does; false for any other and for what cannot be read. */
+/** True for a file that begins as a checkpoint does. @throws FileSystemError `E_FILE_SYSTEM` where that cannot be told */
 export async function isCheckpointFile(path: string): Promise<boolean> {
   requireArgument("path", path, PATH);
-  const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(() => null);
+  const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(
+    (error: unknown) => {
+      if (error instanceof FormatError) return null;
+      throw error;
+    },
+  );
   return head !== null && String.fromCharCode(...head.subarray(4, 8)) === ODTC;
 }
 

@@ -1,10 +1,11 @@
-import { realpath, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { type Kind, OPTIONS, orNull, PATH, requireArgument, withFields } from "../arguments.ts";
-import { FormatError, UsageError } from "../errors.ts";
+import { errnoCode, FormatError, fileSystemError, UsageError } from "../errors.ts";
 import { completeSet, publishSet, SET_JOURNAL } from "../graph/io/file-set.ts";
 import { prepareModel } from "../graph/io/model-file.ts";
-import { errnoCode, filePieces, fileSystemError, listFolder } from "../graph/io/read-file.ts";
+import { filePieces, listFolder } from "../graph/io/read-file.ts";
 import { sweep } from "../graph/io/temporary.ts";
 import { type PendingFile, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
@@ -60,6 +61,9 @@ export async function openFolder(folder: string): Promise<readonly string[]> {
       hint: `Give the folder that holds ${ARTIFACT_FILES.trainingModel} or ${PORTABLE_FILES.trainStep}. A forward model becomes such a folder with onnx-agr build (buildTrainingArtifacts).`,
     });
   }
+  await access(real, constants.R_OK | constants.X_OK).catch((cause: unknown) => {
+    throw fileSystemError("read", folder, cause);
+  });
   await completeSet(join(real, SET_JOURNAL));
   await sweep(real);
   return listFolder(real);
@@ -75,12 +79,15 @@ export async function kindsIn(folder: string): Promise<{ readonly onnxruntime: b
   };
 }
 
-/** Whether a folder has a portable set. */
+/** Whether a folder has a portable set. @throws FileSystemError `E_FILE_SYSTEM` where that cannot be told */
 export async function isPortableFolder(folder: string): Promise<boolean> {
   requireArgument("folder", folder, PATH);
   return kindsIn(folder).then(
     ({ portable }) => portable,
-    () => false,
+    (error: unknown) => {
+      if (error instanceof FormatError) return false;
+      throw error;
+    },
   );
 }
 

@@ -1,5 +1,6 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { systemReason } from "../errors.ts";
 import { FileSystemError, lockRuns } from "../index.ts";
 
 /** Where a training's result goes where nothing else was said: a folder of its own in here, `train-1` and so on. */
@@ -55,11 +56,15 @@ async function makeRunFolder(): Promise<string> {
       if (isFree) return folder;
     }
   } catch (cause) {
-    throw new FileSystemError("E_FILE_SYSTEM", `cannot make a folder for the result in ${RUNS}`, {
-      file: RUNS,
-      hint: "Say with --checkpoints or -o where to save.",
-      cause,
-    });
+    throw new FileSystemError(
+      "E_FILE_SYSTEM",
+      `cannot make a folder for the result in ${RUNS}: ${systemReason(cause)}`,
+      {
+        file: RUNS,
+        hint: "Say with --checkpoints or -o where to save.",
+        cause,
+      },
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { UsageError } from "../errors.ts";
+import { fileSystemError, UsageError } from "../errors.ts";
 import { COMMANDS } from "./commands.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
@@ -66,8 +66,9 @@ async function main(args: readonly string[]): Promise<number> {
   const output = outputOptions(args);
   const isEmpty = args.every((arg) => ["--json", "--quiet", "--debug"].includes(arg));
   const chosen = commandIn(args);
-  const root = await program(chosen);
+  let root: Command | null = null;
   try {
+    root = await program(chosen);
     if (isEmpty && !output.json) {
       root.outputHelp({ error: true });
       return 2;
@@ -77,7 +78,9 @@ async function main(args: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    return new Console(output).error(error instanceof CommanderError ? asUsageError(error, root, args) : error);
+    return new Console(output).error(
+      error instanceof CommanderError ? asUsageError(error, root, args) : asSystemError(error),
+    );
   }
 }
 
@@ -109,9 +112,18 @@ function refuseFile(chosen: string | null): void {
   });
 }
 
+/**
+ * Failed system calls that nobody below could name: those of loading the command's own modules above all, of which Node
+ * opens hundreds at once.
+ */
+function asSystemError(error: unknown): unknown {
+  if (!(error instanceof Error) || !("syscall" in error) || !("path" in error)) return error;
+  return fileSystemError(String(error.syscall), String(error.path), error);
+}
+
 /** What commander refused, and where the right way is written. */
-function asUsageError(error: CommanderError, root: Command, args: readonly string[]): UsageError {
-  const command = root.commands.find((each) => each.name() === commandIn(args));
+function asUsageError(error: CommanderError, root: Command | null, args: readonly string[]): UsageError {
+  const command = root?.commands.find((each) => each.name() === commandIn(args));
   const help = `See onnx-agr${command === undefined ? "" : ` ${command.name()}`} --help.`;
   if (error.code === "commander.help") return new UsageError("E_USAGE", "there is no command", { hint: help });
   const message = error.message.replace(/^error: /, "").replace(/\n/g, " ");

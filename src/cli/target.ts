@@ -1,7 +1,8 @@
 import { constants, type Stats } from "node:fs";
 import { access, lstat, mkdir, realpath, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { FileSystemError, openFolder, readSetManifest, UsageError, whatIs } from "../index.ts";
+import { fileSystemError } from "../errors.ts";
+import { openFolder, readSetManifest, UsageError, whatIs } from "../index.ts";
 
 /** What a path is: a folder, a file, or nothing. */
 export async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {
@@ -53,15 +54,11 @@ export async function checkTarget(
     });
   }
   if (kind === "file") await refuseMember(output);
-  const parent = dirname(resolve(output));
+  const parent = (await kindOf(output)) === "folder" ? output : dirname(resolve(output));
   try {
     await access(parent, constants.W_OK);
   } catch (cause) {
-    throw new FileSystemError(
-      "E_FILE_SYSTEM",
-      `cannot write ${output}: its folder ${parent} does not exist or is not writable`,
-      { file: output, cause },
-    );
+    throw fileSystemError("write into", parent, cause);
   }
 }
 
@@ -100,7 +97,7 @@ export async function withFolder<T>(path: string, write: () => Promise<T>): Prom
   const made = (await kindOf(path)) === "nothing";
   if (made) {
     await mkdir(path).catch((cause: unknown) => {
-      throw new FileSystemError("E_FILE_SYSTEM", `cannot make the folder ${path}`, { file: path, cause });
+      throw fileSystemError("make the folder", path, cause);
     });
   }
   try {

@@ -14,14 +14,16 @@ export const CALLS = [
   ...(["unlink", "mkdir", "rmdir", "fchmod", "readdir"] as const),
 ];
 
-/** The n-th call of a kind, counted from 1, fails with an input/output error, or the program is killed there. */
+/** Linux numbers of errors; a signal has none. */
+const ERRNO = { SIGKILL: 0, EIO: 5, EMFILE: 24 } as const;
+
+/** The n-th call of a kind, counted from 1, fails with an error, or the program is killed there. */
 export interface Fault {
   readonly call: (typeof CALLS)[number];
   readonly nth: number;
-  readonly how: "EIO" | "SIGKILL";
+  readonly how: keyof typeof ERRNO;
 }
 
-const EIO = 5;
 const SOURCE = fileURLToPath(new URL("failing-calls.c", import.meta.url));
 
 /** The library that makes calls fail; null where there is no compiler for it. */
@@ -58,7 +60,7 @@ export async function withFault(args: readonly string[], folder: string, fault: 
       : {
           FAULT_CALL: fault.call,
           FAULT_NTH: String(fault.nth),
-          FAULT_ERRNO: String(fault.how === "EIO" ? EIO : 0),
+          FAULT_ERRNO: String(ERRNO[fault.how]),
         }),
   };
   const child = spawn(process.execPath, args, {

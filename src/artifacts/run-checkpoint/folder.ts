@@ -1,9 +1,9 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
-import { CheckpointError, FormatError, namingFile } from "../../errors.ts";
+import { CheckpointError, FormatError, fileSystemError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
-import { fileSystemError, listFolder, readRegularFile } from "../../graph/io/read-file.ts";
+import { listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
 import { writeFileAtomic } from "../../graph/io/write-atomic.ts";
 import { syncFolder } from "../../graph/io/write-file.ts";

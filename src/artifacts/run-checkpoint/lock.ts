@@ -3,9 +3,8 @@ import { mkdir, open, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
-import { FileSystemError } from "../../errors.ts";
+import { errnoCode, FileSystemError, fileSystemError } from "../../errors.ts";
 import { isRunning, isSeen, type ProcessIdentity, thisProcess } from "../../graph/io/processes.ts";
-import { errnoCode, fileSystemError } from "../../graph/io/read-file.ts";
 import { keepOnExit, removeOnExit, temporaryPath } from "../../graph/io/temporary.ts";
 import { beat } from "./heartbeat.ts";
 

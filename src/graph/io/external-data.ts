@@ -1,10 +1,10 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
-import { FormatError } from "../../errors.ts";
+import { errnoCode, FormatError, fileSystemError } from "../../errors.ts";
 import { mistaken } from "../sniff.ts";
 import type { ExternalData, Tensor } from "../tensor.ts";
-import { errnoCode, fileSystemError, readRange } from "./read-file.ts";
+import { readRange } from "./read-file.ts";
 
 /**
  * Why a location may not be followed; null where it may. A model file comes from anywhere, so what it names must lie in its
@@ -42,6 +42,7 @@ export async function resolveExternal(modelPath: string, location: string, where
   try {
     real = await realpath(path).catch(async () => realpath(join(dirname(await realpath(modelPath)), location)));
   } catch (cause) {
+    if (!["ENOENT", "ENOTDIR"].includes(errnoCode(cause))) throw fileSystemError("read", path, cause);
     throw new FormatError("E_EXTERNAL_MISSING", `tensor "${where}": its data file ${path} cannot be found`, {
       file: path,
       field: where,

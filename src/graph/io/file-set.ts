@@ -1,9 +1,9 @@
 import { linkSync, renameSync } from "node:fs";
 import { lstat, realpath, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { FileSystemError, FormatError } from "../../errors.ts";
+import { errnoCode, FileSystemError, FormatError, fileSystemError } from "../../errors.ts";
 import { sha256 } from "./digest.ts";
-import { errnoCode, fileSystemError, readRegularFile } from "./read-file.ts";
+import { readRegularFile } from "./read-file.ts";
 import { isTemporary, keepOnExit } from "./temporary.ts";
 import { type PendingFile, syncFolder, writePending } from "./write-file.ts";
 

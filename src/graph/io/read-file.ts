@@ -1,37 +1,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, readdir } from "node:fs/promises";
-import { FileSystemError, FormatError } from "../../errors.ts";
+import { errnoCode, FormatError, fileSystemError, systemReason } from "../../errors.ts";
 
-/** What a failed system call means to the person who gave the path. */
-const REASONS: Record<string, string> = {
-  ENOENT: "no such file or folder",
-  ENOTDIR: "a part of the path is not a folder",
-  EISDIR: "is a folder, not a file",
-  ENXIO: "not a regular file",
-  EACCES: "permission denied",
-  EPERM: "operation not permitted",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space left on the device",
-  EDQUOT: "the disk quota is used up",
-  EFBIG: "the file would exceed the size limit",
-  EMFILE: "too many open files",
-  ENAMETOOLONG: "the path is too long",
-  ELOOP: "a symbolic link where a file is expected",
-  EIO: "the device reported an input/output error",
-  EXDEV: "the target is on another file system",
-};
-
-export function errnoCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-/** Turns a system error into ours, naming the path and the cause. */
-export function fileSystemError(action: string, path: string, cause: unknown): FileSystemError {
-  const reason = REASONS[errnoCode(cause)] ?? (cause instanceof Error ? cause.message : String(cause));
-  return new FileSystemError("E_FILE_SYSTEM", `cannot ${action} ${path}: ${reason}`, { file: path, cause });
-}
-
-const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO", "ENAMETOOLONG"]);
+const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO"]);
 
 /**
  * The names in a folder, sorted.
@@ -57,7 +28,7 @@ export async function withFile<T>(path: string, use: (handle: FileHandle, size: 
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     if (!MISSING.has(errnoCode(cause))) throw fileSystemError("read", path, cause);
-    throw new FormatError("E_NO_FILE", `${path}: ${REASONS[errnoCode(cause)]}`, { file: path, cause });
+    throw new FormatError("E_NO_FILE", `${path}: ${systemReason(cause)}`, { file: path, cause });
   }
   try {
     const stat = await handle.stat();

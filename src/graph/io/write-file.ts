@@ -2,8 +2,7 @@ import type { Stats } from "node:fs";
 import { type FileHandle, lstat, open, readlink, realpath, rename, unlink } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { type Kind, METHOD, requireArgument, withFields } from "../../arguments.ts";
-import { FileSystemError } from "../../errors.ts";
-import { errnoCode, fileSystemError } from "./read-file.ts";
+import { errnoCode, FileSystemError, fileSystemError } from "../../errors.ts";
 import { keepOnExit, removeOnExit, sweep, temporaryPath } from "./temporary.ts";
 
 /** What a file is to hold, piece by piece. */
