@@ -1,5 +1,6 @@
 import { zipSync } from "fflate";
 import { sha256 } from "../../src/graph/io/digest.ts";
+import { decodeModel, encodeModel } from "../../src/index.ts";
 import { mutateJson } from "./mutate-json.ts";
 import { mutateMessage } from "./mutate-message.ts";
 import type { Random } from "./random.ts";
@@ -10,10 +11,13 @@ export function mutate({ kind, bytes }: Seed, random: Random): Uint8Array {
   if (random.chance(2)) return anyBytes(bytes, random);
   switch (kind) {
     case "model":
-      return mutateMessage(bytes, random);
+      return random.chance(4) ? mutateMetadata(bytes, random) : mutateMessage(bytes, random);
     case "safetensors":
     case "state":
       return mutateSafetensors(bytes, random);
+    case "set":
+      return new TextEncoder().encode(mutateJson(new TextDecoder().decode(bytes), random));
+    case "journal":
     case "manifest":
       return mutateManifest(bytes, random);
     case "npy":
@@ -23,6 +27,16 @@ export function mutate({ kind, bytes }: Seed, random: Random): Uint8Array {
     default:
       return anyBytes(bytes, random);
   }
+}
+
+/** What a model's metadata hold as JSON: plans and records. Models without such are changed elsewhere. */
+function mutateMetadata(bytes: Uint8Array, random: Random): Uint8Array {
+  const model = decodeModel(bytes);
+  const written = [...model.metadata].filter(([, text]) => text.startsWith("{"));
+  if (written.length === 0) return mutateMessage(bytes, random);
+  const [key, text] = random.of(written);
+  model.metadata.set(key, mutateJson(text, random));
+  return encodeModel(model);
 }
 
 const INTERESTING = [0, 1, 2, 3, 7, 8, 0x7f, 0x80, 0xff, 0xfe, 0x22, 0x5c, 0x7b, 0x2e];

@@ -1,5 +1,8 @@
+import { ROLES, readPlan } from "../../src/artifacts/portable/plan.ts";
 import { decodeState } from "../../src/artifacts/portable/state.ts";
 import { decodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { decodeSetManifest } from "../../src/artifacts/set-manifest.ts";
+import { decodeJournal } from "../../src/graph/io/file-set.ts";
 import {
   AGR_RECORD,
   buildTrainingArtifacts,
@@ -15,11 +18,13 @@ import {
   extractForward,
   findOptimizers,
   insertAgr,
+  insertProven,
   lowerArtifacts,
   lowerTrainingOps,
   type Model,
   OnnxAgrError,
   printModel,
+  raiseOpset,
   readRecord,
   setLearningRate,
   stripAgr,
@@ -27,7 +32,7 @@ import {
 import { decodeNpy } from "../../src/runtime/data/npy.ts";
 import { decodeNpz } from "../../src/runtime/data/npz.ts";
 
-export type Kind = "model" | "checkpoint" | "safetensors" | "state" | "manifest" | "npy" | "npz";
+export type Kind = "model" | "checkpoint" | "safetensors" | "state" | "manifest" | "set" | "journal" | "npy" | "npz";
 
 type Operation = (bytes: Uint8Array) => unknown;
 
@@ -59,6 +64,15 @@ function insertAndStrip(model: Model): void {
   mustBeEqual(encodeModel(model), before, "insert and strip");
 }
 
+/** What is refused by name is as it should be. */
+function orOurs(act: () => unknown): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof OnnxAgrError)) throw error;
+  }
+}
+
 const artifacts = { trainingModel: null, evalModel: null, optimizerModel: null, checkpoint: null };
 
 /** What an input of each kind goes through. Errors of ours are right answers; anything else is a find. */
@@ -69,6 +83,14 @@ const OPERATIONS: Readonly<Record<Kind, Readonly<Record<string, Operation>>>> = 
     find: onModel((model) => findOptimizers(model)),
     explain: onModel((model) => explainOptimizers(model)),
     insertAndStrip: onModel(insertAndStrip),
+    insertProven: onModel((model) => insertProven(model, { proof: false })),
+    plan: onModel((model) => {
+      for (const role of ROLES) orOurs(() => readPlan(model, role));
+    }),
+    raise: onModel((model) => {
+      raiseOpset(model, 21);
+      encodeModel(model);
+    }),
     strip: onModel((model) => stripAgr(model)),
     learningRate: onModel((model) => setLearningRate(model, { rate: 0.1, decay: "cosine", totalSteps: 10 })),
     extract: onModel((model) => extractForward(model, { weights: new Map() })),
@@ -91,6 +113,8 @@ const OPERATIONS: Readonly<Record<Kind, Readonly<Record<string, Operation>>>> = 
   },
   state: { decode: decodeState },
   manifest: { decode: (bytes) => decodeManifest(bytes, "manifest.json") },
+  set: { decode: (bytes) => decodeSetManifest(bytes, "set.json") },
+  journal: { decode: (bytes) => decodeJournal(bytes, ".journal") },
   npy: { decode: (bytes) => decodeNpy(bytes, "x").values() },
   npz: { decode: decodeNpz },
 };

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { zipSync } from "fflate";
 import { makeMlpArtifacts } from "../../fixtures/mlp.ts";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
@@ -7,6 +8,7 @@ import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { makeOrtStep, makePreviewStep } from "../../fixtures/tensor-optimizers.ts";
 import { encodeState } from "../../src/artifacts/portable/state.ts";
 import { encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { temporaryPath } from "../../src/graph/io/temporary.ts";
 import {
   attribute,
   DataType,
@@ -16,6 +18,7 @@ import {
   insertAgr,
   lowerArtifacts,
   type Model,
+  sha256,
 } from "../../src/index.ts";
 import { encodeProto, FULL_MODEL } from "../../tests/graph/serde/full-model.ts";
 import type { Kind } from "./operations.ts";
@@ -71,6 +74,8 @@ export function npy(header: string, data: Uint8Array): Uint8Array {
 const floats = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
 const ARRAY = npy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", floats);
 
+const text = (of: string): Uint8Array => new TextEncoder().encode(of);
+
 export async function makeSeeds(): Promise<readonly Seed[]> {
   const models: readonly (readonly [string, Uint8Array])[] = [
     ["every field", encodeProto(FULL_MODEL)],
@@ -105,12 +110,23 @@ export async function makeSeeds(): Promise<readonly Seed[]> {
     },
     { "state.safetensors": "cd" },
   );
+  const journal = JSON.stringify({
+    schema: 1,
+    renames: [[basename(temporaryPath("a.onnx")), "a.onnx"]],
+    removals: [{ name: "b.onnx", inode: 12, changed: 3.5 }],
+  });
   return [
     ...[...models, ...portable].map(([name, bytes]): Seed => ({ name, kind: "model", bytes })),
     { name: "checkpoint", kind: "checkpoint", bytes: makeMlpArtifacts([3, 2, 2]).checkpoint ?? new Uint8Array() },
     { name: "tensors", kind: "safetensors", bytes: encodeSafetensors(tensors, new Map([["format", "pt"]])) },
     { name: "state", kind: "state", bytes: state },
     { name: "manifest", kind: "manifest", bytes: manifest },
+    {
+      name: "set of files",
+      kind: "set",
+      bytes: text(JSON.stringify({ schema: 1, files: { "a.onnx": "ab".repeat(32) } })),
+    },
+    { name: "journal", kind: "journal", bytes: text(`${journal}\n${sha256(text(journal))}\n`) },
     { name: "array", kind: "npy", bytes: ARRAY },
     { name: "archive", kind: "npz", bytes: zipSync({ "x.npy": ARRAY, "y.npy": [ARRAY, { level: 0 }] }) },
   ];

@@ -32,9 +32,14 @@ export async function readSetManifest(folder: string): Promise<SetManifest | nul
   requireArgument("folder", folder, PATH);
   const file = join(folder, SET_MANIFEST);
   if (!(await listFolder(folder)).includes(SET_MANIFEST)) return null;
+  return decodeSetManifest(await readRegularFile(file, MAX_BYTES), file);
+}
+
+/** @throws FormatError `E_SET` */
+export function decodeSetManifest(bytes: Uint8Array, file: string): SetManifest {
   let manifest: unknown;
   try {
-    manifest = JSON.parse(new TextDecoder().decode(await readRegularFile(file, MAX_BYTES)));
+    manifest = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }

@@ -6,9 +6,11 @@ import { strToU8, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { readPlan, writePlan } from "../../src/artifacts/portable/plan.ts";
 import { decodeState } from "../../src/artifacts/portable/state.ts";
 import { decodeManifest, encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
 import { sha256 } from "../../src/graph/io/digest.ts";
+import { decodeJournal } from "../../src/graph/io/file-set.ts";
 import {
   attribute,
   buildTrainingArtifacts,
@@ -161,6 +163,47 @@ describe("row 60: an archive", () => {
     const path = join(temporaryFolder(), "data.npz");
     writeFileSync(path, patched(6, 8, 1));
     expect((await rejectionOf(readDataFile(path))).file).toBe(path);
+  });
+});
+
+describe("a journal and a plan that are whole and make no sense", () => {
+  const temporary = ".a.onnx.12.34.0123abcd.0123456789ab.tmp";
+
+  it.each<readonly [string, unknown]>([
+    ["null", null],
+    ["no lists", { schema: 1 }],
+    ["a rename of one name", { schema: 1, renames: [[temporary]], removals: [] }],
+    ["a name that is a number", { schema: 1, renames: [[temporary, 3]], removals: [] }],
+    ["a name with a NUL byte", { schema: 1, renames: [[temporary, "a\0"]], removals: [] }],
+    ["a name elsewhere", { schema: 1, renames: [[temporary, "../a"]], removals: [] }],
+    ["a removal of nothing", { schema: 1, renames: [], removals: [null] }],
+    ["no JSON", undefined],
+  ])("row 50: %s is refused", (_, journal) => {
+    const encoded = (of: unknown): Uint8Array => {
+      const text = JSON.stringify(of) ?? "{";
+      return strToU8(`${text}\n${sha256(strToU8(text))}\n`);
+    };
+    const whole = { schema: 1, renames: [[temporary, "a.onnx"]], removals: [{ name: "b", inode: 1, changed: 2 }] };
+    expect(decodeJournal(encoded(whole), ".journal")).toEqual(whole);
+    const error = errorOf(() => decodeJournal(encoded(journal), ".journal"));
+    expect([error.code, error.exitCode, error.file]).toEqual(["E_JOURNAL", 3, ".journal"]);
+  });
+
+  it.each([[[]], [["w"]], [["w", "x", "y"]]])("row 50: a plan whose gradients are %j is refused", (gradient) => {
+    const made = makeOptimizer();
+    const plan = {
+      role: "apply",
+      inputs: [],
+      outputs: [],
+      state: [],
+      learningRate: null,
+      step: null,
+      reset: null,
+    } as const;
+    writePlan(made, { ...plan, gradients: [] });
+    expect(readPlan(made, "apply").gradients).toEqual([]);
+    writePlan(made, { ...plan, gradients: [gradient as unknown as readonly [string, string]] });
+    expect(errorOf(() => readPlan(made, "apply")).code).toBe("E_PLAN");
   });
 });
 

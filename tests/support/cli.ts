@@ -21,7 +21,13 @@ export interface Outcome {
 /** Runs the command line as a process of its own. */
 export function cli(
   args: readonly string[],
-  options: { readonly input?: Uint8Array; readonly cwd?: string; readonly env?: Record<string, string> } = {},
+  options: {
+    readonly input?: Uint8Array;
+    readonly cwd?: string;
+    readonly env?: Record<string, string>;
+    /** Milliseconds. Default 60,000. */
+    readonly timeout?: number;
+  } = {},
 ): Outcome {
   const result: SpawnSyncReturns<string> = spawnSync(process.execPath, [...V8_FLAGS, MAIN, ...args], {
     encoding: "utf8",

@@ -132,7 +132,7 @@ function isPlan(value: unknown): value is Plan {
     isOptional(plan.learningRate) &&
     isOptional(plan.step) &&
     isOptional(plan.reset) &&
-    isList(plan.gradients, (each) => isList(each, isName)) &&
+    isList(plan.gradients, (each) => isList(each, isName) && (each as unknown[]).length === 2) &&
     (plan.ranges === undefined || isList(plan.ranges, isNamedRange))
   );
 }

@@ -182,11 +182,12 @@ function encodeJournal(journal: Journal): Uint8Array {
   return new TextEncoder().encode(`${text}\n${sha256(new TextEncoder().encode(text))}\n`);
 }
 
-function decodeJournal(bytes: Uint8Array, file: string): Journal {
+/** @throws FormatError `E_JOURNAL` */
+export function decodeJournal(bytes: Uint8Array, file: string): Journal {
   const [text = "", hash = ""] = new TextDecoder().decode(bytes).split("\n");
   const isWhole = sha256(new TextEncoder().encode(text)) === hash;
-  const journal = isWhole ? (JSON.parse(text) as Journal) : null;
-  if (journal?.schema === 1 && isSafe(journal)) return journal;
+  const journal = isWhole ? parsed(text) : null;
+  if (isJournal(journal) && isSafe(journal)) return journal;
   throw new FormatError("E_JOURNAL", `${file} is damaged: it does not say which files an interrupted command left`, {
     file,
     hint: "Write the folder anew and remove this file.",
@@ -199,11 +200,33 @@ const untrusted = (file: string): FormatError =>
     hint: "Remove it.",
   });
 
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** A right hash says that the journal is whole, not that it is one. */
+function isJournal(value: unknown): value is Journal {
+  const { schema, renames, removals } = (value ?? {}) as Partial<Record<keyof Journal, unknown>>;
+  const isRename = (each: unknown): boolean =>
+    Array.isArray(each) && each.length === 2 && each.every((name) => typeof name === "string");
+  const isOldFile = (each: unknown): boolean => {
+    const { name, inode, changed } = (each ?? {}) as Partial<Record<keyof OldFile, unknown>>;
+    return typeof name === "string" && typeof inode === "number" && typeof changed === "number";
+  };
+  const areLists = Array.isArray(renames) && Array.isArray(removals);
+  return schema === 1 && areLists && renames.every(isRename) && removals.every(isOldFile);
+}
+
 /** A folder may come from anywhere: its journal must not reach outside it, nor any file that is not the set's. */
 function isSafe({ renames, removals }: Journal): boolean {
-  const isName = (name: string): boolean => name === basename(name) && !name.startsWith(".") && name !== "";
+  const isName = (name: string): boolean =>
+    name === basename(name) && !name.startsWith(".") && name !== "" && !name.includes("\0");
   return (
-    renames.every(([temporary, name]) => isTemporary(temporary) && basename(temporary) === temporary && isName(name)) &&
+    renames.every(([temporary, name]) => isTemporary(temporary) && isName(temporary.slice(1)) && isName(name)) &&
     removals.every(({ name }) => isName(name))
   );
 }
