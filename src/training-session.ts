@@ -42,8 +42,13 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
    * ort-training has it built into the optimizer model, since it has no way to set it later.
    */
   readonly learningRate?: number | LearningRateSchedule;
-  /** Steps that ort-node runs in one call of `trainSteps`, with the state inside ONNX Runtime between them. Default 1. */
-  readonly stepsPerCall?: number;
+  /**
+   * Steps that `train` has ort-node run in one call, with the state inside ONNX Runtime between them; the losses are the same
+   * for every number. 1: batches given to `trainSteps` together are run one by one. Default `auto`: batches of one size given
+   * together run in one call, and `train` finds out how many keep a call short and the copies of the state small; one by one
+   * where the state stays on a device.
+   */
+  readonly stepsPerCall?: number | "auto";
   /**
    * Parameters that ort-node trains with a learning rate or weight decay of their own. For ONNX Runtime's artifacts: a portable
    * set has its groups from when it was made.
@@ -165,15 +170,19 @@ async function openPortable(artifacts: PortableArtifacts, options: TrainingSessi
 
 /** Everything a session of ort-node runs, made by passes before it. */
 function programsOf(artifacts: PortableArtifacts, options: TrainingSessionOptions): OrtNodePrograms {
-  const { stepsPerCall = 1, learningRate } = options;
-  requireOption(Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1, "stepsPerCall", "a whole number from 1 on");
+  const { stepsPerCall = "auto", learningRate } = options;
+  requireOption(
+    stepsPerCall === "auto" || (Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1),
+    "stepsPerCall",
+    "a whole number from 1 on, or auto",
+  );
   const { trainStep, state } = artifacts;
   if (state === null) throw missingArtifact("checkpoint");
   if (learningRate !== undefined && trainStep === null) throw noOptimizer();
   return {
     ...artifacts,
     state,
-    repeated: stepsPerCall > 1 && trainStep !== null ? repeated(trainStep) : null,
+    repeated: stepsPerCall !== 1 && trainStep !== null ? repeated(trainStep) : null,
     stepsPerCall,
     learningRate: rateOf(learningRate),
     exporter: exportForward,

@@ -99,8 +99,8 @@ export interface TrainingSession {
    * @throws as `runTrainStep` and `runOptimizerStep`
    */
   trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]>;
-  /** How many steps one call of `trainSteps` does best. */
-  readonly stepsPerCall: number;
+  /** How many steps one call of `trainSteps` does best; `auto` where any number gives the same and the clock tells. */
+  readonly stepsPerCall: number | "auto";
 
   /** The session's state as a checkpoint file of ONNX Runtime. */
   saveCheckpoint(): Promise<Uint8Array>;

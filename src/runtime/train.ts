@@ -6,6 +6,7 @@ import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { DataError, NumericError, requireOption } from "../errors.ts";
 import { A_DATASET, type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "./data/dataset-inputs.ts";
+import { Pace } from "./pace.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
 
@@ -130,8 +131,8 @@ const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
 
 /**
  * Trains a session on a dataset: per update the gradients of one batch (or of `accumulate` batches), and the optimizer's
- * step. Where the session does several steps per call, the batches of one size are given to it together. The event loop has
- * a turn after every call.
+ * step. Where the session does several steps per call, the batches of one size are given to it together, never past a moment
+ * of saving: as many as the session says, or as many as `Pace` finds. The event loop has a turn after every call.
  * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where a loss is NaN or
  *   infinite, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is
  */
@@ -150,6 +151,7 @@ export async function* train(
     "learningRate",
     `given when the session is made: ${session.runtime} cannot set it later`,
   );
+  const pace = new Pace(plan.accumulate > 1 ? 1 : session.stepsPerCall);
   const trainer = new Trainer(session, dataset, plan, learningRate ?? null);
   let { epoch, batch, lossSum, samples } = options.from ?? START;
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
@@ -162,20 +164,25 @@ export async function* train(
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
-    for (const group of groups(dataset, epoch, batch, plan, () => trainer.groupSize(step, saveEvery))) {
+    for (const group of groups(dataset, epoch, batch, plan, () =>
+      plan.accumulate > 1 ? plan.accumulate : Math.min(pace.steps, saveEvery - (step % saveEvery)),
+    )) {
       if (signal?.aborted) {
         await keep({ epoch, batch, lossSum, samples });
         return;
       }
       const start = performance.now();
-      const updates = await trainer.run(group, { step, epoch, offset });
-      const seconds = (performance.now() - start) / 1000 / updates.length;
+      const { updates, failure } = await trainer.run(group, { step, epoch, offset });
+      const elapsed = (performance.now() - start) / 1000;
+      const seconds = elapsed / updates.length;
+      pace.ran(updates.length, elapsed, plan.totalSteps - step - updates.length);
       for (const update of updates) {
         step++;
         lossSum += update.loss * update.samples;
         samples += update.samples;
         yield { type: "step", step, epoch, ...update, seconds };
       }
+      if (failure !== null) throw failure;
       batch += group.length;
       if (step % saveEvery === 0) await keep({ epoch, batch, lossSum, samples });
       await setImmediate();
@@ -233,6 +240,12 @@ interface Update {
   readonly samples: number;
 }
 
+/** Updates that were kept, and why the one after them was not. */
+interface Outcome {
+  readonly updates: readonly Update[];
+  readonly failure: NumericError | null;
+}
+
 interface Moment {
   /** Updates done before. */
   readonly step: number;
@@ -255,31 +268,26 @@ class Trainer {
     this.#rate = rate;
   }
 
-  /** Batches for the next call: no more than up to the next moment at which the state is saved. */
-  groupSize(step: number, saveEvery: number): number {
-    if (this.#plan.accumulate > 1) return this.#plan.accumulate;
-    return Math.min(this.#session.stepsPerCall, saveEvery - (step % saveEvery));
+  async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
+    if (this.#plan.accumulate === 1) return this.#steps(group, moment);
+    return { updates: [await this.#accumulate(group, moment)], failure: null };
   }
 
-  async run(group: readonly NamedTensors[], moment: Moment): Promise<readonly Update[]> {
-    return this.#plan.accumulate > 1 ? [await this.#accumulate(group, moment)] : this.#steps(group, moment);
-  }
-
-  async #steps(group: readonly NamedTensors[], moment: Moment): Promise<readonly Update[]> {
+  async #steps(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
     const rate = this.#rate;
     const used = group.map((_, index) => this.#rateOf(moment.step + moment.offset + index + 1));
     const losses = await this.#session.trainSteps(group, rate === null ? undefined : used);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
-    if (bad >= 0) {
-      /** No step of the call was kept: those before the bad one are done again, to see what it began with. */
-      if (bad > 0) await this.#session.trainSteps(group.slice(0, bad), rate === null ? undefined : used.slice(0, bad));
-      throw await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, { ...moment, step: moment.step + bad });
-    }
-    return group.map((feeds, index) => ({
+    const updates = group.slice(0, bad < 0 ? group.length : bad).map((feeds, index) => ({
       loss: losses[index] ?? Number.NaN,
       learningRate: used[index] ?? Number.NaN,
       samples: samplesOf(this.#dataset, feeds),
     }));
+    if (bad < 0) return { updates, failure: null };
+    /** No step of the call was kept: those before the bad one are done again, so that it makes no difference how many a call has. */
+    if (bad > 0) await this.#session.trainSteps(group.slice(0, bad), rate === null ? undefined : used.slice(0, bad));
+    const at = { ...moment, step: moment.step + bad };
+    return { updates, failure: await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, at) };
   }
 
   async #accumulate(group: readonly NamedTensors[], moment: Moment): Promise<Update> {

@@ -55,6 +55,8 @@ interface Run {
   readonly losses: readonly number[];
   readonly epochs: readonly number[];
   readonly state: TrainingState;
+  /** How many steps each call did. */
+  readonly calls: readonly number[];
   /** What was saved after each number of updates. */
   readonly saved: ReadonlyMap<number, { readonly bytes: Uint8Array; readonly position: TrainPosition }>;
 }
@@ -62,11 +64,17 @@ interface Run {
 async function runTraining(
   artifacts: TrainingArtifacts,
   dims: readonly number[],
-  options: TrainOptions & { readonly stepsPerCall: number; readonly resumed?: Uint8Array },
+  options: TrainOptions & { readonly stepsPerCall: number | "auto"; readonly resumed?: Uint8Array },
 ): Promise<Run> {
   const { stepsPerCall, resumed, ...rest } = options;
   const session = await TrainingSession.create(artifacts, { runtime: "ort-node", stepsPerCall });
   if (resumed !== undefined) await session.loadState(decodeState(resumed));
+  const calls: number[] = [];
+  const trainSteps = session.trainSteps.bind(session);
+  session.trainSteps = (batches, rates) => {
+    calls.push(batches.length);
+    return trainSteps(batches, rates);
+  };
   const dataset: Dataset = datasetFor(session.trainingInputs, images(dims));
   const saved = new Map<number, { bytes: Uint8Array; position: TrainPosition }>();
   const save = async (position: TrainPosition): Promise<void> => {
@@ -80,12 +88,12 @@ async function runTraining(
   }
   const state = await session.getState();
   await session.release();
-  return { losses: steps.map(({ loss }) => loss), epochs, state, saved };
+  return { losses: steps.map(({ loss }) => loss), epochs, state, calls, saved };
 }
 
 const SUBJECTS = [
-  { name: "MLP", dims: [6], artifacts: () => makeMlpArtifacts([6, 8, 4]) },
-  { name: "conv net", dims: [1, 16, 16], artifacts: () => readArtifacts(DIGITS) },
+  { name: "MLP", dims: [6], epochs: 40, artifacts: () => makeMlpArtifacts([6, 8, 4]) },
+  { name: "conv net", dims: [1, 16, 16], epochs: 8, artifacts: () => readArtifacts(DIGITS) },
 ] as const;
 
 describe("a run that was cut off and resumed is the unbroken run, bit for bit", () => {
@@ -94,7 +102,7 @@ describe("a run that was cut off and resumed is the unbroken run, bit for bit", 
       { accumulate: 1, stepsPerCall: 1 },
       { accumulate: 1, stepsPerCall: 4 },
       { accumulate: 2, stepsPerCall: 1 },
-    ])(`${name}, accumulating $accumulate, $stepsPerCall per call`, async ({ accumulate, stepsPerCall }) => {
+    ] as const)(`${name}, accumulating $accumulate, $stepsPerCall per call`, async ({ accumulate, stepsPerCall }) => {
       const made = await withAgr(artifacts);
       const options = { epochs: 2, batchSize: 4, seed: 5, accumulate, stepsPerCall } as const;
       const learningRate = (step: number): number => 0.02 / step;
@@ -107,6 +115,29 @@ describe("a run that was cut off and resumed is the unbroken run, bit for bit", 
         const rest = await runTraining(made, dims, { ...options, learningRate, from: at.position, resumed: at.bytes });
         expect(rest.losses, `cut at ${cut}`).toEqual(whole.losses.slice(cut));
         expect(rest.epochs).toEqual(whole.epochs.slice(-rest.epochs.length || whole.epochs.length));
+        expect(encodeState(rest.state)).toEqual(encodeState(whole.state));
+      }
+    });
+  }
+
+  for (const { name, dims, artifacts, epochs } of SUBJECTS) {
+    it(`${name}, whatever number of steps a call has, cut where it may be`, async () => {
+      const made = await withAgr(artifacts);
+      const options = { epochs, batchSize: 4, seed: 5, learningRate: (step: number) => 0.02 / step } as const;
+      const whole = await runTraining(made, dims, { ...options, stepsPerCall: 1, saveEvery: 37 });
+      const auto = await runTraining(made, dims, { ...options, stepsPerCall: "auto" });
+      expect(Math.max(...whole.calls)).toBe(1);
+      if (epochs > 20) expect(Math.max(...auto.calls)).toBeGreaterThan(1);
+      expect(auto.losses).toEqual(whole.losses);
+      expect(encodeState(auto.state)).toEqual(encodeState(whole.state));
+      for (const [cut, { bytes, position }] of whole.saved) {
+        const rest = await runTraining(made, dims, {
+          ...options,
+          stepsPerCall: "auto",
+          from: position,
+          resumed: bytes,
+        });
+        expect(rest.losses, `cut at ${cut}`).toEqual(whole.losses.slice(cut));
         expect(encodeState(rest.state)).toEqual(encodeState(whole.state));
       }
     });

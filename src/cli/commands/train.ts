@@ -47,7 +47,7 @@ interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption {
   readonly epochs: number;
   readonly batchSize?: number;
   readonly accumulate: number;
-  readonly stepsPerCall: number;
+  readonly stepsPerCall?: number;
   readonly lr?: number;
   readonly schedule: "constant" | "linear" | "cosine";
   readonly warmupSteps: number;
@@ -86,7 +86,11 @@ export function trainCommand(): CommandType {
       wholeNumber(1),
       TRAIN_DEFAULTS.accumulate,
     )
-    .option("--steps-per-call <n>", "steps ort-node runs in one call: fewer copies of the state", wholeNumber(1), 1)
+    .option(
+      "--steps-per-call <n>",
+      "steps ort-node runs in one call; the losses are the same for any (default: what the first steps show to be fast)",
+      wholeNumber(1),
+    )
     .option("--lr <rate>", "learning rate (default: what the optimizer model says, 0.001 as exported)", nonNegative)
     .addOption(
       new Option("--schedule <kind>", "how --lr goes down to zero over the training")
@@ -117,7 +121,7 @@ Examples:
   onnx-agr train artifacts --data train.npz --lr 0.01 --schedule cosine --warmup-steps 100 --log run.jsonl
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --save-every 500
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --resume run
-  onnx-agr train artifacts --data train.npz --ep webgpu,cpu --steps-per-call 16`,
+  onnx-agr train artifacts --data train.npz --ep webgpu,cpu`,
     )
     .action(async (folder: string, options: TrainCommandOptions, self: CommandType) => {
       const console = new Console(self.optsWithGlobals<OutputOptions>());
@@ -165,13 +169,13 @@ async function prepare(folder: string, options: TrainCommandOptions): Promise<Pr
 async function identify(source: Trainable, plan: TrainingPlan, options: TrainCommandOptions): Promise<RunIdentity> {
   const { hashes, agr } = identityOf(source);
   const { batchSize, shuffle, seed, dropLast, accumulate, totalSteps } = plan;
-  const { lr = null, schedule, warmupSteps, stepsPerCall, threads = null, ep } = options;
+  const { lr = null, schedule, warmupSteps, threads = null, ep } = options;
   return {
     options: {
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...inputsOf(options),
-      ...{ stepsPerCall, threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
+      ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
     hashes: { ...hashes, data: await sha256OfFile(options.data) },
   };
@@ -201,11 +205,14 @@ async function runTraining(folder: string, options: TrainCommandOptions, console
   const { source, schedule, resumed } = prepared;
   for (const path of resumed?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
   const needsNode =
-    options.checkpoints !== undefined || resumed !== null || options.stepsPerCall > 1 || options.group.length > 0;
+    options.checkpoints !== undefined ||
+    resumed !== null ||
+    (options.stepsPerCall ?? 1) > 1 ||
+    options.group.length > 0;
   const session = await TrainingSession.create(source, {
     ...sessionOptionsOf(options, source),
     ...(needsNode && options.runtime === undefined ? { runtime: "ort-node" } : {}),
-    stepsPerCall: options.stepsPerCall,
+    ...(options.stepsPerCall === undefined ? {} : { stepsPerCall: options.stepsPerCall }),
     parameterGroups: options.group,
     ...(schedule === null ? {} : { learningRate: schedule }),
   });

@@ -26,7 +26,7 @@ export interface OrtNodePrograms extends PortableArtifacts {
   readonly state: TrainingState;
   /** The training step in a loop, for several steps per call; null where steps are run one by one. */
   readonly repeated: Model | null;
-  readonly stepsPerCall: number;
+  readonly stepsPerCall: number | "auto";
   /** The learning rate of an update counted from 1, until another is set. */
   readonly learningRate: (step: number) => number;
   readonly exporter: Exporter;
@@ -45,7 +45,7 @@ export class OrtNodeSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can = { setLearningRate: true, getGradients: true, keepState: true };
   readonly trainingInputs: readonly InputSpec[];
-  readonly stepsPerCall: number;
+  readonly stepsPerCall: number | "auto";
   /** The execution provider in use. */
   readonly executionProvider: string;
   /** Providers that were preferred and did not work, with the reason. */
@@ -62,16 +62,18 @@ export class OrtNodeSession implements TrainingSession {
   private constructor(ort: OrtModule, programs: OrtNodePrograms, provider: Chosen) {
     const optional = (model: Model | null, role: "train_step" | "apply" | "eval"): Program | null =>
       model === null ? null : new Program(model, role, provider);
+    /** State that stays on a device is not copied between calls. */
+    const copies = provider.keepsAt === null;
     this.#programs = {
       gradients: new Program(programs.gradients, "gradients", provider),
       trainStep: optional(programs.trainStep, "train_step"),
       apply: optional(programs.apply, "apply"),
       evaluation: optional(programs.evalModel, "eval"),
-      repeated: optional(programs.repeated, "train_step"),
+      repeated: copies || programs.stepsPerCall !== "auto" ? optional(programs.repeated, "train_step") : null,
     };
     const { gradients } = this.#programs;
     this.trainingInputs = gradients.inputs;
-    this.stepsPerCall = programs.repeated === null ? 1 : programs.stepsPerCall;
+    this.stepsPerCall = this.#programs.repeated === null ? 1 : programs.stepsPerCall;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.#exporter = programs.exporter;
@@ -188,7 +190,8 @@ export class OrtNodeSession implements TrainingSession {
     return this.#call("trainSteps", async () => {
       const all = rates ?? batches.map((_, index) => this.#rate(this.#steps + index + 1));
       const { repeated } = this.#programs;
-      if (repeated !== null && batches.length > 1) return this.#advance(repeated, stacked(batches), all);
+      const together = repeated === null || batches.length === 1 ? null : stacked(batches);
+      if (repeated !== null && together !== null) return this.#advance(repeated, together, all);
       const losses: number[] = [];
       for (const [index, feeds] of batches.entries()) {
         losses.push(...(await this.#advance(single, feeds, all.slice(index, index + 1))));

@@ -8,7 +8,7 @@ export interface Opening {
   /** Encoded models; null where there is none. */
   readonly models: Readonly<Record<"trainStep" | "gradients" | "apply" | "evalModel" | "repeated", Uint8Array | null>>;
   readonly state: TrainingState;
-  readonly stepsPerCall: number;
+  readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;
 }
 
@@ -22,7 +22,7 @@ export interface Opened {
     readonly specs: readonly InputSpec[];
     readonly outputs: readonly string[];
   } | null;
-  readonly stepsPerCall: number;
+  readonly stepsPerCall: number | "auto";
   readonly executionProvider: string;
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
   readonly steps: number;

@@ -154,7 +154,7 @@ export class RemoteSession implements TrainingSession {
     return this.#evaluation().outputs;
   }
 
-  get stepsPerCall(): number {
+  get stepsPerCall(): number | "auto" {
     return this.#opened.stepsPerCall;
   }
 
