@@ -74,6 +74,7 @@ export { type Difference, diffModels } from "./graph/diff.ts";
 export { describeNode, Graph, Node, Value } from "./graph/graph.ts";
 export { sha256, sha256OfFile } from "./graph/io/digest.ts";
 export {
+  externalFiles,
   hasExternalData,
   type ReadModelOptions,
   readExternalTensors,
@@ -123,7 +124,7 @@ export { inspectPlacement } from "./placement.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { type DatasetOptions, fixedBatchSize, samplesOf } from "./runtime/data/dataset-inputs.ts";
 export { readDataFile } from "./runtime/data/read-data.ts";
-export { loadOrtNode, type OrtModule, type OrtSession } from "./runtime/ort-node/load.ts";
+export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "./runtime/ort-node/load.ts";
 export type { Placement } from "./runtime/ort-node/placement.ts";
 export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-node/providers.ts";
 export type {
@@ -156,6 +157,13 @@ export {
   withWeights,
 } from "./source.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
+export {
+  type FinishedCheck,
+  type FinishedCheckName,
+  type FinishedReport,
+  type VerifyFinishedOptions,
+  verifyFinished,
+} from "./verify/finished.ts";
 export {
   type CheckedParameter,
   checkGradients,

@@ -21,6 +21,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "take AGR out again: the model is then what it was before insert",
     load: async () => (await import("./commands/strip.ts")).stripCommand(),
   },
+  verify: {
+    summary: "check a model or folder that has AGR in it: gradients, formula, strength 0, structure",
+    load: async () => (await import("./commands/verify.ts")).verifyCommand(),
+  },
   diff: {
     summary: "say what differs between two models",
     load: async () => (await import("./commands/diff.ts")).diffCommand(),

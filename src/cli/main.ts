@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { fileSystemError, UsageError } from "../errors.ts";
 import { COMMANDS } from "./commands.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import { exitOnSignals } from "./interrupt.ts";
+import { packageVersion } from "./version.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -24,14 +25,11 @@ function isHelpOfUnknown(args: readonly string[], chosen: string | null): boolea
 
 /** @param chosen the command that is loaded; of the others only the summary is known */
 async function program(chosen: string | null): Promise<Command> {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
   const root = new Command("onnx-agr")
     .description(
       "Adaptive gradient regularization for exported ONNX training graphs, and training them through ONNX Runtime",
     )
-    .version(version)
+    .version(packageVersion())
     .option("--json", "one JSON document on stdout; train writes one JSON line per step", false)
     .option("--quiet", "no narration on stderr", false)
     .option("--debug", "print the stack of an error", false)

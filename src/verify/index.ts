@@ -69,11 +69,8 @@ export async function verifyInsertion(
   requireArgument("inserted", inserted, A_MODEL);
   requireArgument("options", options, OPTIONS);
   requireArgument("seed", seed, NUMBER);
-  const ort = await loadOrtNode();
-  const edges = await verifyEdges(ort, original, inserted, options, seed);
-  const whole = await verifyWhole(ort, encodeModel(original), options, seed);
-  const verification = { seed, ...edges, ...whole };
-  const wrong = edges.edges?.find(({ error, tolerance }) => !(error <= tolerance));
+  const verification = await measureInsertion(original, inserted, options, seed);
+  const wrong = wrongEdge(verification);
   if (wrong !== undefined) {
     throw new NumericError(
       "E_VERIFY",
@@ -84,13 +81,36 @@ export async function verifyInsertion(
       },
     );
   }
-  const { optimizedDifference: difference } = whole;
-  if (whole.identicalAtStrengthZero === false || (difference !== null && !(difference <= OPTIMIZED_TOLERANCE))) {
+  if (isChangedAtZero(verification)) {
     throw new NumericError("E_VERIFY", "with strength 0 the graph's outputs are not what they were", {
       hint: "Report this model, unless it draws random numbers (Dropout); do not use the result.",
     });
   }
   return verification;
+}
+
+/** What `verifyInsertion` measures, without a judgement. @throws BackendError `E_RUNTIME_MISSING` */
+export async function measureInsertion(
+  original: Model,
+  inserted: Model,
+  options: InsertAgrOptions,
+  seed: number,
+): Promise<Verification> {
+  const ort = await loadOrtNode();
+  const edges = await verifyEdges(ort, original, inserted, options, seed);
+  const whole = await verifyWhole(ort, encodeModel(original), options, seed);
+  return { seed, ...edges, ...whole };
+}
+
+/** An edge that is not the formula. */
+export function wrongEdge({ edges }: Verification): NonNullable<Verification["edges"]>[number] | undefined {
+  return edges?.find(({ error, tolerance }) => !(error <= tolerance));
+}
+
+/** Whether strength 0 changes what the graph computes. */
+export function isChangedAtZero({ identicalAtStrengthZero, optimizedDifference }: Verification): boolean {
+  const differs = optimizedDifference !== null && !(optimizedDifference <= OPTIMIZED_TOLERANCE);
+  return identicalAtStrengthZero === false || differs;
 }
 
 async function verifyEdges(

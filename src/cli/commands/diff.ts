@@ -13,6 +13,10 @@ import { readModelArgument, STANDARD } from "../models.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
 
+interface DiffOptions extends StrictOption {
+  readonly exitCode?: boolean;
+}
+
 const MARKS: Readonly<Record<Difference["kind"], string>> = { added: "+", removed: "-", changed: "~", rewired: ">" };
 
 export function diffCommand(): Command {
@@ -22,6 +26,7 @@ export function diffCommand(): Command {
     )
     .argument("<a>", "a model, or a folder of training artifacts")
     .argument("<b>", "another of the same kind, or - for a model on stdin")
+    .option("--exit-code", "exit with 4 where they differ")
     .addHelpText(
       "after",
       `
@@ -30,7 +35,7 @@ Marks: + added, - removed, ~ changed, > rewired
 Example:
   onnx-agr diff optimizer_model.onnx optimizer_agr.onnx`,
     )
-    .action(async (a: string, b: string, options: StrictOption, command: Command) => {
+    .action(async (a: string, b: string, options: DiffOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       const differences = await differencesOf(a, b, options);
       const lines = differences.map(({ kind, of, at, from, to }) => {
@@ -44,6 +49,7 @@ Example:
       });
       const text = lines.length === 0 ? "no structural difference" : lines;
       console.result({ command: "diff", a, b, equal: differences.length === 0, differences }, text);
+      if (options.exitCode === true && differences.length > 0) process.exitCode = 4;
     });
 }
 

@@ -13,6 +13,14 @@ import {
   type Verification,
   verifyInsertion,
 } from "../../index.ts";
+import {
+  checkAttestation,
+  digestsOf,
+  provenance,
+  type ResourceDescriptor,
+  statement,
+  writeAttestation,
+} from "../attestation.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { collect, nonNegative, wholeNumber } from "../values.ts";
 import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./rewrite.ts";
@@ -30,6 +38,7 @@ interface InsertOptions
   readonly allowPartial?: boolean;
   readonly verify?: boolean;
   readonly failIfPresent?: boolean;
+  readonly attest?: string;
 }
 
 export function insertCommand(): Command {
@@ -94,6 +103,7 @@ export function insertCommand(): Command {
       "run it in onnxruntime-node before it is written: the gradients against the formula, and with strength 0",
     )
     .option("--fail-if-present", "exit with 4 where AGR is there already")
+    .option("--attest <file>", "write an in-toto statement of what went in, what was done, and what came out")
     .addHelpText(
       "after",
       `
@@ -105,11 +115,15 @@ Examples:
     .action(async (input: string, options: InsertOptions, command: Command) => {
       const console = new Console(command.optsWithGlobals<OutputOptions>());
       const change = (subjects: readonly Subject[]) => insertAll(input, subjects, options, console);
+      if (options.attest !== undefined) await checkAttestation(input, options.output ?? input, options);
+      const before = options.attest === undefined ? [] : await digestsOf(input);
       const { reports, output, subjects } = await rewrite(input, options, change, console);
       const [report] = reports;
       const files = subjects.flatMap(({ file }) => (file === null ? [] : [file]));
       for (const note of new Set(reports.flatMap(({ notes }) => notes))) console.note(note);
       if (output === "-") return;
+      if (options.attest !== undefined && output !== null)
+        await writeAttestation(options.attest, await insertion(before, output, options, reports));
       const models =
         files.length === 0 ? {} : { models: reports.map((each, index) => ({ file: files[index], ...each })) };
       console.result(
@@ -117,6 +131,20 @@ Examples:
         describeReport(report, files.slice(1), output),
       );
     });
+}
+
+/** What `--attest` says of an insertion. */
+async function insertion(
+  before: readonly ResourceDescriptor[],
+  output: string,
+  { attest: _, output: __, inPlace: ___, force: ____, ...options }: InsertOptions,
+  reports: readonly Inserted[],
+): Promise<object> {
+  return statement(
+    await digestsOf(output),
+    "https://slsa.dev/provenance/v1",
+    await provenance("insert", before, options, reports),
+  );
 }
 
 type Inserted = InsertAgrReport & { readonly verification?: Verification };

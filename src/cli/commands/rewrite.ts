@@ -88,7 +88,7 @@ export async function rewrite<R>(
 }
 
 /** The models of a set that have the optimizer in them. */
-function subjectsOf({ onnxruntime, portable }: TrainingSet, folder: string): readonly Subject[] {
+export function subjectsOf({ onnxruntime, portable }: TrainingSet, folder: string): readonly Subject[] {
   const all: readonly (readonly [Model | null | undefined, string, TrainingArtifacts | null])[] = [
     [onnxruntime?.optimizerModel, (onnxruntime?.prefix ?? "") + ARTIFACT_FILES.optimizerModel, onnxruntime],
     [portable?.trainStep, PORTABLE_FILES.trainStep, null],

@@ -105,6 +105,12 @@ export function hasExternalData(model: Model): boolean {
   return externalSites(model).length > 0;
 }
 
+/** The files that hold a model's external data, by their paths from the model. */
+export function externalFiles(model: Model): readonly string[] {
+  requireArgument("model", model, A_MODEL);
+  return [...new Set(externalSites(model).map(({ at }) => at.location))].sort();
+}
+
 /** Reads all external data of a model that came from `readModel` into it. */
 export async function readExternalTensors(model: Model): Promise<void> {
   requireArgument("model", model, A_MODEL);

@@ -36,3 +36,11 @@ export async function loadOrtNode(): Promise<OrtModule> {
     });
   }
 }
+
+/** The version of onnxruntime-node; null where it is not installed. */
+export async function ortNodeVersion(): Promise<string | null> {
+  return import("onnxruntime-node").then(
+    ({ env }) => env.versions.node ?? null,
+    () => null,
+  );
+}
