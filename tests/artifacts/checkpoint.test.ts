@@ -86,7 +86,7 @@ describe("a checkpoint", () => {
   });
 });
 
-describe("a damaged checkpoint is refused and never read past its end", () => {
+describe("row 47: a damaged checkpoint is refused and never read past its end", () => {
   const bytes = encodeCheckpoint(CHECKPOINT);
   const outcome = (damaged: Uint8Array): number => {
     try {
@@ -202,7 +202,7 @@ describe("a checkpoint folder from before ONNX Runtime 1.16", () => {
 });
 
 describe("a checkpoint of another model", () => {
-  it("is refused with up to ten differences", async () => {
+  it("row 49: is refused with up to ten differences", async () => {
     const { trainingModel, checkpoint } = await readArtifacts(
       new URL("../../fixtures/digits", import.meta.url).pathname,
     );

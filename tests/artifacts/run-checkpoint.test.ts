@@ -68,7 +68,7 @@ describe("a run checkpoint", () => {
     expect((await loadRun(folder)).folder).toContain("step-0000000005.1");
   });
 
-  it("with one byte changed anywhere is refused, and the file is named", async () => {
+  it("row 51: with one byte changed anywhere is refused, and the file is named", async () => {
     const folder = temporaryFolder();
     const saved = await save(folder, 7);
     await fc.assert(
@@ -93,7 +93,7 @@ describe("a run checkpoint", () => {
     expect((await loadRun(folder)).state.step).toBe(7);
   });
 
-  it("that a newer version wrote is refused with both versions", async () => {
+  it("row 50: that a newer version wrote is refused with both versions", async () => {
     const folder = temporaryFolder();
     const saved = await save(folder, 7);
     const text = encodeManifest(manifestAt(7), {});
@@ -105,7 +105,7 @@ describe("a run checkpoint", () => {
     expect(error.message).toMatch(/newer version \(format 9\); this one reads up to 1/);
   });
 
-  it("that is not whole is passed over and told, and never removed", async () => {
+  it("row 52: that is not whole is passed over and told, and never removed", async () => {
     const folder = temporaryFolder();
     await save(folder, 5);
     const broken = join(folder, "step-0000000009");

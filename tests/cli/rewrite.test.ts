@@ -62,7 +62,7 @@ describe("insert and strip", () => {
     expect(Buffer.compare(cliBytes(["strip", "-", "-o", "-"], inserted.stdout).stdout, original)).toBe(0);
   });
 
-  it("in place, twice: the second changes nothing and says so", () => {
+  it("row 26: in place, twice: the second changes nothing and says so", () => {
     const folder = join(temporaryFolder(), "artifacts");
     cpSync(DIGITS, folder, { recursive: true });
     expect(cli(["insert", folder, "--in-place"]).status).toBe(0);
@@ -114,7 +114,7 @@ describe("errors: exit code, one line, nothing written", () => {
   const input = join(DIGITS, "optimizer_model.onnx");
   const cases: readonly (readonly [string, (folder: string) => readonly string[], number, RegExp])[] = [
     [
-      "a missing file",
+      "row 1: a missing file",
       (to) => ["insert", "missing.onnx", "-o", join(to, "o")],
       3,
       /\[E_NO_FILE\] missing\.onnx: no such file/,
@@ -126,10 +126,10 @@ describe("errors: exit code, one line, nothing written", () => {
       "a folder that does not exist",
       (to) => ["insert", input, "-o", join(to, "no", "o")],
       6,
-      /\[E_FILE_SYSTEM\] cannot write .*does not exist/,
+      /\[E_FILE_SYSTEM\] cannot write into .*: no such file or folder/,
     ],
     [
-      "a model without optimizer",
+      "row 25: a model without optimizer",
       (to) => ["insert", join(DIGITS, "eval_model.onnx"), "-o", join(to, "o")],
       4,
       /\[E_NO_OPTIMIZER\] no optimizer was found; nearest: the graph: .*looked for .*com\.microsoft AdamWOptimizer/,

@@ -85,7 +85,7 @@ describe("train --checkpoints and --resume", () => {
     ...more,
   ];
 
-  it("goes on with the command it printed where it was interrupted, bit for bit, and refuses another run", async () => {
+  it("row 53: goes on with the command it printed where it was interrupted, bit for bit, and refuses another run", async () => {
     const folder = temporaryFolder();
     const file = data(100);
     const whole = cli(args(file, "--epochs", "40", "--checkpoints", join(folder, "whole")));
@@ -119,7 +119,7 @@ describe("train --checkpoints and --resume", () => {
     expect([data2.status, data2.stderr]).toEqual([8, expect.stringContaining("data was ")]);
   });
 
-  it("weights alone do not resume, but a run may begin with them", () => {
+  it("row 54: weights alone do not resume, but a run may begin with them", () => {
     const folder = temporaryFolder();
     const file = data(40);
     const weights = join(folder, "trained");

@@ -54,25 +54,25 @@ const nestedIf = (depth: number): NodeProto[] =>
 /** Rows 20 to 24, 33, 35 and 36 of the matrix of bad inputs. */
 const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, exitCode: number, message: RegExp])[] =
   [
-    ["no irVersion", { opsetImport: [{ version: 17n }], graph: {} }, "E_MISSING_FIELD", 3, /no irVersion/],
-    ["no graph", { irVersion: 8n, opsetImport: [{ version: 17n }] }, "E_MISSING_FIELD", 3, /no graph/],
-    ["no opsetImport", { irVersion: 8n, graph: {} }, "E_MISSING_FIELD", 3, /no opsetImport/],
+    ["row 20: no irVersion", { opsetImport: [{ version: 17n }], graph: {} }, "E_MISSING_FIELD", 3, /no irVersion/],
+    ["row 20: no graph", { irVersion: 8n, opsetImport: [{ version: 17n }] }, "E_MISSING_FIELD", 3, /no graph/],
+    ["row 20: no opsetImport", { irVersion: 8n, graph: {} }, "E_MISSING_FIELD", 3, /no opsetImport/],
     [
-      "an opset of the future",
+      "row 21: an opset of the future",
       { irVersion: 8n, opsetImport: [{ version: 99n }], graph: {} },
       "E_OPSET",
       4,
       /opset 99 is newer than 28/,
     ],
     [
-      "a domain imported twice",
+      "row 21: a domain imported twice",
       { irVersion: 8n, opsetImport: [{ version: 17n }, { domain: "ai.onnx", version: 18n }], graph: {} },
       "E_OPSET",
       4,
       /"ai\.onnx" is imported twice, as 17 and as 18/,
     ],
     [
-      "functions that call each other",
+      "row 22: functions that call each other",
       {
         irVersion: 8n,
         opsetImport: [{ version: 17n }],
@@ -84,7 +84,7 @@ const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, 
       /cycle: A → B → A/,
     ],
     [
-      "a function that calls itself inside an If",
+      "row 22: a function that calls itself inside an If",
       {
         irVersion: 8n,
         opsetImport: [{ version: 17n }],
@@ -101,35 +101,35 @@ const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, 
       /cycle: A → A/,
     ],
     [
-      "a cycle",
+      "row 24: a cycle",
       withGraph({ node: [node("p", "Neg", ["b"], ["a"]), node("q", "Neg", ["a"], ["b"])] }),
       "E_GRAPH",
       3,
       /graph\.node\[0\] "p" \(Neg\) reads "b", but only graph\.node\[1\] "q" further down makes it: the nodes are unsorted or form a cycle/,
     ],
     [
-      "a node that reads itself",
+      "row 24: a node that reads itself",
       withGraph({ node: [node("p", "Neg", ["a"], ["a"])] }),
       "E_GRAPH",
       3,
       /"p" \(Neg\) reads "a".*cycle/,
     ],
     [
-      "a dangling input",
+      "row 24: a dangling input",
       withGraph({ node: [node("p", "Neg", ["nowhere"], ["a"])] }),
       "E_GRAPH",
       3,
       /"p" \(Neg\) reads "nowhere", but nothing defines it/,
     ],
     [
-      "an output made twice",
+      "row 24: an output made twice",
       withGraph({ input: [{ name: "x" }], node: [node("p", "Neg", ["x"], ["a"]), node("q", "Neg", ["x"], ["a"])] }),
       "E_GRAPH",
       3,
       /"a" is defined twice in the graph; the second time by node "q"/,
     ],
     [
-      "a dangling graph output",
+      "row 24: a dangling graph output",
       withGraph({ output: [{ name: "y" }] }),
       "E_GRAPH",
       3,
@@ -156,7 +156,7 @@ const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, 
       /attribute "v" twice/,
     ],
     [
-      "a binding of something that is no initializer",
+      "row 33: a binding of something that is no initializer",
       {
         ...withGraph({ input: [] }),
         trainingInfo: [{ algorithm: {}, updateBinding: [{ key: "gone", value: "new" }] }],
@@ -166,7 +166,7 @@ const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, 
       /updateBinding "gone": "gone" is not an initializer/,
     ],
     [
-      "a binding to something that is no output",
+      "row 33: a binding to something that is no output",
       {
         ...withGraph({ initializer: [{ name: "w", dims: [0n], dataType: 1 }] }),
         trainingInfo: [{ algorithm: {}, updateBinding: [{ key: "w", value: "new" }] }],
@@ -176,44 +176,56 @@ const WRONG: readonly (readonly [what: string, model: ModelProto, code: string, 
       /"new" is not an output of its graph/,
     ],
     [
-      "raw data of the wrong length",
+      "row 35: raw data of the wrong length",
       tensor({ dims: [3n], dataType: 1, rawData: new Uint8Array(8) }),
       "E_TENSOR",
       3,
       /tensor "w": 8 bytes of data, 12 expected for float\[3\]/,
     ],
     [
-      "typed data of the wrong length",
+      "row 35: typed data of the wrong length",
       tensor({ dims: [3n], dataType: 1, floatData: new Uint8Array(8) }),
       "E_TENSOR",
       3,
       /2 values in floatData, 3 expected/,
     ],
     [
-      "data given twice",
+      "row 35: data given twice",
       tensor({ dims: [1n], dataType: 1, floatData: new Uint8Array(4), rawData: new Uint8Array(4) }),
       "E_TENSOR",
       3,
       /"w".*given twice, in rawData and floatData/,
     ],
     [
-      "data in the wrong typed field",
+      "row 35: data in the wrong typed field",
       tensor({ dims: [1n], dataType: 7, floatData: new Uint8Array(4) }),
       "E_TENSOR",
       3,
       /cannot be in floatData/,
     ],
-    ["a negative dimension", tensor({ dims: [-1n], dataType: 1 }), "E_TENSOR", 3, /"w": dimension -1 is negative/],
-    ["dimensions beyond 2^53", tensor({ dims: [2n ** 40n, 2n ** 40n], dataType: 1 }), "E_TENSOR", 3, /too large/],
     [
-      "int4 of the wrong length",
+      "row 35: a negative dimension",
+      tensor({ dims: [-1n], dataType: 1 }),
+      "E_TENSOR",
+      3,
+      /"w": dimension -1 is negative/,
+    ],
+    [
+      "row 35: dimensions beyond 2^53",
+      tensor({ dims: [2n ** 40n, 2n ** 40n], dataType: 1 }),
+      "E_TENSOR",
+      3,
+      /too large/,
+    ],
+    [
+      "row 36: int4 of the wrong length",
       tensor({ dims: [3n], dataType: 22, rawData: new Uint8Array(3) }),
       "E_TENSOR",
       3,
       /3 bytes of data, 2 expected for int4\[3\]/,
     ],
     [
-      "an unknown element type",
+      "row 36: an unknown element type",
       tensor({ dims: [1n], dataType: 99, rawData: new Uint8Array(4) }),
       "E_TENSOR",
       3,
@@ -254,7 +266,7 @@ describe("a wrong model is refused with what and where:", () => {
     expect(error.message).toMatch(message);
   });
 
-  it("graphs nested more than 32 deep", () => {
+  it("row 23: graphs nested more than 32 deep", () => {
     expect(() => load(withGraph({ node: nestedIf(30) }))).not.toThrow();
     const error = errorOf(() => load(withGraph({ node: nestedIf(33) })));
     expect(error.exitCode).toBe(3);
@@ -267,7 +279,7 @@ describe("what is unusual but right passes:", () => {
     expect(() => load(FULL_MODEL)).not.toThrow();
   });
 
-  it("names that JavaScript objects have already", () => {
+  it("row 18: names that JavaScript objects have already", () => {
     const names = ["__proto__", "constructor", "toString", "hasOwnProperty", "名前 with spaces/and/slashes"];
     const model = withGraph({
       input: names.map((name) => ({ name })),
@@ -280,7 +292,7 @@ describe("what is unusual but right passes:", () => {
     expect(encodeModel(decoded)).toEqual(bytes);
   });
 
-  it("everything beside the optimizer survives an insertion and its removal", () => {
+  it("row 34: everything beside the optimizer survives an insertion and its removal", () => {
     const full = decodeModel(encodeProto(FULL_MODEL));
     const model = decodeModel(encodeModel(makeOptimizer()));
     model.graph.sparseInitializers.push(...full.graph.sparseInitializers);

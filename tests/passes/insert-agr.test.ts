@@ -170,7 +170,7 @@ describe("selection", () => {
     expect(insertAgr(load(), { parameters, include: ["__proto__"] }).reached).toEqual(["__proto__"]);
   });
 
-  it("leaves zero-size and one-element parameters alone", () => {
+  it("row 30: leaves zero-size and one-element parameters alone", () => {
     const parameters = [
       { name: "empty", shape: [0, 4] },
       { name: "scalar", shape: [] },
@@ -182,7 +182,7 @@ describe("selection", () => {
 });
 
 describe("refusals", () => {
-  it("of a model without an optimizer names what was looked for", () => {
+  it("row 25: of a model without an optimizer names what was looked for", () => {
     const model = load();
     const optimizer = model.graph.nodes[0];
     const flag = new Value("flag");
@@ -195,7 +195,7 @@ describe("refusals", () => {
     expect(error.message).toContain("AdamWOptimizer or SGDOptimizerV2");
   });
 
-  it("of gradients that are not floating point names the tensor and the type", () => {
+  it("row 28: of gradients that are not floating point names the tensor and the type", () => {
     const model = load();
     for (const input of model.graph.inputs) {
       if (input.name === "gradients") {
@@ -207,7 +207,7 @@ describe("refusals", () => {
     expect(error.message).toContain('its gradients "gradients" are int64, not floating point');
   });
 
-  it("of several optimizers lists them, and --select takes one", () => {
+  it("row 27: of several optimizers lists them, and --select takes one", () => {
     const model = load();
     const [optimizer] = model.graph.nodes;
     if (optimizer === undefined) throw new Error("no node");
@@ -241,7 +241,7 @@ describe("refusals", () => {
 });
 
 describe("whoever else reads the gradients", () => {
-  it("keeps the original edge", () => {
+  it("row 32: keeps the original edge", () => {
     const model = load();
     const gradients = model.graph.inputs.find(({ name }) => name === "gradients");
     const [optimizer] = model.graph.nodes;
@@ -257,7 +257,7 @@ describe("whoever else reads the gradients", () => {
 });
 
 describe("names", () => {
-  it("that collide with inserted ones are avoided the same way every time", () => {
+  it("row 31: that collide with inserted ones are avoided the same way every time", () => {
     const make = (): Uint8Array => {
       const model = load();
       const [optimizer] = model.graph.nodes;

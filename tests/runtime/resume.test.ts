@@ -96,7 +96,7 @@ const SUBJECTS = [
   { name: "conv net", dims: [1, 16, 16], epochs: 8, artifacts: () => readArtifacts(DIGITS) },
 ] as const;
 
-describe("a run that was cut off and resumed is the unbroken run, bit for bit", () => {
+describe("row 55: a run that was cut off and resumed is the unbroken run, bit for bit", () => {
   for (const { name, dims, artifacts } of SUBJECTS) {
     it.each([
       { accumulate: 1, stepsPerCall: 1 },

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, open, realpath } from "node:fs/promises";
+import { type FileHandle, open, readlink, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { errnoCode, FormatError, fileSystemError } from "../../errors.ts";
 import { mistaken } from "../sniff.ts";
@@ -70,15 +70,29 @@ export interface OpenExternal {
   readonly links: number;
 }
 
+const replaced = (real: string): FormatError =>
+  new FormatError("E_FILE_CHANGED", `${real} was replaced while it was read`, { file: real });
+
+/** A folder of the path may have become a link after the path was checked. Linux tells which file was opened. */
+async function isElsewhere(handle: FileHandle, real: string): Promise<boolean> {
+  return readlink(`/proc/self/fd/${handle.fd}`).then(
+    (opened) => opened !== real,
+    () => false,
+  );
+}
+
 /** Opens a data file that `resolveExternal` accepted, and checks that it holds the range before anything is allocated. */
 export async function openExternal(real: string): Promise<OpenExternal> {
   let handle: FileHandle;
   try {
     handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
-    if (errnoCode(cause) === "ELOOP")
-      throw new FormatError("E_FILE_CHANGED", `${real} was replaced while it was read`, { file: real });
+    if (["ELOOP", "ENOENT", "ENOTDIR"].includes(errnoCode(cause))) throw replaced(real);
     throw fileSystemError("read", real, cause);
+  }
+  if (await isElsewhere(handle, real)) {
+    await handle.close();
+    throw replaced(real);
   }
   const stat = await handle.stat();
   if (stat.isFile()) {

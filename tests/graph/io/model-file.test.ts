@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -53,7 +53,7 @@ function place(model: ModelProto, folder = temporaryFolder()): string {
 }
 
 describe("what is no regular file of less than 2 GiB", () => {
-  it("is refused, naming the path", async () => {
+  it("row 1, row 2, row 6, row 19: is refused, naming the path", async () => {
     const folder = temporaryFolder();
     execFileSync("mkfifo", [join(folder, "fifo")]);
     writeFileSync(join(folder, "empty.onnx"), "");
@@ -77,7 +77,7 @@ describe("what is no regular file of less than 2 GiB", () => {
     }
   });
 
-  it("at one byte less than 2 GiB is read, and found to be no model", async () => {
+  it("row 19: at one byte less than 2 GiB is read, and found to be no model", async () => {
     const path = join(temporaryFolder(), "zeros.onnx");
     writeFileSync(path, "");
     truncateSync(path, 2 ** 31 - 1);
@@ -197,7 +197,7 @@ describe("external data", () => {
     ]);
   });
 
-  it("of a Hugging Face cache, where model and data are links into one folder, work", async () => {
+  it("row 39: of a Hugging Face cache, where model and data are links into one folder, work", async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, "blobs"));
     mkdirSync(join(folder, "snapshots"));
@@ -211,7 +211,7 @@ describe("external data", () => {
     expect([...(model.graph.initializers[0]?.tensor?.values() ?? [])]).toEqual([0, 1]);
   });
 
-  it("of unknown keys are read by the known ones, first come", async () => {
+  it("row 42: of unknown keys are read by the known ones, first come", async () => {
     const tensor = external("w", {
       location: "weights.bin",
       offset: "8",
@@ -241,12 +241,15 @@ describe("external data", () => {
     "*/_ORT_MEM_ADDR_/*",
   ];
 
-  it.each(LOCATIONS.map((location) => [location.slice(0, 30), location]))("at %j are refused", async (_, location) => {
-    const error = await rejectionOf(readModel(place(withTensors(external("w", { location })))));
-    expect([error.code, error.exitCode, error.field]).toEqual(["E_EXTERNAL_PATH", 3, "w"]);
-  });
+  it.each(LOCATIONS.map((location) => [location.slice(0, 30), location]))(
+    "row 37, row 43: at %j are refused",
+    async (_, location) => {
+      const error = await rejectionOf(readModel(place(withTensors(external("w", { location })))));
+      expect([error.code, error.exitCode, error.field]).toEqual(["E_EXTERNAL_PATH", 3, "w"]);
+    },
+  );
 
-  it("behind a link that leads out of the folder are refused, by the file or by a folder above it", async () => {
+  it("row 38: behind a link that leads out of the folder are refused, by the file or by a folder above it", async () => {
     const outside = temporaryFolder();
     writeFileSync(join(outside, "secret"), new Uint8Array(64));
     for (const [link, location] of [
@@ -257,6 +260,37 @@ describe("external data", () => {
       symlinkSync(link === "folder" ? outside : join(outside, "secret"), join(path, "..", link));
       expect((await rejectionOf(readModel(path))).code).toBe("E_EXTERNAL_PATH");
     }
+  });
+
+  it("row 45: in a folder that another process exchanges for a link to elsewhere are its own or none", async () => {
+    const [folder, outside] = [temporaryFolder(), temporaryFolder()];
+    const path = place(withTensors(external("w", { location: "sub/weights.bin", length: "8" })), folder);
+    mkdirSync(join(folder, "sub"));
+    for (const [where, value] of [
+      [join(folder, "sub"), 1],
+      [outside, 2],
+    ] as const)
+      writeFileSync(join(where, "weights.bin"), new Uint8Array(Float32Array.of(value, value).buffer));
+    const script = `const fs = require("fs"); for (;;) {
+      fs.renameSync("sub", "away"); fs.symlinkSync(process.argv[1], "sub"); fs.unlinkSync("sub"); fs.renameSync("away", "sub"); }`;
+    const swapper = spawn(process.execPath, ["-e", script, outside], { cwd: folder });
+    const seen = new Set<unknown>();
+    try {
+      await once(swapper, "spawn");
+      for (const end = performance.now() + 2000; performance.now() < end; ) {
+        const read = async (): Promise<unknown> => {
+          const model = await readModel(path);
+          await readExternalTensors(model);
+          return model.graph.initializers[0]?.tensor?.values()[0];
+        };
+        seen.add(await read().catch((error: unknown) => (error as { readonly exitCode?: number }).exitCode ?? error));
+      }
+    } finally {
+      swapper.kill("SIGKILL");
+      await once(swapper, "close");
+    }
+    expect([...seen].filter((each) => each !== 1 && each !== 3)).toEqual([]);
+    expect(seen).toContain(3);
   });
 
   it("that are missing name the file", async () => {
@@ -273,14 +307,14 @@ describe("external data", () => {
     ["length", "1152921504606846976"],
     ["length", "nine"],
     ["offset", "16383"],
-  ])("with %s %s are refused, naming the tensor", async (key, value) => {
+  ])("row 41: with %s %s are refused, naming the tensor", async (key, value) => {
     const values = { location: "weights.bin", ...(key === "offset" ? { length: "8" } : {}), [key]: value };
     const error = await rejectionOf(readModel(place(withTensors(external("w", values)))));
     expect(error.exitCode).toBe(3);
     expect(error.message).toContain('"w"');
   });
 
-  it("in attributes, sparse tensors, functions and training_info are held to the same", async () => {
+  it("row 44: in attributes, sparse tensors, functions and training_info are held to the same", async () => {
     const bad = external("bad", { location: "../x" });
     const constant = { opType: "Constant", output: ["c"], name: "n", attribute: [{ name: "value", type: 4, t: bad }] };
     const sparse = { values: bad, indices: { dims: [1n], dataType: 7, rawData: new Uint8Array(8) }, dims: [4n] };

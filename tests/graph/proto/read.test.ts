@@ -44,20 +44,20 @@ const BROKEN: readonly (readonly [what: string, bytes: Uint8Array, message: RegE
   ["an unknown group closed as another", with_(0xfb, 0x07, 0xf4, 0x07), /group 127 is closed as 126/],
 ];
 
-describe("refuses, with the field and the offset,", () => {
+describe("row 9, row 10, row 14: refuses, with the field and the offset,", () => {
   it.each(BROKEN)("%s", (_, bytes, message) => {
     const error = errorOf(() => decodeModel(bytes));
     expect([error.code, error.exitCode]).toEqual(["E_PROTOBUF", 3]);
     expect(error.message).toMatch(message);
   });
 
-  it("text that is not UTF-8, naming the field", () => {
+  it("row 16: text that is not UTF-8, naming the field", () => {
     const name = [0x42, 2, 0xc3, 0x28];
     const error = errorOf(() => decodeModel(with_(0x3a, 2 + name.length, 0x2a, name.length, ...name)));
     expect(error.message).toMatch(/^graph\.initializer\[0\]\.name: the text is not valid UTF-8/);
   });
 
-  it("messages nested 100 000 deep", () => {
+  it("row 12: messages nested 100 000 deep", () => {
     const nested = (count: number, tags: readonly number[]): Uint8Array => {
       let length = 0;
       const parts: number[][] = [];
@@ -84,7 +84,7 @@ describe("refuses, with the field and the offset,", () => {
     expect(errorOf(() => decodeModel(model)).message).toMatch(/messages are nested deeper than 100/);
   });
 
-  it("unknown groups nested 100 000 deep", () => {
+  it("row 13: unknown groups nested 100 000 deep", () => {
     const groups = new Uint8Array(200_000).map((_, index) => (index % 2 === 0 ? 0xfb : 0x07));
     expect(errorOf(() => decodeModel(Uint8Array.from([...MINIMAL, ...groups]))).message).toMatch(
       /groups are nested deeper than 100/,
@@ -93,7 +93,7 @@ describe("refuses, with the field and the offset,", () => {
 });
 
 describe("accepts", () => {
-  it("varints longer than need be, and writes them short", () => {
+  it("row 11: varints longer than need be, and writes them short", () => {
     const bytes = with_(0xb2, 0x00, 0x83, 0x00, 0x61, 0x62, 0x63);
     const model = decodeModel(bytes);
     expect(model.docString).toBe("abc");
@@ -105,7 +105,7 @@ describe("accepts", () => {
     expect(encodeModel(decodeModel(bytes))).toEqual(bytes);
   });
 
-  it("a message given twice, and merges it", () => {
+  it("row 17: a message given twice, and merges it", () => {
     const graph = (name: string, docString?: string): Uint8Array =>
       encodeProto({ graph: { name, ...(docString === undefined ? {} : { docString }) } });
     const model = decodeModel(
@@ -141,12 +141,12 @@ describe("never hangs or crashes", () => {
     }
   };
 
-  it("on a model cut off at any byte", () => {
+  it("row 7: on a model cut off at any byte", () => {
     const outcomes = Array.from({ length: bytes.length }, (_, length) => outcome(bytes.subarray(0, length)));
     expect(outcomes.filter((each) => each === "error").length).toBeGreaterThan(bytes.length * 0.8);
   });
 
-  it("on a model with any bit flipped", () => {
+  it("row 8: on a model with any bit flipped", () => {
     let models = 0;
     for (let position = 0; position < bytes.length * 8; position++) {
       const flipped = bytes.slice();

@@ -21,7 +21,7 @@ describe("decoding and encoding changes nothing", () => {
     expect(encodeModel(decodeModel(bytes))).toEqual(bytes);
   });
 
-  it("in fields this version does not know, at every level, in their place", () => {
+  it("row 15: in fields this version does not know, at every level, in their place", () => {
     const unknown = (number: number) => ({
       number,
       bytes: Uint8Array.of((((number << 3) | 0) & 0x7f) | 0x80, (number << 3) >> 7, 42),

@@ -65,7 +65,7 @@ describe.each(OPERATORS)("com.microsoft %s over tensors", (opType) => {
 });
 
 describe("gradients in float16", () => {
-  it("are summed in float32 (golden text)", async () => {
+  it("row 29: are summed in float32 (golden text)", async () => {
     const model = decodeModel(encodeModel(makeOrtStep("AdamOptimizer", DataType.float16)));
     const before = printModel(model);
     insertAgr(model);
