@@ -419,4 +419,37 @@ for op, gates, order, run, names in [
 ]:
     recurrent(op, gates, order, run, "its activations said", attrs={"activations": names, **({"linear_before_reset": 1} if op == "GRU" else {})})
 
+unary("Shrink", lambda x: torch.where(x.abs() > 0.7, x - 0.3 * x.sign(), 0 * x), away(2, 5, kinks=(-0.7, 0.7)), {"lambd": 0.7, "bias": 0.3})
+case("Mod", {"a": away(2, 5, kinks=(-1.4, -0.7, 0.0, 0.7, 1.4), margin=0.05), "b": np.array([0.7, -0.7, 0.7, -0.7, 0.7])}, {"fmod": 1}, torch.fmod)
+for size in [3, 5]:
+    def response(x, size=size):
+        square = F.pad(x.square(), (0, 0, 0, 0, (size - 1) // 2, size // 2))
+        total = sum(square[:, i : i + x.shape[1]] for i in range(size))
+        return x / (0.9 + 0.3 / size * total) ** 0.6
+    unary("LRN", response, real(2, 5, 2, 3), {"alpha": 0.3, "beta": 0.6, "bias": 0.9, "size": size}, title=f"size {size}")
+unary("Det", torch.linalg.det, real(2, 2, 3, 3), static=["x"])
+unary("Det", torch.linalg.det, real(3, 1, 1), static=["x"], title="1 x 1")
+for mode in ["bilinear", "nearest"]:
+    for padding in ["zeros", "border"]:
+        for align in [0, 1]:
+            image, grid = real(2, 3, 4, 5), away(2, 3, 2, 2, kinks=(0.0,), low=-1.3, high=1.3)
+            step = np.array([5, 4]) / 2 if not align else np.array([4, 3]) / 2
+            offset = (np.array([4, 3]) / 2) if not align else np.array([4, 3]) / 2
+            position = (grid * step + offset) * 2
+            grid = np.where(np.abs(position - np.round(position)) < 0.1, grid + 0.12 / step, grid)
+            attrs = {"mode": mode, "padding_mode": padding, "align_corners": align}
+            sample = lambda x, g, m=mode, p=padding, a=align: F.grid_sample(x, g, mode=m, padding_mode=p, align_corners=bool(a))
+            case("GridSample", {"x": image, "grid": grid}, attrs, sample, title=f"{mode}, {padding}, corners {align}", wrt=["x", "grid"] if mode == "bilinear" else ["x"])
+case("GridSample", {"x": real(1, 2, 3, 3), "grid": away(1, 2, 2, 2, margin=0.1, low=-0.6, high=0.6)}, {"mode": "linear"}, lambda x, g: F.grid_sample(x, g, align_corners=False), opset=20, title="linear")
+indices = np.array([[0, 2, 0], [1, 1, 2]], dtype=np.int64)
+for name, reduction in [("max", "amax"), ("min", "amin"), ("mul", "prod")]:
+    data, updates = apart(3, 3), apart(2, 3) + 0.05
+    of = lambda d, i, u, r=reduction: d.scatter_reduce(0, i, u, r)
+    case("ScatterElements", {"d": data, "i": indices, "u": updates}, {"axis": 0, "reduction": name}, of, opset=18, title=name)
+    flat = lambda d, i, u, r=reduction: d.scatter_reduce(0, i.expand(4, 3), u, r)
+    case("ScatterND", {"d": apart(3, 3), "i": np.array([[0], [2], [0], [0]], dtype=np.int64), "u": apart(4, 3) + 0.05}, {"reduction": name}, flat, opset=18, title=name)
+case("ScatterElements", {"d": real(3, 3), "i": indices, "u": np.array([[0.0, 1.5, 2.0], [0.0, 0.0, 0.7]])}, {"axis": 0, "reduction": "mul"}, lambda d, i, u: d.scatter_reduce(0, i, u, "prod"), opset=18, title="mul with zeros")
+case("FusedMatMul", {"a": real(2, 4, 3), "b": real(5, 4)}, {"alpha": 0.5, "transA": 1, "transB": 1}, lambda a, b: 0.5 * a.transpose(-1, -2) @ b.T, domain="com.microsoft", title="transposed")
+case("FusedMatMul", {"a": real(3, 4), "b": real(2, 4, 5)}, {"alpha": 2.0}, lambda a, b: 2 * a @ b, domain="com.microsoft", title="plain")
+
 print(json.dumps(cases, separators=(",", ":")).replace('},{"op"', '},\n{"op"'))

@@ -7,6 +7,7 @@ import { MATRIX_RULES } from "./rules/matrix.ts";
 import { NORMALIZATION_RULES } from "./rules/normalization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
+import { SAMPLING_RULES } from "./rules/sampling.ts";
 import { CLASSIFICATION_RULES } from "./rules/softmax.ts";
 
 /** Every gradient rule, by operator; those of other domains as `domain.operator`. */
@@ -19,6 +20,7 @@ export const GRADIENT_RULES: GradientTable = {
   ...NORMALIZATION_RULES,
   ...CLASSIFICATION_RULES,
   ...RECURRENT_RULES,
+  ...SAMPLING_RULES,
   ...CONTROL_RULES,
   ...ZERO_RULES,
 };

@@ -55,7 +55,18 @@ export const CASES = JSON.parse(
 export const nameOf = ({ op, title, domain }: GradientCase): string =>
   `${domain === "" ? "" : `${domain}.`}${op}${title === "" ? "" : `, ${title}`}`;
 
-const FLOATS = new Set(["alpha", "beta", "epsilon", "gamma", "scale", "threshold", "softcap", "cubic_coeff_a"]);
+const FLOATS = new Set([
+  "alpha",
+  "beta",
+  "epsilon",
+  "gamma",
+  "scale",
+  "threshold",
+  "softcap",
+  "bias",
+  "lambd",
+  "cubic_coeff_a",
+]);
 
 const utf8 = new TextEncoder();
 

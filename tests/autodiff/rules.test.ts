@@ -41,7 +41,11 @@ const isMissingKernel = (error: unknown): boolean =>
     error.message,
   );
 
+/** Those whose float64 kernel computes in float32. */
+const SINGLE_INSIDE: ReadonlySet<string> = new Set(["Shrink"]);
+
 async function centralDifferences(testCase: GradientCase): Promise<number | null> {
+  if (SINGLE_INSIDE.has(testCase.op)) return null;
   const built = build(testCase, "double", false);
   let session: Awaited<ReturnType<typeof open>>;
   let analytic: Awaited<ReturnType<typeof session.run>>;
@@ -91,6 +95,7 @@ describe("gradients are central differences in float64", () => {
         "Conv",
         "ConvTranspose",
         "Cosh",
+        "Det",
         "Elu",
         "Erf",
         "GRU",
@@ -98,9 +103,11 @@ describe("gradients are central differences in float64", () => {
         "GlobalAveragePool",
         "GlobalLpPool",
         "GlobalMaxPool",
+        "GridSample",
         "HardSigmoid",
         "HardSwish",
         "InstanceNormalization",
+        "LRN",
         "LSTM",
         "LpPool",
         "MaxPool",
@@ -108,6 +115,7 @@ describe("gradients are central differences in float64", () => {
         "RNN",
         "Resize",
         "Selu",
+        "Shrink",
         "Sinh",
         "Softplus",
         "Softsign",

@@ -312,6 +312,9 @@ const NETWORKS: readonly InferenceCase[] = [
   shape("LayerNormalization", [image, x([6, 5])], { outputs: 3, attributes: [int("axis", 2)] }),
   shape("LayerNormalization", [image, x([5])], { outputs: 3 }),
   type("com.microsoft.SkipLayerNormalization", [x([2, 3, 4]), x([2, 3, 4]), x([4])]),
+  shape("Det", [x([2, 3, 3])]),
+  shape("GridSample", [x([1, 2, 4, 5]), x([1, 3, 6, 2])]),
+  type("com.microsoft.FusedMatMul", [x([2, 3, 4]), x([4, 5])]),
   shape("SoftmaxCrossEntropyLoss", [x([3, 4]), fedInts([3], [0, 1, 2])], { outputs: 2 }),
   shape("SoftmaxCrossEntropyLoss", [x([3, 4, 2]), fedInts([3, 2], [0, 1, 2, 0, 1, 2])], {
     outputs: 2,

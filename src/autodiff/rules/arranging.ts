@@ -162,30 +162,67 @@ function gatherNd(b: Backward): InputGradients {
   return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, "nd")];
 }
 
+/** How one of the scatters reads elements from where its updates went, and puts others there. */
+interface Places {
+  readonly pick: (from: Value) => Value;
+  readonly place: (onto: Value, updates: Value, reduction?: string) => Value;
+}
+
 /** Data that is written over has no gradient; what is added to has dY whole. The updates read dY where they went. */
-function scatter(b: Backward, pick: (dy: Value) => Value, place: (zeros: Value) => Value): InputGradients {
+function scatter(b: Backward, places: Places): InputGradients {
   const { f } = b;
   const reduction = b.string("reduction", "none");
+  if (reduction === "max" || reduction === "min") return scatteredExtreme(b, places);
+  if (reduction === "mul") return scatteredProduct(b, places);
   if (reduction !== "none" && reduction !== "add") throw b.refuse(`its reduction is ${reduction}`);
-  const updates = b.wants(2) ? pick(b.dy) : null;
-  return [reduction === "add" ? b.dy : place(f.zeros(f.shape(b.input(2)))), null, updates];
+  const updates = b.wants(2) ? places.pick(b.dy) : null;
+  return [reduction === "add" ? b.dy : places.place(b.dy, f.zeros(f.shape(b.input(2)))), null, updates];
 }
+
+/** What is the largest, or smallest, has the gradient; what ties shares it equally, as PyTorch has it. */
+function scatteredExtreme(b: Backward, { pick, place }: Places): InputGradients {
+  const { f } = b;
+  const y = b.output(0);
+  const isData = f.cast(f.equal(b.input(0), y), f.dtype);
+  const isUpdate = f.cast(f.equal(b.input(2), pick(y)), f.dtype);
+  const share = f.div(b.dy, place(isData, isUpdate, "add"));
+  return [f.mul(share, isData), null, f.mul(pick(share), isUpdate)];
+}
+
+/** Each factor has dY times the product of the others, which zeros among them do not spoil. */
+function scatteredProduct(b: Backward, { pick, place }: Places): InputGradients {
+  const { f } = b;
+  const [data, updates] = [b.input(0), b.input(2)];
+  const ones = f.add(f.zeros(f.shape(data)), 1);
+  const dData = f.mul(b.dy, place(ones, updates, "mul"));
+  if (!b.wants(2)) return [dData];
+  const isZero = f.equal(updates, 0);
+  const zeros = place(f.zeros(f.shape(data)), f.cast(isZero, f.dtype), "add");
+  const others = place(data, f.where(isZero, 1, updates), "mul");
+  const alone = f.where(f.greater(zeros, 1), 0, others);
+  const ofZero = pick(f.mul(b.dy, alone));
+  const ofOther = f.div(pick(f.mul(b.dy, b.output(0))), f.where(isZero, 1, updates));
+  return [dData, null, f.where(isZero, ofZero, ofOther)];
+}
+
+const reducing = (reduction: string | undefined): readonly Attribute[] =>
+  reduction === undefined ? [] : [attribute.string("reduction", reduction)];
 
 function scatterElements(b: Backward): InputGradients {
   const axis = attribute.int("axis", b.int("axis", 0));
-  return scatter(
-    b,
-    (dy) => b.f.emit("GatherElements", [dy, b.input(1)], { attributes: [axis] }),
-    (zeros) => b.f.emit("ScatterElements", [b.dy, b.input(1), zeros], { attributes: [axis] }),
-  );
+  return scatter(b, {
+    pick: (from) => b.f.emit("GatherElements", [from, b.input(1)], { attributes: [axis] }),
+    place: (onto, updates, reduction) =>
+      b.f.emit("ScatterElements", [onto, b.input(1), updates], { attributes: [axis, ...reducing(reduction)] }),
+  });
 }
 
 function scatterNd(b: Backward): InputGradients {
-  return scatter(
-    b,
-    (dy) => b.f.emit("GatherND", [dy, b.input(1)]),
-    (zeros) => b.f.emit("ScatterND", [b.dy, b.input(1), zeros]),
-  );
+  return scatter(b, {
+    pick: (from) => b.f.emit("GatherND", [from, b.input(1)]),
+    place: (onto, updates, reduction) =>
+      b.f.emit("ScatterND", [onto, b.input(1), updates], { attributes: reducing(reduction) }),
+  });
 }
 
 function topK(b: Backward): InputGradients {

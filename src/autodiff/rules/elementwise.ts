@@ -109,6 +109,11 @@ export const ELEMENTWISE_RULES: GradientTable = {
   }),
   Sum: broadcasting(({ node, dy }) => node.inputs.map(() => dy)),
   Mean: broadcasting(({ f, node, dy }) => node.inputs.map(() => f.mul(dy, 1 / node.inputs.length))),
+  /** y = a - b trunc(a / b), and (a - y) / b is that whole number. */
+  Mod: broadcasting(({ f, dy, input, output }) => [
+    dy,
+    f.neg(f.mul(dy, f.round(f.div(f.sub(input(0), output(0)), input(1))))),
+  ]),
   Max: extreme,
   Min: extreme,
   Pow: pow,
@@ -149,6 +154,7 @@ export const ELEMENTWISE_RULES: GradientTable = {
     b.string("approximate", "none") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x),
   ),
   Relu: masked((f, b) => f.greater(b.output(0), 0)),
+  Shrink: masked((f, b, x) => f.greater(f.emit("Abs", [x]), b.float("lambd", 0.5))),
   ThresholdedRelu: masked((f, b, x) => f.greater(x, b.float("alpha", 1))),
   LeakyRelu: below((_, b) => b.float("alpha", 0.01)),
   Elu: below((f, b, x) => f.mul(f.exp(x), b.float("alpha", 1))),

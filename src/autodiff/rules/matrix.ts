@@ -1,5 +1,6 @@
 import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
+import { Tensor } from "../../graph/tensor.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 import { shapeOf, unbroadcast } from "../broadcast.ts";
@@ -37,6 +38,47 @@ function rows(f: Formula, value: Value): Value {
   const width = shapeOf(value)?.at(-1);
   if (typeof width === "number") return f.reshape(value, [-1, width]);
   return f.reshape(value, f.vector(-1, f.dim(value, -1)));
+}
+
+/** Y = alpha A' B' of stacked matrices, where the last two axes of A' and B' may have changed places. */
+function fusedMatmul(b: Backward): InputGradients {
+  const { f } = b;
+  const [A, B] = [b.input(0), b.input(1)];
+  const [rankA, rankB] = [b.rank(0), b.rank(1)];
+  if (rankA < 2 || rankB < 2) throw b.refuse("one of its inputs is a vector");
+  const turned = (value: Value, rank: number, name: string): Value =>
+    b.int(name, 0) === 0 ? value : transposed(f, value, rank);
+  const [left, right] = [turned(A, rankA, "transA"), turned(B, rankB, "transB")];
+  const dy = f.mul(b.dy, b.float("alpha", 1));
+  const rank = Math.max(rankA, rankB);
+  const back = (gradient: Value, input: Value, name: string): Value =>
+    unbroadcast(f, turned(gradient, rank, name), null, input);
+  return [
+    b.wants(0) ? back(f.matmul(dy, transposed(f, right, rankB)), A, "transA") : null,
+    b.wants(1) ? back(f.matmul(transposed(f, left, rankA), dy), B, "transB") : null,
+  ];
+}
+
+/** The gradient of a determinant is the matrix of cofactors, which there is for singular matrices too. */
+function determinant(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const n = b.dims(0)?.at(-1);
+  if (typeof n !== "number") throw b.refuse("the size of its matrices is not known");
+  const all = axesFrom(0, n);
+  const places = all.flatMap((row) =>
+    all.flatMap((column) => all.flatMap((i) => all.flatMap((j) => (i === row || j === column ? [] : [i * n + j])))),
+  );
+  const signs = f.build.constant(
+    Tensor.floats(
+      [n, n],
+      all.flatMap((row) => all.map((column) => ((row + column) % 2 === 0 ? 1 : -1))),
+    ),
+  );
+  const dy = f.mul(f.reshape(b.dy, [-1, 1, 1]), f.cast(signs, f.dtype));
+  if (n === 1) return [f.reshape(dy, sizes.target(b.input(0)))];
+  const minors = f.gather(f.reshape(b.input(0), [-1, n * n]), f.ints(places), 1);
+  const cofactors = f.emit("Det", [f.reshape(minors, [-1, n, n, n - 1, n - 1])]);
+  return [f.reshape(f.mul(dy, cofactors), sizes.target(b.input(0)))];
 }
 
 /** Y = alpha A' B' + beta C, where A' and B' may be transposed. */
@@ -98,6 +140,8 @@ function einsum(b: Backward): InputGradients {
 }
 
 export const MATRIX_RULES: GradientTable = {
+  Det: { gradient: determinant },
+  "com.microsoft.FusedMatMul": { gradient: fusedMatmul },
   MatMul: { gradient: matmul },
   Gemm: { gradient: gemm },
   Einsum: { gradient: einsum },

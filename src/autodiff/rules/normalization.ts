@@ -1,3 +1,4 @@
+import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom } from "../../ops/value-types.ts";
@@ -73,6 +74,29 @@ function skipLayerNorm(b: Backward): InputGradients {
     beta === null ? null : perScale(b, b.dy, beta),
     bias === null ? null : perScale(b, dX, bias),
   ];
+}
+
+/** y = x D^-beta, D = bias + alpha / size (sum of x^2 over `size` channels around); the sums over the same channels turned round. */
+function localResponseNorm(b: Backward): InputGradients {
+  const { f, dy, sizes } = b;
+  const size = b.int("size", 1);
+  const [alpha, beta] = [b.float("alpha", 1e-4), b.float("beta", 0.75)];
+  const x = b.input(0);
+  const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
+  const meanAround = (value: Value, first: number, last: number): Value => {
+    const mean = f.emit("AveragePool", [f.unsqueeze(f.reshape(value, [0, 0, -1]), [1])], {
+      attributes: [
+        attribute.ints("kernel_shape", [size, 1]),
+        attribute.ints("pads", [first, 0, last, 0]),
+        attribute.int("count_include_pad", 1),
+      ],
+    });
+    return f.reshape(f.squeeze(mean, [1]), sizes.target(x));
+  };
+  const scale = f.add(f.mul(meanAround(f.square(x), before, after), alpha), b.float("bias", 1));
+  const own = f.mul(dy, f.pow(scale, -beta));
+  const around = meanAround(f.div(f.mul(own, x), scale), after, before);
+  return [f.sub(own, f.mul(f.mul(x, around), 2 * alpha * beta))];
 }
 
 /** Statistics are taken over [batch, channels, everything else]. */
@@ -173,6 +197,7 @@ export const NORMALIZATION_RULES: GradientTable = {
   RMSNormalization: { gradient: rmsNorm },
   SimplifiedLayerNormalization: { gradient: rmsNorm },
   "com.microsoft.SkipLayerNormalization": { gradient: skipLayerNorm },
+  LRN: { gradient: localResponseNorm },
   BatchNormalization: { gradient: batchNorm },
   "com.microsoft.BatchNormInternal": {
     gradient: (b) => batchNormTraining(b, b.node.outputs[3] ?? null, b.node.outputs[4] ?? null),

@@ -18,6 +18,25 @@ function matmul(call: InferenceCall): readonly Inferred[] {
   return [{ dtype, shape: [...batch, ...rows, ...columns] }];
 }
 
+function fusedMatmul(call: InferenceCall): readonly Inferred[] {
+  const [a, b] = [call.shape(0), call.shape(1)];
+  const dtype = call.dtype(0);
+  const isPlain = call.int("transBatchA", 0) === 0 && call.int("transBatchB", 0) === 0;
+  if (a === null || b === null || a.length < 2 || b.length < 2 || !isPlain) return [{ dtype, shape: null }];
+  const batch = broadcastShapes([a.slice(0, -2), b.slice(0, -2)]) ?? [];
+  const rows = a.at(call.int("transA", 0) === 0 ? -2 : -1) ?? null;
+  const columns = b.at(call.int("transB", 0) === 0 ? -1 : -2) ?? null;
+  return [{ dtype, shape: [...batch, rows, columns] }];
+}
+
+/** The image's batch and channels, and the points of the grid. */
+function gridSample(call: InferenceCall): readonly Inferred[] {
+  const [image, grid] = [call.shape(0), call.shape(1)];
+  const dtype = call.dtype(0);
+  if (image === null || grid === null) return [{ dtype, shape: null }];
+  return [{ dtype, shape: [...image.slice(0, 2), ...grid.slice(1, -1)] }];
+}
+
 function gemm(call: InferenceCall): readonly Inferred[] {
   const [a, b] = [call.shape(0), call.shape(1)];
   const rows = a?.[call.int("transA", 0) === 0 ? 0 : 1] ?? null;
@@ -209,6 +228,9 @@ function attention(call: InferenceCall): readonly (Inferred | null)[] {
 export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
   ["MatMul", matmul],
   ["Gemm", gemm],
+  ["com.microsoft.FusedMatMul", fusedMatmul],
+  ["Det", (call) => [{ dtype: call.dtype(0), shape: call.shape(0)?.slice(0, -2) ?? null }]],
+  ["GridSample", gridSample],
   ["Einsum", einsum],
   ["Conv", conv],
   ["ConvTranspose", convTranspose],
