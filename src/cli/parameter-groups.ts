@@ -23,7 +23,7 @@ function parseGroup(text: string, earlier: readonly ParameterGroup[]): readonly 
     .split(",")
     .map((setting): readonly [string, number] => {
       const [name = "", value = ""] = setting.split("=").map((part) => part.trim());
-      const key = SETTINGS[name];
+      const key = Object.hasOwn(SETTINGS, name) ? SETTINGS[name] : undefined;
       const number = value === "" ? Number.NaN : Number(value);
       if (key !== undefined && Number.isFinite(number) && number >= 0) return [key, number];
       throw new InvalidArgumentError(`"${setting}" is neither lr=<number> nor decay=<number>.`);

@@ -35,7 +35,12 @@ function isAlwaysFloat(value: Value | null): boolean {
   const uses = value?.uses ?? [];
   return (
     uses.length > 0 &&
-    uses.every(({ user, index }) => "opType" in user && (ALWAYS_FLOAT[user.opType]?.includes(index) ?? false))
+    uses.every(
+      ({ user, index }) =>
+        "opType" in user &&
+        Object.hasOwn(ALWAYS_FLOAT, user.opType) &&
+        (ALWAYS_FLOAT[user.opType]?.includes(index) ?? false),
+    )
   );
 }
 

@@ -150,7 +150,7 @@ const LOOPS: readonly Loop[] = [
     check: async (output) => {
       if (existsSync(output) && (await isWritten(output))) await readTrainingSet(output);
     },
-    sample: [...killed("link", 1), ...fails("mkdir", 1), ...fails("link", 1)],
+    sample: [...killed("link", 1), ...fails("mkdir", 1), ...fails("close", 7)],
   },
   {
     command: "export",

@@ -24,6 +24,7 @@ import {
   GraphTensor,
   insertAgr,
   Node,
+  raiseOpset,
   readDataFile,
 } from "../../src/index.ts";
 import { decodeNpy } from "../../src/runtime/data/npy.ts";
@@ -163,6 +164,21 @@ describe("row 60: an archive", () => {
     const path = join(temporaryFolder(), "data.npz");
     writeFileSync(path, patched(6, 8, 1));
     expect((await rejectionOf(readDataFile(path))).file).toBe(path);
+  });
+});
+
+describe("a name that every object of JavaScript has", () => {
+  it.each(["constructor", "toString", "__proto__"])("row 50: as an operator's is unknown (%s)", (op) => {
+    const sketch = new Sketch("net");
+    sketch.input("x", float([2]));
+    sketch.node(op, ["x"], ["y"]);
+    sketch.output("y", float([2]));
+    expect(errorOf(() => raiseOpset(model(sketch.graph, 8, [["", 17]]), 18)).code).toBe("E_NO_UPGRADE");
+  });
+
+  it("row 50: as a setting's is unknown", () => {
+    const { status, stderr } = cli(["build", "x.onnx", "--group", "*:constructor=1", "-o", "x"]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("neither lr=<number> nor decay=<number>")]);
   });
 });
 

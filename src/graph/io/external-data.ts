@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { errnoCode, FormatError, fileSystemError } from "../../errors.ts";
 import { mistaken } from "../sniff.ts";
 import type { ExternalData, Tensor } from "../tensor.ts";
-import { readRange } from "./read-file.ts";
+import { closeRead, readRange, statOf } from "./read-file.ts";
 
 /**
  * Why a location may not be followed; null where it may. A model file comes from anywhere, so what it names must lie in its
@@ -91,18 +91,18 @@ export async function openExternal(real: string): Promise<OpenExternal> {
     throw fileSystemError("read", real, cause);
   }
   if (await isElsewhere(handle, real)) {
-    await handle.close();
+    await closeRead(handle, real);
     throw replaced(real);
   }
-  const stat = await handle.stat();
+  const stat = await statOf(handle, real);
   if (stat.isFile()) {
     const head = await readRange(handle, real, 0, Math.min(stat.size, HEAD_BYTES));
     const other = mistaken(head);
     if (other === null) return { handle, size: stat.size, links: stat.nlink };
-    await handle.close();
+    await closeRead(handle, real);
     throw new FormatError("E_EXTERNAL_MISSING", `${real} is ${other.what}`, { file: real, hint: other.hint });
   }
-  await handle.close();
+  await closeRead(handle, real);
   throw new FormatError("E_EXTERNAL_PATH", `${real} is not a regular file`, { file: real });
 }
 
@@ -137,6 +137,6 @@ export async function readExternal(
     const { offset, length } = externalRange(tensor, at, size, where);
     return await readRange(handle, real, offset, length);
   } finally {
-    await handle.close();
+    await closeRead(handle, real);
   }
 }

@@ -14,7 +14,7 @@ import { type TensorSite, tensorSites } from "../tensors.ts";
 import { checkChecksum, type ExternalFile, oddities } from "./external-audit.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
 import { completeAround, journalOf, publishSet } from "./file-set.ts";
-import { readRange, readRegularFile } from "./read-file.ts";
+import { closeRead, readRange, readRegularFile } from "./read-file.ts";
 import { followLinks, type PendingFile, putInPlace, writePending } from "./write-file.ts";
 
 const { origin: origins } = sources;
@@ -84,7 +84,7 @@ async function checkExternal(model: Model, path: string, isStrict: boolean): Pro
   for (const [location, ranges] of byLocation) {
     const real = await resolveExternal(path, location, ranges[0]?.where ?? location);
     const { handle, size, links } = await openExternal(real);
-    await handle.close();
+    await closeRead(handle, real);
     for (const { tensor, at, where } of ranges) externalRange(tensor, at, size, where);
     files.set(real, { real, links, ranges: [...(files.get(real)?.ranges ?? []), ...ranges] });
   }
@@ -238,7 +238,7 @@ async function* copyRanges(ranges: readonly Range[]): AsyncGenerator<Uint8Array>
       }
       position = Math.max(position, offset + length);
     } finally {
-      await handle.close();
+      await closeRead(handle, source);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, readdir } from "node:fs/promises";
 import { errnoCode, FormatError, fileSystemError, systemReason } from "../../errors.ts";
 
@@ -31,15 +31,29 @@ export async function withFile<T>(path: string, use: (handle: FileHandle, size: 
     throw new FormatError("E_NO_FILE", `${path}: ${systemReason(cause)}`, { file: path, cause });
   }
   try {
-    const stat = await handle.stat();
+    const stat = await statOf(handle, path);
     if (!stat.isFile()) {
       const what = stat.isDirectory() ? "is a folder, not a file" : "is not a regular file";
       throw new FormatError("E_NO_FILE", `${path} ${what}`, { file: path });
     }
     return await use(handle, stat.size);
   } finally {
-    await handle.close();
+    await closeRead(handle, path);
   }
+}
+
+/** The system's errors of these two do not say which file it was. @throws FileSystemError `E_FILE_SYSTEM` */
+export async function statOf(handle: FileHandle, path: string): Promise<Stats> {
+  return handle.stat().catch((cause: unknown) => {
+    throw fileSystemError("read", path, cause);
+  });
+}
+
+/** Closes a file that was read. @throws FileSystemError `E_FILE_SYSTEM` */
+export async function closeRead(handle: FileHandle, path: string): Promise<void> {
+  await handle.close().catch((cause: unknown) => {
+    throw fileSystemError("read", path, cause);
+  });
 }
 
 /** Reads a whole regular file. @param limit bytes; a larger file is refused by `refuse` before anything is read. */

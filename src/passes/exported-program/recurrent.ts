@@ -23,7 +23,7 @@ export function restoreRecurrent(program: ExportedProgram, parameters: GraphPara
   const restored: string[] = [];
   const idle: Value[] = [];
   for (const node of graph) {
-    const gates = node.domain === "" ? GATES[node.opType] : undefined;
+    const gates = node.domain === "" && Object.hasOwn(GATES, node.opType) ? GATES[node.opType] : undefined;
     if (gates === undefined) continue;
     for (const [index, perDirection] of [
       [1, 1],

@@ -48,7 +48,7 @@ const REDUCTIONS: Readonly<Record<string, (f: Formula, dY: Value, weights: Value
 /** d = (exp(log_prob) - onehot(label)) * s, with s_i = w_i dY / sum(w) for the mean */
 function crossEntropyGrad(f: Formula, call: Call, logProb: Value, labels: Labels): Value {
   const reduction = call.string("reduction", "mean");
-  const scale = REDUCTIONS[reduction];
+  const scale = Object.hasOwn(REDUCTIONS, reduction) ? REDUCTIONS[reduction] : undefined;
   if (scale === undefined) throw call.refuse(`the reduction "${reduction}" is not known`);
   const { safe, weights } = sampleWeights(f, labels);
   const difference = f.sub(f.exp(logProb), oneHot(f, safe, logProb, 1));

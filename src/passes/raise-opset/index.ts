@@ -153,7 +153,7 @@ function raise(
 /** @returns whether the node was rewritten */
 function convert(graph: Graph, node: Node, opset: number, names: Names, infer: () => void): boolean {
   if (node.domain !== ONNX_DOMAIN || FOREIGN.has(node.opType)) return false;
-  const versions = OPERATOR_VERSIONS[node.opType];
+  const versions = Object.hasOwn(OPERATOR_VERSIONS, node.opType) ? OPERATOR_VERSIONS[node.opType] : undefined;
   const site = new ConversionSite(graph, node, opset, names, infer);
   if (versions === undefined) throw site.refusal("it is no operator of ONNX that this version knows");
   const [first = 0] = versions;
