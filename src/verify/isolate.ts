@@ -51,7 +51,7 @@ export function isolate(model: Model, cuts: readonly Cut[]): Isolated | null {
     if (from === undefined || to === undefined) return null;
     ends.push(to);
     const inputs = shapes.map((shape, element) => new Value(`g${index}_${element}`, tensorType(DataType.float, shape)));
-    isolated.inputs.push(...inputs);
+    for (const each of inputs) isolated.inputs.push(each);
     const typed = inputs.map((input) => cast(before, input, `${input.name}_typed`, dtype));
     const outputs = shapes.map((_, element) => `r${index}_${element}`);
     const [first] = typed;
@@ -92,7 +92,7 @@ export function isolate(model: Model, cuts: readonly Cut[]): Isolated | null {
   }
   const cut = new Model(model.irVersion, isolated);
   for (const [domain, version] of model.opsets) cut.opsets.set(domain, version);
-  cut.functions.push(...model.functions);
+  for (const each of model.functions) cut.functions.push(each);
   return { model: cut, gradients };
 }
 

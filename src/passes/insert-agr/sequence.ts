@@ -101,7 +101,7 @@ function emitUnrolled(build: Builder, sequence: Value, count: number, writer: Wr
     Array.from({ length: count }, (_, index) => {
       const each = build.within(String(index));
       const value = emit(each, index);
-      build.nodes.push(...each.nodes);
+      for (const node of each.nodes) build.nodes.push(node);
       return value;
     });
   const gradients = emitEach((each, index) =>

@@ -31,7 +31,7 @@ function write(source: OptimizerSource, target: OptimizerTarget): WrittenOptimiz
 /** Functions and domains that the optimizer's nodes need beside ONNX's own. */
 function takeOver(model: Model, source: OptimizerSource, domains: ReadonlySet<string>): void {
   if (!(source instanceof Model)) return;
-  model.functions.push(...source.functions);
+  for (const each of source.functions) model.functions.push(each);
   const needed = new Set([...source.functions.map(({ domain }) => domain), ...domains]);
   for (const domain of needed) if (!model.opsets.has(domain)) model.opsets.set(domain, source.opsets.get(domain) ?? 1);
 }
@@ -58,7 +58,8 @@ function addOptimizer(
   model.irVersion = Math.max(model.irVersion, FUNCTIONS_IR);
   graph.append(build.nodes);
   const slots = unrolling.updates.flatMap((update) => update.slots);
-  graph.inputs.push(learningRate, step, ...slots.map(({ input }) => input));
+  graph.inputs.push(learningRate, step);
+  for (const { input } of slots) graph.inputs.push(input);
   const own = new Set<Node | null>(build.nodes);
   const given = new Set<Value>(unrolling.updates.map(({ gradient }) => gradient));
   /** Makes a value an output under the name of what it renews: a copy of it where it must keep its name. */

@@ -53,8 +53,8 @@ export function repeatStep(step: StepModel): StepModel {
     value.name = names.fresh(`repeat/${name}`);
     return first;
   });
-  outer.inputs.push(...step.state.filter(({ next }) => next === null).map(({ name }) => take(name)));
-  outer.initializers.push(...body.initializers);
+  for (const { name, next } of step.state) if (next === null) outer.inputs.push(take(name));
+  for (const each of body.initializers) outer.initializers.push(each);
   outer.clearValueInfo();
 
   const outputs = new Map(body.outputs.map((value) => [value.name, value]));
@@ -68,7 +68,8 @@ export function repeatStep(step: StepModel): StepModel {
   const renewed = carried.map(({ next }) => out(next ?? ""));
   const results = step.outputs.map(out);
   const whole = new Graph("body");
-  whole.inputs.push(iteration, going, ...carried.map(({ name }) => take(name)));
+  whole.inputs.push(iteration, going);
+  for (const { name } of carried) whole.inputs.push(take(name));
   const nodes = body.nodes;
   body.replaceOutputs([]);
   whole.append(inner.nodes, nodes);
@@ -107,6 +108,6 @@ function stackedType(type: ValueType | null): ValueType | null {
 function copyHeader(from: Model, graph: Graph): Model {
   const model = new Model(from.irVersion, graph);
   for (const [domain, version] of from.opsets) model.opsets.set(domain, version);
-  model.functions.push(...from.functions);
+  for (const each of from.functions) model.functions.push(each);
   return model;
 }

@@ -109,7 +109,7 @@ async function byGradients(ort: OrtModule, question: Question, precision: Precis
     }
   }
   const slope = slopeAlong(f, gradients);
-  model.graph.append(...build.nodes);
+  model.graph.append(build.nodes);
   const made = valuesByName(model.graph);
   const wanted = [...outputs.keys()].flatMap((name) => made.get(name) ?? []);
   model.graph.replaceOutputs([...new Set([loss, slope, ...wanted, ...constants])]);

@@ -62,7 +62,7 @@ export class Difference {
       for (const { user, index } of readers) if ("opType" in user) user.setInput(index, moved);
     }
     const [first] = model.graph.nodes;
-    if (first === undefined) model.graph.append(...build.nodes);
+    if (first === undefined) model.graph.append(build.nodes);
     else model.graph.insertBefore(first, ...build.nodes);
     model.graph.inputs.push(step);
     model.graph.replaceOutputs([loss]);

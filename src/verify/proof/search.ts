@@ -341,7 +341,7 @@ function lackingOf(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readon
     if (!inputs.some((value) => depends.has(value))) continue;
     if (!node.outputs.some((output) => output !== null && towardsLoss.has(output))) continue;
     for (const output of node.outputs) if (output !== null) depends.add(output);
-    read.push(...inputs);
+    for (const each of inputs) read.push(each);
   }
   const needed = ancestorsOf(read, new Set());
   const there = ancestorsOf(
@@ -359,7 +359,7 @@ function ancestorsOf(values: readonly Value[], ends: ReadonlySet<Value>): Readon
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (seen.has(value) || ends.has(value)) continue;
     seen.add(value);
-    if (value.producer !== null) pending.push(...valuesReadBy(value.producer));
+    if (value.producer !== null) for (const each of valuesReadBy(value.producer)) pending.push(each);
   }
   return seen;
 }

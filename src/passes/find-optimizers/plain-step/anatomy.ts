@@ -125,7 +125,7 @@ export function dependsOn(value: Value, inputs: readonly Value[]): boolean {
     if (seen.has(next)) continue;
     seen.add(next);
     if (inputs.includes(next)) return true;
-    if (next.producer !== null) pending.push(...valuesReadBy(next.producer));
+    if (next.producer !== null) for (const each of valuesReadBy(next.producer)) pending.push(each);
   }
   return false;
 }

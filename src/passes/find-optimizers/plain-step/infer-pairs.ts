@@ -73,7 +73,8 @@ function sourcesOf(output: Value, stops: ReadonlySet<Value>): readonly Value[] {
       if (value.tensor === null && formatType(value.type) === formatType(output.type)) sources.add(value);
       else if (value.tensor === null) hasOthers = true;
     } else if (stops.has(value) && !own.has(value)) hasOthers = true;
-    else if (producer.domain === "" && ELEMENTWISE.has(producer.opType)) pending.push(...valuesReadBy(producer));
+    else if (producer.domain === "" && ELEMENTWISE.has(producer.opType))
+      for (const each of valuesReadBy(producer)) pending.push(each);
     else if (producer.opType !== "Constant") hasOthers = true;
   }
   return isOneElement(output) && (hasOthers || sources.size > 1) ? [] : [...sources];
@@ -85,7 +86,7 @@ function ancestorsOf(values: readonly Value[]): ReadonlySet<Value> {
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (seen.has(value)) continue;
     seen.add(value);
-    if (value.producer !== null) pending.push(...valuesReadBy(value.producer));
+    if (value.producer !== null) for (const each of valuesReadBy(value.producer)) pending.push(each);
   }
   return seen;
 }
