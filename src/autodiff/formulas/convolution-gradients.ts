@@ -27,7 +27,16 @@ export function convGradients(f: Formula, call: Convolved): ConvolutionGradients
   const spatial = known(image);
   const sizes = spatial === null ? null : outputSizes(window, spatial);
   const [outputs = 0, perGroup = 0] = dims;
-  const correlation = { window, group, image: x, gradient: dY, channels: perGroup * group, outputs, sizes };
+  const correlation = {
+    window,
+    group,
+    image: x,
+    gradient: dY,
+    channels: perGroup * group,
+    outputs,
+    sizes,
+    batch: dimsOf(x)?.[0] ?? null,
+  };
   return [
     wants(0) ? imageGrad(f, { dY, x, weight, dims, window, group, spatial }) : null,
     wants(1) ? weightGrad(f, correlation) : null,
@@ -57,6 +66,7 @@ export function convTransposeGradients(f: Formula, call: Convolved): Convolution
     channels: perGroup * group,
     outputs,
     sizes: known(dimsOf(x)?.slice(2) ?? null),
+    batch: dimsOf(x)?.[0] ?? null,
     hasMore: true,
   };
   const image = (): Value => {

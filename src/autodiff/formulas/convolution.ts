@@ -19,6 +19,8 @@ export interface Correlation {
   readonly channels: number;
   /** Channels of the gradient. */
   readonly outputs: number;
+  /** Number of samples where it is known. */
+  readonly batch: number | null;
   /** Sizes of the gradient where they are known. */
   readonly sizes: readonly number[] | null;
   /** The window may have more places in the image than the gradient has entries. Default false. */
@@ -38,13 +40,22 @@ export const windowAttributes = ({ kernel, strides, dilations, begin, end }: Win
  * groups, one batched product over patches of the image. Measured on ONNX Runtime 1.30's CPU provider.
  */
 const CHANNELS_LAST_FROM = 4;
+/**
+ * From these many kernel positions on, and with up to MOST_CHANNELS channels or depthwise, the gradients of each sample are kernels over its image;
+ * a group per sample needs the batch to be known.
+ */
+const BY_SAMPLES_FROM = 25;
+const MOST_CHANNELS = 6;
 /** Kernels of more positions than this are left to Conv. */
 const MOST_POSITIONS = 49;
 
 /** The gradient [M, C / group, ...kernel] of the weight of a convolution. */
 export function weightGrad(f: Formula, correlation: Correlation): Value {
-  const { window, group, channels } = correlation;
-  if (placesOf(window.kernel) > MOST_POSITIONS) return byConvolution(f, correlation);
+  const { window, group, channels, batch } = correlation;
+  const places = placesOf(window.kernel);
+  const isFew = (group === 1 && channels <= MOST_CHANNELS) || (group > 1 && group === channels);
+  if (batch !== null && isFew && places >= BY_SAMPLES_FROM) return bySamples(f, { ...correlation, batch });
+  if (places > MOST_POSITIONS) return byConvolution(f, correlation);
   return group === 1 && channels >= CHANNELS_LAST_FROM ? channelsLast(f, correlation) : byPatches(f, correlation);
 }
 
@@ -142,6 +153,42 @@ function byConvolution(f: Formula, { window, group, image, gradient, channels, o
     spatial,
   );
   return f.reshape(f.transpose(cut, swap), [outputs, perGroup, ...kernel]);
+}
+
+/**
+ * For one group, or depthwise: one Conv whose groups are the samples (and channels), and whose kernels are the gradients, with strides and dilations
+ * changed about; then the sum over the samples.
+ */
+function bySamples(
+  f: Formula,
+  { window, group, image, gradient, channels, outputs, batch }: Correlation & { batch: number },
+): Value {
+  const { kernel, strides, dilations, begin, end } = window;
+  const spatial = axesFrom(2, kernel.length + 2);
+  const perGroup = channels / group;
+  const sizes = new SizeMath(f);
+  const shaped = (value: Value, front: readonly number[]): Value =>
+    f.reshape(value, sizes.concat(front, sizes.of(value, 2)));
+  const images = group === 1 ? f.transpose(image, [1, 0, ...spatial]) : shaped(image, [1, batch * group]);
+  const made = f.emit("Conv", [images, shaped(gradient, [batch * outputs, 1])], {
+    attributes: [
+      attribute.ints("strides", dilations),
+      attribute.ints("dilations", strides),
+      attribute.ints("pads", [...begin, ...end]),
+      attribute.int("group", batch * group),
+    ],
+  });
+  const cut = strides.every((stride) => stride === 1)
+    ? made
+    : f.slice(
+        made,
+        kernel.map(() => 0),
+        kernel,
+        spatial,
+      );
+  const perSample = f.reshape(cut, [perGroup, batch, outputs, ...kernel]);
+  const summed = f.sum(perSample, [1], false);
+  return f.reshape(f.transpose(summed, [1, 0, ...spatial]), [outputs, perGroup, ...kernel]);
 }
 
 /** The weight [M, C / group, ...] turned round, as the convolution takes it that undoes one of stride 1: [C, M / group, ...]. */

@@ -1,0 +1,76 @@
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { expect, it } from "vitest";
+import { weightGrad } from "../../src/autodiff/formulas/convolution.ts";
+import { Names } from "../../src/graph/names.ts";
+import { tensorType } from "../../src/graph/value-type.ts";
+import { DataType, encodeModel, Graph, Model, Value } from "../../src/index.ts";
+import { Builder } from "../../src/ops/builder.ts";
+import { Formula } from "../../src/ops/formula.ts";
+
+const N = 3;
+const SIZE = 9;
+
+/** The definition: dW[m, c, i] = sum over n and o of dY[n, m, o] X[n, c, o stride + i dilation - pad]. */
+function defined(x: Float32Array, dY: Float32Array, k: Record<"C" | "M" | "G" | "K" | "S" | "D" | "P" | "O", number>) {
+  const { C, M, G, K, S, D, P, O } = k;
+  const perGroup = C / G;
+  return Array.from({ length: M * perGroup * K * K }, (_, at) => {
+    const [m, c] = [Math.floor(at / (perGroup * K * K)), Math.floor(at / (K * K)) % perGroup];
+    const channel = Math.floor(m / (M / G)) * perGroup + c;
+    const [i, j] = [Math.floor(at / K) % K, at % K];
+    let sum = 0;
+    for (let n = 0; n < N; n++)
+      for (let a = 0; a < O; a++)
+        for (let b = 0; b < O; b++) {
+          const [row, column] = [a * S + i * D - P, b * S + j * D - P];
+          if (row < 0 || column < 0 || row >= SIZE || column >= SIZE) continue;
+          const gradient = dY[((n * M + m) * O + a) * O + b] ?? Number.NaN;
+          sum += gradient * (x[((n * C + channel) * SIZE + row) * SIZE + column] ?? Number.NaN);
+        }
+    return sum;
+  });
+}
+
+it.each([
+  ["one channel, 5x5", { C: 1, M: 4, G: 1, K: 5, S: 1, D: 1, P: 2 }],
+  ["six channels, 5x5", { C: 6, M: 3, G: 1, K: 5, S: 1, D: 1, P: 2 }],
+  ["one channel, 5x5, strides that leave a rest", { C: 1, M: 2, G: 1, K: 5, S: 3, D: 1, P: 1 }],
+  ["depthwise, 7x7", { C: 3, M: 3, G: 3, K: 7, S: 1, D: 1, P: 3 }],
+  ["two outputs per channel, strides and dilations", { C: 3, M: 6, G: 3, K: 5, S: 2, D: 2, P: 4 }],
+  ["few positions", { C: 3, M: 3, G: 3, K: 3, S: 1, D: 1, P: 1 }],
+  ["many channels", { C: 8, M: 2, G: 1, K: 5, S: 1, D: 1, P: 2 }],
+])("the weight gradient of a convolution is what it is defined to be: %s", async (_, { C, M, G, K, S, D, P }) => {
+  const O = Math.floor((SIZE + 2 * P - D * (K - 1) - 1) / S) + 1;
+  const values = (length: number, by: number) => Float32Array.from({ length }, (_, at) => Math.sin(at * by));
+  const [x, dY] = [values(N * C * SIZE * SIZE, 1.7), values(N * M * O * O, 0.9)];
+  const two = (value: number) => [value, value];
+  for (const batch of [N, null]) {
+    const graph = new Graph("g");
+    const model = new Model(8, graph);
+    model.opsets.set("", 17);
+    const image = new Value("x", tensorType(DataType.float, [batch, C, SIZE, SIZE]));
+    const gradient = new Value("dy", tensorType(DataType.float, [batch, M, O, O]));
+    graph.inputs.push(image, gradient);
+    const build = new Builder({ prefix: "t", names: new Names(model) });
+    const window = { kernel: two(K), strides: two(S), dilations: two(D), begin: two(P), end: two(P) };
+    const result = weightGrad(new Formula(build, 17), {
+      ...{ window, group: G, image, gradient, channels: C, outputs: M, sizes: two(O), batch },
+    });
+    graph.append(build.nodes);
+    result.type = tensorType(DataType.float, [M, C / G, K, K]);
+    graph.addOutput(result);
+    const session = await InferenceSession.create(encodeModel(model));
+    const results = await session.run({
+      x: new Tensor("float32", x, [N, C, SIZE, SIZE]),
+      dy: new Tensor("float32", dY, [N, M, O, O]),
+    });
+    await session.release();
+    const actual = Array.from(results[result.name]?.data as Float32Array);
+    const expected = defined(x, dY, { C, M, G, K, S, D, P, O });
+    expect(actual).toHaveLength(expected.length);
+    const scale = Math.max(...expected.map(Math.abs));
+    expect(Math.max(...actual.map((value, at) => Math.abs(value - (expected[at] ?? Number.NaN)))) / scale).toBeLessThan(
+      1e-5,
+    );
+  }
+});
