@@ -1,10 +1,11 @@
 import type { Tensor } from "onnxruntime-common";
-import { type Kind, NUMBER } from "../../arguments.ts";
-import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { type Kind, NUMBER, requireArgument, withFields } from "../../arguments.ts";
+import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { DataError, UsageError } from "../../errors.ts";
-import type { NamedTensor } from "../../graph/attribute.ts";
+import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
 import { dataTypeName, layoutOf } from "../../graph/data-type.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
+import { FEEDS } from "../feeds.ts";
 import type { Dataset } from "./dataset.ts";
 
 /** How the tensors of a dataset become the inputs of a model. */
@@ -75,11 +76,13 @@ function elementsOf(ArrayType: unknown, value: number): Elements | null {
   return Number.isSafeInteger(value) ? (ArrayType as typeof BigInt64Array).of(BigInt(value)) : null;
 }
 
+const A_DATASET: Kind = withFields({ tensors: NAMED_TENSORS, size: NUMBER }, "a dataset, as datasetFor gives it");
+
 /** The batch size that the model asks for; undefined where any will do. */
-export function fixedBatchSize(
-  inputs: readonly InputSpec[],
-  { constants = [], axes = {} }: Dataset,
-): number | undefined {
+export function fixedBatchSize(inputs: readonly InputSpec[], dataset: Dataset): number | undefined {
+  requireArgument("inputs", inputs, INPUT_SPECS);
+  requireArgument("dataset", dataset, A_DATASET);
+  const { constants = [], axes = {} } = dataset;
   const dims = inputs.map(({ name, shape }) =>
     constants.some((each) => each.name === name) ? undefined : shape?.[axes[name] ?? 0],
   );
@@ -87,8 +90,11 @@ export function fixedBatchSize(
 }
 
 /** How many samples a batch of the dataset has. */
-export function samplesOf({ tensors: [first], axes = {} }: Dataset, feeds: Readonly<Record<string, Tensor>>): number {
-  return (first && feeds[first.name]?.dims[axes[first.name] ?? 0]) ?? 0;
+export function samplesOf(dataset: Dataset, feeds: Readonly<Record<string, Tensor>>): number {
+  requireArgument("dataset", dataset, A_DATASET);
+  requireArgument("feeds", feeds, FEEDS);
+  const [first] = dataset.tensors;
+  return (first && feeds[first.name]?.dims[dataset.axes?.[first.name] ?? 0]) ?? 0;
 }
 
 /** Samples of each tensor must be equally many; what most have is taken for right, or the larger number. */

@@ -80,6 +80,7 @@ const DATASET_OPTIONS: Kind = withFields(
 export function datasetFor(inputs: readonly InputSpec[], tensors: DataTensors, options: DatasetOptions = {}): Dataset {
   requireArgument("inputs", inputs, INPUT_SPECS);
   requireArgument("tensors", tensors, DATA_TENSORS);
+  requireArgument("options", options, OPTIONS);
   requireArgument("options", options, DATASET_OPTIONS);
   checkInputOptions(inputs, options);
   const byName = new Map(named(tensors).map((each) => [each.name, each]));
