@@ -120,6 +120,24 @@ describe("inputs that are no samples", () => {
     refused(["--data", full, "--input", "h=1"], 2, "rate=constant:16000");
   });
 
+  it("row 53: are part of what a run is: another content of a constant's file is refused, another place is not", () => {
+    const folder = artifacts();
+    const runs = join(folder, "..", "runs");
+    const samples = data("x", "target", "h");
+    const constant = data("rate");
+    const go = (file: string, ...args: readonly string[]) =>
+      cli([
+        ...["train", folder, "--data", samples, ...AXES, "--sample-axis", "h=1", "--lr", "0"],
+        ...["--input", `rate=constant:${file}`, "--checkpoints", runs, ...args],
+      ]);
+    expect(go(constant, "--epochs", "1").status).toBe(0);
+    expect(go(data("rate"), "--epochs", "2", "--resume", runs).status).toBe(0);
+    const other = { name: "rate", tensor: GraphTensor.from(DataType.int64, [], BigInt64Array.of(7n)) };
+    writeFileSync(constant, encodeSafetensors([other]));
+    const refused = go(constant, "--epochs", "3", "--resume", runs);
+    expect([refused.status, refused.stderr]).toEqual([8, expect.stringContaining("input rate")]);
+  });
+
   it.skipIf(!hasShared)("train the field's models", () => {
     const at = `${SHARED}field/models/`;
     const samples = (shape: readonly number[]): GraphTensor =>

@@ -177,12 +177,22 @@ async function identify(source: Trainable, plan: TrainingPlan, options: TrainCom
       ...inputsOf(options),
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
-    hashes: { ...hashes, data: await sha256OfFile(options.data) },
+    hashes: { ...hashes, data: await sha256OfFile(options.data), ...(await hashesOfConstants(options)) },
   };
 }
 
-/** Inputs that are no samples, where there are any: constants by value, files by path. */
-function inputsOf({ input, sampleAxis }: InputFlags): Record<string, string> {
+/** Of the files that constants are read from, wherever they lie. */
+async function hashesOfConstants({ input }: InputFlags): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const [name, value] of Object.entries(input)) {
+    if (typeof value === "string") hashes[`input ${name}`] = await sha256OfFile(value);
+  }
+  return hashes;
+}
+
+/** Inputs that are no samples, where there are any; files have their hashes. */
+function inputsOf({ input: given, sampleAxis }: InputFlags): Record<string, string> {
+  const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
   return Object.fromEntries(entries.map(([name, each]) => [name, JSON.stringify(each)]));
 }
