@@ -69,7 +69,7 @@ describe("row 63: data that do not fit the model", () => {
     [
       "other counts",
       [{ name: "input", tensor: zeros([7, 1, 16, 16]) }, labels],
-      /"input" has 7 samples, "labels" has 40/,
+      /"labels" has 40 samples, "input" has 7/,
     ],
     ["a scalar", [images, { name: "labels", tensor: GraphTensor.scalar(DataType.int64, 1) }], /"labels" is a scalar/],
   ] as const)("%s: exit code 5, with what was expected and what was given", (_, tensors, message) => {

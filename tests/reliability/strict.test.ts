@@ -105,6 +105,7 @@ describe("row 40: --strict reaches the model that a command reads", () => {
     inspect: ["inspect", own],
     insert: ["insert", own, "-o", out],
     strip: ["strip", model, "-o", out],
+    verify: ["verify", own],
     diff: ["diff", DIGITS, own],
     build: ["build", model, "--loss", "mse", "-o", out],
     gradcheck: ["gradcheck", model, "--loss", "mse"],
