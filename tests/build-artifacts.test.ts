@@ -279,6 +279,58 @@ describe("buildTrainingArtifacts", () => {
   });
 });
 
+/** A recurrent layer in both directions, its states laid side by side, and a linear one. */
+function recurrentNet(op: string, gates: number): Model {
+  const sketch = new Sketch("recurrent");
+  sketch.input("x", float([5, "batch", 3]));
+  const weights: readonly (readonly [string, readonly number[]])[] = [
+    ["W", [2, gates * 4, 3]],
+    ["R", [2, gates * 4, 4]],
+    ["B", [2, gates * 8]],
+    ["head", [40, 2]],
+  ];
+  for (const [seed, [name, dims]] of weights.entries()) {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    sketch.initializer(name, GraphTensor.from(DataType.float, dims, wave(size, seed)));
+  }
+  sketch.initializer("shape", GraphTensor.ints([-1, 40]));
+  const attributes = [attribute.int("hidden_size", 4), attribute.string("direction", "bidirectional")];
+  sketch.node(op, ["x", "W", "R", "B"], ["states"], attributes);
+  sketch.node("Transpose", ["states"], ["turned"], [attribute.ints("perm", [2, 0, 1, 3])]);
+  sketch.node("Reshape", ["turned", "shape"], ["flat"]);
+  sketch.node("MatMul", ["flat", "head"], ["y"]);
+  sketch.output("y", float(["batch", 2]));
+  return model(sketch.graph, 8, [["", 17]]);
+}
+
+describe("gradients of recurrent layers", () => {
+  it.each([
+    ["LSTM", 4],
+    ["GRU", 3],
+    ["RNN", 1],
+  ])("%s: in operators that every runtime has, which train alike in both", async (op, gates) => {
+    const { onnxruntime, portable } = await buildTrainingArtifacts(recurrentNet(op, gates), { loss: { kind: "mse" } });
+    if (onnxruntime === null || portable === null) throw new Error("not built");
+    const foreign = onnxruntime.trainingModel?.graph.nodes.filter(({ domain }) => domain !== "") ?? [];
+    expect(new Set(foreign.map(({ opType }) => opType))).toEqual(new Set(["InPlaceAccumulatorV2"]));
+    expect([...(portable.trainStep?.opsets.keys() ?? [])]).toEqual([""]);
+    const train = async (source: typeof onnxruntime | typeof portable, runtime: "ort-node" | "ort-training") => {
+      const session = await TrainingSession.create(source, { runtime, learningRate: 0.05 });
+      const result: number[] = [];
+      for (let step = 0; step < 6; step++) {
+        const x = new OrtTensor("float32", wave(5 * 7 * 3, step), [5, 7, 3]);
+        const target = new OrtTensor("float32", wave(7 * 2, step + 50), [7, 2]);
+        result.push(...(await session.trainSteps([{ x, target }])));
+      }
+      await session.release();
+      return result;
+    };
+    const [expected, actual] = [await train(onnxruntime, "ort-training"), await train(portable, "ort-node")];
+    for (const [step, loss] of expected.entries()) expect(Math.abs((actual[step] ?? 0) / loss - 1)).toBeLessThan(2e-5);
+    expect(new Set(expected).size).toBe(6);
+  });
+});
+
 describe("checkGradients", () => {
   it("agrees, in float64 where there are kernels", async () => {
     const sketch = new Sketch("linear");

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { walkGraphs } from "../../src/graph/model.ts";
 import {
   type Attribute,
   attribute,
@@ -89,6 +90,8 @@ const DTYPES = { int64: DataType.int64, bool: DataType.bool } as const;
 export interface Built {
   readonly model: Model;
   readonly gradients: Readonly<Record<string, string>>;
+  /** Domains of the operators that the gradients are written in. */
+  readonly domains: ReadonlySet<string>;
 }
 
 /**
@@ -142,7 +145,9 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
   graph.append(new Node("Sum", parts, [loss]));
   const types = inferTypes(model);
   const asked = graph.inputs.filter(({ name }) => wanted.has(name));
+  const forward = new Set(graph.nodes);
   const gradients = addGradients(model, loss, asked, types);
+  const emitted = [...walkGraphs(graph)].flatMap(({ nodes }) => nodes).filter((node) => !forward.has(node));
   const named: Record<string, string> = {};
   for (const [value, gradient] of gradients) {
     gradient.type = { kind: "tensor", dtype, shape: null };
@@ -154,7 +159,7 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
   removeDeadNodes(graph);
   lowerTrainingOps(model);
   checkModel(decodeModel(encodeModel(model)));
-  return { model, gradients: named };
+  return { model, gradients: named, domains: new Set(emitted.map(({ domain: of }) => of)) };
 }
 
 /** Outputs that a node must have beside those the case is about. */

@@ -61,3 +61,10 @@ export const overTime = (f: Formula, a: Value, b: Value): Value => {
   const rows = (value: Value): Value => f.reshape(value, f.vector(-1, f.dim(value, 2)));
   return f.matmul(transposed(f, rows(a)), rows(b));
 };
+
+/** A value without one of its axes, which is of size 1; `otherwise` where there is none. */
+export const squeezedOr = (f: Formula, value: Value | null, axis: number, otherwise: Value): Value =>
+  value === null ? otherwise : f.squeeze(value, [axis]);
+
+/** Zeros [N, H] for x [T, N, I] and r [.., H]. */
+export const zeroState = (f: Formula, x: Value, r: Value): Value => f.zeros(f.vector(f.dim(x, 1), f.dim(r, 1)));

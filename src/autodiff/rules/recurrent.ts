@@ -1,9 +1,9 @@
-import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
+import { gru, gruGradients } from "../formulas/gru.ts";
+import { lstm, lstmGradients } from "../formulas/lstm.ts";
 import { before, overTime, scan } from "../formulas/scan.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
-const MICROSOFT = "com.microsoft";
 const utf8 = new TextDecoder();
 
 /** One direction of a recurrent layer, with the axis of directions of size 1 kept, and time running forward. */
@@ -87,25 +87,18 @@ function requirePlain(b: Backward, defaults: readonly string[]): void {
   if (!isDefault) throw b.refuse(`its activations are ${names.join(", ")}`);
 }
 
-/** ONNX Runtime's training operators keep the gates and go back through them; they are lowered where they are not there. */
-function lstm({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell }: Direction): DirectionGradients {
-  const attributes = [attribute.int("hidden_size", b.int("hidden_size", 0))];
-  const options = { domain: MICROSOFT, attributes };
-  const forward = b.f.build.emitAll("LSTMTraining", [x, w, r, bias, null, h0, c0], 5, options);
-  const [all = null, , , cells = null, gates = null] = forward;
-  const inputs = [x, w, r, null, h0, c0, all, cells, gates, dAll, dLast, dCell];
-  return b.f.build.emitAll("LSTMGrad", inputs, 6, options);
+/** The forward pass once more, since ONNX's operator does not give its cells and gates; then back through them. */
+function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell }: Direction): DirectionGradients {
+  const layer = { x, w, r, h0, c0 };
+  const gradients = { hidden: dAll, lastHidden: dLast, lastCell: dCell };
+  const made = lstmGradients(b.f, layer, lstm(b.f, layer, bias, null), gradients);
+  return [made.x, made.w, made.r, made.bias, made.h0, made.c0];
 }
 
-function gru({ b, x, w, r, bias, h0, dAll, dLast }: Direction): DirectionGradients {
-  const attributes = [
-    attribute.int("hidden_size", b.int("hidden_size", 0)),
-    attribute.int("linear_before_reset", b.int("linear_before_reset", 0)),
-  ];
-  const options = { domain: MICROSOFT, attributes };
-  const [all = null, , gates = null] = b.f.build.emitAll("GRUTraining", [x, w, r, bias, null, h0], 3, options);
-  const inputs = [x, w, r, bias, null, h0, all, gates, dAll, dLast];
-  return b.f.build.emitAll("GRUGrad", inputs, 5, options);
+function gruRule({ b, x, w, r, bias, h0, dAll, dLast }: Direction): DirectionGradients {
+  const layer = { x, w, r, bias, h0, linearBeforeReset: b.int("linear_before_reset", 0) !== 0 };
+  const made = gruGradients(b.f, layer, gru(b.f, layer), { hidden: dAll, lastHidden: dLast });
+  return [made.x, made.w, made.r, made.bias, made.h0];
 }
 
 /** h[t] = tanh(W x[t] + R h[t-1] + b): a = (dh[t] + R^T a[t+1]) (1 - h[t]^2). */
@@ -141,8 +134,8 @@ function elman({ b, x, w, r, h0, dAll, dLast, all }: Direction): DirectionGradie
 export const RECURRENT_RULES: GradientTable = {
   LSTM: {
     source: "onnxruntime gradient_builder.cc GetLSTMGradient",
-    gradient: recurrent(["sigmoid", "tanh", "tanh"], lstm),
+    gradient: recurrent(["sigmoid", "tanh", "tanh"], lstmRule),
   },
-  GRU: { source: "onnxruntime gradient_builder.cc GetGRUGradient", gradient: recurrent(["sigmoid", "tanh"], gru) },
+  GRU: { source: "onnxruntime gradient_builder.cc GetGRUGradient", gradient: recurrent(["sigmoid", "tanh"], gruRule) },
   RNN: { gradient: recurrent(["tanh"], elman) },
 };

@@ -10,6 +10,7 @@ import { requireSizesOf } from "../../ops/sizes-that-fit.ts";
 import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Report } from "../pass.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
+import { dropUnusedDomains } from "../unused-domains.ts";
 import { Call, type Lowering } from "./lowering.ts";
 import { recordState } from "./state.ts";
 import { loweringOf } from "./table.ts";
@@ -154,15 +155,4 @@ function renewal(
 ): readonly (readonly [Value, Value])[] {
   const input = node.inputs[to];
   return input && value && isInput(input) ? [[input, value]] : [];
-}
-
-function dropUnusedDomains(model: Model): void {
-  const used = new Set(
-    model.rootGraphs
-      .flatMap((root) => [...walkGraphs(root)])
-      .flatMap((graph) => graph.nodes.map(({ domain }) => domain)),
-  );
-  for (const domain of [...model.opsets.keys()]) {
-    if (domain !== ONNX_DOMAIN && !used.has(domain)) model.opsets.delete(domain);
-  }
 }

@@ -14,6 +14,7 @@ import { LOWERED_OPSET, lowerTrainingOps } from "../lower-training-ops/index.ts"
 import { recordState } from "../lower-training-ops/state.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
+import { dropUnusedDomains } from "../unused-domains.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
 import { readTensors, userInputNames } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
@@ -152,6 +153,7 @@ export function toTrainStep(
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   const { state: renewed } = lowerTrainingOps(model);
   removeDeadNodes(graph);
+  dropUnusedDomains(model);
   return {
     model,
     inputs,
