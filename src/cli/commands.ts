@@ -1,68 +1,69 @@
 import type { Command } from "commander";
+import type { Io } from "./io.ts";
 
 interface Entry {
   /** What the list of commands says of it. */
   readonly summary: string;
   /** Loads what the command needs, which is most of the package. */
-  readonly load: () => Promise<Command>;
+  readonly load: (io: Io) => Promise<Command>;
 }
 
 /** In the order of the help. */
 export const COMMANDS: Readonly<Record<string, Entry>> = {
   inspect: {
     summary: "say what a model, checkpoint or folder is, which optimizers it has, and whether AGR is in it",
-    load: async () => (await import("./commands/inspect.ts")).inspectCommand(),
+    load: async (io) => (await import("./commands/inspect.ts")).inspectCommand(io),
   },
   insert: {
     summary: "put AGR before the optimizer of exported training artifacts",
-    load: async () => (await import("./commands/insert.ts")).insertCommand(),
+    load: async (io) => (await import("./commands/insert.ts")).insertCommand(io),
   },
   strip: {
     summary: "take AGR out again: the model is then what it was before insert",
-    load: async () => (await import("./commands/strip.ts")).stripCommand(),
+    load: async (io) => (await import("./commands/strip.ts")).stripCommand(io),
   },
   verify: {
     summary: "check a model or folder that has AGR in it: gradients, formula, strength 0, structure",
-    load: async () => (await import("./commands/verify.ts")).verifyCommand(),
+    load: async (io) => (await import("./commands/verify.ts")).verifyCommand(io),
   },
   diff: {
     summary: "say what differs between two models",
-    load: async () => (await import("./commands/diff.ts")).diffCommand(),
+    load: async (io) => (await import("./commands/diff.ts")).diffCommand(io),
   },
   build: {
     summary: "make training artifacts from a forward model: loss, gradients, optimizer, checkpoint",
-    load: async () => (await import("./commands/build.ts")).buildCommand(),
+    load: async (io) => (await import("./commands/build.ts")).buildCommand(io),
   },
   gradcheck: {
     summary: "compare a model's gradients with finite differences of its loss",
-    load: async () => (await import("./commands/gradcheck.ts")).gradcheckCommand(),
+    load: async (io) => (await import("./commands/gradcheck.ts")).gradcheckCommand(io),
   },
   lower: {
     summary: "write ONNX Runtime's training artifacts in standard operators only",
-    load: async () => (await import("./commands/lower.ts")).lowerCommand(),
+    load: async (io) => (await import("./commands/lower.ts")).lowerCommand(io),
   },
   upgrade: {
     summary: "raise a model to a later opset: every node computes what it computed before",
-    load: async () => (await import("./commands/upgrade.ts")).upgradeCommand(),
+    load: async (io) => (await import("./commands/upgrade.ts")).upgradeCommand(io),
   },
   train: {
     summary: "train artifacts through ONNX Runtime",
-    load: async () => (await import("./commands/train.ts")).trainCommand(),
+    load: async (io) => (await import("./commands/train.ts")).trainCommand(io),
   },
   eval: {
     summary: "run the eval model over data: the mean loss, and the accuracy where there are classes",
-    load: async () => (await import("./commands/eval.ts")).evalCommand(),
+    load: async (io) => (await import("./commands/eval.ts")).evalCommand(io),
   },
   diagnose: {
     summary: "per parameter: how large its gradient is, and what AGR changes",
-    load: async () => (await import("./commands/diagnose.ts")).diagnoseCommand(),
+    load: async (io) => (await import("./commands/diagnose.ts")).diagnoseCommand(io),
   },
   export: {
     summary: "write an inference model with trained weights",
-    load: async () => (await import("./commands/export.ts")).exportCommand(),
+    load: async (io) => (await import("./commands/export.ts")).exportCommand(io),
   },
   demo: {
     summary: "the whole way on embedded data: insert AGR, train with and without it, compare",
-    load: async () => (await import("./commands/demo.ts")).demoCommand(),
+    load: async (io) => (await import("./commands/demo.ts")).demoCommand(io),
   },
 };

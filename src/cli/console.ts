@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import { OnnxAgrError } from "../errors.ts";
+import type { Io } from "./io.ts";
 import { jsonLine, lineOf } from "./terminal-text.ts";
 
 /** Version of the JSON documents that commands print. */
@@ -14,15 +15,17 @@ export interface OutputOptions {
 /** Results on stdout, everything else on stderr. */
 export class Console {
   readonly options: OutputOptions;
+  readonly io: Io;
 
-  constructor(options: OutputOptions) {
+  constructor(io: Io, options: OutputOptions) {
+    this.io = io;
     this.options = options;
   }
 
   /** True where a line that is drawn over and over makes sense. */
   get isLive(): boolean {
     return (
-      process.stderr.isTTY === true && !this.options.json && !this.options.quiet && process.env["CI"] === undefined
+      this.io.stderr.isTTY === true && !this.options.json && !this.options.quiet && process.env["CI"] === undefined
     );
   }
 
@@ -30,7 +33,7 @@ export class Console {
   result(document: object, lines: string | readonly string[]): void {
     if (this.options.json) this.line({ schemaVersion: SCHEMA_VERSION, ...document });
     else
-      process.stdout.write(
+      this.io.stdout.write(
         [lines]
           .flat()
           .map((line) => `${lineOf(line)}\n`)
@@ -40,12 +43,12 @@ export class Console {
 
   /** One line of JSON among many. */
   line(document: object): void {
-    process.stdout.write(`${jsonLine(document)}\n`);
+    this.io.stdout.write(`${jsonLine(document)}\n`);
   }
 
   /** One line of narration. */
   note(line: string): void {
-    if (!this.options.quiet && !this.options.json) process.stderr.write(`${lineOf(line)}\n`);
+    if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${lineOf(line)}\n`);
   }
 
   /** @returns the exit code */
@@ -57,11 +60,11 @@ export class Console {
       const { code = "E_INTERNAL", file, field } = known ?? {};
       const message = error instanceof Error ? error.message : String(error);
       const document = { schemaVersion: SCHEMA_VERSION, error: { code, exit, file, field, message, hint } };
-      process.stderr.write(`${jsonLine(document)}\n`);
+      this.io.stderr.write(`${jsonLine(document)}\n`);
     } else {
-      process.stderr.write(`${styleText("red", "error", { stream: process.stderr })} ${errorLine(error, hint)}\n`);
+      this.io.stderr.write(`${styleText("red", "error", { stream: this.io.stderr })} ${errorLine(error, hint)}\n`);
     }
-    if (this.options.debug && error instanceof Error) process.stderr.write(`${stackOf(error)}\n`);
+    if (this.options.debug && error instanceof Error) this.io.stderr.write(`${stackOf(error)}\n`);
     return exit;
   }
 }

@@ -45,11 +45,11 @@ export class Progress {
       this.#epoch(event),
       `step ${event.step}/${this.#plan.totalSteps}`,
     ];
-    process.stderr.write(`${CLEAR_LINE}${fitting(parts, (process.stderr.columns ?? COLUMNS) - 1)}`);
+    this.#console.io.stderr.write(`${CLEAR_LINE}${fitting(parts, (this.#console.io.stderr.columns ?? COLUMNS) - 1)}`);
   }
 
   epoch(event: EpochEvent): void {
-    if (this.#open) process.stderr.write(CLEAR_LINE);
+    if (this.#open) this.#console.io.stderr.write(CLEAR_LINE);
     this.#open = false;
     const loss = `loss ${event.loss.toPrecision(4)}`;
     const rate = `${Math.round(this.#samples / this.#seconds)} samples/s`;
@@ -59,7 +59,7 @@ export class Progress {
 
   /** Ends the line, so that what follows begins on its own. */
   end(): void {
-    if (this.#open) process.stderr.write("\n");
+    if (this.#open) this.#console.io.stderr.write("\n");
     this.#open = false;
   }
 

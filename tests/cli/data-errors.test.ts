@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { DataType, encodeSafetensors, GraphTensor, type NamedTensor } from "../../src/index.ts";
-import { cli, DIGITS } from "../support/cli.ts";
+import { DIGITS } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const COUNT = 40;
@@ -26,16 +27,16 @@ function labelsWith(label: bigint): NamedTensor {
 }
 
 describe("row 101: labels that are no classes", () => {
-  it("end train and eval of either set, on either runtime, with exit code 5", () => {
+  it("end train and eval of either set, on either runtime, with exit code 5", async () => {
     const portable = join(temporaryFolder(), "portable");
-    expect(cli(["lower", DIGITS, "-o", portable]).status).toBe(0);
+    expect((await command(["lower", DIGITS, "-o", portable])).status).toBe(0);
     for (const [label, ...args] of [
       [10n, "train", DIGITS],
       [-1n, "train", portable],
       [-100n, "train", DIGITS, "--runtime", "ort-training"],
       [2n ** 40n, "eval", portable],
     ] as const) {
-      const { status, stderr } = cli([...args, "--data", file(images, labelsWith(label))]);
+      const { status, stderr } = await command([...args, "--data", file(images, labelsWith(label))]);
       expect([status, stderr]).toEqual([
         5,
         expect.stringContaining(`"labels" of sample 37 is ${label}; it must be a whole number from 0 to 9`),
@@ -46,9 +47,14 @@ describe("row 101: labels that are no classes", () => {
   it.each([
     ["no whole numbers", 1.5, /E_INDEX.*"labels" of sample 0 is 1.5; it must be a whole number from 0 to 9/],
     ["floats", 1, /E_FEED.*"labels" is float32.*labels int64\[batch\] of 0 to 9.*Convert its elements to int64/],
-  ])("are refused where they are %s", (_, label, message) => {
+  ])("are refused where they are %s", async (_, label, message) => {
     const floats = GraphTensor.floats([COUNT], new Array<number>(COUNT).fill(label));
-    const { status, stderr } = cli(["train", DIGITS, "--data", file(images, { name: "labels", tensor: floats })]);
+    const { status, stderr } = await command([
+      "train",
+      DIGITS,
+      "--data",
+      file(images, { name: "labels", tensor: floats }),
+    ]);
     expect([status, stderr]).toEqual([5, expect.stringMatching(message)]);
   });
 });
@@ -72,13 +78,13 @@ describe("row 63: data that do not fit the model", () => {
       /"labels" has 40 samples, "input" has 7/,
     ],
     ["a scalar", [images, { name: "labels", tensor: GraphTensor.scalar(DataType.int64, 1) }], /"labels" is a scalar/],
-  ] as const)("%s: exit code 5, with what was expected and what was given", (_, tensors, message) => {
-    const { status, stderr } = cli(["train", DIGITS, "--data", file(...tensors)]);
+  ] as const)("%s: exit code 5, with what was expected and what was given", async (_, tensors, message) => {
+    const { status, stderr } = await command(["train", DIGITS, "--data", file(...tensors)]);
     expect([status, stderr]).toEqual([5, expect.stringMatching(message)]);
   });
 
-  it("but with a tensor more than the model takes, or a smaller last batch, are trained", () => {
+  it("but with a tensor more than the model takes, or a smaller last batch, are trained", async () => {
     const extra = file(images, labels, { name: "extra", tensor: zeros([3]) });
-    expect(cli(["train", DIGITS, "--data", extra, "--batch-size", "32"]).status).toBe(0);
+    expect((await command(["train", DIGITS, "--data", extra, "--batch-size", "32"])).status).toBe(0);
   });
 });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { DataType, encodeModel, encodeSafetensors, GraphTensor } from "../../src/index.ts";
-import { cli } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -13,7 +13,7 @@ const STATE = Array.from({ length: N }, (_, at) => Math.cos(at));
 const TARGET = Array.from({ length: T * N }, (_, at) => at / 7);
 
 /** y[t, n] = (x[t, n] + h[0, n]) w rate: what exporters of recurrent models with the sequence first ask for. */
-function artifacts(): string {
+async function artifacts(): Promise<string> {
   const folder = temporaryFolder();
   const sketch = new Sketch("sequence");
   sketch.input("h", float([1, "N", 1]));
@@ -27,7 +27,7 @@ function artifacts(): string {
   sketch.output("y", float(["T", "N", 1]));
   const path = join(folder, "model.onnx");
   writeFileSync(path, encodeModel(model(sketch.graph, 8, [["", 17]])));
-  const built = cli(["build", path, "--loss", "mse", "--optimizer", "sgd", "-o", join(folder, "set")]);
+  const built = await command(["build", path, "--loss", "mse", "--optimizer", "sgd", "-o", join(folder, "set")]);
   expect([built.status, built.stderr]).toEqual([0, expect.any(String)]);
   return join(folder, "set");
 }
@@ -63,10 +63,21 @@ const lossesOf = (stdout: string): number[] =>
     .flatMap(({ type, loss }) => (type === "step" ? [loss] : []));
 
 describe("inputs that are no samples", () => {
-  it("train along the axis and with the constants that the command line names", () => {
-    const folder = artifacts();
-    const train = (...args: readonly string[]): number[] => {
-      const run = cli(["train", folder, "--no-shuffle", "--batch-size", "4", "--lr", "0", "--json", ...AXES, ...args]);
+  it("train along the axis and with the constants that the command line names", async () => {
+    const folder = await artifacts();
+    const train = async (...args: readonly string[]): Promise<number[]> => {
+      const run = await command([
+        "train",
+        folder,
+        "--no-shuffle",
+        "--batch-size",
+        "4",
+        "--lr",
+        "0",
+        "--json",
+        ...AXES,
+        ...args,
+      ]);
       expect([run.status, run.stderr]).toEqual([0, expect.any(String)]);
       return lossesOf(run.stdout);
     };
@@ -76,20 +87,20 @@ describe("inputs that are no samples", () => {
       expect(losses[1]).toBeCloseTo(lossOf(4, 2, state, rate), 5);
     };
     const zeros = STATE.map(() => 0);
-    close(train("--data", data("x", "target", "h", "rate"), "--sample-axis", "h=1"), STATE, RATE);
-    close(train("--data", data("x", "target", "rate"), "--input", "h=constant:0"), zeros, RATE);
+    close(await train("--data", data("x", "target", "h", "rate"), "--sample-axis", "h=1"), STATE, RATE);
+    close(await train("--data", data("x", "target", "rate"), "--input", "h=constant:0"), zeros, RATE);
     const file = ["--input", `rate=constant:${data("rate")}`, "--input", "h=constant:0.5"];
     close(
-      train("--data", data("x", "target"), ...file),
+      await train("--data", data("x", "target"), ...file),
       STATE.map(() => 0.5),
       RATE,
     );
   });
 
-  it("evaluate, diagnose and check", () => {
-    const folder = artifacts();
+  it("evaluate, diagnose and check", async () => {
+    const folder = await artifacts();
     const args = ["--data", data("x", "target", "rate"), "--input", "h=constant:0", ...AXES, "--json"];
-    const evaluated = cli(["eval", folder, ...args, "--batch-size", "4"]);
+    const evaluated = await command(["eval", folder, ...args, "--batch-size", "4"]);
     const all = lossOf(
       0,
       N,
@@ -98,47 +109,53 @@ describe("inputs that are no samples", () => {
     );
     expect([evaluated.status, JSON.parse(evaluated.stdout)]).toMatchObject([0, { samples: N }]);
     expect((JSON.parse(evaluated.stdout) as { loss: number }).loss).toBeCloseTo(all, 5);
-    const diagnosed = cli(["diagnose", folder, ...args]);
+    const diagnosed = await command(["diagnose", folder, ...args]);
     expect((JSON.parse(diagnosed.stdout) as { loss: number }).loss).toBeCloseTo(all, 5);
     const path = join(folder, "..", "model.onnx");
-    const checked = cli(["gradcheck", path, "--loss", "mse", ...args, "--batch-size", "6"]);
+    const checked = await command(["gradcheck", path, "--loss", "mse", ...args, "--batch-size", "6"]);
     expect([checked.status, checked.stderr]).toEqual([0, expect.any(String)]);
     expect((JSON.parse(checked.stdout) as { loss: number }).loss).toBeCloseTo(all, 5);
-    const without = cli(["gradcheck", path, "--loss", "mse", "--input", "rate=constant:1"]);
+    const without = await command(["gradcheck", path, "--loss", "mse", "--input", "rate=constant:1"]);
     expect([without.status, without.stderr]).toEqual([2, expect.stringContaining("need --data")]);
   });
 
-  it("are asked for with the input and the flag to use", () => {
-    const folder = artifacts();
+  it("are asked for with the input and the flag to use", async () => {
+    const folder = await artifacts();
     const full = data("x", "target", "h", "rate");
-    const refused = (args: readonly string[], status: number, ...messages: readonly string[]): void => {
-      const run = cli(["train", folder, ...args]);
+    const refused = async (args: readonly string[], status: number, ...messages: readonly string[]): Promise<void> => {
+      const run = await command(["train", folder, ...args]);
       for (const message of messages)
         expect([run.status, run.stderr]).toEqual([status, expect.stringContaining(message)]);
     };
-    refused(["--data", full, ...AXES], 5, '"x" has 6 samples, "h" has 1', "--sample-axis h=1", "--input h=constant:");
-    refused(["--data", full, "--input", "h=1"], 2, "rate=constant:16000");
+    await refused(
+      ["--data", full, ...AXES],
+      5,
+      '"x" has 6 samples, "h" has 1',
+      "--sample-axis h=1",
+      "--input h=constant:",
+    );
+    await refused(["--data", full, "--input", "h=1"], 2, "rate=constant:16000");
   });
 
-  it("row 53: are part of what a run is: another content of a constant's file is refused, another place is not", () => {
-    const folder = artifacts();
+  it("row 53: are part of what a run is: another content of a constant's file is refused, another place is not", async () => {
+    const folder = await artifacts();
     const runs = join(folder, "..", "runs");
     const samples = data("x", "target", "h");
     const constant = data("rate");
-    const go = (file: string, ...args: readonly string[]) =>
-      cli([
+    const go = async (file: string, ...args: readonly string[]) =>
+      await command([
         ...["train", folder, "--data", samples, ...AXES, "--sample-axis", "h=1", "--lr", "0"],
         ...["--input", `rate=constant:${file}`, "--checkpoints", runs, ...args],
       ]);
-    expect(go(constant, "--epochs", "1").status).toBe(0);
-    expect(go(data("rate"), "--epochs", "2", "--resume", runs).status).toBe(0);
+    expect((await go(constant, "--epochs", "1")).status).toBe(0);
+    expect((await go(data("rate"), "--epochs", "2", "--resume", runs)).status).toBe(0);
     const other = { name: "rate", tensor: GraphTensor.from(DataType.int64, [], BigInt64Array.of(7n)) };
     writeFileSync(constant, encodeSafetensors([other]));
-    const refused = go(constant, "--epochs", "3", "--resume", runs);
+    const refused = await go(constant, "--epochs", "3", "--resume", runs);
     expect([refused.status, refused.stderr]).toEqual([8, expect.stringContaining("input rate")]);
   });
 
-  it.skipIf(!hasShared)("train the field's models", () => {
+  it.skipIf(!hasShared)("train the field's models", async () => {
     const at = `${SHARED}field/models/`;
     const samples = (shape: readonly number[]): GraphTensor =>
       GraphTensor.floats(
@@ -150,12 +167,12 @@ describe("inputs that are no samples", () => {
       ["scalar_input", { x: [6, 4], target: [6, 3] }, ["--input", "rate=constant:16000"]],
     ] as const) {
       const folder = temporaryFolder();
-      const built = cli(["build", `${at}${name}.onnx`, "--loss", "mse", "-o", join(folder, "set")]);
+      const built = await command(["build", `${at}${name}.onnx`, "--loss", "mse", "-o", join(folder, "set")]);
       expect([built.status, built.stderr]).toEqual([0, expect.any(String)]);
       const file = join(folder, "data.safetensors");
       const entries = Object.entries(tensors).map(([each, shape]) => ({ name: each, tensor: samples(shape) }));
       writeFileSync(file, encodeSafetensors(entries));
-      const run = cli(["train", join(folder, "set"), "--data", file, "--batch-size", "4", "--json", ...args]);
+      const run = await command(["train", join(folder, "set"), "--data", file, "--batch-size", "4", "--json", ...args]);
       expect([run.status, run.stderr]).toEqual([0, expect.any(String)]);
       expect(lossesOf(run.stdout)).toHaveLength(2);
     }

@@ -14,7 +14,8 @@ import {
   readModel,
 } from "../../src/index.ts";
 import { decodeNpz } from "../../src/runtime/data/npz.ts";
-import { cli, DIGITS } from "../support/cli.ts";
+import { DIGITS } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { errorOf, rejectionOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
@@ -39,15 +40,15 @@ function folderOf(files: Readonly<Record<string, Uint8Array>>): string {
   return folder;
 }
 
-const refused = (args: readonly string[], exit: number, message: RegExp): void => {
-  const { status, stderr } = cli(args);
+const refused = async (args: readonly string[], exit: number, message: RegExp): Promise<void> => {
+  const { status, stderr } = await command(args);
   expect([status, stderr]).toEqual([exit, expect.stringMatching(message)]);
 };
 
 describe("what stands where a file was not fetched is named", () => {
-  it("row 3: a checkpoint that is a Git LFS pointer", () => {
+  it("row 3: a checkpoint that is a Git LFS pointer", async () => {
     const folder = digits("checkpoint", POINTER);
-    refused(
+    await refused(
       ["insert", folder, "--dry-run"],
       3,
       /\[E_CHECKPOINT\] .*checkpoint: this is a Git LFS pointer.*git lfs pull/,
@@ -87,29 +88,33 @@ describe("what stands where a file was not fetched is named", () => {
 });
 
 describe("files of another kind are named", () => {
-  it("row 5: a folder of .ort files", () => {
+  it("row 5: a folder of .ort files", async () => {
     const folder = folderOf({ "training_model.ort": Uint8Array.of(0, 0, 0, 0, 0x4f, 0x52, 0x54, 0x4d) });
-    refused(
+    await refused(
       ["insert", folder, "--dry-run"],
       3,
       /\[E_NO_ARTIFACTS\].*in ONNX Runtime's \.ort format\. Give a folder of the \.onnx/,
     );
   });
 
-  it("row 6: a folder for a model", () => {
-    refused(["upgrade", DIGITS, "-o", "x.onnx"], 3, /\[E_NO_FILE\] .* is a folder, not a file/);
+  it("row 6: a folder for a model", async () => {
+    await refused(["upgrade", DIGITS, "-o", "x.onnx"], 3, /\[E_NO_FILE\] .* is a folder, not a file/);
   });
 
-  it("row 48: a .pbseq file, and a folder of them", () => {
+  it("row 48: a .pbseq file, and a folder of them", async () => {
     const folder = folderOf({ "paramtrain_tensors.pbseq": Uint8Array.of(0) });
     const file = join(folder, "paramtrain_tensors.pbseq");
-    refused(["inspect", file], 3, /one file of a checkpoint folder of ONNX Runtime up to 1\.15\. Give the folder/);
-    refused(
+    await refused(
+      ["inspect", file],
+      3,
+      /one file of a checkpoint folder of ONNX Runtime up to 1\.15\. Give the folder/,
+    );
+    await refused(
       ["insert", folder, "--dry-run"],
       3,
       /\[E_NO_ARTIFACTS\].*a checkpoint of ONNX Runtime up to 1\.15, without the models/,
     );
-    const told = cli(["inspect", folder]);
+    const told = await command(["inspect", folder]);
     expect([told.status, told.stdout]).toEqual([0, expect.stringContaining("training checkpoint: 0 trainable")]);
   });
 
@@ -118,7 +123,7 @@ describe("files of another kind are named", () => {
     const checkpoint = decodeCheckpoint(bytes);
     const nominal = join(folderOf({ nominal: encodeCheckpoint({ ...checkpoint, nominal: true }) }), "nominal");
     const data = join(DIGITS, "none.npz");
-    refused(
+    await refused(
       ["train", DIGITS, "--data", data, "--init-from", nominal],
       4,
       /\[E_NOMINAL\] the checkpoint .*nominal is nominal.*Use the full checkpoint/,
@@ -137,25 +142,25 @@ describe("remedies are in the words of the command line", () => {
     return ["--data", join(data, "data.safetensors"), "--batch-size", "2"];
   };
 
-  it("a folder without the eval model", () => {
-    refused(
+  it("a folder without the eval model", async () => {
+    await refused(
       ["eval", digits("eval_model.onnx", null), ...options()],
       9,
       /\[E_NO_EVAL_MODEL\] .*\. Give a folder that has an eval model/,
     );
   });
 
-  it("a folder without the optimizer model", () => {
+  it("a folder without the optimizer model", async () => {
     const folder = digits("optimizer_model.onnx", null);
-    refused(
+    await refused(
       ["train", folder, ...options()],
       9,
       /\[E_NO_OPTIMIZER_MODEL\] .*\. Give a folder that has an optimizer model/,
     );
   });
 
-  it("row 27: a graph of gradients without an optimizer", () => {
-    refused(
+  it("row 27: a graph of gradients without an optimizer", async () => {
+    await refused(
       ["insert", join(DIGITS, "training_model.onnx"), "--dry-run"],
       4,
       /\[E_NO_OPTIMIZER\].*computes gradients and leaves the update to another: give that optimizer model, or the folder/,

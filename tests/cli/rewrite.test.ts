@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { decodeModel, encodeModel, SET_MANIFEST } from "../../src/index.ts";
-import { cli, cliBytes, DIGITS, MAIN } from "../support/cli.ts";
+import { cliBytes, DIGITS, MAIN } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const FILES = ["checkpoint", "eval_model.onnx", "optimizer_model.onnx", "training_model.onnx"];
@@ -13,9 +14,9 @@ const withManifest = (names: readonly string[]): string[] => [...names, SET_MANI
 const same = (a: string, b: string): boolean => Buffer.compare(readFileSync(a), readFileSync(b)) === 0;
 
 describe("insert and strip", () => {
-  it("of a folder: AGR in, the other files as they were, and out again byte for byte", () => {
+  it("of a folder: AGR in, the other files as they were, and out again byte for byte", async () => {
     const [out, back] = [join(temporaryFolder(), "agr"), join(temporaryFolder(), "back")];
-    const inserted = cli(["insert", DIGITS, "-o", out]);
+    const inserted = await command(["insert", DIGITS, "-o", out]);
     expect([inserted.status, inserted.stderr]).toEqual([0, ""]);
     expect(inserted.stdout).toContain("one AGR node per gradient, scope tensor, strength 1");
     expect(inserted.stdout).toContain(
@@ -24,14 +25,14 @@ describe("insert and strip", () => {
     expect(readdirSync(out).sort()).toEqual(withManifest(FILES));
     for (const name of FILES)
       expect(same(join(out, name), join(DIGITS, name)), name).toBe(name !== "optimizer_model.onnx");
-    const stripped = cli(["strip", out, "-o", back]);
+    const stripped = await command(["strip", out, "-o", back]);
     expect([stripped.status, stripped.stderr]).toEqual([0, ""]);
     for (const name of FILES) expect(same(join(back, name), join(DIGITS, name)), name).toBe(true);
   });
 
-  it("of a file alone: one SequenceMap", () => {
+  it("of a file alone: one SequenceMap", async () => {
     const out = join(temporaryFolder(), "agr.onnx");
-    const { status, stdout } = cli([
+    const { status, stdout } = await command([
       "insert",
       join(DIGITS, "optimizer_model.onnx"),
       "-o",
@@ -62,49 +63,56 @@ describe("insert and strip", () => {
     expect(Buffer.compare(cliBytes(["strip", "-", "-o", "-"], inserted.stdout).stdout, original)).toBe(0);
   });
 
-  it("row 26: in place, twice: the second changes nothing and says so", () => {
+  it("row 26: in place, twice: the second changes nothing and says so", async () => {
     const folder = join(temporaryFolder(), "artifacts");
     cpSync(DIGITS, folder, { recursive: true });
-    expect(cli(["insert", folder, "--in-place"]).status).toBe(0);
+    expect((await command(["insert", folder, "--in-place"])).status).toBe(0);
     const bytes = readFileSync(join(folder, "optimizer_model.onnx"));
-    const again = cli(["insert", folder, "--in-place"]);
+    const again = await command(["insert", folder, "--in-place"]);
     expect([again.status, again.stderr]).toEqual([0, "AGR was already there with these options; nothing changed\n"]);
     expect(Buffer.compare(readFileSync(join(folder, "optimizer_model.onnx")), bytes)).toBe(0);
-    const strict = cli(["insert", folder, "--in-place", "--fail-if-present"]);
+    const strict = await command(["insert", folder, "--in-place", "--fail-if-present"]);
     expect([strict.status, strict.stderr]).toEqual([4, expect.stringMatching(/^error \[E_AGR_PRESENT\]/)]);
-    expect(cli(["strip", folder, "--in-place"]).status).toBe(0);
-    expect(cli(["strip", folder, "--in-place"]).status).toBe(4);
+    expect((await command(["strip", folder, "--in-place"])).status).toBe(0);
+    expect((await command(["strip", folder, "--in-place"])).status).toBe(4);
   });
 
-  it("with names that JavaScript, shells and terminals take for something else", () => {
+  it("with names that JavaScript, shells and terminals take for something else", async () => {
     const folder = temporaryFolder();
     const name = join(folder, "__proto__ $(x)\n ünïcode.onnx");
     writeFileSync(name, encodeModel(makeOptimizer()));
     const out = join(folder, "out dir");
     mkdirSync(out);
-    expect(cli(["insert", name, "-o", join(out, "a b.onnx")]).status).toBe(0);
-    const missing = cli(["insert", `${name}x`, "-o", join(out, "c")]);
+    expect((await command(["insert", name, "-o", join(out, "a b.onnx")])).status).toBe(0);
+    const missing = await command(["insert", `${name}x`, "-o", join(out, "c")]);
     expect(missing.stderr.trimEnd().split("\n")).toHaveLength(1);
   });
 
-  it("--verify runs what was inserted, and says what it found", () => {
+  it("--verify runs what was inserted, and says what it found", async () => {
     const folder = temporaryFolder();
-    const artifacts = cli(["insert", DIGITS, "-o", join(folder, "agr"), "--verify"]);
+    const artifacts = await command(["insert", DIGITS, "-o", join(folder, "agr"), "--verify"]);
     expect(artifacts.status).toBe(0);
     expect(artifacts.stderr).toMatch(
       /gradients: 1 edges, what the optimizer reads is the formula to within \d\.\de-\d+ of the largest entry\n {2}whole graph: not run: its input "params" is seq\(float\)/,
     );
     writeFileSync(join(folder, "step.onnx"), encodeModel(makePlainStep({ update: "adan" })));
-    const step = cli(["insert", join(folder, "step.onnx"), "-o", join(folder, "out.onnx"), "--verify", "--json"]);
+    const step = await command([
+      "insert",
+      join(folder, "step.onnx"),
+      "-o",
+      join(folder, "out.onnx"),
+      "--verify",
+      "--json",
+    ]);
     expect([step.status, step.stderr]).toEqual([0, ""]);
     expect(JSON.parse(step.stdout)).toMatchObject({
       verification: { seed: 0, identicalAtStrengthZero: true, edges: [{ gradient: expect.any(String) }, {}] },
     });
   });
 
-  it("--dry-run tells and writes nothing", () => {
+  it("--dry-run tells and writes nothing", async () => {
     const folder = temporaryFolder();
-    const { status, stdout } = cli(["insert", DIGITS, "--dry-run"], { cwd: folder });
+    const { status, stdout } = await command(["insert", DIGITS, "--dry-run"], { cwd: folder });
     expect([status, stdout.includes("nothing written (--dry-run)")]).toEqual([0, true]);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -175,56 +183,58 @@ describe("errors: exit code, one line, nothing written", () => {
     ["nothing to strip", (to) => ["strip", input, "-o", join(to, "o")], 4, /\[E_NO_AGR\]/],
   ];
 
-  it.each(cases)("%s", (_, args, status, message) => {
+  it.each(cases)("%s", async (_, args, status, message) => {
     const folder = temporaryFolder();
-    const plain = cli(args(folder));
+    const plain = await command(args(folder));
     expect(plain.stderr).toMatch(message);
     expect([plain.status, plain.stdout, plain.stderr.trimEnd().split("\n").length]).toEqual([status, "", 1]);
-    const json = cli([...args(folder), "--json"]);
+    const json = await command([...args(folder), "--json"]);
     const { error } = JSON.parse(json.stderr) as { error: { code: string; exit: number; message: string } };
     expect([json.status, json.stdout, error.exit]).toEqual([status, "", status]);
     expect(plain.stderr).toContain(`[${error.code}]`);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("an output that exists is left as it was, without --force", () => {
+  it("an output that exists is left as it was, without --force", async () => {
     const out = join(temporaryFolder(), "out.onnx");
     writeFileSync(out, "precious");
-    const refused = cli(["insert", input, "-o", out]);
+    const refused = await command(["insert", input, "-o", out]);
     expect([refused.status, readFileSync(out, "utf8")]).toEqual([2, "precious"]);
     expect(refused.stderr).toMatch(/\[E_OUTPUT_EXISTS\].*--force/);
-    expect(cli(["insert", input, "-o", out, "--force"]).status).toBe(0);
+    expect((await command(["insert", input, "-o", out, "--force"])).status).toBe(0);
     expect(decodeModel(readFileSync(out)).metadata.has("onnx-agr")).toBe(true);
   });
 
-  it("an input that is a link to the output counts as the output", () => {
+  it("an input that is a link to the output counts as the output", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "model.onnx"), encodeModel(makeOptimizer()));
     symlinkSync("model.onnx", join(folder, "link.onnx"));
-    expect(cli(["insert", join(folder, "link.onnx"), "-o", join(folder, "model.onnx"), "--force"]).status).toBe(2);
+    expect(
+      (await command(["insert", join(folder, "link.onnx"), "-o", join(folder, "model.onnx"), "--force"])).status,
+    ).toBe(2);
   });
 
-  it("a folder that could not be filled is not left behind", () => {
+  it("a folder that could not be filled is not left behind", async () => {
     const broken = join(temporaryFolder(), "broken");
     cpSync(DIGITS, broken, { recursive: true });
     writeFileSync(join(broken, "eval_model.onnx"), "<html>");
     const out = join(temporaryFolder(), "out");
-    const { status, stderr } = cli(["insert", broken, "-o", out]);
+    const { status, stderr } = await command(["insert", broken, "-o", out]);
     expect([status, existsSync(out)]).toEqual([3, false]);
     expect(stderr).toMatch(/eval_model\.onnx: this is an HTML page/);
   });
 
-  it("--debug adds the stack", () => {
-    expect(cli(["insert", "missing.onnx", "-o", "o", "--debug"]).stderr).toMatch(/\n\s+at /);
+  it("--debug adds the stack", async () => {
+    expect((await command(["insert", "missing.onnx", "-o", "o", "--debug"])).stderr).toMatch(/\n\s+at /);
   });
 });
 
 describe("inspect", () => {
-  it("tells what is in a folder, with AGR and without", () => {
+  it("tells what is in a folder, with AGR and without", async () => {
     const out = join(temporaryFolder(), "agr");
-    expect(cli(["inspect", DIGITS]).stdout).toContain('gradients: sequence "gradients", without AGR');
-    cli(["insert", DIGITS, "-o", out]);
-    const { status, stdout } = cli(["inspect", out, "--json"]);
+    expect((await command(["inspect", DIGITS])).stdout).toContain('gradients: sequence "gradients", without AGR');
+    await command(["insert", DIGITS, "-o", out]);
+    const { status, stdout } = await command(["inspect", out, "--json"]);
     const document = JSON.parse(stdout) as {
       kind: string;
       optimizerModel: { optimizers: { gradients: unknown }[]; agr: { edges: unknown } };
@@ -238,20 +248,20 @@ describe("inspect", () => {
     ]);
   });
 
-  it("--explain says what every form found or what stopped it, and ends with 4 where there is nothing", () => {
+  it("--explain says what every form found or what stopped it, and ends with 4 where there is nothing", async () => {
     const folder = temporaryFolder();
     const step = join(folder, "step.onnx");
     writeFileSync(step, encodeModel(makePlainStep({ update: "adan" })));
-    const found = cli(["inspect", step, "--explain"]);
+    const found = await command(["inspect", step, "--explain"]);
     expect(found.status).toBe(0);
     expect(found.stdout).toMatch(
       /^plain-step: 2 gradient edges; looks for .*\n {2}plain operators: tensor "weight_gradient" of weight\n/,
     );
-    const nothing = cli(["inspect", join(DIGITS, "eval_model.onnx"), "--explain"]);
+    const nothing = await command(["inspect", join(DIGITS, "eval_model.onnx"), "--explain"]);
     expect(nothing.status).toBe(4);
     expect(nothing.stdout).toContain("ort-sequence: nothing; looks for com.microsoft AdamWOptimizer or SGDOptimizerV2");
     expect(nothing.stdout).toContain("not the graph: no input has an output that renews it by name and type");
-    const document = JSON.parse(cli(["inspect", step, "--explain", "--json"]).stdout) as {
+    const document = JSON.parse((await command(["inspect", step, "--explain", "--json"])).stdout) as {
       dialects: { dialect: string; matched: unknown[] }[];
     };
     expect(document.dialects.map(({ dialect, matched }) => [dialect, matched.length])).toEqual([
@@ -263,7 +273,7 @@ describe("inspect", () => {
     ]);
   });
 
-  it("and insert take a plain train step, told what its names do not tell", () => {
+  it("and insert take a plain train step, told what its names do not tell", async () => {
     const folder = temporaryFolder();
     const [step, out, back] = ["step.onnx", "agr.onnx", "back.onnx"].map((name) => join(folder, name)) as [
       string,
@@ -271,7 +281,7 @@ describe("inspect", () => {
       string,
     ];
     writeFileSync(step, encodeModel(makePlainStep({ update: "sgd", renewal: (name) => `r_${name}`, report: true })));
-    expect(cli(["insert", step, "--dry-run"]).stderr).toContain("state paired by data flow");
+    expect((await command(["insert", step, "--dry-run"])).stderr).toContain("state paired by data flow");
     const told = [
       "--state",
       "weight=r_weight",
@@ -282,33 +292,36 @@ describe("inspect", () => {
       "--reported",
       "regularized",
     ];
-    expect(cli(["insert", step, "-o", out, ...told]).stdout).toContain("regularized: weight, bias");
-    expect(cli(["strip", out, "-o", back]).status).toBe(0);
+    expect((await command(["insert", step, "-o", out, ...told])).stdout).toContain("regularized: weight, bias");
+    expect((await command(["strip", out, "-o", back])).status).toBe(0);
     expect(same(step, back)).toBe(true);
-    expect(cli(["insert", step, "-o", out, "--force", "--state", "weight=nothing"]).status).toBe(2);
+    expect((await command(["insert", step, "-o", out, "--force", "--state", "weight=nothing"])).status).toBe(2);
   });
 
-  it("prints a graph as text, and a checkpoint under any name", () => {
-    expect(cli(["inspect", join(DIGITS, "optimizer_model.onnx"), "--text"]).stdout).toContain(
+  it("prints a graph as text, and a checkpoint under any name", async () => {
+    expect((await command(["inspect", join(DIGITS, "optimizer_model.onnx"), "--text"])).stdout).toContain(
       "com.microsoft.AdamWOptimizer",
     );
     const copy = join(temporaryFolder(), "trained");
     cpSync(join(DIGITS, "checkpoint"), copy);
-    expect(cli(["inspect", copy]).stdout).toContain(
+    expect((await command(["inspect", copy])).stdout).toContain(
       "ONNX Runtime training checkpoint: 6 trainable and 0 frozen parameters",
     );
   });
 
-  it("and diff tell two models apart", () => {
+  it("and diff tell two models apart", async () => {
     const out = join(temporaryFolder(), "agr.onnx");
-    cli(["insert", join(DIGITS, "optimizer_model.onnx"), "-o", out]);
-    const { status, stdout } = cli(["diff", join(DIGITS, "optimizer_model.onnx"), out]);
+    await command(["insert", join(DIGITS, "optimizer_model.onnx"), "-o", out]);
+    const { status, stdout } = await command(["diff", join(DIGITS, "optimizer_model.onnx"), out]);
     expect(status).toBe(0);
     expect(stdout).toContain(
       "> node graph: updated_flag/AdamWOptimizer, input 3: gradients -> onnx-agr/gradients/SequenceMap:out",
     );
-    expect(JSON.parse(cli(["diff", out, out, "--json"]).stdout)).toMatchObject({ equal: true, differences: [] });
-    expect(cli(["diff", out, "missing"]).status).toBe(3);
+    expect(JSON.parse((await command(["diff", out, out, "--json"])).stdout)).toMatchObject({
+      equal: true,
+      differences: [],
+    });
+    expect((await command(["diff", out, "missing"])).status).toBe(3);
   });
 
   it("ends quietly when nobody reads on", () => {

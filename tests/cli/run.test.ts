@@ -14,6 +14,7 @@ import {
   SET_MANIFEST,
 } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -37,26 +38,26 @@ describe("lower, train, eval, export: the portable way", () => {
       string,
       string,
     ];
-    const lowered = cli(["lower", DIGITS, "-o", portable]);
+    const lowered = await command(["lower", DIGITS, "-o", portable]);
     expect([lowered.status, lowered.stdout]).toEqual([0, expect.stringContaining("a step has ")]);
     expect(readdirSync(portable).sort()).toEqual([...Object.values(PORTABLE_FILES), SET_MANIFEST].sort());
-    expect(cli(["lower", DIGITS, "-o", portable]).status).toBe(2);
+    expect((await command(["lower", DIGITS, "-o", portable])).status).toBe(2);
 
-    const agr = cli(["insert", join(portable, "train_step.onnx"), "-o", join(folder, "agr.onnx"), "--json"]);
+    const agr = await command(["insert", join(portable, "train_step.onnx"), "-o", join(folder, "agr.onnx"), "--json"]);
     expect([agr.status, parse(agr.stdout)["changed"]]).toEqual([0, 6]);
 
     const file = data(300);
     const args = ["--data", file, "--epochs", "5", "--lr", "0.01", "--json"];
-    const trained = cli(["train", portable, ...args, "--checkpoints", run]);
+    const trained = await command(["train", portable, ...args, "--checkpoints", run]);
     expect([trained.status, trained.stderr]).toEqual([0, ""]);
     expect(lines(trained.stdout).at(-1)).toMatchObject({ type: "end", runtime: "ort-node", steps: 50 });
-    const before = parse(cli(["eval", portable, "--data", file, "--json"]).stdout);
-    const after = parse(cli(["eval", portable, "--data", file, "--checkpoint", run, "--json"]).stdout);
+    const before = parse((await command(["eval", portable, "--data", file, "--json"])).stdout);
+    const after = parse((await command(["eval", portable, "--data", file, "--checkpoint", run, "--json"])).stdout);
     expect(after).toMatchObject({ samples: 300, accuracy: expect.any(Number) });
     expect(Number(after["loss"])).toBeLessThan(Number(before["loss"]) / 2);
     expect(Number(after["accuracy"])).toBeGreaterThan(0.7);
 
-    expect(cli(["export", portable, "--checkpoint", run, "-o", model]).status).toBe(0);
+    expect((await command(["export", portable, "--checkpoint", run, "-o", model])).status).toBe(0);
     const [images] = drawDigits(300, 5);
     const session = await InferenceSession.create(model);
     const input = new Tensor("float32", images?.tensor.values() as Float32Array, [300, 1, 16, 16]);
@@ -64,16 +65,16 @@ describe("lower, train, eval, export: the portable way", () => {
     expect(logits?.dims).toEqual([300, 10]);
   });
 
-  it("trains the same in either form, and in several steps per call", () => {
+  it("trains the same in either form, and in several steps per call", async () => {
     const portable = join(temporaryFolder(), "portable");
-    expect(cli(["lower", DIGITS, "-o", portable]).status).toBe(0);
+    expect((await command(["lower", DIGITS, "-o", portable])).status).toBe(0);
     const args = ["--data", data(96), "--lr", "0.01", "--seed", "4", "--json"];
-    const expected = lossesOf(cli(["train", DIGITS, "--runtime", "ort-node", ...args]).stdout);
+    const expected = lossesOf((await command(["train", DIGITS, "--runtime", "ort-node", ...args])).stdout);
     expect(expected).toHaveLength(3);
-    expect(lossesOf(cli(["train", portable, ...args]).stdout)).toEqual(expected);
-    expect(lossesOf(cli(["train", portable, ...args, "--steps-per-call", "2"]).stdout)).toEqual(expected);
+    expect(lossesOf((await command(["train", portable, ...args])).stdout)).toEqual(expected);
+    expect(lossesOf((await command(["train", portable, ...args, "--steps-per-call", "2"])).stdout)).toEqual(expected);
     expect(lossesOf(cli(["train", portable, ...args, "--isolate"]).stdout)).toEqual(expected);
-    const grouped = cli(["train", DIGITS, ...args, "--group", "*:lr=0.5,decay=0"]);
+    const grouped = await command(["train", DIGITS, ...args, "--group", "*:lr=0.5,decay=0"]);
     expect([grouped.status, lossesOf(grouped.stdout)[0]]).toEqual([0, expected[0]]);
     expect(lossesOf(grouped.stdout)).not.toEqual(expected);
   });
@@ -88,7 +89,7 @@ describe("train --checkpoints and --resume", () => {
   it("row 53: goes on with the command it printed where it was interrupted, bit for bit, and refuses another run", async () => {
     const folder = temporaryFolder();
     const file = data(100);
-    const whole = cli(args(file, "--epochs", "40", "--checkpoints", join(folder, "whole")));
+    const whole = await command(args(file, "--epochs", "40", "--checkpoints", join(folder, "whole")));
     const run = join(folder, "the user's run");
     const child = spawn(process.execPath, [MAIN, ...args(file, "--epochs", "40", "--checkpoints", run)]);
     let output = "";
@@ -110,27 +111,29 @@ describe("train --checkpoints and --resume", () => {
       readFileSync(join(at, readdirSync(at).sort().at(-1) ?? "", "state.safetensors"));
     expect(last(run).equals(last(join(folder, "whole")))).toBe(true);
 
-    const other = cli(args(file, "--epochs", "40", "--resume", run, "--seed", "9"));
+    const other = await command(args(file, "--epochs", "40", "--resume", run, "--seed", "9"));
     expect([other.status, other.stderr]).toEqual([8, expect.stringMatching(/E_RESUME_MISMATCH.*seed was 0, is 9/)]);
     expect(parse(other.stderr)).toMatchObject({ error: { hint: expect.stringContaining("--allow-mismatch seed") } });
-    const allowed = cli(args(file, "--epochs", "41", "--resume", run, "--seed", "9", "--allow-mismatch", "seed"));
+    const allowed = await command(
+      args(file, "--epochs", "41", "--resume", run, "--seed", "9", "--allow-mismatch", "seed"),
+    );
     expect([allowed.status, lossesOf(allowed.stdout)]).toEqual([0, expect.any(Array)]);
-    const data2 = cli(args(data(100, 6), "--epochs", "41", "--resume", run));
+    const data2 = await command(args(data(100, 6), "--epochs", "41", "--resume", run));
     expect([data2.status, data2.stderr]).toEqual([8, expect.stringContaining("data was ")]);
   });
 
-  it("row 54: weights alone do not resume, but a run may begin with them", () => {
+  it("row 54: weights alone do not resume, but a run may begin with them", async () => {
     const folder = temporaryFolder();
     const file = data(40);
     const weights = join(folder, "trained");
-    expect(cli(args(file, "-o", weights)).status).toBe(0);
-    const resumed = cli(args(file, "--resume", weights));
+    expect((await command(args(file, "-o", weights))).status).toBe(0);
+    const resumed = await command(args(file, "--resume", weights));
     expect([resumed.status, resumed.stderr]).toEqual([8, expect.stringMatching(/E_NO_OPTIMIZER_STATE.*--init-from/)]);
-    const begun = cli(args(file, "--init-from", weights));
+    const begun = await command(args(file, "--init-from", weights));
     expect([begun.status, lossesOf(begun.stdout).length]).toEqual([0, 4]);
-    const both = cli(args(file, "--init-from", weights, "--resume", weights));
+    const both = await command(args(file, "--init-from", weights, "--resume", weights));
     expect(both.status).toBe(2);
-    const none = cli(args(file, "--resume", join(folder, "nothing")));
+    const none = await command(args(file, "--resume", join(folder, "nothing")));
     expect([none.status, none.stderr]).toEqual([8, expect.stringContaining("E_NO_CHECKPOINT")]);
   });
 
@@ -142,7 +145,7 @@ describe("train --checkpoints and --resume", () => {
     "row 66: %s: the last good checkpoint stays, the step and the first bad tensor are named",
     async (_, lr, more, message, good) => {
       const run = join(temporaryFolder(), "run");
-      const { status, stderr } = cli([
+      const { status, stderr } = await command([
         ...["train", DIGITS, "--data", data(200), "--batch-size", "10", "--lr", lr, "--json"],
         ...["--checkpoints", run, "--save-every", more.length === 0 ? "1" : "4"],
         ...more,
@@ -168,7 +171,7 @@ describe("train --checkpoints and --resume", () => {
     const file = data(100);
     const child = spawn(process.execPath, [MAIN, ...args(file, "--epochs", "100000", "--checkpoints", run)]);
     await new Promise((done) => child.stdout.once("data", done));
-    const second = cli(args(file, "--checkpoints", run));
+    const second = await command(args(file, "--checkpoints", run));
     expect([second.status, second.stderr]).toEqual([6, expect.stringContaining(`process ${child.pid} `)]);
     const ended = new Promise((done) => child.once("exit", done));
     child.kill("SIGINT");
@@ -178,9 +181,9 @@ describe("train --checkpoints and --resume", () => {
 });
 
 describe("diagnose", () => {
-  it("tells of every gradient what AGR would change, and saves the gradients", () => {
+  it("tells of every gradient what AGR would change, and saves the gradients", async () => {
     const save = join(temporaryFolder(), "gradients.safetensors");
-    const { status, stdout } = cli(["diagnose", DIGITS, "--data", data(16), "--save", save, "--json"]);
+    const { status, stdout } = await command(["diagnose", DIGITS, "--data", data(16), "--save", save, "--json"]);
     expect(status).toBe(0);
     const { gradients } = parse(stdout) as { gradients: Record<string, number>[] };
     expect(gradients.map(({ parameter }) => parameter)).toContain("fc.weight");
@@ -228,36 +231,48 @@ describe("without a runtime", () => {
 
 describe("build and gradcheck", () => {
   /** The digits net as an inference model: what someone without artifacts has. */
-  function forwardModel(): string {
+  async function forwardModel(): Promise<string> {
     const path = join(temporaryFolder(), "forward.onnx");
-    expect(cli(["export", DIGITS, "-o", path]).status).toBe(0);
+    expect((await command(["export", DIGITS, "-o", path])).status).toBe(0);
     return path;
   }
 
-  it("make artifacts from a forward model, which train in both runtimes", () => {
+  it("make artifacts from a forward model, which train in both runtimes", async () => {
     const folder = join(temporaryFolder(), "built");
-    const args = ["build", forwardModel(), "--loss", "cross-entropy", "--agr", "--weight-decay", "0", "-o", folder];
-    const built = cli([...args, "--json"]);
+    const args = [
+      "build",
+      await forwardModel(),
+      "--loss",
+      "cross-entropy",
+      "--agr",
+      "--weight-decay",
+      "0",
+      "-o",
+      folder,
+    ];
+    const built = await command([...args, "--json"]);
     expect([built.status, parse(built.stdout)]).toEqual([
       0,
       expect.objectContaining({ command: "build", targets: ["onnxruntime", "portable"] }),
     ]);
     const { files } = parse(built.stdout) as { files: string[] };
     expect(readdirSync(folder).sort()).toEqual([...files].sort());
-    expect(cli(args).status).toBe(2);
-    const train = (runtime: string): unknown[] =>
-      lossesOf(cli(["train", folder, "--data", data(96), "--lr", "0.01", "--runtime", runtime, "--json"]).stdout);
-    const [node, training] = [train("ort-node"), train("ort-training")] as [number[][], number[][]];
+    expect((await command(args)).status).toBe(2);
+    const train = async (runtime: string): Promise<unknown[]> =>
+      lossesOf(
+        (await command(["train", folder, "--data", data(96), "--lr", "0.01", "--runtime", runtime, "--json"])).stdout,
+      );
+    const [node, training] = [await train("ort-node"), await train("ort-training")] as [number[][], number[][]];
     expect(node).toHaveLength(3);
     for (const [index, [, loss = 0]] of node.entries()) {
       expect(Math.abs(loss / (training[index]?.[1] ?? 0) - 1)).toBeLessThan(2e-5);
     }
   });
 
-  it("take an optimizer of the portable set, groups and a frozen part", () => {
+  it("take an optimizer of the portable set, groups and a frozen part", async () => {
     const folder = join(temporaryFolder(), "built");
-    const { status, stdout, stderr } = cli([
-      ...["build", forwardModel(), "--loss", "cross-entropy", "--optimizer", "adan", "--betas", "0.9,0.9,0.99"],
+    const { status, stdout, stderr } = await command([
+      ...["build", await forwardModel(), "--loss", "cross-entropy", "--optimizer", "adan", "--betas", "0.9,0.9,0.99"],
       ...["--freeze", "conv1.*", "--group", "*.bias:decay=0", "--clip-norm", "1", "-o", folder],
     ]);
     expect([status, stdout]).toEqual([
@@ -279,17 +294,17 @@ describe("build and gradcheck", () => {
     ],
     ["a name that is no parameter's", ["--loss", "mse", "--freeze", "head.*"], 4, /E_NO_PARAMETERS.*head/],
     ["a target that cannot be made", ["--loss", "mse", "--optimizer", "lion", "--set", "onnxruntime"], 4, /E_TARGET/],
-  ])("refuse %s, and write nothing", (_, args, status, message) => {
+  ])("refuse %s, and write nothing", async (_, args, status, message) => {
     const output = join(temporaryFolder(), "out");
-    const result = cli(["build", forwardModel(), "-o", output, ...args]);
+    const result = await command(["build", await forwardModel(), "-o", output, ...args]);
     expect([result.status, result.stderr]).toEqual([status, expect.stringMatching(message)]);
     expect(existsSync(output)).toBe(false);
   });
 
-  it("compare gradients with finite differences", () => {
-    const { status, stdout } = cli([
+  it("compare gradients with finite differences", async () => {
+    const { status, stdout } = await command([
       "gradcheck",
-      forwardModel(),
+      await forwardModel(),
       "--loss",
       "cross-entropy",
       "--data",

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { makePreviewStep } from "../../fixtures/tensor-optimizers.ts";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { encodeModel, encodeSafetensors } from "../../src/index.ts";
-import { cli, DIGITS, MAIN, type Outcome } from "../support/cli.ts";
+import { DIGITS, MAIN, type Outcome } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const HOSTILE = "\u001b[2J\u001b]0;pwned\u0007\r\nwritten to /etc/shadow\u009b31m\u202egnp\u2066\u200f\u061c\u007f";
@@ -49,16 +50,16 @@ describe("row 98: names that a terminal would obey are escaped", () => {
     ["inspect --explain", ["inspect", path, "--explain"]],
     ["insert", ["insert", path, "--dry-run"]],
     ["diff", ["diff", path, join(DIGITS, "eval_model.onnx")]],
-  ])("in the result of %s", (_, args) => {
-    const plain = cli(args);
+  ])("in the result of %s", async (_, args) => {
+    const plain = await command(args);
     expect([plain.status, plain.stdout.includes(ESCAPED), isClean(plain), forged(plain)]).toEqual([0, true, true, []]);
-    const json = cli([...args, "--json"]);
+    const json = await command([...args, "--json"]);
     expect([json.status, isClean(json), json.stdout.split("\n").length]).toEqual([0, true, 2]);
     expect(JSON.stringify(JSON.parse(json.stdout))).toContain(JSON.stringify(HOSTILE).slice(1, -1));
   });
 
-  it("in narration and in errors, with their stacks", () => {
-    const refused = cli(["strip", path, "--dry-run", "--debug"]);
+  it("in narration and in errors, with their stacks", async () => {
+    const refused = await command(["strip", path, "--dry-run", "--debug"]);
     expect([refused.status, isClean(refused), forged(refused)]).toEqual([4, true, []]);
     const file = `missing${HOSTILE.replaceAll("/", "")}`;
     for (const args of [
@@ -67,9 +68,9 @@ describe("row 98: names that a terminal would obey are escaped", () => {
       ["inspect", DIGITS, `--x${HOSTILE}`],
       ["train", DIGITS, "--data", file],
     ]) {
-      const plain = cli([...args, "--debug"]);
+      const plain = await command([...args, "--debug"]);
       expect([plain.status === 0, isClean(plain), plain.stderr.includes("\\u001b[2J")]).toEqual([false, true, true]);
-      const json = cli([...args, "--json"]);
+      const json = await command([...args, "--json"]);
       expect([isClean(json), JSON.parse(json.stderr)]).toEqual([true, { schemaVersion: 1, error: expect.any(Object) }]);
     }
   });
@@ -96,22 +97,22 @@ describe("the commands", () => {
       ["train", DIGITS, "--dta=x.npz"],
       /option '--data <file>' not specified, and there is no option '--dta'/,
     ],
-  ])("row 77: given %s say what is missing and end with 2", (_, args, message) => {
-    const { status, stdout, stderr } = cli(args);
+  ])("row 77: given %s say what is missing and end with 2", async (_, args, message) => {
+    const { status, stdout, stderr } = await command(args);
     expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(message)]);
   });
 
-  it("have a help that lists them all, and one of each", () => {
-    const { status, stdout } = cli(["--help"]);
+  it("have a help that lists them all, and one of each", async () => {
+    const { status, stdout } = await command(["--help"]);
     const names = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name = ""]) => name);
     expect([status, names]).toEqual([
       0,
       expect.arrayContaining(["inspect", "insert", "build", "train", "export", "demo"]),
     ]);
-    expect(cli(["help", "train"]).stdout).toBe(cli(["train", "--help"]).stdout);
+    expect((await command(["help", "train"])).stdout).toBe((await command(["train", "--help"])).stdout);
   });
 
-  it("row 77: refuse numbers that are none, and options that exclude each other", () => {
+  it("row 77: refuse numbers that are none, and options that exclude each other", async () => {
     const output = join(temporaryFolder(), "out");
     const data = join(temporaryFolder(), "digits.safetensors");
     writeFileSync(data, encodeSafetensors(drawDigits(10, 1)));
@@ -129,7 +130,7 @@ describe("the commands", () => {
       [["insert", DIGITS, "-o", output, "--in-place"], /--output and --in-place exclude each other/],
     ];
     for (const [args, message] of cases) {
-      const { status, stdout, stderr } = cli(args);
+      const { status, stdout, stderr } = await command(args);
       expect([status, stdout, stderr]).toEqual([2, "", expect.stringMatching(message)]);
     }
     expect(existsSync(output)).toBe(false);

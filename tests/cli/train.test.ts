@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { decodeCheckpoint, encodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
-import { cli, DIGITS } from "../support/cli.ts";
+import { DIGITS } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 function data(count: number): string {
@@ -19,10 +20,10 @@ const lines = (text: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe("train", () => {
-  it("writes steps and epochs to the log, the trained checkpoint, and says how it went", () => {
+  it("writes steps and epochs to the log, the trained checkpoint, and says how it went", async () => {
     const folder = temporaryFolder();
     const [log, output] = [join(folder, "run.jsonl"), join(folder, "trained")];
-    const { status, stdout, stderr } = cli([
+    const { status, stdout, stderr } = await command([
       "train",
       DIGITS,
       "--data",
@@ -61,21 +62,21 @@ describe("train", () => {
     expect(readdirSync(folder).sort()).toEqual(["run.jsonl", "trained"]);
   });
 
-  it("--json gives one line per step, and the same losses for the same seed", () => {
+  it("--json gives one line per step, and the same losses for the same seed", async () => {
     const file = data(60);
-    const run = (): unknown[] =>
-      lines(cli(["train", DIGITS, "--data", file, "--batch-size", "20", "--seed", "9", "--json"]).stdout).map(
-        ({ type, loss }) => [type, loss],
-      );
-    const first = run();
+    const run = async (): Promise<unknown[]> =>
+      lines(
+        (await command(["train", DIGITS, "--data", file, "--batch-size", "20", "--seed", "9", "--json"])).stdout,
+      ).map(({ type, loss }) => [type, loss]);
+    const first = await run();
     expect(first.map((each) => (each as unknown[])[0])).toEqual(["step", "step", "step", "epoch", "end"]);
-    expect(run()).toEqual(first);
+    expect(await run()).toEqual(first);
   });
 
-  it("refuses before it trains what it could not write afterwards", () => {
+  it("refuses before it trains what it could not write afterwards", async () => {
     const output = join(temporaryFolder(), "exists");
     writeFileSync(output, "precious");
-    const { status, stderr } = cli(["train", DIGITS, "--data", data(10), "-o", output]);
+    const { status, stderr } = await command(["train", DIGITS, "--data", data(10), "-o", output]);
     expect([status, readFileSync(output, "utf8")]).toEqual([2, "precious"]);
     expect(stderr).toContain("--force");
   });
@@ -92,44 +93,44 @@ describe("train", () => {
       2,
       /Allowed choices are ort-node, ort-training/,
     ],
-  ])("refuses %s", (_, args, status, message) => {
+  ])("refuses %s", async (_, args, status, message) => {
     const file = data(10);
-    const outcome = cli(["train", DIGITS, ...args.map((each) => (each === "DATA" ? file : each))]);
+    const outcome = await command(["train", DIGITS, ...args.map((each) => (each === "DATA" ? file : each))]);
     expect(outcome.stderr).toMatch(message);
     expect(outcome.status).toBe(status);
   });
 
-  it("refuses folders it cannot train, and says what they lack", () => {
+  it("refuses folders it cannot train, and says what they lack", async () => {
     const folder = join(temporaryFolder(), "artifacts");
     cpSync(DIGITS, folder, { recursive: true });
     const checkpoint = decodeCheckpoint(readFileSync(join(DIGITS, "checkpoint")));
     writeFileSync(join(folder, "checkpoint"), encodeCheckpoint({ ...checkpoint, nominal: true }));
-    const nominal = cli(["train", folder, "--data", data(10)]);
+    const nominal = await command(["train", folder, "--data", data(10)]);
     expect([nominal.status, nominal.stderr]).toEqual([4, expect.stringMatching(/\[E_NOMINAL\]/)]);
     writeFileSync(
       join(folder, "checkpoint"),
       encodeCheckpoint({ ...checkpoint, trainable: checkpoint.trainable.slice(1) }),
     );
-    const other = cli(["train", folder, "--data", data(10)]);
+    const other = await command(["train", folder, "--data", data(10)]);
     expect([other.status, other.stderr]).toEqual([
       8,
       expect.stringMatching(/\[E_CHECKPOINT_MISMATCH\].*"conv1.weight" is missing/),
     ]);
     rmSync(join(folder, "checkpoint"));
-    const none = cli(["train", folder, "--data", data(10)]);
+    const none = await command(["train", folder, "--data", data(10)]);
     expect([none.status, none.stderr]).toEqual([2, expect.stringMatching(/\[E_ARTIFACT_MISSING\].*has no checkpoint/)]);
   });
 
-  it("names the tensors that are missing", () => {
+  it("names the tensors that are missing", async () => {
     const path = join(temporaryFolder(), "wrong.safetensors");
     writeFileSync(path, encodeSafetensors(drawDigits(4, 1).slice(0, 1)));
-    const { status, stderr } = cli(["train", DIGITS, "--data", path]);
+    const { status, stderr } = await command(["train", DIGITS, "--data", path]);
     expect([status, stderr]).toEqual([5, expect.stringMatching(/\[E_DATA\] the data have no tensor "labels"/)]);
   });
 
-  it("ends with 7 and the step where the loss is no number", () => {
+  it("ends with 7 and the step where the loss is no number", async () => {
     const output = join(temporaryFolder(), "trained");
-    const { status, stderr } = cli([
+    const { status, stderr } = await command([
       "train",
       DIGITS,
       "--data",
@@ -149,9 +150,9 @@ describe("train", () => {
 });
 
 describe("demo", () => {
-  it("inserts, trains with and without AGR, and draws the picture", () => {
+  it("inserts, trains with and without AGR, and draws the picture", async () => {
     const folder = temporaryFolder();
-    const { status, stdout, stderr } = cli(["demo", "--epochs", "2"], { cwd: folder });
+    const { status, stdout, stderr } = await command(["demo", "--epochs", "2"], { cwd: folder });
     expect(status).toBe(0);
     expect(stderr).toContain("Inserted AGR into the optimizer model: com.microsoft.AdamWOptimizer, 6 gradients");
     expect(stdout).toMatch(
@@ -160,8 +161,8 @@ describe("demo", () => {
     expect(readFileSync(join(folder, "agr-demo.svg"), "utf8")).toMatch(/^<svg xmlns.*<polyline points="[\d., ]+"/s);
   });
 
-  it("with --json is one document, and learns", () => {
-    const { status, stdout } = cli(["demo", "--json"], { cwd: temporaryFolder() });
+  it("with --json is one document, and learns", async () => {
+    const { status, stdout } = await command(["demo", "--json"], { cwd: temporaryFolder() });
     const { results } = JSON.parse(stdout) as {
       results: { label: string; runtime: string; losses: number[]; testAccuracy: number }[];
     };

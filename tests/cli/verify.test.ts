@@ -14,7 +14,8 @@ import {
   type Model,
   verifyFinished,
 } from "../../src/index.ts";
-import { cli, DIGITS } from "../support/cli.ts";
+import { DIGITS } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -84,11 +85,11 @@ describe("verifyFinished", () => {
 });
 
 describe("onnx-agr verify", () => {
-  it("of a file, with statements of insertion and verification", () => {
+  it("of a file, with statements of insertion and verification", async () => {
     writeFileSync(path("step.onnx"), encodeModel(makePlainStep({ update: "sgd" })));
     const insertion = ["insert", path("step.onnx"), "-o", path("agr.onnx"), "--attest", path("insert.json"), "--json"];
-    expect(cli(insertion).status).toBe(0);
-    const { status, stdout } = cli(["verify", path("agr.onnx"), "--attest", path("verify.json"), "--json"]);
+    expect((await command(insertion)).status).toBe(0);
+    const { status, stdout } = await command(["verify", path("agr.onnx"), "--attest", path("verify.json"), "--json"]);
     expect([status, JSON.parse(stdout)]).toEqual([
       0,
       expect.objectContaining({ schemaVersion: 1, command: "verify", passed: true }),
@@ -122,9 +123,9 @@ describe("onnx-agr verify", () => {
     expect(JSON.stringify(inserted)).not.toContain(folder);
   });
 
-  it("of a folder: what cannot be checked is said, and every file is a subject", () => {
-    expect(cli(["insert", DIGITS, "-o", path("artifacts")]).status).toBe(0);
-    const { status, stdout } = cli(["verify", path("artifacts"), "--attest", path("folder.json")]);
+  it("of a folder: what cannot be checked is said, and every file is a subject", async () => {
+    expect((await command(["insert", DIGITS, "-o", path("artifacts")])).status).toBe(0);
+    const { status, stdout } = await command(["verify", path("artifacts"), "--attest", path("folder.json")]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^optimizer_model\.onnx:\n {2}ok: structure: .*\n {2}ok: formula: 1 edges/);
     expect(stdout).toContain("  not checked: gradients: not proven: no loss is in the graph");
@@ -137,31 +138,31 @@ describe("onnx-agr verify", () => {
     expect(subject).toHaveLength(5);
   });
 
-  it("exits with 7, 3 and 4", () => {
+  it("exits with 7, 3 and 4", async () => {
     const model = inserted();
     const [agr] = model.graph.nodes.filter(({ opType }) => opType === "AGR");
     agr?.attributes.set("strength", attribute.float("strength", 0.5));
     writeFileSync(path("changed.onnx"), encodeModel(model));
-    const changed = cli(["verify", path("changed.onnx")]);
+    const changed = await command(["verify", path("changed.onnx")]);
     expect([changed.status, changed.stdout]).toEqual([7, expect.stringMatching(/^FAILED: structure: it is not what/)]);
 
     const broken = decodeModel(encodeModel(inserted()));
     for (const node of broken.graph.nodes) if (node.opType === "AGR") node.name = `mine/${node.name}`;
     writeFileSync(path("broken.onnx"), encodeModel(broken));
-    expect(cli(["verify", path("broken.onnx")])).toMatchObject({
+    expect(await command(["verify", path("broken.onnx")])).toMatchObject({
       status: 3,
       stderr: expect.stringContaining("[E_RECORD]"),
     });
 
     writeFileSync(path("plain.onnx"), encodeModel(makePlainStep({ update: "sgd" })));
-    expect(cli(["verify", path("plain.onnx")])).toMatchObject({
+    expect(await command(["verify", path("plain.onnx")])).toMatchObject({
       status: 4,
       stderr: expect.stringContaining("[E_NO_AGR]"),
     });
-    const dry = cli(["insert", path("plain.onnx"), "--dry-run", "--attest", path("x.json")]);
+    const dry = await command(["insert", path("plain.onnx"), "--dry-run", "--attest", path("x.json")]);
     expect([dry.status, dry.stderr]).toEqual([2, expect.stringContaining("--attest is about files")]);
-    const differ = cli(["diff", path("plain.onnx"), path("changed.onnx"), "--exit-code", "--json"]);
+    const differ = await command(["diff", path("plain.onnx"), path("changed.onnx"), "--exit-code", "--json"]);
     expect([differ.status, JSON.parse(differ.stdout).equal]).toEqual([4, false]);
-    expect(cli(["diff", path("plain.onnx"), path("plain.onnx"), "--exit-code"]).status).toBe(0);
+    expect((await command(["diff", path("plain.onnx"), path("plain.onnx"), "--exit-code"])).status).toBe(0);
   });
 });

@@ -16,7 +16,8 @@ import {
   stripAgr,
   Value,
 } from "../../src/index.ts";
-import { cli } from "../support/cli.ts";
+import type { Outcome } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 interface Step {
@@ -46,11 +47,11 @@ function written(of: Model | Uint8Array): string {
 }
 
 /** `insert` and then `strip`, which has to give the bytes back. */
-function insertAndStrip(path: string, options: readonly string[] = []): ReturnType<typeof cli> {
+async function insertAndStrip(path: string, options: readonly string[] = []): Promise<Outcome> {
   const [out, back] = [join(temporaryFolder(), "agr.onnx"), join(temporaryFolder(), "back.onnx")];
-  const inserted = cli(["insert", path, "-o", out, ...options]);
+  const inserted = await command(["insert", path, "-o", out, ...options]);
   expect([inserted.status, inserted.stderr.includes("error")]).toEqual([0, false]);
-  expect(cli(["strip", out, "-o", back]).status).toBe(0);
+  expect((await command(["strip", out, "-o", back])).status).toBe(0);
   expect(Buffer.compare(readFileSync(back), readFileSync(path))).toBe(0);
   return inserted;
 }
@@ -62,25 +63,27 @@ const TWO: readonly Step[] = [
 const SHARED = TWO.map(({ name }) => ({ name, gradient: "g" }));
 
 describe("a model that imports com.microsoft alone", () => {
-  it("row 21: gets an import of ai.onnx, and loses it again", () => {
-    const inserted = insertAndStrip(written(sgd(TWO)));
+  it("row 21: gets an import of ai.onnx, and loses it again", async () => {
+    const inserted = await insertAndStrip(written(sgd(TWO)));
     expect(inserted.stderr).toBe("the model imports none of ONNX's own operators: ai.onnx 17 is imported for AGR\n");
   });
 
-  it("row 21: gets one that its IR version can have", () => {
-    expect(cli(["insert", written(sgd(TWO, undefined, 5)), "--dry-run"]).stderr).toContain("ai.onnx 10 is imported");
-    const old = cli(["insert", written(sgd(TWO, undefined, 3)), "--dry-run"]);
+  it("row 21: gets one that its IR version can have", async () => {
+    expect((await command(["insert", written(sgd(TWO, undefined, 5)), "--dry-run"])).stderr).toContain(
+      "ai.onnx 10 is imported",
+    );
+    const old = await command(["insert", written(sgd(TWO, undefined, 3)), "--dry-run"]);
     expect([old.status, old.stderr]).toEqual([
       4,
       expect.stringMatching(/\[E_OPSET\] opset 8 is older than 9.*IR version/),
     ]);
   });
 
-  it("row 21: is refused where it uses operators of a version it does not say", () => {
+  it("row 21: is refused where it uses operators of a version it does not say", async () => {
     const odd = sgd(TWO);
     const [value = null] = odd.graph.inputs;
     odd.graph.append(new Node("Relu", [value], [new Value("r")], { name: "relu" }));
-    const { status, stderr } = cli(["insert", written(odd), "--dry-run"]);
+    const { status, stderr } = await command(["insert", written(odd), "--dry-run"]);
     expect([status, stderr]).toEqual([
       4,
       expect.stringMatching(/\[E_OPSET\] node "relu".*no version is imported\. Add/),
@@ -99,60 +102,62 @@ describe("a model that imports com.microsoft alone", () => {
 });
 
 describe("several optimizers", () => {
-  it("row 27: of one parameter each are one; --select takes some", () => {
+  it("row 27: of one parameter each are one; --select takes some", async () => {
     const path = written(sgd(TWO, 17));
-    expect(insertAndStrip(path).stdout).toContain("regularized: w0, w1");
-    const one = insertAndStrip(path, ["--select", "b"]);
+    expect((await insertAndStrip(path)).stdout).toContain("regularized: w0, w1");
+    const one = await insertAndStrip(path, ["--select", "b"]);
     expect(one.stdout).toContain('regularized: w1\n  left alone: "a" (com.microsoft.SGDOptimizer) (not selected)');
   });
 
-  it("row 27: that share a gradient are listed, and --select is asked for", () => {
+  it("row 27: that share a gradient are listed, and --select is asked for", async () => {
     const path = written(sgd(SHARED, 17));
-    const refused = cli(["insert", path, "--dry-run"]);
+    const refused = await command(["insert", path, "--dry-run"]);
     expect(refused.status).toBe(4);
     expect(refused.stderr).toMatch(
       /\[E_SEVERAL_OPTIMIZERS\] .*2 of 2 optimizers read the gradient "g": "a" \(com\.microsoft\.SGDOptimizer\), "b" .*--select <name>/,
     );
-    expect(insertAndStrip(path, ["--select", "a"]).stdout).toContain("regularized: w0\n");
-    expect(insertAndStrip(path, ["--select", "a", "--select", "b", "--scope", "global"]).stdout).toContain(
+    expect((await insertAndStrip(path, ["--select", "a"])).stdout).toContain("regularized: w0\n");
+    expect((await insertAndStrip(path, ["--select", "a", "--select", "b", "--scope", "global"])).stdout).toContain(
       "regularized: w0, w1\n",
     );
-    const unknown = cli(["insert", path, "--dry-run", "--select", "c"]);
+    const unknown = await command(["insert", path, "--dry-run", "--select", "c"]);
     expect([unknown.status, unknown.stderr]).toEqual([
       4,
       expect.stringContaining('no optimizer is named "c"; there is "a"'),
     ]);
   });
 
-  it("row 27: of one name are told apart", () => {
+  it("row 27: of one name are told apart", async () => {
     const path = written(
       sgd(
         SHARED.map((each) => ({ ...each, name: "same" })),
         17,
       ),
     );
-    expect(cli(["insert", path, "--dry-run"]).stderr).toContain('"same#1" (com.microsoft.SGDOptimizer), "same#2"');
-    expect(cli(["insert", path, "--dry-run", "--select", "same#2"]).stdout).toContain("regularized: w1\n");
+    expect((await command(["insert", path, "--dry-run"])).stderr).toContain(
+      '"same#1" (com.microsoft.SGDOptimizer), "same#2"',
+    );
+    expect((await command(["insert", path, "--dry-run", "--select", "same#2"])).stdout).toContain("regularized: w1\n");
   });
 
-  it("row 27: that take sequences are listed, and one is selected", () => {
+  it("row 27: that take sequences are listed, and one is selected", async () => {
     const two = makeOptimizer();
     const [first] = two.graph.nodes;
     if (first === undefined) throw new Error("no optimizer");
     const { domain } = first;
     two.graph.append(new Node(first.opType, first.inputs, [new Value("other_flag")], { domain, name: "second" }));
     const path = written(two);
-    const refused = cli(["insert", path, "--dry-run"]);
+    const refused = await command(["insert", path, "--dry-run"]);
     expect([refused.status, refused.stderr]).toEqual([
       4,
       expect.stringMatching(/there are 2 optimizers.*"updated_flag\/AdamWOptimizer" .*"second"/),
     ]);
-    expect(cli(["insert", path, "--dry-run", "--select", "second"]).status).toBe(0);
+    expect((await command(["insert", path, "--dry-run", "--select", "second"])).status).toBe(0);
   });
 });
 
 describe("a function of the model that is named as an optimizer", () => {
-  it("is not taken for it", () => {
+  it("is not taken for it", async () => {
     const own = sgd(TWO, 17);
     const fake = new GraphFunction("SGDOptimizer", MICROSOFT);
     const x = new Value("x");
@@ -163,7 +168,7 @@ describe("a function of the model that is named as an optimizer", () => {
     fake.opsets.set("", 17);
     own.functions.push(fake);
     const path = written(own);
-    const { status, stderr } = cli(["insert", path, "--dry-run"]);
+    const { status, stderr } = await command(["insert", path, "--dry-run"]);
     expect([status, stderr]).toEqual([
       4,
       expect.stringMatching(/\[E_NO_OPTIMIZER\].*"a".*a function of its own named com\.microsoft\.SGDOptimizer/),
@@ -176,7 +181,7 @@ describe("inspect tells what is there, with a note, of a model that every other 
     ["imports that contradict each other", /domain "ai\.onnx" is imported twice, as 17 and as 18/],
     ["unsorted nodes", /graph: the nodes are unsorted/],
     ["an opset of the future", /opset 99 is newer than/],
-  ])("%s", (what, note) => {
+  ])("%s", async (what, note) => {
     const proto = readMessage(MODEL, encodeModel(sgd(TWO, 17)));
     if (what === "unsorted nodes") {
       const late = { opType: "Relu", input: ["g"], output: ["made"], name: "late" };
@@ -189,13 +194,13 @@ describe("inspect tells what is there, with a note, of a model that every other 
       ];
     } else proto.opsetImport?.push({ domain: "ai.onnx", version: 18n });
     const path = written(Buffer.concat([...writeMessage(MODEL, proto).parts]));
-    const told = cli(["inspect", path, "--json"]);
+    const told = await command(["inspect", path, "--json"]);
     expect(told.status).toBe(0);
     expect(JSON.parse(told.stdout)).toMatchObject({
       kind: "model",
       optimizers: [{ name: "a" }, { name: "b" }],
       mistakes: [expect.stringMatching(note)],
     });
-    expect([3, 4]).toContain(cli(["insert", path, "--dry-run"]).status);
+    expect([3, 4]).toContain((await command(["insert", path, "--dry-run"])).status);
   });
 });

@@ -9,7 +9,7 @@ export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.
 export const DIGITS = fileURLToPath(new URL("../../fixtures/digits", import.meta.url));
 
 /** What a command writes where nobody said where must not land in the repository. */
-const ELSEWHERE = mkdtempSync(join(tmpdir(), "onnx-agr-cwd-"));
+export const ELSEWHERE = mkdtempSync(join(tmpdir(), "onnx-agr-cwd-"));
 process.once("exit", () => rmSync(ELSEWHERE, { recursive: true, force: true }));
 
 export interface Outcome {

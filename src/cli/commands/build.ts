@@ -12,6 +12,7 @@ import {
   withTargets,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
@@ -23,7 +24,7 @@ interface BuildCommandOptions extends BuildFlags, StrictOption {
 /** Names in one line; a large model has hundreds of numbers. */
 const NAMES_SHOWN = 10;
 
-export function buildCommand(): Command {
+export function buildCommand(io: Io): Command {
   const command = new Command("build")
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
     .argument("<model>", "ONNX model, opset 7 or later")
@@ -45,7 +46,7 @@ Examples:
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {
-      await build(path, options, new Console(self.optsWithGlobals<OutputOptions>()));
+      await build(path, options, new Console(io, self.optsWithGlobals<OutputOptions>()));
     });
 }
 

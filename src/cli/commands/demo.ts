@@ -18,6 +18,7 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { drawDigits } from "../demo/digits.ts";
 import { type Curve, plotSvg, plotText, smooth } from "../demo/plot.ts";
+import type { Io } from "../io.ts";
 import { Progress } from "../progress.ts";
 import { wholeNumber } from "../values.ts";
 
@@ -61,14 +62,14 @@ interface DemoOptions {
   readonly output: string;
 }
 
-export function demoCommand(): Command {
+export function demoCommand(io: Io): Command {
   return new Command("demo")
     .description("The whole way on embedded data: insert AGR, train with and without it, compare")
     .option("--epochs <n>", "times through the data", wholeNumber(1), 12)
     .option("--seed <n>", "seed of the digits and of the shuffling", wholeNumber(0), 1)
     .option("-o, --output <file>", "the picture", "agr-demo.svg")
     .action(async (options: DemoOptions, command: Command) => {
-      await runDemo(options, new Console(command.optsWithGlobals<OutputOptions>()));
+      await runDemo(options, new Console(io, command.optsWithGlobals<OutputOptions>()));
     });
 }
 

@@ -19,6 +19,7 @@ import {
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import type { Io } from "../io.ts";
 import { sessionOptionsOf } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
@@ -35,7 +36,7 @@ interface DiagnoseOptions extends InputFlags, StrictOption {
   readonly force?: boolean;
 }
 
-export function diagnoseCommand(): Command {
+export function diagnoseCommand(io: Io): Command {
   return withStrict(withInputs(new Command("diagnose")))
     .description("Per parameter: how large the gradient of one batch is, its largest alpha, and what AGR changes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
@@ -48,7 +49,7 @@ export function diagnoseCommand(): Command {
     .option("--save <file>", "write the gradients as safetensors")
     .option("--force", "replace a file that exists")
     .action(async (folder: string, options: DiagnoseOptions, command: Command) => {
-      await diagnose(folder, options, new Console(command.optsWithGlobals<OutputOptions>()));
+      await diagnose(folder, options, new Console(io, command.optsWithGlobals<OutputOptions>()));
     });
 }
 

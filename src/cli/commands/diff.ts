@@ -9,6 +9,7 @@ import {
   UsageError,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
@@ -19,7 +20,7 @@ interface DiffOptions extends StrictOption {
 
 const MARKS: Readonly<Record<Difference["kind"], string>> = { added: "+", removed: "-", changed: "~", rewired: ">" };
 
-export function diffCommand(): Command {
+export function diffCommand(io: Io): Command {
   return withStrict(new Command("diff"))
     .description(
       "Say what differs between two models, or folders of them: nodes, wires, tensors, types, functions, metadata",
@@ -36,8 +37,8 @@ Example:
   onnx-agr diff optimizer_model.onnx optimizer_agr.onnx`,
     )
     .action(async (a: string, b: string, options: DiffOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
-      const differences = await differencesOf(a, b, options);
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
+      const differences = await differencesOf(a, b, io, options);
       const lines = differences.map(({ kind, of, at, from, to }) => {
         const what =
           from !== undefined && to !== undefined
@@ -49,12 +50,12 @@ Example:
       });
       const text = lines.length === 0 ? "no structural difference" : lines;
       console.result({ command: "diff", a, b, equal: differences.length === 0, differences }, text);
-      if (options.exitCode === true && differences.length > 0) process.exitCode = 4;
+      if (options.exitCode === true && differences.length > 0) io.exitCode = 4;
     });
 }
 
-async function differencesOf(a: string, b: string, options: StrictOption): Promise<readonly Difference[]> {
-  const [first, second] = [await modelsOf(a, options), await modelsOf(b, options)];
+async function differencesOf(a: string, b: string, io: Io, options: StrictOption): Promise<readonly Difference[]> {
+  const [first, second] = [await modelsOf(a, io, options), await modelsOf(b, io, options)];
   const [modelA, modelB] = [first.get(""), second.get("")];
   if (modelA !== undefined && modelB !== undefined) return diffModels(modelA, modelB);
   if (modelA !== undefined || modelB !== undefined) {
@@ -71,9 +72,9 @@ async function differencesOf(a: string, b: string, options: StrictOption): Promi
 }
 
 /** The models of a folder by their files' names; a model alone has the empty name. */
-async function modelsOf(path: string, options: StrictOption): Promise<ReadonlyMap<string, Model>> {
+async function modelsOf(path: string, io: Io, options: StrictOption): Promise<ReadonlyMap<string, Model>> {
   if (path === STANDARD || (await kindOf(path)) !== "folder")
-    return new Map([["", await readModelArgument(path, readingOf(options))]]);
+    return new Map([["", await readModelArgument(path, io.stdin, readingOf(options))]]);
   const { onnxruntime, portable } = await readTrainingSet(path, readingOf(options));
   const named: readonly (readonly [string, Model | null | undefined])[] = [
     [ARTIFACT_FILES.trainingModel, onnxruntime?.trainingModel],

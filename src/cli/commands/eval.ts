@@ -17,6 +17,7 @@ import {
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import type { Io } from "../io.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
@@ -27,7 +28,7 @@ interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption {
   readonly checkpoint?: string;
 }
 
-export function evalCommand(): Command {
+export function evalCommand(io: Io): Command {
   const command = new Command("eval")
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
@@ -43,7 +44,7 @@ Examples:
   onnx-agr eval artifacts --data test.safetensors --checkpoint run --json`,
     )
     .action(async (folder: string, options: EvalOptions, self: Command) => {
-      await evaluate(folder, options, new Console(self.optsWithGlobals<OutputOptions>()));
+      await evaluate(folder, options, new Console(io, self.optsWithGlobals<OutputOptions>()));
     });
 }
 

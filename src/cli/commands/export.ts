@@ -8,6 +8,7 @@ import {
   writeFileAtomic,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { collect } from "../values.ts";
@@ -19,7 +20,7 @@ interface ExportOptions extends StrictOption {
   readonly force?: boolean;
 }
 
-export function exportCommand(): Command {
+export function exportCommand(io: Io): Command {
   return withStrict(new Command("export"))
     .description("Write an inference model with trained weights: the eval model without its loss")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
@@ -39,7 +40,7 @@ Example:
   onnx-agr export artifacts --checkpoint trained-checkpoint -o model.onnx`,
     )
     .action(async (folder: string, options: ExportOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
       await checkTarget(null, options.output, { force: options.force === true, inPlace: false });
       const given = await readTrainable(folder, readingOf(options));
       trainingInputsOf(given, folder);

@@ -21,6 +21,7 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import type { Io } from "../io.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
@@ -34,7 +35,7 @@ interface GradcheckOptions extends LossFlags, ParameterFlags, InputFlags, Strict
 /** NumericError's exit code: the gradients are not those of the loss. */
 const WRONG = 7;
 
-export function gradcheckCommand(): Command {
+export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
@@ -57,7 +58,7 @@ Example:
   onnx-agr gradcheck model.onnx --loss cross-entropy`,
     )
     .action(async (path: string, options: GradcheckOptions, self: Command) => {
-      const console = new Console(self.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, self.optsWithGlobals<OutputOptions>());
       const { samples, seed, data, input, sampleAxis } = options;
       if (data === undefined && Object.keys({ ...input, ...sampleAxis }).length > 0) {
         throw new UsageError("E_OPTION", "--input and --sample-axis need --data", { hint: "Give --data <file>." });
@@ -70,7 +71,7 @@ Example:
       });
       const isRight = check.parameters.every(({ difference, tolerance }) => difference <= tolerance);
       console.result({ command: "gradcheck", input: path, isRight, ...check }, describe(check, isRight));
-      if (!isRight) process.exitCode = WRONG;
+      if (!isRight) io.exitCode = WRONG;
     });
 }
 

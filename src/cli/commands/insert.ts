@@ -22,6 +22,7 @@ import {
   writeAttestation,
 } from "../attestation.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { collect, nonNegative, wholeNumber } from "../values.ts";
 import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./rewrite.ts";
 
@@ -41,7 +42,7 @@ interface InsertOptions
   readonly attest?: string;
 }
 
-export function insertCommand(): Command {
+export function insertCommand(io: Io): Command {
   const defaults = INSERT_AGR_DEFAULTS;
   return rewriteCommand("insert", "Put AGR before the optimizer of exported training artifacts")
     .addOption(
@@ -113,7 +114,7 @@ Examples:
   onnx-agr insert artifacts --in-place --include "*.weight" --strength 0.5`,
     )
     .action(async (input: string, options: InsertOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
       const change = (subjects: readonly Subject[]) => insertAll(input, subjects, options, console);
       if (options.attest !== undefined) await checkAttestation(input, options.output ?? input, options);
       const before = options.attest === undefined ? [] : await digestsOf(input);

@@ -28,6 +28,7 @@ import type { Document } from "../describe/document.ts";
 import { describePlacement } from "../describe/placement.ts";
 import { describePortable } from "../describe/portable.ts";
 import { describeStep } from "../describe/step.ts";
+import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { providers } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
@@ -43,7 +44,7 @@ interface InspectOptions extends StrictOption {
   readonly proof: boolean;
 }
 
-export function inspectCommand(): Command {
+export function inspectCommand(io: Io): Command {
   return withStrict(new Command("inspect"))
     .description(
       "Say what a model, checkpoint or folder of artifacts is, which optimizers it has, and whether AGR is in it",
@@ -73,20 +74,25 @@ Examples:
   onnx-agr inspect train_step.onnx --explain`,
     )
     .action(async (input: string, options: InspectOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
       const mistakes: string[] = [];
-      const document = await inspect(input, options, (mistake) => mistakes.push(mistake));
+      const document = await inspect(input, io.stdin, options, (mistake) => mistakes.push(mistake));
       for (const mistake of mistakes) console.note(`a mistake in the model: ${mistake}`);
       console.result(
         { command: "inspect", input, ...document.json, ...(mistakes.length === 0 ? {} : { mistakes }) },
         document.lines,
       );
-      if (document.isNothing === true) process.exitCode = 4;
+      if (document.isNothing === true) io.exitCode = 4;
     });
 }
 
 /** @param tolerate told of what every other command refuses the model for */
-async function inspect(input: string, options: InspectOptions, tolerate: (mistake: string) => void): Promise<Document> {
+async function inspect(
+  input: string,
+  stdin: Io["stdin"],
+  options: InspectOptions,
+  tolerate: (mistake: string) => void,
+): Promise<Document> {
   const { text = false, explain = false, state, gradient } = options;
   const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
   if (options.ep !== undefined) {
@@ -99,7 +105,7 @@ async function inspect(input: string, options: InspectOptions, tolerate: (mistak
     return inspectSet(await readTrainingSet(input, readingOf(options)), explain ? { state, gradient } : null);
   const isCheckpoint = input !== STANDARD && (await isCheckpointFile(input));
   if (isCheckpoint) return describeCheckpoint(await readCheckpointFile(input));
-  const model = await readModelArgument(input, { ...readingOf(options), tolerate });
+  const model = await readModelArgument(input, stdin, { ...readingOf(options), tolerate });
   if (explain) return explainModel(model, { state, gradient });
   const step = await inspectStep(model, { state, gradient, proof: options.proof });
   const document = withStep(describeModel(model, step?.options ?? { state, gradient }), step);

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writeTrainingSet } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
@@ -11,7 +12,7 @@ interface LowerOptions extends StrictOption {
   readonly force?: boolean;
 }
 
-export function lowerCommand(): Command {
+export function lowerCommand(io: Io): Command {
   const command = new Command("lower")
     .description("Write ONNX Runtime's training artifacts as a portable set, in standard operators only")
     .argument("<folder>", "folder of training artifacts")
@@ -29,7 +30,7 @@ Example:
   onnx-agr lower artifacts -o portable --group '*.bias:decay=0' --group 'encoder.*:lr=0.1'`,
     )
     .action(async (folder: string, options: LowerOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
       const replace = options.force === true;
       await checkTarget(folder, options.output, { force: replace, inPlace: false, kind: "folder" });
       const artifacts = await readArtifacts(folder, readingOf(options));

@@ -78,12 +78,13 @@ export async function rewrite<R>(
   const set = isFolder ? await readTrainingSet(input, readingOf(options)) : null;
   const subjects =
     set === null
-      ? [{ model: await readModelArgument(input, readingOf(options)), file: null, artifacts: null }]
+      ? [{ model: await readModelArgument(input, console.io.stdin, readingOf(options)), file: null, artifacts: null }]
       : subjectsOf(set, input);
   const [first, ...others] = await change(subjects);
   if (first === undefined) throw new Error("no model was changed");
   if (output !== null && set !== null) await withFolder(output, () => writeTrainingSet(output, set, { replace }));
-  else if (output !== null) for (const { model } of subjects) await writeModelArgument(output, model);
+  else if (output !== null)
+    for (const { model } of subjects) await writeModelArgument(output, console.io.stdout, model);
   return { output, reports: [first, ...others], subjects };
 }
 

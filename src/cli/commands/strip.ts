@@ -1,9 +1,10 @@
 import type { Command } from "commander";
 import { PassError, type StripAgrReport, stripAgr } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./rewrite.ts";
 
-export function stripCommand(): Command {
+export function stripCommand(io: Io): Command {
   return rewriteCommand("strip", "Take AGR out again: the model is then what it was before insert")
     .addHelpText(
       "after",
@@ -13,7 +14,7 @@ Examples:
   onnx-agr strip optimizer_agr.onnx -o optimizer_model.onnx`,
     )
     .action(async (input: string, options: RewriteOptions, command: Command) => {
-      const console = new Console(command.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, command.optsWithGlobals<OutputOptions>());
       const { reports, output, subjects } = await rewrite(input, options, (all) => stripAll(input, all), console);
       const [report] = reports;
       const removed = reports.reduce((sum, each) => sum + each.removed, 0);

@@ -34,6 +34,7 @@ import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
 import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
+import type { Io } from "../io.ts";
 import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
@@ -68,7 +69,7 @@ interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption {
 
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
 
-export function trainCommand(): CommandType {
+export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
     .description("Train exported artifacts through ONNX Runtime")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
@@ -124,8 +125,8 @@ Examples:
   onnx-agr train artifacts --data train.npz --ep webgpu,cpu`,
     )
     .action(async (folder: string, options: TrainCommandOptions, self: CommandType) => {
-      const console = new Console(self.optsWithGlobals<OutputOptions>());
-      process.exitCode = await trainLocked(folder, options, console);
+      const console = new Console(io, self.optsWithGlobals<OutputOptions>());
+      io.exitCode = await trainLocked(folder, options, console);
     });
 }
 

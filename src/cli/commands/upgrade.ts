@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { raiseOpset } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
@@ -15,7 +16,7 @@ interface UpgradeOptions extends StrictOption {
   readonly force?: boolean;
 }
 
-export function upgradeCommand(): Command {
+export function upgradeCommand(io: Io): Command {
   return withStrict(new Command("upgrade"))
     .description("Raise a model to a later opset; every node computes what it computed before")
     .argument("<model>", "ONNX model of opset 7 or later, or - for a model on stdin")
@@ -31,7 +32,7 @@ Example:
   onnx-agr upgrade resnet50-v1-12.onnx -o resnet50-17.onnx`,
     )
     .action(async (path: string, options: UpgradeOptions, command: Command) => {
-      await upgrade(path, options, new Console(command.optsWithGlobals<OutputOptions>()));
+      await upgrade(path, options, new Console(io, command.optsWithGlobals<OutputOptions>()));
     });
 }
 
@@ -40,9 +41,9 @@ async function upgrade(path: string, options: UpgradeOptions, console: Console):
   if (output !== STANDARD) {
     await checkTarget(path === STANDARD ? null : path, output, { force: force === true, inPlace: false });
   }
-  const model = await readModelArgument(path, readingOf(options));
+  const model = await readModelArgument(path, console.io.stdin, readingOf(options));
   const report = raiseOpset(model, opset);
-  await writeModelArgument(output, model);
+  await writeModelArgument(output, console.io.stdout, model);
   for (const note of report.notes) console.note(note);
   if (output === STANDARD) return;
   const { from, to, converted } = report;

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { type FinishedReport, OnnxAgrError, PassError, readTrainingSet, verifyFinished } from "../../index.ts";
 import { checkAttestation, digestsOf, packageUrl, statement, versions, writeAttestation } from "../attestation.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD } from "../models.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
@@ -15,7 +16,7 @@ interface VerifyOptions extends StrictOption {
   readonly force?: boolean;
 }
 
-export function verifyCommand(): Command {
+export function verifyCommand(io: Io): Command {
   const command = new Command("verify")
     .description(
       "Check a model that has AGR in it, whoever made it: what is regularized is the gradient, what the optimizer reads is the formula, strength 0 changes nothing, and nothing else was changed",
@@ -40,13 +41,13 @@ Examples:
   onnx-agr verify artifacts-agr --attest artifacts-agr.intoto.json`,
     )
     .action(async (input: string, options: VerifyOptions, self: Command) => {
-      const console = new Console(self.optsWithGlobals<OutputOptions>());
+      const console = new Console(io, self.optsWithGlobals<OutputOptions>());
       await checkAttestation(input, null, options);
       const isFolder = input !== STANDARD && (await kindOf(input)) === "folder";
       const files = options.attest === undefined ? [] : await digestsOf(input);
       const subjects = isFolder
         ? subjectsOf(await readTrainingSet(input, readingOf(options)), input)
-        : [{ model: await readModelArgument(input, readingOf(options)), file: null, artifacts: null }];
+        : [{ model: await readModelArgument(input, io.stdin, readingOf(options)), file: null, artifacts: null }];
       const models = await verifyAll(input, subjects, options);
       const passed = models.every(({ report }) => report.passed);
       if (options.attest !== undefined) {
@@ -61,7 +62,7 @@ Examples:
         { command: "verify", input, passed, models: models.map(({ file, report }) => ({ file, ...report })) },
         models.flatMap(linesOf),
       );
-      if (!passed) process.exitCode = 7;
+      if (!passed) io.exitCode = 7;
     });
   return withStrict(command);
 }

@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { encodeSafetensors } from "../../src/index.ts";
+import { cli, DIGITS } from "../support/cli.ts";
+
+/** The other tests run commands in their own process; here each is built and a process of its own, as users run it. */
+describe("as a process", () => {
+  const folder = mkdtempSync(join(tmpdir(), "onnx-agr-processes-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const at = (name: string): string => join(folder, name);
+  writeFileSync(at("data.safetensors"), encodeSafetensors(drawDigits(40, 3)));
+  const data = ["--data", at("data.safetensors")];
+
+  /** In an order in which each finds what an earlier one has made; what it prints; its exit code where it finds nothing. */
+  const COMMAND_LINES: Readonly<Record<string, readonly [readonly string[], RegExp]>> = {
+    export: [["export", DIGITS, "-o", at("forward.onnx")], /forward\.onnx/],
+    build: [["build", at("forward.onnx"), "--loss", "cross-entropy", "-o", at("set")], /6 parameters|trained/],
+    inspect: [["inspect", at("set")], /AdamW/],
+    insert: [["insert", at("set"), "-o", at("agr")], /regularized: /],
+    verify: [["verify", at("agr")], /ok/],
+    strip: [["strip", at("agr"), "-o", at("plain")], /plain/],
+    diff: [["diff", at("set"), at("plain")], /^no structural difference\n$/],
+    lower: [["lower", DIGITS, "-o", at("portable")], /portable/],
+    train: [["train", at("portable"), ...data, "--checkpoints", at("run")], /run/],
+    eval: [["eval", at("portable"), ...data, "--checkpoint", at("run")], /accuracy/],
+    diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],
+    gradcheck: [["gradcheck", at("forward.onnx"), "--loss", "cross-entropy"], /fc\.weight/],
+    upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
+    demo: [["demo", "--epochs", "1"], /Picture: agr-demo\.svg/],
+  };
+
+  it.each(Object.entries(COMMAND_LINES))("%s ends with 0 and its result on stdout", (_, [args, printed]) => {
+    const { status, stdout, stderr } = cli(args, { cwd: folder });
+    expect([status, stdout], stderr).toEqual([0, expect.stringMatching(printed)]);
+  });
+
+  it.each(Object.keys(COMMAND_LINES))("%s ends with 2 and an error on stderr where an option is unknown", (name) => {
+    const { status, stdout, stderr } = cli([name, "--no-such-option"]);
+    expect([status, stdout, stderr]).toEqual([2, "", expect.stringContaining("error [E_USAGE]")]);
+  });
+
+  it("every command has a line here", () => {
+    expect(Object.keys(COMMAND_LINES).toSorted()).toEqual(Object.keys(COMMANDS).toSorted());
+  });
+});
