@@ -4,7 +4,7 @@
  *     tsx scripts/field-steps.ts <folder> [name part] [-- options of insert]
  *
  * A step is `NAME.onnx`, `NAME.inputs.safetensors` and `NAME.right-outputs.safetensors`. Prints one line per step: right,
- * refused (with exit code and reason), or wrong; ends with 1 where one is wrong.
+ * refused (with exit code and reason), not-run (onnxruntime-node has not its operators), or wrong; ends with 1 where one is wrong.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -31,7 +31,8 @@ async function judge(stem: string): Promise<string> {
     return `refused (${run.status ?? run.signal}): ${run.stderr.trim()}`;
   }
   if (!hasRightOutputs(stem)) return `inserted: ${run.stdout.trim()}`;
-  const wrong = await wrongOutputs(stem, readFileSync(output));
+  const wrong = await wrongOutputs(stem, readFileSync(output)).catch((error: unknown) => String(error));
+  if (typeof wrong === "string") return `not-run: ${wrong}`;
   const list = wrong.map(({ output: name, error }) => `${name} ${error.toExponential(1)}`).join(", ");
   return wrong.length === 0 ? "right" : `WRONG: ${list}\n${run.stdout}${run.stderr}`;
 }

@@ -1,10 +1,28 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { CORPUS_OPTIMIZERS, CORPUS_VARIANTS, type CorpusStep, makeCorpusStep } from "../../fixtures/step-corpus.ts";
-import { encodeModel, type InsertProvenOptions, insertProven, type Model, OnnxAgrError } from "../../src/index.ts";
+import {
+  CORPUS_OPTIMIZERS,
+  CORPUS_VARIANTS,
+  type CorpusStep,
+  makeCorpusStep,
+} from "../../fixtures/step-corpus/index.ts";
+import {
+  DataType,
+  encodeModel,
+  type InsertProvenOptions,
+  insertProven,
+  type Model,
+  OnnxAgrError,
+} from "../../src/index.ts";
 import { valuesOf } from "./tensor-values.ts";
 
 /** Rounding of the same formula written in another order, divided by roots of small numbers. */
 const TOLERANCE = 1e-5;
+
+/** The bits of a float16, cut off: of numbers that are neither tiny nor large. */
+function halfOf(value: number): number {
+  const [bits = 0] = new Uint32Array(Float32Array.of(value).buffer);
+  return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
+}
 
 async function run(model: Model): Promise<ReadonlyMap<string, readonly number[]>> {
   const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
@@ -14,6 +32,8 @@ async function run(model: Model): Promise<ReadonlyMap<string, readonly number[]>
     const values = Float32Array.from({ length: size }, (_, index) => Math.sin(7 * position + index + 1));
     const given = name === "lr" ? 0.1 : name === "loss_scale" ? 64 : name === "step" ? 3 : name === "calls" ? 1 : null;
     if (given !== null) values.fill(given);
+    if (type?.kind === "tensor" && type.dtype === DataType.float16)
+      return [name, new Tensor("float16", Uint16Array.from(values, halfOf), shape)];
     return [name, new Tensor("float32", name.endsWith("_sq") ? values.map((value) => value * value) : values, shape)];
   });
   const results = await session.run(Object.fromEntries(feeds));
@@ -44,15 +64,20 @@ export async function verdictOf(step: CorpusStep, options: InsertProvenOptions =
   }
   const expected = await run(makeCorpusStep({ ...step, agr: options.at ?? "transformed" }));
   const changed = worst(await run(makeCorpusStep(step)), expected);
-  if (!(changed > 10 * TOLERANCE)) throw new Error(`AGR by hand changes nothing of ${step.optimizer}, ${step.variant}`);
+  if (!(changed > 10 * TOLERANCE) && !("isBlind" in CORPUS_OPTIMIZERS[step.optimizer]))
+    throw new Error(`AGR by hand changes nothing of ${step.optimizer}, ${step.variant}`);
   const error = worst(await run(model), expected);
   return error <= TOLERANCE ? "right" : `wrong: ${error.toExponential(1)}`;
 }
 
+/** What the network reads of a schedule-free parameter is a mean of two tensors, of which only one would be float16. */
+const isWritten = ({ optimizer, variant }: CorpusStep): boolean =>
+  !(optimizer === "schedule-free sgd" && variant === "half with masters");
+
 /** Every optimizer with every variant. */
-export const CORPUS: readonly CorpusStep[] = Object.keys(CORPUS_OPTIMIZERS).flatMap((optimizer) =>
-  Object.keys(CORPUS_VARIANTS).map((variant) => ({ optimizer, variant }) as CorpusStep),
-);
+export const CORPUS: readonly CorpusStep[] = Object.keys(CORPUS_OPTIMIZERS)
+  .flatMap((optimizer) => Object.keys(CORPUS_VARIANTS).map((variant) => ({ optimizer, variant }) as CorpusStep))
+  .filter(isWritten);
 
 /** The verdicts as the table that docs/forms.md holds: what all optimizers share is said once. */
 export function corpusTable(verdicts: ReadonlyMap<CorpusStep, string>): string {

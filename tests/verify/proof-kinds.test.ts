@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { float, model as modelOf, Sketch } from "../../fixtures/sketch.ts";
-import { makeCorpusStep } from "../../fixtures/step-corpus.ts";
+import { makeCorpusStep } from "../../fixtures/step-corpus/index.ts";
 import {
   attribute,
   DataType,

@@ -23,11 +23,10 @@ export async function accumulatorsOf(
   anatomy: Anatomy,
 ): Promise<ReadonlySet<StatePair>> {
   const counters = graph.inputs.filter((input) => input.tensor === null && isCounter(input, anatomy));
-  const sums = anatomy.parameters.flatMap((parameter) =>
-    anatomy
-      .slotsOf(parameter)
-      .filter(({ input, output }) => shapeOf(input) === shapeOf(parameter.input) && dependsOn(output, counters)),
+  const feeders = anatomy.parameters.flatMap((parameter) =>
+    anatomy.feedersOf(parameter).filter(({ input }) => shapeOf(input) === shapeOf(parameter.input)),
   );
+  const sums = [...new Set(feeders)].filter(({ output }) => dependsOn(output, counters));
   if (sums.length === 0) return new Set();
   const copy = model.clone();
   const outputs = new Map(copy.graph.outputs.map((value) => [value.name, value]));

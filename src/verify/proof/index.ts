@@ -72,9 +72,6 @@ export interface ProofOptions extends Pick<InsertAgrOptions, "state" | "gradient
   readonly at?: "raw" | "transformed";
 }
 
-/** From this cosine on two directions are taken for the same. */
-export const PROVEN_COSINE = 0.995;
-
 /**
  * Finds the gradients of a plain train step by what they are: runs the step in onnxruntime-node on seeded random inputs and
  * compares its tensors with the derivative of its losses with respect to the state (by reverse mode, or by central differences

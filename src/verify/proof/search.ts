@@ -1,7 +1,7 @@
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
-import { Anatomy, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
+import { Anatomy, dependsOn, madeCopies, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
 import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import { knownShape } from "../../passes/find-optimizers/plain-step/index.ts";
 import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
@@ -9,38 +9,9 @@ import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { accumulatorsOf } from "./accumulators.ts";
 import { type Alignment, type Alignments, align } from "./alignment.ts";
 import type { OtherState, Proof, ProofOptions, ProvenParameter, UnprovenParameter } from "./index.ts";
-import { PROVEN_COSINE } from "./index.ts";
+import { type Match, matchOf } from "./match.ts";
+import { type Miss, missOf } from "./miss.ts";
 import { transformsOf } from "./transforms.ts";
-
-/** A tensor that is the derivative of a loss with respect to a parameter, but for a factor. */
-interface Match {
-  readonly pair: StatePair;
-  readonly tensor: Value;
-  readonly loss: string;
-  readonly cosine: number;
-  /** Whether it is the derivative to within rounding; else another loss may fit better. */
-  readonly isExact: boolean;
-  readonly accumulators: readonly string[];
-  /** Sums of gradients that come after it. */
-  readonly summedIn: readonly string[];
-  /** What lies below it on the way to the renewal. */
-  readonly below: readonly Value[];
-}
-
-/** How the tensors of one parameter lie to the derivative of one loss, where none is the derivative. */
-interface Miss {
-  readonly pair: StatePair;
-  readonly loss: string;
-  readonly best: { readonly tensor: string; readonly cosine: number } | null;
-  /** Why the parameter is unproven; null where it is no parameter, for `role`. */
-  readonly reason: string | null;
-  readonly role: string;
-  /** Whether it is told apart from a parameter by what its renewal lacks alone. */
-  readonly isStatistic?: true;
-}
-
-/** Cosines that differ by less are those of one direction: rounding. */
-const SAME_COSINE = 1e-4;
 
 /** Losses are tried until every parameter is matched; a later one may read what an earlier one renewed. */
 const ROUNDS = 2;
@@ -113,7 +84,7 @@ export class Search {
   }
 
   async #examine(loss: Value): Promise<void> {
-    const constants = new Set([...this.#matches.keys()].map(({ output }) => output));
+    const constants = new Set([...this.#matches.keys()].flatMap(({ output }) => madeCopies(output)));
     const anatomy = new Anatomy(this.#flat.graph, this.#pairs, [loss], { constants });
     const isSlot = (pair: StatePair): boolean =>
       [...this.#used.values()].some((used) => !used.isParameter(pair) && this.#leadsToMatch(used, pair));
@@ -136,10 +107,11 @@ export class Search {
       this.#flat.originOf(value) !== null;
     const plans = wanted.map((pair) => {
       const slots = anatomy.slotsOf(pair);
-      const accumulators = slots.filter((slot) => sums.has(slot)).map(({ input }) => input);
+      const feeders = anatomy.feedersOf(pair);
+      const accumulators = feeders.filter((slot) => sums.has(slot)).map(({ input }) => input);
       const group = [pair, ...slots.filter((slot) => !sums.has(slot))];
       const chains = ways.map((each) => narrows(each, group).filter((value) => isFit(pair, value)));
-      const summedIn = slots.filter((slot) => found.has(slot) && !sums.has(slot)).map(({ input }) => input.name);
+      const summedIn = feeders.filter((slot) => found.has(slot) && !sums.has(slot)).map(({ input }) => input.name);
       return { pair, slots, accumulators, summedIn, chains };
     });
     const candidates = new Map(
@@ -168,9 +140,14 @@ export class Search {
       const isAverage = flow?.reaches(pair.output) !== true;
       const alignments = measured.of.get(pair.input.name) ?? new Map<string, Alignment>();
       const isVector = holdsLayers(pair.input);
-      const match = isAverage || isVector ? null : matchOf(chains, alignments);
+      const readsParameter = ({ producer }: Value): boolean =>
+        producer !== null &&
+        valuesReadBy(producer).some(
+          (read) => shapeOf(read) === shapeOf(pair.input) && !flow?.reaches(read) && dependsOn(read, [pair.input]),
+        );
+      const match = isAverage || isVector ? null : matchOf(chains, alignments, readsParameter);
       if (isVector && !isAverage) {
-        const [best = null] = chains.flatMap((chain) => matchOf([chain], alignments) ?? []);
+        const [best = null] = chains.flatMap((chain) => matchOf([chain], alignments, readsParameter) ?? []);
         const reason =
           "it is one vector that the network cuts into layers, and AGR would take one sum over all of them";
         const nearest = best === null ? null : { tensor: best.tensor.name, cosine: best.cosine };
@@ -256,112 +233,6 @@ export class Search {
       },
     };
   }
-}
-
-/** The highest tensor of the narrowest way that is the derivative; else the one that is nearly. */
-function matchOf(
-  chains: readonly (readonly Value[])[],
-  alignments: ReadonlyMap<string, Alignment>,
-): Pick<Match, "tensor" | "cosine" | "isExact" | "below"> | null {
-  const at = (
-    chain: readonly Value[],
-    index: number,
-  ): Pick<Match, "tensor" | "cosine" | "isExact" | "below"> | null => {
-    const tensor = chain[index];
-    if (tensor === undefined) return null;
-    return {
-      tensor,
-      cosine: alignments.get(tensor.name)?.cosine ?? Number.NaN,
-      isExact: alignments.get(tensor.name)?.exact === true,
-      below: chain.slice(0, index).toReversed(),
-    };
-  };
-  for (const chain of chains) {
-    const exact = at(
-      chain,
-      chain.findLastIndex(({ name }) => alignments.get(name)?.exact === true),
-    );
-    if (exact !== null) return exact;
-  }
-  for (const chain of chains) {
-    const sizes = chain.map(({ name }) => Math.abs(alignments.get(name)?.cosine ?? 0));
-    const best = Math.max(...sizes);
-    if (best >= PROVEN_COSINE)
-      return at(
-        chain,
-        sizes.findLastIndex((size) => size >= best - SAME_COSINE),
-      );
-  }
-  return null;
-}
-
-function missOf(
-  anatomy: Anatomy,
-  loss: Value,
-  pair: StatePair,
-  slots: readonly StatePair[],
-  isAverage: boolean,
-  alignments: ReadonlyMap<string, Alignment>,
-): Miss {
-  const size = ({ cosine }: Alignment): number => (Number.isNaN(cosine) ? 0 : Math.abs(cosine));
-  const [nearest] = [...alignments].toSorted(([, a], [, b]) => size(b) - size(a));
-  const best = nearest === undefined ? null : { tensor: nearest[0], cosine: nearest[1].cosine };
-  const miss = { pair, loss: loss.name, best };
-  if (isAverage)
-    return { ...miss, reason: null, role: "renewed from other state alone: an average, a copy or a constant" };
-  const lacking = lackingOf(anatomy, loss, pair, slots);
-  if (lacking.length > 0) {
-    const names = lacking.map(({ name }) => `"${name}"`).join(", ");
-    const role = `renewed without ${names}, which the derivative of "${loss.name}" is made of: a statistic or memory`;
-    return { ...miss, reason: null, role, isStatistic: true };
-  }
-  const numbers =
-    best === null
-      ? "no tensor on the way to its renewal has its shape and holds all that the data contribute"
-      : `the nearest tensor, "${best.tensor}", has the cosine ${best.cosine.toFixed(3)} with it`;
-  return {
-    ...miss,
-    role: "",
-    reason: `its gradient is not the derivative of "${loss.name}": ${numbers}`,
-  };
-}
-
-/**
- * What the derivative of a loss with respect to some state can depend on and the state's renewal does not. What a derivative is
- * made of: whatever is read by the nodes between the state and the loss.
- */
-function lackingOf(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readonly StatePair[]): readonly Value[] {
-  const { graph, data, parameters } = anatomy;
-  const ends = new Set(parameters.filter((each) => each !== pair).map(({ output }) => output));
-  const towardsLoss = ancestorsOf([loss], new Set());
-  const depends = new Set<Value>([pair.input]);
-  const read: Value[] = [];
-  for (const node of graph) {
-    const inputs = valuesReadBy(node);
-    if (!inputs.some((value) => depends.has(value))) continue;
-    if (!node.outputs.some((output) => output !== null && towardsLoss.has(output))) continue;
-    for (const output of node.outputs) if (output !== null) depends.add(output);
-    for (const each of inputs) read.push(each);
-  }
-  const needed = ancestorsOf(read, new Set());
-  const there = ancestorsOf(
-    [pair, ...slots].map(({ output }) => output),
-    ends,
-  );
-  const inputs = [...data, ...parameters.map(({ input }) => input)];
-  return inputs.filter((input) => input !== pair.input && needed.has(input) && !there.has(input));
-}
-
-/** The values that some values are made of, and themselves; not further up than `ends`. */
-function ancestorsOf(values: readonly Value[], ends: ReadonlySet<Value>): ReadonlySet<Value> {
-  const seen = new Set<Value>();
-  const pending = [...values];
-  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
-    if (seen.has(value) || ends.has(value)) continue;
-    seen.add(value);
-    if (value.producer !== null) for (const each of valuesReadBy(value.producer)) pending.push(each);
-  }
-  return seen;
 }
 
 /** A vector that is read in slices: the parameters of several layers in one. */

@@ -25,6 +25,9 @@ export class Anatomy {
   readonly data: readonly Value[];
   readonly #isParameter: ReadonlySet<StatePair>;
   readonly #leads: Leads;
+  /** The same without the ways of scalars: norms over all parameters make no state another parameter's. */
+  readonly #narrowLeads: Leads;
+  readonly #constants: ReadonlySet<Value>;
   /** The renewals of parameters and what they are copies of, each with its parameter. */
   readonly #ends: ReadonlyMap<Value, StatePair>;
 
@@ -46,11 +49,12 @@ export class Anatomy {
     this.#ends = new Map(
       this.parameters.flatMap((pair) => madeCopies(pair.output).map((value): [Value, StatePair] => [value, pair])),
     );
-    this.#leads = new Leads(
-      graph,
-      pairs.map(({ output }) => [output, ...madeCopies(output)]),
-      new Set(this.#ends.keys()),
-    );
+    this.#constants = constants;
+    const targets = pairs.map(({ output }) => [output, ...madeCopies(output)]);
+    const ends = [...this.#ends.keys(), ...constants];
+    this.#leads = new Leads(graph, targets, new Set(ends));
+    const made = graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
+    this.#narrowLeads = new Leads(graph, targets, new Set([...ends, ...made.filter(isScalar)]));
   }
 
   isParameter(pair: StatePair): boolean {
@@ -59,9 +63,30 @@ export class Anatomy {
 
   /** State that leads to this parameter's renewal and to no other's. */
   slotsOf(parameter: StatePair): readonly StatePair[] {
-    const bit = this.#bitOf(parameter);
-    const owners = this.#bitsOf(this.parameters);
-    return this.pairs.filter((pair) => !this.isParameter(pair) && (this.#leads.of(pair.input) & owners) === bit);
+    return this.pairs.filter((pair) => {
+      const [owner, ...others] = this.#ownersOf(pair);
+      return owner === parameter && others.length === 0;
+    });
+  }
+
+  /** State that leads to this parameter's renewal, and to others' only where they have its shape: two views of one tensor. */
+  feedersOf(parameter: StatePair): readonly StatePair[] {
+    const shape = shapeOf(parameter.input);
+    return this.pairs.filter((pair) => {
+      const owners = this.#ownersOf(pair);
+      return owners.includes(parameter) && owners.every(({ input }) => shapeOf(input) === shape);
+    });
+  }
+
+  /** The parameters to whose renewal a state leads: through tensors alone, where scalars lead from one to the others. */
+  #ownersOf(pair: StatePair): readonly StatePair[] {
+    if (this.isParameter(pair)) return [];
+    const by = (leads: Leads): readonly StatePair[] => {
+      const bits = leads.of(pair.input);
+      return this.parameters.filter((each) => (bits & this.#bitOf(each)) !== 0n);
+    };
+    const all = by(this.#leads);
+    return all.length < 2 ? all : by(this.#narrowLeads);
   }
 
   /** Whether a value takes part in one of these pairs' renewals. */
@@ -88,8 +113,11 @@ export class Anatomy {
     const isRandom = (value: Value): boolean => value.producer?.opType.startsWith("Random") ?? false;
     const made = this.graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
     const isEnd = (value: Value, reader: Node): boolean => {
+      const makes = (test: (output: Value) => boolean): boolean =>
+        reader.outputs.some((output) => output !== null && test(output));
       const pair = this.#ends.get(value);
-      return pair !== undefined && !reader.outputs.some((output) => output !== null && this.#ends.get(output) === pair);
+      if (pair !== undefined) return !makes((output) => this.#ends.get(output) === pair);
+      return this.#constants.has(value) && !makes((output) => this.#constants.has(output));
     };
     return new Flow(
       this.graph,
@@ -131,11 +159,14 @@ export function dependsOn(value: Value, inputs: readonly Value[]): boolean {
 }
 
 /** A renewal and what it is a copy of, less inputs: those are what was there before. */
-const madeCopies = (output: Value): readonly Value[] => identicalTo(output).filter(({ producer }) => producer !== null);
+export const madeCopies = (output: Value): readonly Value[] =>
+  identicalTo(output).filter(({ producer }) => producer !== null);
 
 function isTruth({ type }: Value): boolean {
   return type?.kind === "tensor" && type.dtype === DataType.bool;
 }
+
+const shapeOf = ({ type }: Value): string => (type?.kind === "tensor" ? (type.shape?.join() ?? "?") : "?");
 
 function isScalar({ type }: Value): boolean {
   return type?.kind === "tensor" && type.shape !== null && type.shape.every((dim) => dim === 1);

@@ -1,0 +1,79 @@
+import { layoutOf } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
+import type { Alignment } from "./alignment.ts";
+
+/** From this cosine on two directions are taken for the same. */
+const PROVEN_COSINE = 0.995;
+
+/** A tensor that is the derivative of a loss with respect to a parameter, but for a factor. */
+export interface Match {
+  readonly pair: StatePair;
+  readonly tensor: Value;
+  readonly loss: string;
+  readonly cosine: number;
+  /** Whether it is the derivative to within rounding; else another loss may fit better. */
+  readonly isExact: boolean;
+  readonly accumulators: readonly string[];
+  /** Sums of gradients that come after it. */
+  readonly summedIn: readonly string[];
+  /** What lies below it on the way to the renewal. */
+  readonly below: readonly Value[];
+}
+
+/** Cosines that differ by less are those of one direction: rounding. */
+const SAME_COSINE = 1e-4;
+
+type Found = Pick<Match, "tensor" | "cosine" | "isExact" | "below">;
+
+/**
+ * The highest tensor of the narrowest way that is the derivative; else the one that is nearly.
+ * @param readsParameter whether a tensor is made of the parameter by the node that makes it, beside what the data contribute
+ */
+export function matchOf(
+  chains: readonly (readonly Value[])[],
+  alignments: ReadonlyMap<string, Alignment>,
+  readsParameter: (value: Value) => boolean,
+): Found | null {
+  const at = (chain: readonly Value[], index: number): Found | null => {
+    const tensor = chain[index];
+    if (tensor === undefined) return null;
+    return {
+      tensor,
+      cosine: alignments.get(tensor.name)?.cosine ?? Number.NaN,
+      isExact: alignments.get(tensor.name)?.exact === true,
+      below: chain.slice(0, index).toReversed(),
+    };
+  };
+  const isExact = ({ name }: Value): boolean => alignments.get(name)?.exact === true;
+  // An update that is as long as all updates together may be (their norm is clipped) can still have the gradient's direction.
+  const isUpdate = (tensor: Value): boolean =>
+    chains.some((chain) => {
+      const [low, high] = [chain.indexOf(tensor), chain.findLastIndex(isExact)];
+      return low >= 0 && chain.slice(low, high).some(readsParameter);
+    });
+  for (const chain of chains) {
+    // Before it is made float32 a float16 gradient would be rounded once more.
+    const widest = Math.max(...chain.filter(isExact).map(widthOf));
+    const exact = at(
+      chain,
+      chain.findLastIndex((value) => isExact(value) && widthOf(value) === widest),
+    );
+    if (exact !== null && !isUpdate(exact.tensor)) return exact;
+  }
+  for (const chain of chains) {
+    const sizes = chain.map(({ name }) => Math.abs(alignments.get(name)?.cosine ?? 0));
+    const best = Math.max(...sizes);
+    if (best >= PROVEN_COSINE)
+      return at(
+        chain,
+        sizes.findLastIndex((size) => size >= best - SAME_COSINE),
+      );
+  }
+  return null;
+}
+
+/** Bits of an element. */
+function widthOf({ type }: Value): number {
+  return type?.kind === "tensor" ? (layoutOf(type.dtype)?.bits ?? 0) : 0;
+}

@@ -1,0 +1,86 @@
+import type { Value } from "../../graph/graph.ts";
+import { valuesReadBy } from "../../graph/model.ts";
+import type { Anatomy } from "../../passes/find-optimizers/plain-step/anatomy.ts";
+import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
+import type { Alignment } from "./alignment.ts";
+
+/** How the tensors of one parameter lie to the derivative of one loss, where none is the derivative. */
+export interface Miss {
+  readonly pair: StatePair;
+  readonly loss: string;
+  readonly best: { readonly tensor: string; readonly cosine: number } | null;
+  /** Why the parameter is unproven; null where it is no parameter, for `role`. */
+  readonly reason: string | null;
+  readonly role: string;
+  /** Whether it is told apart from a parameter by what its renewal lacks alone. */
+  readonly isStatistic?: true;
+}
+
+export function missOf(
+  anatomy: Anatomy,
+  loss: Value,
+  pair: StatePair,
+  slots: readonly StatePair[],
+  isAverage: boolean,
+  alignments: ReadonlyMap<string, Alignment>,
+): Miss {
+  const size = ({ cosine }: Alignment): number => (Number.isNaN(cosine) ? 0 : Math.abs(cosine));
+  const [nearest] = [...alignments].toSorted(([, a], [, b]) => size(b) - size(a));
+  const best = nearest === undefined ? null : { tensor: nearest[0], cosine: nearest[1].cosine };
+  const miss = { pair, loss: loss.name, best };
+  if (isAverage)
+    return { ...miss, reason: null, role: "renewed from other state alone: an average, a copy or a constant" };
+  const lacking = lackingOf(anatomy, loss, pair, slots);
+  if (lacking.length > 0) {
+    const names = lacking.map(({ name }) => `"${name}"`).join(", ");
+    const role = `renewed without ${names}, which the derivative of "${loss.name}" is made of: a statistic or memory`;
+    return { ...miss, reason: null, role, isStatistic: true };
+  }
+  const numbers =
+    best === null
+      ? "no tensor on the way to its renewal has its shape and holds all that the data contribute"
+      : `the nearest tensor, "${best.tensor}", has the cosine ${best.cosine.toFixed(3)} with it`;
+  return {
+    ...miss,
+    role: "",
+    reason: `its gradient is not the derivative of "${loss.name}": ${numbers}`,
+  };
+}
+
+/**
+ * What the derivative of a loss with respect to some state can depend on and the state's renewal does not. What a derivative is
+ * made of: whatever is read by the nodes between the state and the loss.
+ */
+function lackingOf(anatomy: Anatomy, loss: Value, pair: StatePair, slots: readonly StatePair[]): readonly Value[] {
+  const { graph, data, parameters } = anatomy;
+  const ends = new Set(parameters.filter((each) => each !== pair).map(({ output }) => output));
+  const towardsLoss = ancestorsOf([loss], new Set());
+  const depends = new Set<Value>([pair.input]);
+  const read: Value[] = [];
+  for (const node of graph) {
+    const inputs = valuesReadBy(node);
+    if (!inputs.some((value) => depends.has(value))) continue;
+    if (!node.outputs.some((output) => output !== null && towardsLoss.has(output))) continue;
+    for (const output of node.outputs) if (output !== null) depends.add(output);
+    for (const each of inputs) read.push(each);
+  }
+  const needed = ancestorsOf(read, new Set());
+  const there = ancestorsOf(
+    [pair, ...slots].map(({ output }) => output),
+    ends,
+  );
+  const inputs = [...data, ...parameters.map(({ input }) => input)];
+  return inputs.filter((input) => input !== pair.input && needed.has(input) && !there.has(input));
+}
+
+/** The values that some values are made of, and themselves; not further up than `ends`. */
+function ancestorsOf(values: readonly Value[], ends: ReadonlySet<Value>): ReadonlySet<Value> {
+  const seen = new Set<Value>();
+  const pending = [...values];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (seen.has(value) || ends.has(value)) continue;
+    seen.add(value);
+    if (value.producer !== null) for (const each of valuesReadBy(value.producer)) pending.push(each);
+  }
+  return seen;
+}
