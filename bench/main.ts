@@ -9,6 +9,7 @@ import { benchGradients } from "./gradients.ts";
 import { benchModelFile } from "./model-file.ts";
 import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
+import { benchWeightGradients } from "./weight-gradients.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,6 +31,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   gradients: benchGradients,
   "model-file": benchModelFile,
   scale: benchScale,
+  "weight-gradients": benchWeightGradients,
 };
 
 const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { expect, it } from "vitest";
-import { weightGrad } from "../../src/autodiff/formulas/convolution.ts";
+import { weightGrad } from "../../src/autodiff/formulas/weight-gradients.ts";
 import { Names } from "../../src/graph/names.ts";
 import { tensorType } from "../../src/graph/value-type.ts";
 import { DataType, encodeModel, Graph, Model, Value } from "../../src/index.ts";
@@ -37,6 +37,16 @@ it.each([
   ["one channel, 5x5, strides that leave a rest", { C: 1, M: 2, G: 1, K: 5, S: 3, D: 1, P: 1 }],
   ["depthwise, 7x7", { C: 3, M: 3, G: 3, K: 7, S: 1, D: 1, P: 3 }],
   ["two outputs per channel, strides and dilations", { C: 3, M: 6, G: 3, K: 5, S: 2, D: 2, P: 4 }],
+  ["one channel, few positions", { C: 1, M: 4, G: 1, K: 3, S: 1, D: 1, P: 1 }],
+  ["two channels, dilations", { C: 2, M: 3, G: 1, K: 3, S: 1, D: 2, P: 2 }],
+  ["strides that leave a rest", { C: 2, M: 3, G: 1, K: 3, S: 3, D: 1, P: 1 }],
+  ["groups of two channels, strides and dilations", { C: 4, M: 6, G: 2, K: 3, S: 2, D: 2, P: 2 }],
+  ["more outputs than places and channels", { C: 2, M: 40, G: 1, K: 3, S: 1, D: 1, P: 1 }],
+  ["one position", { C: 5, M: 3, G: 1, K: 1, S: 1, D: 1, P: 0 }],
+  ["one position, strides", { C: 5, M: 3, G: 1, K: 1, S: 2, D: 1, P: 0 }],
+  ["one position, groups", { C: 4, M: 6, G: 2, K: 1, S: 2, D: 1, P: 0 }],
+  ["one position, pads", { C: 3, M: 2, G: 1, K: 1, S: 1, D: 1, P: 1 }],
+  ["more than 49 positions", { C: 2, M: 2, G: 1, K: 8, S: 1, D: 1, P: 3 }],
   ["few positions", { C: 3, M: 3, G: 3, K: 3, S: 1, D: 1, P: 1 }],
   ["many channels", { C: 8, M: 2, G: 1, K: 5, S: 1, D: 1, P: 2 }],
 ])("the weight gradient of a convolution is what it is defined to be: %s", async (_, { C, M, G, K, S, D, P }) => {
@@ -54,7 +64,7 @@ it.each([
     const build = new Builder({ prefix: "t", names: new Names(model) });
     const window = { kernel: two(K), strides: two(S), dilations: two(D), begin: two(P), end: two(P) };
     const result = weightGrad(new Formula(build, 17), {
-      ...{ window, group: G, image, gradient, channels: C, outputs: M, sizes: two(O), batch },
+      ...{ window, group: G, image, gradient, channels: C, outputs: M, batch },
     });
     graph.append(build.nodes);
     result.type = tensorType(DataType.float, [M, C / G, K, K]);

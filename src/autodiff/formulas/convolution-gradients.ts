@@ -3,8 +3,9 @@ import { intAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { SizeMath } from "../../ops/sizes.ts";
 import { axesFrom, dimsOf, known } from "../../ops/value-types.ts";
-import { biasGrad, imageGrad, weightGrad, windowAttributes } from "./convolution.ts";
-import { outputSizes, type Windowed, windowOf } from "./window.ts";
+import { biasGrad, imageGrad } from "./convolution.ts";
+import { weightGrad } from "./weight-gradients.ts";
+import { type Windowed, windowAttributes, windowOf } from "./window.ts";
 
 /** A convolution, or the operator of its gradient: the node has the attributes. */
 export interface Convolved extends Windowed {
@@ -25,7 +26,6 @@ export function convGradients(f: Formula, call: Convolved): ConvolutionGradients
   const image = dimsOf(x)?.slice(2) ?? null;
   const window = windowOf(call, dims.slice(2), image);
   const spatial = known(image);
-  const sizes = spatial === null ? null : outputSizes(window, spatial);
   const [outputs = 0, perGroup = 0] = dims;
   const correlation = {
     window,
@@ -34,7 +34,6 @@ export function convGradients(f: Formula, call: Convolved): ConvolutionGradients
     gradient: dY,
     channels: perGroup * group,
     outputs,
-    sizes,
     batch: dimsOf(x)?.[0] ?? null,
   };
   return [
@@ -65,7 +64,6 @@ export function convTransposeGradients(f: Formula, call: Convolved): Convolution
     gradient: x,
     channels: perGroup * group,
     outputs,
-    sizes: known(dimsOf(x)?.slice(2) ?? null),
     batch: dimsOf(x)?.[0] ?? null,
     hasMore: true,
   };

@@ -1,3 +1,4 @@
+import { attribute } from "../../graph/attribute.ts";
 import type { Node } from "../../graph/graph.ts";
 import { intsAttribute, stringAttribute } from "../../ops/attributes.ts";
 import { axesFrom } from "../../ops/value-types.ts";
@@ -10,6 +11,15 @@ export interface Window {
   readonly begin: readonly number[];
   readonly end: readonly number[];
 }
+
+/** A window as the attributes of Conv and ConvTranspose. */
+export const windowAttributes = ({ kernel, strides, dilations, begin, end }: Window, group: number) => [
+  attribute.ints("kernel_shape", kernel),
+  attribute.ints("strides", strides),
+  attribute.ints("dilations", dilations),
+  attribute.ints("pads", [...begin, ...end]),
+  attribute.int("group", group),
+];
 
 /** How far a window reaches: d (k - 1) + 1. */
 export const reach = ({ kernel, dilations }: Pick<Window, "kernel" | "dilations">): readonly number[] =>

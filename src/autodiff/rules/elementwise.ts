@@ -1,4 +1,5 @@
-import { isGradientType } from "../../graph/data-type.ts";
+import { attribute } from "../../graph/attribute.ts";
+import { DataType, isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { elementTypeOf } from "../../ops/value-types.ts";
@@ -17,6 +18,20 @@ const derivative = (of: (f: Formula, b: Backward, x: Value) => Value): GradientR
 const masked = (holds: (f: Formula, b: Backward, x: Value) => Value): GradientRule => ({
   gradient: (b) => [b.f.where(holds(b.f, b, b.input(0)), b.dy, 0)],
 });
+
+/**
+ * dX = dY where y > 0, else 0. In float32 as a product with min(y * largest, 1), which is 1 for every normal y: Greater and Where
+ * take twice the time on ONNX Runtime's CPU provider.
+ */
+function relu({ f, dy, output }: Backward): InputGradients {
+  const y = output(0);
+  if (f.dtype !== DataType.float) return [f.where(f.greater(y, 0), dy, 0)];
+  const attributes = [attribute.float("alpha", LARGEST), attribute.float("beta", 0)];
+  return [f.mul(dy, f.emit("HardSigmoid", [y], { attributes }))];
+}
+
+/** The largest float32. */
+const LARGEST = 3.4028234663852886e38;
 
 /** x where x > 0, else something else of x: dX = dY, else dY times the derivative of that. */
 const below = (slope: (f: Formula, b: Backward, x: Value) => Value | number): GradientRule => ({
@@ -153,7 +168,7 @@ export const ELEMENTWISE_RULES: GradientTable = {
   Gelu: derivative((f, b, x) =>
     b.string("approximate", "none") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x),
   ),
-  Relu: masked((f, b) => f.greater(b.output(0), 0)),
+  Relu: { gradient: relu },
   Shrink: masked((f, b, x) => f.greater(f.emit("Abs", [x]), b.float("lambd", 0.5))),
   ThresholdedRelu: masked((f, b, x) => f.greater(x, b.float("alpha", 1))),
   LeakyRelu: below((_, b) => b.float("alpha", 0.01)),

@@ -1,0 +1,169 @@
+import { attribute } from "../../graph/attribute.ts";
+import { Value } from "../../graph/graph.ts";
+import type { Formula } from "../../ops/formula.ts";
+import { SizeMath, type Sizes } from "../../ops/sizes.ts";
+import { axesFrom } from "../../ops/value-types.ts";
+import { placeKernels } from "./place-kernels.ts";
+import { placesOf, type Window, windowAttributes } from "./window.ts";
+
+/** A convolution and what takes part in its weight's gradient. */
+export interface Correlation {
+  readonly window: Window;
+  readonly group: number;
+  /** [N, C, ...], padded by the window's pads. */
+  readonly image: Value;
+  /** [N, M, ...], one entry per position of the window. */
+  readonly gradient: Value;
+  /** Channels of the image. */
+  readonly channels: number;
+  /** Channels of the gradient. */
+  readonly outputs: number;
+  /** Number of samples where it is known. */
+  readonly batch: number | null;
+  /** The window may have more places in the image than the gradient has entries. Default false. */
+  readonly hasMore?: boolean;
+}
+
+type Form = (f: Formula, correlation: Correlation) => Value;
+
+export type FormName = "product" | "samples" | "patches" | "interleaved";
+
+/** What each form gives is the gradient [M, C / group, ...kernel] of the weight. `chooseForm` says which one applies. */
+export const WEIGHT_GRADIENT_FORMS: Readonly<Record<FormName, Form>> = {
+  product,
+  samples: bySamples,
+  patches: byPatches,
+  interleaved,
+};
+
+/** From these many kernel positions on, gradients of one channel are taken sample by sample. */
+const BY_SAMPLES_FROM = 25;
+
+/** The form that costs least, by shape; the measurements are in docs/building.md. `samples` needs the batch to be known. */
+export function chooseForm({ window, group, channels, batch }: Correlation): FormName {
+  const { kernel, begin, end } = window;
+  const places = placesOf(kernel);
+  if (places === 1 && group === 1 && [...begin, ...end].every((pad) => pad === 0)) return "product";
+  if (channels > group) return "interleaved";
+  if (places < BY_SAMPLES_FROM) return "patches";
+  return batch === null ? "interleaved" : "samples";
+}
+
+/** The gradient [M, C / group, ...kernel] of the weight of a convolution. */
+export const weightGrad: Form = (f, correlation) => WEIGHT_GRADIENT_FORMS[chooseForm(correlation)](f, correlation);
+
+/** A kernel of one position: one matrix product over all pixels. */
+function product(f: Formula, { window, image, gradient, channels, outputs, hasMore = false }: Correlation): Value {
+  const { kernel, strides } = window;
+  const sizes = new SizeMath(f);
+  const spatial = axesFrom(2, kernel.length + 2);
+  const isWhole = strides.every((stride) => stride === 1) && !hasMore;
+  const covered = (): Sizes => sizes.mul(sizes.of(gradient, 2), strides);
+  const zero = kernel.map(() => 0);
+  const met = isWhole ? image : f.slice(image, zero, sizes.value(covered()), spatial, strides);
+  const pixels = f.reshape(f.transpose(met, [0, ...spatial, 1]), [-1, channels]);
+  const rows = f.reshape(f.transpose(gradient, [1, 0, ...spatial]), [outputs, -1]);
+  return f.reshape(f.matmul(rows, pixels), [outputs, channels, ...kernel]);
+}
+
+/**
+ * One Conv that sums over samples and pixels at once. Its image is the channels-last image, with the samples as channels and the channels
+ * within the last spatial axis; its kernels are the gradients. A dilation by the number of channels meets one channel at a time, so the results
+ * are all positions of the window, and in each all channels. Strides and dilations change places.
+ */
+function interleaved(f: Formula, correlation: Correlation): Value {
+  const { window, group, image, gradient, channels, outputs, hasMore = false } = correlation;
+  const { kernel, strides, dilations, begin, end } = window;
+  const rank = kernel.length;
+  const perGroup = channels / group;
+  const sizes = new SizeMath(f);
+  const spatial = sizes.of(image, 2);
+  const lastFirst =
+    group === 1
+      ? f.transpose(image, [0, ...axesFrom(2, rank + 2), 1])
+      : f.transpose(f.reshape(image, sizes.concat([0, group, perGroup], spatial)), [
+          ...[1, 0],
+          ...axesFrom(3, rank + 3),
+          2,
+        ]);
+  const planes = sizes.mul(sizes.of(image, 0, 1), [group]);
+  const mixed = f.reshape(lastFirst, sizes.concat([1], planes, sizes.slice(spatial, 0, rank - 1), [-1]));
+  const last = rank - 1;
+  const widened = (perAxis: readonly number[]): readonly number[] =>
+    perAxis.map((size, axis) => (axis === last ? size * perGroup : size));
+  const made = f.emit("Conv", [mixed, f.transpose(gradient, [1, 0, ...axesFrom(2, rank + 2)])], {
+    attributes: [
+      attribute.ints("strides", [...dilations.slice(0, last), 1]),
+      attribute.ints("dilations", widened(strides)),
+      attribute.ints("pads", [...widened(begin), ...widened(end)]),
+      attribute.int("group", group),
+    ],
+  });
+  /** Along the last axis the places between those that a dilation meets are there too. */
+  const gap = dilations[last] ?? 1;
+  const reached = kernel.map((size, axis) => (axis === last ? (size - 1) * gap + 1 : size));
+  const zero = kernel.map(() => 0);
+  const isExact = strides.every((stride) => stride === 1) && !hasMore;
+  const cut = isExact ? made : f.slice(made, zero, widened(reached), axesFrom(2, rank + 2));
+  const apart = f.reshape(cut, [outputs, ...reached, perGroup]);
+  const met = gap === 1 ? apart : f.slice(apart, [0], [reached[last] ?? 1], [rank], [gap]);
+  return f.transpose(met, [0, rank + 1, ...axesFrom(1, rank + 1)]);
+}
+
+/** Patches [N, G, C / G * positions, pixels] of the image, and one product per sample and group. */
+function byPatches(f: Formula, correlation: Correlation): Value {
+  const { window, group, image, gradient, channels, outputs, hasMore = false } = correlation;
+  const { kernel } = window;
+  const sizes = new SizeMath(f);
+  const count = placesOf(kernel);
+  const plane = f.reshape(image, sizes.concat([-1, 1], sizes.of(image, 2)));
+  const all = f.emit("Conv", [plane, placeKernels(f, kernel)], { attributes: windowAttributes(window, 1) });
+  const spatial = axesFrom(2, kernel.length + 2);
+  const zero = kernel.map(() => 0);
+  const patches = hasMore ? f.slice(all, zero, sizes.value(sizes.of(gradient, 2)), spatial) : all;
+  const perGroup = channels / group;
+  const flat = (value: Value, rows: number): Value => {
+    const pixels = sizes.of(gradient, 2);
+    const front: Sizes = pixels instanceof Value ? sizes.of(image, 0, 1) : [-1];
+    const last = pixels instanceof Value ? -1 : pixels.reduce((product, size) => product * size, 1);
+    return f.reshape(value, sizes.concat(front, [group, rows, last]));
+  };
+  const columns = flat(patches, perGroup * count);
+  const products = f.matmul(flat(gradient, outputs / group), f.transpose(columns, [0, 1, 3, 2]));
+  return f.reshape(f.sum(products, [0], false), [outputs, perGroup, ...kernel]);
+}
+
+/**
+ * For one group, or depthwise: one Conv whose groups are the samples (and channels), and whose kernels are the gradients, with strides and dilations
+ * changed about; then the sum over the samples.
+ */
+function bySamples(f: Formula, correlation: Correlation): Value {
+  const { window, group, image, gradient, channels, outputs, batch } = correlation;
+  if (batch === null) throw new RangeError("the number of samples is not known");
+  const { kernel, strides, dilations, begin, end } = window;
+  const spatial = axesFrom(2, kernel.length + 2);
+  const perGroup = channels / group;
+  const sizes = new SizeMath(f);
+  const shaped = (value: Value, front: readonly number[]): Value =>
+    f.reshape(value, sizes.concat(front, sizes.of(value, 2)));
+  const images = group === 1 ? f.transpose(image, [1, 0, ...spatial]) : shaped(image, [1, batch * group]);
+  const made = f.emit("Conv", [images, shaped(gradient, [batch * outputs, 1])], {
+    attributes: [
+      attribute.ints("strides", dilations),
+      attribute.ints("dilations", strides),
+      attribute.ints("pads", [...begin, ...end]),
+      attribute.int("group", batch * group),
+    ],
+  });
+  const cut = strides.every((stride) => stride === 1)
+    ? made
+    : f.slice(
+        made,
+        kernel.map(() => 0),
+        kernel,
+        spatial,
+      );
+  const perSample = f.reshape(cut, [perGroup, batch, outputs, ...kernel]);
+  const summed = f.sum(perSample, [1], false);
+  return f.reshape(f.transpose(summed, [1, 0, ...spatial]), [outputs, perGroup, ...kernel]);
+}
