@@ -21,6 +21,9 @@ const POOL: Attributes = { ...WINDOW, ceil_mode: "read" };
 /** The type of what is computed inside, which decides rounding alone. */
 const STASH: Attributes = { stash_type: "free" };
 const LABELLED: Attributes = { reduction: "read", ignore_index: "read" };
+const GEMM: Attributes = { alpha: "read", beta: "read", transA: "read", transB: "read" };
+const MASKED: Attributes = { num_heads: "read", mask_filter_value: "read", scale: "read", unidirectional: "read" };
+const ROTARY: Attributes = { interleaved: "read", num_heads: "read", rotary_embedding_dim: "read" };
 const RECURRENT: Attributes = {
   activations: "read",
   clip: [0],
@@ -36,9 +39,9 @@ export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
     kv_num_heads: "read",
     q_num_heads: "read",
     scale: "read",
-    softcap: [0],
+    softcap: "read",
     softmax_precision: "free",
-    qk_matmul_output_mode: [0],
+    qk_matmul_output_mode: "read",
     left_window_size: [-1],
     right_window_size: [-1],
   },
@@ -46,6 +49,37 @@ export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
   BatchNormalization: { ...EPSILON, training_mode: "read", momentum: "free" },
   "com.microsoft.BatchNormInternal": { ...EPSILON, training_mode: "free", momentum: "free" },
   "com.microsoft.QuickGelu": ALPHA,
+  "com.microsoft.Attention": {
+    ...MASKED,
+    qkv_hidden_sizes: "read",
+    do_rotary: [0],
+    past_present_share_buffer: [0],
+  },
+  "com.microsoft.MultiHeadAttention": MASKED,
+  "com.microsoft.GroupQueryAttention": {
+    num_heads: "read",
+    kv_num_heads: "read",
+    scale: "read",
+    softcap: "read",
+    do_rotary: "read",
+    rotary_interleaved: "read",
+    local_window_size: "read",
+    smooth_softmax: [0],
+    qk_output: [0],
+  },
+  "com.microsoft.RotaryEmbedding": { ...ROTARY, scale: [1], is_packed_batching: [0] },
+  "com.microsoft.FusedConv": { ...WINDOW, group: "read", activation: "read", activation_params: "read" },
+  "com.microsoft.FusedGemm": {
+    ...GEMM,
+    activation: "read",
+    activation_alpha: "read",
+    activation_beta: "read",
+    activation_gamma: [],
+  },
+  "com.microsoft.NhwcConv": { ...WINDOW, group: "read" },
+  "com.microsoft.SkipSimplifiedLayerNormalization": EPSILON,
+  /** mask_index_type tells shape inference something. */
+  "com.microsoft.EmbedLayerNormalization": { ...EPSILON, mask_index_type: "free" },
   "com.microsoft.SkipLayerNormalization": EPSILON,
   "com.microsoft.FusedMatMul": { alpha: "read", transA: "read", transB: "read", transBatchA: [0], transBatchB: [0] },
   Cast: { ...CAST, to: "free" },
@@ -64,7 +98,7 @@ export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
   GatherElements: AXIS,
   GatherND: { batch_dims: "read" },
   Gelu: { approximate: "read" },
-  Gemm: { alpha: "read", beta: "read", transA: "read", transB: "read" },
+  Gemm: GEMM,
   GlobalLpPool: { p: "read" },
   GridSample: { align_corners: "read", mode: ["linear", "bilinear", "nearest"], padding_mode: ["zeros", "border"] },
   GroupNormalization: { ...EPSILON, ...STASH, num_groups: "read" },
@@ -108,6 +142,7 @@ export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
   },
   RMSNormalization: { ...EPSILON, ...STASH, axis: "read" },
   RNN: RECURRENT,
+  RotaryEmbedding: ROTARY,
   ScatterElements: { axis: "read", reduction: "read" },
   ScatterND: { reduction: "read" },
   Selu: { alpha: "read", gamma: "read" },

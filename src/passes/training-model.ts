@@ -10,6 +10,7 @@ import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
+import { decompose } from "./decompose/index.ts";
 import { restoreProgram } from "./exported-program/index.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
@@ -59,6 +60,7 @@ export function makeTrainingModels(
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
+  decompose(training);
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);

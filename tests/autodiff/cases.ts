@@ -17,6 +17,7 @@ import {
 } from "../../src/index.ts";
 import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
 import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
+import { decompose } from "../../src/passes/decompose/index.ts";
 
 interface Numbers {
   readonly dims: readonly number[];
@@ -25,7 +26,7 @@ interface Numbers {
 
 interface Input extends Numbers {
   readonly name: string;
-  readonly type: "float" | "int64" | "bool";
+  readonly type: "float" | "int64" | "int32" | "bool";
 }
 
 type AttributeValue = number | string | readonly number[] | readonly string[];
@@ -67,6 +68,10 @@ const FLOATS = new Set([
   "bias",
   "lambd",
   "cubic_coeff_a",
+  "mask_filter_value",
+  "activation_alpha",
+  "activation_beta",
+  "activation_params",
 ]);
 
 const utf8 = new TextEncoder();
@@ -79,12 +84,14 @@ function attributeOf(op: string, name: string, value: AttributeValue): Attribute
   if (typeof value !== "number") {
     return areNames(value)
       ? { name, kind: "strings", value: value.map((each) => utf8.encode(each)) }
-      : attribute.ints(name, value);
+      : FLOATS.has(name)
+        ? attribute.floats(name, value)
+        : attribute.ints(name, value);
   }
   return FLOATS.has(name) && op !== "" ? attribute.float(name, value) : attribute.int(name, value);
 }
 
-const DTYPES = { int64: DataType.int64, bool: DataType.bool } as const;
+const DTYPES = { int64: DataType.int64, int32: DataType.int32, bool: DataType.bool } as const;
 
 /** The graph of a case with its loss, and the gradients of the inputs asked for. */
 export interface Built {
@@ -94,12 +101,22 @@ export interface Built {
   readonly domains: ReadonlySet<string>;
 }
 
-/**
- * Builds a case.
- * @param dynamic declares shapes with symbols where the case allows it
- */
-export function build(testCase: GradientCase, real: "float" | "double", dynamic: boolean): Built {
-  const { op, domain, opset, attributes, inputs, outputs, weights } = testCase;
+/** The node of a case with its results as outputs: shapes are the case's own, and what is no number of float32 is constant. */
+export function forward(testCase: GradientCase): Model {
+  const { model, results } = sketch(testCase, "float", false);
+  for (const value of results) value.type = { kind: "tensor", dtype: DataType.float, shape: null };
+  model.graph.replaceOutputs(results);
+  return model;
+}
+
+interface Sketched {
+  readonly model: Model;
+  readonly results: readonly Value[];
+  readonly more: readonly Value[];
+}
+
+function sketch(testCase: GradientCase, real: "float" | "double", dynamic: boolean): Sketched {
+  const { op, domain, opset, attributes, inputs, outputs } = testCase;
   const graph = new Graph("case");
   const model = new Model(opset > 21 ? 11 : 8, graph);
   model.opsets.set("", opset);
@@ -128,8 +145,23 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
   const all = Object.entries(attributes).map(([name, value]) =>
     attributeOf(op, name, name === "to" || name === "stash_type" ? dtype : value),
   );
-  const more = moreOutputs(testCase).map((name) => new Value(name));
+  const more = moreOutputs(testCase, dtype).map(
+    ([name, type]) => new Value(name, { kind: "tensor", dtype: type, shape: null }),
+  );
   graph.append(new Node(op, values, [...results, ...more], { domain, attributes: all, name: "node" }));
+  return { model, results, more };
+}
+
+/**
+ * Builds a case.
+ * @param dynamic declares shapes with symbols where the case allows it
+ */
+export function build(testCase: GradientCase, real: "float" | "double", dynamic: boolean): Built {
+  const { weights } = testCase;
+  const { model, results, more } = sketch(testCase, real, dynamic);
+  const { graph } = model;
+  const dtype = DataType[real];
+  const wanted = new Set(Object.keys(testCase.gradients));
   const parts = results.map((result, index) => {
     const weight = new Value(`w${index}`, { kind: "tensor", dtype, shape: weights[index]?.dims ?? [] });
     weight.tensor = tensorOf(weights[index] as Numbers, dtype);
@@ -143,6 +175,7 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
   });
   const loss = new Value("loss", { kind: "tensor", dtype, shape: [] });
   graph.append(new Node("Sum", parts, [loss]));
+  decompose(model);
   const types = inferTypes(model);
   const asked = graph.inputs.filter(({ name }) => wanted.has(name));
   const forward = new Set(graph.nodes);
@@ -154,8 +187,8 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
     named[value.name] = gradient.name;
   }
   for (const value of results) value.type = { kind: "tensor", dtype, shape: null };
-  for (const value of more) value.type ??= { kind: "tensor", dtype, shape: null };
-  graph.replaceOutputs([loss, ...results, ...more, ...new Set(gradients.values())]);
+  const made = more.filter(({ producer }) => (producer?.graph ?? null) !== null);
+  graph.replaceOutputs([loss, ...results, ...made, ...new Set(gradients.values())]);
   removeDeadNodes(graph);
   lowerTrainingOps(model);
   checkModel(decodeModel(encodeModel(model)));
@@ -163,9 +196,17 @@ export function build(testCase: GradientCase, real: "float" | "double", dynamic:
 }
 
 /** Outputs that a node must have beside those the case is about. */
-function moreOutputs({ op, attributes }: GradientCase): readonly string[] {
-  if (op === "TopK") return ["indices"];
-  return op === "BatchNormalization" && attributes["training_mode"] === 1 ? ["rm", "rv"] : [];
+function moreOutputs(
+  { op, attributes }: GradientCase,
+  real: number,
+): readonly (readonly [name: string, dtype: number])[] {
+  if (op === "TopK") return [["indices", DataType.int64]];
+  if (op === "EmbedLayerNormalization") return [["lengths", DataType.int32]];
+  if (op !== "BatchNormalization" || attributes["training_mode"] !== 1) return [];
+  return [
+    ["rm", real],
+    ["rv", real],
+  ];
 }
 
 /** Scales of Resize are float32 whatever is resized. */
@@ -177,6 +218,7 @@ const wholeNumber = (value: number): bigint => (value >= 2 ** 63 ? 2n ** 63n - 1
 
 function tensorOf({ dims, data }: Numbers, dtype: number): GraphTensor {
   if (dtype === DataType.int64) return GraphTensor.from(dtype, dims, BigInt64Array.from(data, wholeNumber));
+  if (dtype === DataType.int32) return GraphTensor.from(dtype, dims, Int32Array.from(data));
   if (dtype === DataType.bool) return GraphTensor.from(dtype, dims, Uint8Array.from(data));
   return GraphTensor.from(dtype, dims, dtype === DataType.double ? Float64Array.from(data) : Float32Array.from(data));
 }

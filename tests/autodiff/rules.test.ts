@@ -122,7 +122,10 @@ describe("gradients are central differences in float64", () => {
         "Tan",
         "ThresholdedRelu",
         "com.microsoftBiasGelu",
+        "com.microsoftFusedConv",
+        "com.microsoftFusedGemm",
         "com.microsoftGelu",
+        "com.microsoftNhwcConv",
       ]
     `);
   });

@@ -3,7 +3,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { paddingRowOf } from "../../ops/padding-row.ts";
 import type { Sizes } from "../../ops/sizes.ts";
-import { axesFrom } from "../../ops/value-types.ts";
+import { axesFrom, elementTypeOf } from "../../ops/value-types.ts";
 import { shapeOf, unbroadcast } from "../broadcast.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
@@ -108,7 +108,8 @@ function gather(b: Backward): InputGradients {
   const { f, sizes } = b;
   const rank = b.rank(0);
   const axis = b.axis("axis", 0);
-  const indices = b.input(1);
+  const given = b.input(1);
+  const indices = elementTypeOf(given) === DataType.int64 ? given : f.cast(given, DataType.int64);
   const count = b.rank(1);
   const known = count === 0 ? b.constantsOrNull(1) : null;
   const [index] = known ?? [];

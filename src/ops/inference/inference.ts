@@ -128,6 +128,12 @@ export class TypeInference {
   }
 
   graph(graph: Graph): void {
+    this.initializers(graph);
+    for (const node of graph) this.node(node);
+  }
+
+  /** The types of a graph's constants, for callers that go through its nodes themselves. */
+  initializers(graph: Graph): void {
     for (const value of graph.initializers) {
       const { tensor } = value;
       if (tensor !== null) value.type ??= { kind: "tensor", dtype: tensor.dtype, shape: tensor.dims };
@@ -137,7 +143,6 @@ export class TypeInference {
         value.type ??= { kind: "tensor", dtype: tensor.values.dtype, shape: tensor.dims };
       }
     }
-    for (const node of graph) this.node(node);
   }
 
   node(node: Node): void {

@@ -1,17 +1,13 @@
 import { requireArgument } from "../../arguments.ts";
 import { PassError } from "../../errors.ts";
-import { isGradientType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
-import { Builder } from "../../ops/builder.ts";
-import { Formula } from "../../ops/formula.ts";
-import { requireSizesOf } from "../../ops/sizes-that-fit.ts";
-import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Report } from "../pass.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
-import { Call, type Lowering } from "./lowering.ts";
+import { Call } from "./lowering.ts";
+import { replaceByParts } from "./replace.ts";
 import { recordState } from "./state.ts";
 import { loweringOf } from "./table.ts";
 
@@ -61,7 +57,7 @@ export function lowerTrainingOps(model: Model): LowerReport {
     lowered[op] = (lowered[op] ?? 0) + 1;
     const { graph } = node;
     const isInput = (value: Value): boolean => inputs.get(graph)?.has(value) ?? false;
-    state.push(...replace(model, graph, node, lowering, { names, isInput }));
+    state.push(...replaceByParts(graph, new Call(node), lowering, { names, opset: model.opset, isInput }));
   }
   dropUnusedDomains(model);
   if (state.length > 0) recordState(model, state);
@@ -108,51 +104,4 @@ function nameGradientTypes(graph: Graph): void {
   const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].filter((value) => value !== null);
   const types = new Map(values.map(({ name, type }) => [`${name}_grad`, type]));
   for (const value of values) value.type ??= types.get(value.name) ?? null;
-}
-
-function replace(
-  model: Model,
-  graph: Graph,
-  node: Node,
-  lowering: Lowering,
-  { names, isInput }: { readonly names: Names; readonly isInput: (value: Value) => boolean },
-): readonly (readonly [string, string])[] {
-  const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
-  const build = new Builder({ prefix: node.name || output, names });
-  const dtype = node.inputs.flatMap((value) => (value === null ? [] : [elementTypeOf(value)])).find(isGradientType);
-  const formula = new Formula(build, model.opset, dtype);
-  const made = requireSizesOf(node, () => lowering.lower(formula, new Call(node)));
-  const own = new Set(build.nodes.flatMap(({ outputs }) => outputs));
-  /** What is to carry a name of its own must be made here, once. */
-  const results = made.map((value, index) =>
-    value === null || (own.has(value) && made.indexOf(value) === index) ? value : formula.identity(value),
-  );
-  graph.insertBefore(node, build.nodes);
-  const renewals = (lowering.renews ?? []).flatMap(([from, to]) => renewal(isInput, node, results[from], to));
-  for (const [index, old] of node.outputs.entries()) {
-    const next = results[index];
-    if (old === null || !next) continue;
-    old.replaceAllUsesWith(next);
-    next.type = old.type;
-    if (graph.isDeclared(old)) graph.declare(next);
-  }
-  const kept = node.outputs.map((old, index) => [results[index], old?.name] as const);
-  graph.remove(node);
-  for (const [next, name] of kept) if (next && name !== undefined) next.name = name;
-  return renewals.map(([input, value]) => {
-    if (!value.uses.some(({ user }) => user === graph)) value.name = names.fresh(`${input.name}/next`);
-    value.type = input.type;
-    graph.addOutput(value);
-    return [input.name, value.name] as const;
-  });
-}
-
-function renewal(
-  isInput: (value: Value) => boolean,
-  node: Node,
-  value: Value | null | undefined,
-  to: number,
-): readonly (readonly [Value, Value])[] {
-  const input = node.inputs[to];
-  return input && value && isInput(input) ? [[input, value]] : [];
 }

@@ -1,4 +1,4 @@
-import { GraphError, PassError } from "../../errors.ts";
+import { GraphError, type OnnxAgrError, PassError } from "../../errors.ts";
 import { describeNode, type Node, type Value } from "../../graph/graph.ts";
 import { floatAttribute, floatsAttribute, intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { Formula } from "../../ops/formula.ts";
@@ -68,7 +68,7 @@ export class Call {
   }
 
   /** The node cannot be lowered with these attributes. */
-  refuse = (reason: string): PassError =>
+  refuse = (reason: string): OnnxAgrError =>
     new PassError("E_NO_LOWERING", `${describeNode(this.node)} cannot be lowered: ${reason}`, {
       field: this.node.name,
     });

@@ -1,3 +1,5 @@
+import { isMicrosoft, loweringOfCompound } from "../decompose/compound.ts";
+import { COMPOUNDS } from "../decompose/table.ts";
 import { ACCUMULATION } from "./accumulation.ts";
 import { ACTIVATIONS } from "./activations.ts";
 import { ARITHMETIC } from "./arithmetic.ts";
@@ -34,7 +36,10 @@ export const LOWERINGS: readonly Lowering[] = [
 
 const key = (domain: string, op: string): string => `${domain}.${op}`;
 
-const BY_NAME = new Map(LOWERINGS.map((each) => [key(each.domain ?? MICROSOFT, each.op), each]));
+/** Operators of inference that standard runtimes do not have either. */
+const FUSED = COMPOUNDS.filter(isMicrosoft).map(loweringOfCompound);
+
+const BY_NAME = new Map([...FUSED, ...LOWERINGS].map((each) => [key(each.domain ?? MICROSOFT, each.op), each]));
 
 export function loweringOf(domain: string, op: string): Lowering | null {
   return BY_NAME.get(key(domain, op)) ?? null;

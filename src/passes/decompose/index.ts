@@ -1,0 +1,60 @@
+import type { Graph, Node } from "../../graph/graph.ts";
+import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
+import { Names } from "../../graph/names.ts";
+import { TypeInference } from "../../ops/inference/inference.ts";
+import { replaceByParts } from "../lower-training-ops/replace.ts";
+import { type Compound, Decomposed, keyOf, loweringOfCompound } from "./compound.ts";
+import { COMPOUNDS } from "./table.ts";
+
+const BY_NAME = new Map(COMPOUNDS.map((each) => [keyOf(each.domain, each.op), each]));
+
+/**
+ * Writes operators that are made of others (attention, fused operators of ONNX Runtime's optimizers) in those, so that their
+ * gradients are those of their parts.
+ * @returns how many nodes of each operator, by `domain.operator`
+ * @throws GradientError `E_NO_GRADIENT` for a node with inputs or attributes that the parts do not know
+ */
+export function decompose(model: Model): Readonly<Record<string, number>> {
+  if (![...walkGraphs(model.graph)].some((graph) => graph.nodes.some((node) => compoundOf(node) !== null))) return {};
+  const types = new TypeInference(model.opset);
+  types.initializers(model.graph);
+  const counts: Record<string, number> = {};
+  decomposeGraph(model.graph, { names: new Names(model), opset: model.opset, types, counts });
+  return counts;
+}
+
+interface Context {
+  readonly names: Names;
+  readonly opset: number;
+  readonly types: TypeInference;
+  readonly counts: Record<string, number>;
+}
+
+/** In the order of the nodes, so that the types of a node's inputs are known. */
+function decomposeGraph(graph: Graph, context: Context): void {
+  const { names, opset, types, counts } = context;
+  for (const node of graph) {
+    for (const inner of subgraphsOf(node)) {
+      types.initializers(inner);
+      decomposeGraph(inner, context);
+    }
+    const compound = compoundOf(node);
+    if (compound === null) {
+      types.node(node);
+      continue;
+    }
+    const key = keyOf(compound.domain, compound.op);
+    counts[key] = (counts[key] ?? 0) + 1;
+    replaceByParts(graph, new Decomposed(node), loweringOfCompound(compound), {
+      names,
+      opset,
+      isInput: () => false,
+      onEmit: (made) => types.node(made),
+    });
+  }
+}
+
+function compoundOf(node: Node): Compound | null {
+  const compound = BY_NAME.get(keyOf(node.domain, node.opType));
+  return compound !== undefined && compound.when?.(node) !== false ? compound : null;
+}
