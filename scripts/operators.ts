@@ -7,6 +7,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { GRADIENT_RULES } from "../src/autodiff/table.ts";
+import { COMPOUNDS } from "../src/passes/decompose/table.ts";
 import { LOWERINGS } from "../src/passes/lower-training-ops/table.ts";
 
 interface Case {
@@ -23,17 +24,29 @@ const CASES = JSON.parse(
 
 const nameOf = ({ op, domain }: Case): string => (domain === "" ? op : `${domain}.${op}`);
 
+function casesOf(op: string): { readonly opsets: string; readonly titles: string } {
+  const cases = CASES.filter((each) => nameOf(each) === op);
+  const opsets = [...new Set(cases.map(({ opset }) => opset))].sort((a, b) => a - b).join(", ");
+  const titles = cases.flatMap(({ title }) => (title === "" ? [] : [title])).join("; ");
+  const count = cases.length === 0 ? "" : `${cases.length}${titles === "" ? "" : `: ${titles}`}`;
+  return { opsets: opsets || "in whole models", titles: count };
+}
+
 function gradientRows(): readonly string[] {
   return Object.entries(GRADIENT_RULES)
     .filter(([, rule]) => rule !== "zero")
     .toSorted(([a], [b]) => a.localeCompare(b))
     .map(([op, rule]) => {
-      const cases = CASES.filter((each) => nameOf(each) === op);
-      const opsets = [...new Set(cases.map(({ opset }) => opset))].sort((a, b) => a - b).join(", ");
-      const titles = cases.flatMap(({ title }) => (title === "" ? [] : [title])).join("; ");
+      const { opsets, titles } = casesOf(op);
       const kind = rule !== "zero" && rule.broadcasts === true ? "summed where inputs are broadcast" : "";
-      return `| \`${op}\` | ${opsets || "in whole models"} | ${kind} | ${cases.length === 0 ? "" : `${cases.length}${titles === "" ? "" : `: ${titles}`}`} |`;
+      return `| \`${op}\` | ${opsets} | ${kind} | ${titles} |`;
     });
+}
+
+function compoundRows(): readonly string[] {
+  return COMPOUNDS.map(({ domain, op }) => nameOf({ op, domain, title: "", opset: 0 }))
+    .sort()
+    .map((op) => `| \`${op}\` | ${casesOf(op).titles} |`);
 }
 
 /** The text of docs/operators.md. */
@@ -60,6 +73,15 @@ first. An operator that is not here only matters where it lies between the loss 
 ${gradientRows().join("\n")}
 
 Through these no gradient passes, because they are flat or make no number of their inputs: ${flat.join(", ")}.
+
+## Operators that are made of others
+
+These are written in their parts before the gradient is taken, and those of com.microsoft by \`lower\` too. Each case is compared with ONNX Runtime's kernel, where it has one for the CPU, and
+with PyTorch, values and gradients. An attribute or input that is not known is refused by name.
+
+| operator | cases |
+|---|---|
+${compoundRows().join("\n")}
 
 ## Lowering
 

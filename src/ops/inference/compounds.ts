@@ -4,8 +4,10 @@ import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
 
 /** Operators that are made of others: attention, rotary embeddings, normalized sums. */
 
-const times = (dim: Dimension | undefined, factor: number): Dimension => (typeof dim === "number" ? dim * factor : null);
-const over = (dim: Dimension | undefined, divisor: number): Dimension => (typeof dim === "number" ? dim / divisor : null);
+const times = (dim: Dimension | undefined, factor: number): Dimension =>
+  typeof dim === "number" ? dim * factor : null;
+const over = (dim: Dimension | undefined, divisor: number): Dimension =>
+  typeof dim === "number" ? dim / divisor : null;
 const plus = (a: Dimension | undefined, b: Dimension | undefined): Dimension =>
   typeof a === "number" && typeof b === "number" ? a + b : null;
 

@@ -4,7 +4,7 @@ import { encodeModel, GradientError, type Model, PassError } from "../../src/ind
 import { decompose } from "../../src/passes/decompose/index.ts";
 import { COMPOUNDS } from "../../src/passes/decompose/table.ts";
 import { lowerTrainingOps } from "../../src/passes/lower-training-ops/index.ts";
-import { CASES, forward, type GradientCase, nameOf } from "./cases.ts";
+import { CASES, forward, type GradientCase, nameOf } from "../autodiff/cases.ts";
 
 const keys = new Set(COMPOUNDS.map(({ domain, op }) => `${domain}.${op}`));
 const compounds = CASES.filter(({ domain, op }) => keys.has(`${domain}.${op}`)).map(
