@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, MICROSOFT, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, encodeModel, encodeSafetensors, GraphTensor } from "../../src/index.ts";
-import { cli } from "../support/cli.ts";
+import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const WIDTH = 8;
@@ -37,14 +37,14 @@ function fusedModel(folder: string, more: readonly ReturnType<typeof attribute.i
 }
 
 describe("models with operators of ONNX Runtime's optimizers", () => {
-  it("pass gradcheck in float64, build, train and evaluate in both runtimes", () => {
+  it("pass gradcheck in float64, build, train and evaluate in both runtimes", async () => {
     const folder = temporaryFolder();
     const path = fusedModel(folder);
-    const checked = cli(["gradcheck", path, "--loss", "mse", "--json"]);
+    const checked = await command(["gradcheck", path, "--loss", "mse", "--json"]);
     expect([checked.status, checked.stderr]).toEqual([0, expect.any(String)]);
     expect(JSON.parse(checked.stdout)).toMatchObject({ precision: "float64", isRight: true });
     const set = join(folder, "set");
-    const built = cli(["build", path, "--loss", "mse", "-o", set, "--json"]);
+    const built = await command(["build", path, "--loss", "mse", "-o", set, "--json"]);
     expect([built.status, built.stderr]).toEqual([0, expect.any(String)]);
     expect(JSON.parse(built.stdout)).toMatchObject({ targets: ["onnxruntime", "portable"] });
     const data = join(folder, "data.safetensors");
@@ -53,24 +53,29 @@ describe("models with operators of ONNX Runtime's optimizers", () => {
       { name: "target", tensor: numbers([12, 2], 7) },
     ];
     writeFileSync(data, encodeSafetensors(tensors));
-    const losses = ["ort-node", "ort-training"].map((runtime) => {
+    const losses: number[][] = [];
+    for (const runtime of ["ort-node", "ort-training"]) {
       const args = ["--data", data, "--lr", "0.01", "--batch-size", "4", "--no-shuffle", "--runtime", runtime];
-      const run = cli(["train", set, ...args, "-o", join(folder, `${runtime}.safetensors`), "--json"]);
+      const run = await command(["train", set, ...args, "-o", join(folder, `${runtime}.safetensors`), "--json"]);
       expect([run.status, run.stderr]).toEqual([0, expect.any(String)]);
       const steps = run.stdout.trim().split("\n");
-      return steps.flatMap((line) => (line.includes('"step"') ? [(JSON.parse(line) as { loss: number }).loss] : []));
-    });
+      losses.push(
+        steps.flatMap((line) => (line.includes('"step"') ? [(JSON.parse(line) as { loss: number }).loss] : [])),
+      );
+    }
     const [portable = [], training = []] = losses;
     expect(portable).toHaveLength(3);
     for (const [at, loss] of portable.entries()) expect(Math.abs(loss / (training[at] ?? 0) - 1)).toBeLessThan(2e-5);
-    const evaluated = cli(["eval", set, "--data", data, "--json"]);
+    const evaluated = await command(["eval", set, "--data", data, "--json"]);
     expect([evaluated.status, evaluated.stderr]).toEqual([0, expect.any(String)]);
   });
 
-  it("row 105: are refused by node and attribute where one is not known", () => {
+  it("row 105: are refused by node and attribute where one is not known", async () => {
     const path = fusedModel(temporaryFolder(), [attribute.int("do_rotary", 1)]);
-    const refused = cli(["gradcheck", path, "--loss", "mse"]);
+    const refused = await command(["gradcheck", path, "--loss", "mse"]);
     expect([refused.status, refused.stderr]).toEqual([4, expect.stringContaining("E_NO_GRADIENT")]);
-    expect(refused.stderr).toContain('"a/Attention" (com.microsoft.Attention) has no gradient: its attribute do_rotary is 1');
+    expect(refused.stderr).toContain(
+      '"a/Attention" (com.microsoft.Attention) has no gradient: its attribute do_rotary is 1',
+    );
   });
 });
