@@ -2,8 +2,8 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { externalFiles, ortNodeVersion, readModel, sha256OfFile, UsageError, writeFileAtomic } from "../index.ts";
 import { STANDARD } from "./models.ts";
+import { packageVersion } from "./package-files.ts";
 import { checkTarget, kindOf } from "./target.ts";
-import { packageVersion } from "./version.ts";
 
 /** https://github.com/in-toto/attestation/blob/main/spec/v1/resource_descriptor.md */
 export interface ResourceDescriptor {

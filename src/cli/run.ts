@@ -5,7 +5,7 @@ import { fileSystemError, UsageError } from "../errors.ts";
 import { COMMANDS } from "./commands.ts";
 import { Console, type OutputOptions } from "./console.ts";
 import type { Io } from "./io.ts";
-import { packageVersion } from "./version.ts";
+import { packageVersion } from "./package-files.ts";
 
 const EXIT_CODES = `
 Exit codes:

@@ -1,6 +1,6 @@
 /** Writes the set of the folder that the first argument names into the second, in the place of what is there. */
 
-import { readTrainingSet, writeTrainingSet } from "../../dist/artifacts/training-set.js";
+import { readTrainingSet, writeTrainingSet } from "../../dist/index.js";
 
 const [from, to] = process.argv.slice(2);
 try {

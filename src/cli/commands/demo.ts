@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import {
   BackendError,
@@ -19,11 +18,10 @@ import { Console, type OutputOptions } from "../console.ts";
 import { drawDigits } from "../demo/digits.ts";
 import { type Curve, plotSvg, plotText, smooth } from "../demo/plot.ts";
 import type { Io } from "../io.ts";
+import { DIGITS } from "../package-files.ts";
 import { Progress } from "../progress.ts";
 import { wholeNumber } from "../values.ts";
 
-/** Artifacts of a small convolutional net, made by fixtures/digits/make.ts. */
-const ARTIFACTS = fileURLToPath(new URL("../../../fixtures/digits/", import.meta.url));
 const TRAIN_SAMPLES = 2000;
 const TEST_SAMPLES = 500;
 const BATCH_SIZE = 32;
@@ -137,7 +135,7 @@ async function trainDigits(
   { epochs, seed, digits, unseen }: Material,
   console: Console,
 ): Promise<Result | null> {
-  const artifacts = await readArtifacts(ARTIFACTS);
+  const artifacts = await readArtifacts(DIGITS);
   const parameters = trainableParameters(artifacts) ?? [];
   if (run.agr && artifacts.optimizerModel !== null) {
     const report = insertAgr(artifacts.optimizerModel, { parameters });
