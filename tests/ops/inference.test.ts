@@ -14,6 +14,7 @@ import {
   type Value,
 } from "../../src/index.ts";
 import { inferTypes } from "../../src/passes/add-gradients.ts";
+import { evaluateSize } from "../support/evaluate-size.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 /** Runs a model with every intermediate value as an output, and gives what ONNX Runtime made of each. */
@@ -59,7 +60,7 @@ function expectTrue(
     expect([name, dataTypeName(type.dtype)]).toEqual([name, ORT_NAMES[result.type] ?? result.type]);
     if (type.shape === null) continue;
     const expected = type.shape.map((dim, axis) =>
-      typeof dim === "number" ? dim : dim === null ? (result.dims[axis] ?? null) : sizes(dim),
+      typeof dim === "number" ? dim : dim === null ? (result.dims[axis] ?? null) : evaluateSize(dim, sizes),
     );
     expect([name, formatType(type), expected]).toEqual([name, formatType(type), [...result.dims]]);
     if (type.shape.every((dim) => dim !== null)) known++;
@@ -124,6 +125,45 @@ describe("shapes that the graph computes", () => {
     expect(formatType(split?.type ?? null)).toBe("float[batch,length,2,3]");
     const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
     expectTrue(values.slice(0, -1), await runAll(subject, sizes), sizes);
+  });
+
+  it.each([7, 8, 13])("are told of windows, joints, cuts and blocks over open sizes: %i", async (length) => {
+    const sketch = new Sketch("open sizes");
+    sketch.input("x", float(["batch", 1, "length"]));
+    sketch.initializer("w", GraphTensor.floats([4, 1, 3], Array.from({ length: 12 }, Math.sin)));
+    sketch.initializer("v", GraphTensor.floats([4, 2, 4], Array.from({ length: 32 }, Math.cos)));
+    sketch.initializer("pads", GraphTensor.ints([0, 0, 2, 0, 0, 1]));
+    for (const [name, value] of [
+      ["from", 1],
+      ["to", -1],
+      ["axis", 2],
+    ] as const) {
+      sketch.initializer(name, GraphTensor.ints([value]));
+    }
+    sketch.initializer("zero", GraphTensor.ints([0]));
+    sketch.initializer("end", GraphTensor.ints([Number.MAX_SAFE_INTEGER]));
+    sketch.initializer("flat", GraphTensor.ints([0, -1]));
+    sketch.node("Pad", ["x", "pads"], ["padded"]);
+    sketch.node("Conv", ["padded", "w"], ["half"], [attribute.ints("strides", [2]), attribute.ints("pads", [1, 1])]);
+    sketch.node("MaxPool", ["half"], ["pooled"], [attribute.ints("kernel_shape", [2])]);
+    sketch.node(
+      "ConvTranspose",
+      ["half", "v"],
+      ["wide"],
+      [attribute.ints("strides", [2]), attribute.ints("pads", [1, 1])],
+    );
+    sketch.node("Slice", ["x", "from", "end", "axis"], ["rest"]);
+    sketch.node("Slice", ["x", "zero", "to", "axis"], ["inner"]);
+    sketch.node("Concat", ["rest", "inner"], ["both"], [attribute.int("axis", 2)]);
+    sketch.node("Reshape", ["wide", "flat"], ["row"]);
+    for (const name of ["pooled", "both", "row"]) sketch.output(name, float([]));
+    const subject = model(sketch.graph, 8, [["", 17]]);
+    const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+    for (const value of values) value.type = null;
+    inferTypes(subject);
+    const of = (symbol: string): number => (symbol === "batch" ? 5 : length);
+    const told = values.map(({ name, type }) => [name, formatType(type)]);
+    expect([told, expectTrue(values, await runAll(subject, of), of)]).toEqual([told, values.length]);
   });
 
   it("are never guessed: what two different symbols broadcast to is open", () => {

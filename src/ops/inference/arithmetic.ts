@@ -1,5 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { areEqual, isPositive, minus, over, plus, times } from "./named-sizes.ts";
 
 /** Arithmetic on single elements, as their type has it. Null: not known, or not a finite number that the type holds exactly. */
 
@@ -100,13 +101,17 @@ const UNARY: Readonly<Record<string, (value: number) => number>> = {
   Sign: Math.sign,
 };
 
-/** Those that leave a size as it is: a symbol stands for a size, which is positive. */
-const KEEPS_SIZES: ReadonlySet<string> = new Set(["Abs", "Ceil", "Floor", "Identity", "Relu", "Round"]);
+/** Those that leave a whole number as it is. */
+const KEEPS_WHOLE: ReadonlySet<string> = new Set(["Ceil", "Floor", "Identity", "Round"]);
+/** Those that leave a positive number as it is. */
+const KEEPS_POSITIVE: ReadonlySet<string> = new Set(["Abs", "Relu"]);
 
 export const UNARY_ARITHMETIC: readonly string[] = Object.keys(UNARY);
 
 export function calculateOne(op: string, dtype: number, value: Dimension): Dimension {
-  if (typeof value === "string") return KEEPS_SIZES.has(op) ? value : null;
+  if (typeof value === "string") {
+    return KEEPS_WHOLE.has(op) || (KEEPS_POSITIVE.has(op) && isPositive(value)) ? value : null;
+  }
   const of = UNARY[op];
   if (value === null || of === undefined || !isExact(dtype, value)) return null;
   return represent(dtype, of(value));
@@ -121,33 +126,33 @@ export function calculate(op: string, dtype: number, a: Dimension, b: Dimension)
     const arithmetic = ARITHMETIC[op];
     return arithmetic === undefined ? null : represent(dtype, arithmetic(a, b, isWholeType(dtype)));
   }
-  return ofSymbols(op, a, b);
+  return ofSymbols(op, isWholeType(dtype), a, b);
 }
 
 /** A large limit (the end of a slice is often the largest int64) is no longer exact as a number: nothing is made of it. */
 const isExact = (dtype: number, value: number): boolean => !isWholeType(dtype) || Number.isSafeInteger(value);
 
-/** What can be told of sizes that are not known; one symbol stands for one size, which is positive. */
-function ofSymbols(op: string, a: Dimension, b: Dimension): Dimension {
+/** What can be told of sizes that have names. */
+function ofSymbols(op: string, isWhole: boolean, a: Dimension, b: Dimension): Dimension {
   if (a === null || b === null) return null;
   switch (op) {
     case "Add":
     case "Sum":
-      return b === 0 ? a : a === 0 ? b : null;
+      return plus(a, b);
     case "Sub":
-      return b === 0 ? a : a === b ? 0 : null;
+      return minus(a, b);
     case "Mul":
-      return b === 1 ? a : a === 1 ? b : null;
+      return times(a, b);
     case "Div":
-      return b === 1 ? a : null;
+      return isWhole || b === 1 ? over(a, b) : null;
     case "Max":
     case "Min":
       return a === b ? a : null;
-    case "Equal":
-      return a === b ? 1 : isNoSize(a) || isNoSize(b) ? 0 : null;
+    case "Equal": {
+      const isEqual = areEqual(a, b);
+      return isEqual === null ? null : Number(isEqual);
+    }
     default:
       return null;
   }
 }
-
-const isNoSize = (value: Dimension): boolean => typeof value === "number" && value <= 0;

@@ -14,6 +14,7 @@ import {
 } from "./content.ts";
 import { elementsOf } from "./elements.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import { isPositive, made, minus, over, plus, times } from "./named-sizes.ts";
 import { broadcastShapes, product } from "./shapes.ts";
 
 /** Operators that make, cut, join and rearrange tensors. */
@@ -58,11 +59,12 @@ function reshape(call: InferenceCall): readonly Inferred[] {
   return [{ dtype, content, shape: dims.map((dim, axis) => (axis === open ? quotient(from, dims, open) : dim)) }];
 }
 
-/** What is left for the axis of size -1: sizes that stand on both sides cancel. */
+/** What is left for the axis of size -1. */
 function quotient(from: readonly Dimension[] | null, to: readonly Dimension[], open: number): Dimension {
   if (from === null) return null;
   const left = [...from];
   const others: Dimension[] = [];
+  /** Sizes that stand on both sides cancel, also those of which nothing can be calculated. */
   for (const dim of to.filter((_, axis) => axis !== open)) {
     const at = typeof dim === "string" ? left.indexOf(dim) : -1;
     if (at >= 0) left.splice(at, 1);
@@ -70,7 +72,7 @@ function quotient(from: readonly Dimension[] | null, to: readonly Dimension[], o
   }
   const [above, below] = [product(left), product(others)];
   if (typeof above === "number" && typeof below === "number") return below === 0 ? null : above / below;
-  return below === 1 ? above : null;
+  return over(above, below);
 }
 
 function concat(call: InferenceCall): readonly Inferred[] {
@@ -80,9 +82,9 @@ function concat(call: InferenceCall): readonly Inferred[] {
   const parts = call.node.inputs.map((_, index) => call.shapedOrOpen(index)).filter((part) => part !== null);
   const at = normalize(call.int("axis", 0), first.length);
   const sizes = shapes.map((each) => each?.[at] ?? null);
-  const total = sizes.every((each) => typeof each === "number") ? sizes.reduce((sum, each) => sum + each, 0) : null;
+  const total = sizes.reduce(plus, 0);
   const dims = first.map((dim, axis): Dimension => {
-    if (axis === at) return shapes.length === 1 ? dim : total;
+    if (axis === at) return total;
     return shapes.map((each) => each?.[axis] ?? null).find((each) => typeof each === "number") ?? dim;
   });
   const content = parts.length === shapes.length ? (concatContent(parts, at)?.elements ?? null) : null;
@@ -116,12 +118,18 @@ function split(call: InferenceCall): readonly Inferred[] {
   });
 }
 
+/** The same of a size that is not known. */
+function slicedOpen(size: Dimension, start: Dimension, end: Dimension, step: number): Dimension {
+  const isToEnd = (typeof end === "number" && end > 2 ** 31 - 2) || (end !== null && end === size);
+  if (isToEnd && start === 0 && step === 1) return size;
+  const isAllButOne = (isToEnd && start === 1) || (start === 0 && end === -1);
+  if (isAllButOne && step === 1 && isPositive(size)) return minus(size, 1);
+  return made("slice", size, start, isToEnd ? "end" : end, step);
+}
+
 /** How many elements a slice takes; ends past the border mean the border. */
 function sliced(size: Dimension, start: Dimension, end: Dimension, step: number): Dimension {
-  if (typeof size !== "number") {
-    const whole = start === 0 && step === 1 && typeof end === "number" && end > 2 ** 31 - 2;
-    return whole || (start === 0 && step === 1 && end === size) ? size : null;
-  }
+  if (typeof size !== "number") return slicedOpen(size, start, end, step);
   if (typeof start !== "number" || typeof end !== "number") return null;
   if (size === 0) return 0;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
@@ -240,7 +248,7 @@ function range(call: InferenceCall): readonly Inferred[] {
     (index) => call.content(index) ?? [],
   );
   const dtype = call.dtype(0);
-  if (start === 0 && step === 1 && typeof limit === "string") return [{ dtype, shape: [limit] }];
+  if (start === 0 && step === 1 && typeof limit === "string" && isPositive(limit)) return [{ dtype, shape: [limit] }];
   if (typeof start !== "number" || typeof limit !== "number" || typeof step !== "number") return [call.open(dtype, 1)];
   const size = Math.max(0, Math.ceil((limit - start) / step));
   const isWhole = [start, step].every(Number.isSafeInteger);
@@ -268,7 +276,7 @@ function pad(call: InferenceCall): readonly Inferred[] {
       shape: dims.map((dim, axis) => {
         const at = axes.indexOf(axis);
         const added = at < 0 ? 0 : (pads[at] ?? 0) + (pads[at + axes.length] ?? 0);
-        return typeof dim === "number" ? dim + added : added === 0 ? dim : null;
+        return plus(dim, added);
       }),
     },
   ];
@@ -308,8 +316,9 @@ const blocks =
       },
     ];
   };
-const times = (dim: Dimension, by: number): Dimension => (typeof dim === "number" ? dim * by : null);
-const over = (dim: Dimension, by: number): Dimension => (typeof dim === "number" ? dim / by : null);
+
+/** What divides without a rest, or the model is damaged. */
+const shared = (dim: Dimension, by: number): Dimension => (typeof dim === "number" ? dim / by : over(dim, by));
 
 function resize(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
@@ -323,9 +332,11 @@ function resize(call: InferenceCall): readonly Inferred[] {
   return [
     {
       dtype: call.dtype(0),
-      shape: dims.map((dim, axis) =>
-        typeof dim === "number" ? Math.floor(dim * (factors[axis] ?? 1)) : factors[axis] === 1 ? dim : null,
-      ),
+      shape: dims.map((dim, axis) => {
+        const factor = factors[axis] ?? 1;
+        if (typeof dim === "number") return Math.floor(dim * factor);
+        return Number.isSafeInteger(factor) ? times(dim, factor) : null;
+      }),
     },
   ];
 }
@@ -404,7 +415,7 @@ export const ARRANGING_INFERENCE: readonly (readonly [op: string, rule: Inferenc
   ["NonZero", (call) => [{ dtype: DataType.int64, shape: [call.rank(0), null] }]],
   ["OneHot", oneHot],
   ["TopK", topK],
-  ["DepthToSpace", blocks(over, times)],
-  ["SpaceToDepth", blocks(times, over)],
+  ["DepthToSpace", blocks(shared, times)],
+  ["SpaceToDepth", blocks(times, shared)],
   ["Resize", resize],
 ];

@@ -4,6 +4,7 @@ import { REDUCTIONS } from "../families.ts";
 import { calculate } from "./arithmetic.ts";
 import { reduceContent } from "./content.ts";
 import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import { made, over, plus, times } from "./named-sizes.ts";
 import { broadcastShapes } from "./shapes.ts";
 
 /** Operators that multiply, convolve, pool, normalize, reduce and recur. */
@@ -64,14 +65,19 @@ function extents(call: InferenceCall, kernel: readonly Dimension[] | null): read
 }
 
 function windowed(call: InferenceCall, dim: Dimension, extent: Extent): Dimension {
-  if (typeof dim !== "number") return null;
   const { kernel, stride, dilation, pads } = extent;
   const auto = call.string("auto_pad", "NOTSET");
-  if (auto.startsWith("SAME")) return Math.ceil(dim / stride);
-  const steps = (dim + (auto === "VALID" ? 0 : pads) - dilation * (kernel - 1) - 1) / stride;
-  if (call.int("ceil_mode", 0) === 0) return Math.floor(steps) + 1;
-  const count = Math.ceil(steps) + 1;
+  if (auto.startsWith("SAME")) return over(plus(dim, stride - 1), stride);
+  const room = plus(dim, (auto === "VALID" ? 0 : pads) - dilation * (kernel - 1) - 1);
+  if (call.int("ceil_mode", 0) === 0) {
+    if (typeof room === "number") return Math.floor(room / stride) + 1;
+    return plus(over(room, stride), 1);
+  }
   const begin = call.ints("pads", null)?.[0] ?? 0;
+  if (typeof dim !== "number" || typeof room !== "number") {
+    return stride === 1 ? plus(room, 1) : made("windows", dim, kernel, stride, dilation, pads, begin);
+  }
+  const count = Math.ceil(room / stride) + 1;
   return (count - 1) * stride >= dim + begin ? count - 1 : count;
 }
 
@@ -96,12 +102,13 @@ function convTranspose(call: InferenceCall): readonly Inferred[] {
   const auto = call.string("auto_pad", "NOTSET");
   const spatial = image.slice(2).map((dim, axis): Dimension => {
     const extent = sizes[axis];
-    if (typeof dim !== "number" || extent === undefined) return null;
+    if (extent === undefined) return null;
     const given = call.ints("output_shape", null)?.[axis];
     if (given !== undefined) return given;
-    if (auto.startsWith("SAME")) return dim * extent.stride;
+    const strided = times(dim, extent.stride);
+    if (auto.startsWith("SAME")) return strided;
     const extra = call.ints("output_padding", null)?.[axis] ?? 0;
-    return (dim - 1) * extent.stride + extent.dilation * (extent.kernel - 1) + 1 + extra - extent.pads;
+    return plus(strided, extent.dilation * (extent.kernel - 1) + 1 + extra - extent.pads - extent.stride);
   });
   return [{ dtype: call.dtype(0), shape: [image[0] ?? null, channels, ...spatial] }];
 }

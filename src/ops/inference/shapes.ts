@@ -1,4 +1,5 @@
 import type { Dimension } from "../../graph/value-type.ts";
+import { times } from "./named-sizes.ts";
 
 /** The shape two operands broadcast to; null where a rank is not known. */
 export function broadcastShapes(shapes: readonly (readonly Dimension[] | null)[]): readonly Dimension[] | null {
@@ -25,11 +26,7 @@ function broadcastDims(a: Dimension, b: Dimension): Dimension {
   return typeof b === "number" ? b : null;
 }
 
-/** The product of sizes; null where one is not known, and there is more than it. */
+/** The product of sizes; null where one is not known. */
 export function product(dims: readonly Dimension[]): Dimension {
-  const numbers = dims.filter((dim) => typeof dim === "number").reduce((all, dim) => all * dim, 1);
-  const others = dims.filter((dim) => typeof dim !== "number");
-  const [only] = others;
-  if (others.length === 0) return Number.isSafeInteger(numbers) ? numbers : null;
-  return others.length === 1 && numbers === 1 && only !== undefined ? only : null;
+  return dims.reduce(times, 1);
 }

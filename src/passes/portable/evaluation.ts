@@ -1,6 +1,6 @@
 import type { Model } from "../../graph/model.ts";
-import { removeDeadNodes } from "../dead-nodes.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { simplify } from "../simplify.ts";
 import { readTensors, userInputNames } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
@@ -13,7 +13,7 @@ import type { StateTensor, StepModel } from "./step-model.ts";
 export function toEvaluation(model: Model, trainable: ReadonlySet<string>, frozen: ReadonlySet<string>): StepModel {
   const { graph } = model;
   lowerTrainingOps(model);
-  removeDeadNodes(graph);
+  simplify(model);
   const parameters = graph.inputs.filter(({ name }) => trainable.has(name));
   return {
     model,

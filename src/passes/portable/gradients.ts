@@ -1,7 +1,7 @@
 import type { Graph, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { removeDeadNodes } from "../dead-nodes.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { simplify } from "../simplify.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
@@ -20,7 +20,7 @@ export function toGradients(model: Model, frozen: ReadonlySet<string>): StepMode
   const reset = accumulators.find((each) => each.reset !== null)?.reset?.name ?? null;
   graph.replaceOutputs(userOutputs(graph));
   const { state } = lowerTrainingOps(model);
-  removeDeadNodes(graph);
+  simplify(model);
   return {
     model,
     inputs: userInputNames(graph, new Set([...parameters, ...frozen, ...buffers, reset ?? ""])),

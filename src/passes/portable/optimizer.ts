@@ -8,11 +8,11 @@ import { makeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts"
 import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
-import { removeDeadNodes } from "../dead-nodes.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
 import { LOWERED_OPSET, lowerTrainingOps } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
+import { simplify } from "../simplify.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
 import { accumulatorsOf, userOutputs } from "./accumulators.ts";
@@ -116,7 +116,7 @@ export function makeApply(
   for (const { parameter, gradient } of trained) graph.inputs.push(parameter, gradient);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   lowerTrainingOps(model);
-  removeDeadNodes(graph);
+  simplify(model);
   const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
   return { model, inputs: [], outputs: [], state, learningRate, step, reset: null, gradients };
 }
@@ -152,7 +152,7 @@ export function toTrainStep(
   });
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   const { state: renewed } = lowerTrainingOps(model);
-  removeDeadNodes(graph);
+  simplify(model);
   dropUnusedDomains(model);
   return {
     model,

@@ -1,0 +1,111 @@
+import { type Attribute, attribute } from "../graph/attribute.ts";
+import { DataType } from "../graph/data-type.ts";
+import { type Graph, Node, Value } from "../graph/graph.ts";
+import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
+import { Tensor } from "../graph/tensor.ts";
+import type { TypeInference } from "../ops/inference/inference.ts";
+import { inferTypes } from "./add-gradients.ts";
+import { removeDeadNodes } from "./dead-nodes.ts";
+
+/** Not the same at every call, or there for its name: gradients are marked by an Identity. */
+const KEPT_APART: ReadonlySet<string> = new Set([
+  ...["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
+  ...["Bernoulli", "Multinomial", "Dropout", "Identity"],
+]);
+
+/**
+ * Makes a graph small without changing a bit of what it computes: sizes that follow from the inputs' shapes are constants,
+ * what is computed twice in the same way is computed once, and what nothing reads goes. Changes the model it is given.
+ */
+export function simplify(model: Model): void {
+  removeDeadNodes(model.graph);
+  const types = inferTypes(model);
+  for (const graph of walkGraphs(model.graph)) {
+    foldSizes(graph, types);
+    mergeEqual(graph);
+  }
+  removeDeadNodes(model.graph);
+}
+
+/** Whole numbers that are known when the graph is written become constants. */
+function foldSizes(graph: Graph, types: TypeInference): void {
+  const outputs = new Set(graph.outputs);
+  for (const node of graph) {
+    const [value] = node.outputs;
+    if (node.domain !== "" || node.opType === "Constant" || node.outputs.length !== 1) continue;
+    if (!value?.isUsed || outputs.has(value)) continue;
+    const tensor = wholeNumbers(value, types);
+    if (tensor === null) continue;
+    const made = new Value(value.name, value.type);
+    const attributes = [attribute.tensor("value", tensor)];
+    graph.insertBefore(node, new Node("Constant", [], [made], { name: node.name, attributes }));
+    value.replaceAllUsesWith(made);
+    graph.remove(node);
+  }
+}
+
+function wholeNumbers(value: Value, types: TypeInference): Tensor | null {
+  if (value.type?.kind !== "tensor" || value.type.dtype !== DataType.int64) return null;
+  const dims = value.type.shape?.filter((dim) => typeof dim === "number") ?? null;
+  const content = types.content(value);
+  const numbers = content?.filter((each) => typeof each === "number" && Number.isSafeInteger(each)) ?? [];
+  if (dims === null || dims.length !== value.type.shape?.length || numbers.length !== content?.length) return null;
+  const elements = BigInt64Array.from(numbers as readonly number[], BigInt);
+  return elements.length === dims.reduce((size, dim) => size * dim, 1)
+    ? Tensor.from(DataType.int64, dims, elements)
+    : null;
+}
+
+/** Nodes of one operator with the same inputs and attributes become the first of them. */
+function mergeEqual(graph: Graph): void {
+  const outputs = new Set(graph.outputs);
+  const numbers = new Map<Value, number>();
+  const numberOf = (value: Value | null): number => {
+    if (value === null) return -1;
+    const known = numbers.get(value) ?? numbers.size;
+    numbers.set(value, known);
+    return known;
+  };
+  const firsts = new Map<string, Node>();
+  for (const node of graph) {
+    if (KEPT_APART.has(node.opType) || subgraphsOf(node).length > 0) continue;
+    if (node.outputs.some((output) => output !== null && outputs.has(output))) continue;
+    const attributes = [...node.attributes.values()].map(textOf);
+    if (attributes.includes(null)) continue;
+    const made = node.outputs.map((output) => output !== null);
+    const inputs = node.inputs.map(numberOf);
+    const key = JSON.stringify([node.domain, node.opType, node.overload, inputs, made, attributes.toSorted()]);
+    const first = firsts.get(key);
+    if (first === undefined) {
+      firsts.set(key, node);
+      continue;
+    }
+    for (const [index, output] of node.outputs.entries()) {
+      const same = first.outputs[index];
+      if (output && same) output.replaceAllUsesWith(same);
+    }
+    graph.remove(node);
+  }
+}
+
+/** An attribute as a text that says all of it; null for kinds whose equality is not worth finding out. */
+function textOf({ name, kind, value }: Attribute): string | null {
+  switch (kind) {
+    case "float":
+      return `${name} ${kind} ${Object.is(value, -0) ? "-0" : value}`;
+    case "int":
+    case "ints":
+    case "floats":
+      return `${name} ${kind} ${String(value)}`;
+    case "string":
+      return `${name} ${kind} ${Buffer.from(value).toString("base64")}`;
+    case "tensor": {
+      const { tensor } = value;
+      if (tensor.data.kind !== "raw") return null;
+      const { dtype, dims, data } = tensor;
+      return `${name} ${kind} ${dtype} ${dims.join()} ${Buffer.from(data.bytes).toString("base64")}`;
+    }
+    default:
+      return null;
+  }
+}
