@@ -2,27 +2,30 @@ import { OPTIONS, PATH, requireArgument } from "./arguments.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { firstState } from "./artifacts/portable/state.ts";
 import { A_SET, type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
 import { DataType } from "./graph/data-type.ts";
-import type { Value } from "./graph/graph.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import type { Model } from "./graph/model.ts";
 import { A_MODEL } from "./graph/model.ts";
-import { lowerArtifacts } from "./lower-artifacts.ts";
+import { isGradientName } from "./onnxruntime/training-names.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { WITH_LOSS } from "./passes/add-loss.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
-import { makeOptimizerModel } from "./passes/optimizer-model.ts";
+import { makeTrainingGraphs, type TrainingGraphOptions, type TrainingGraphs } from "./passes/make-training-graph.ts";
+import { makeOptimizerModel } from "./passes/onnxruntime/optimizer-model.ts";
+import { toTrainingModel } from "./passes/onnxruntime/write-training-model.ts";
 import type { Skipped } from "./passes/pass.ts";
-import { makeTrainingModels, type TrainingModelOptions, type TrainingModels } from "./passes/training-model.ts";
+import { copyTrainingGraph } from "./passes/training-graph.ts";
+import { makePortableSet } from "./portable-set.ts";
 
 export const BUILD_TARGETS = ["onnxruntime", "portable"] as const;
 export type BuildTarget = (typeof BUILD_TARGETS)[number];
 
-export interface BuildOptions extends TrainingModelOptions {
+export interface BuildOptions extends TrainingGraphOptions {
   /** Default AdamW as PyTorch has it. */
   readonly optimizer?: OptimizerOptions;
   /** Puts AGR before the optimizer. Default: not. */
@@ -69,20 +72,11 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   }
   const own = model.clone();
   await readExternalTensors(own);
-  const models = makeTrainingModels([own.clone(), own], options);
-  const checkpoint = encodeCheckpoint({
-    ...{
-      trainable: models.trainable,
-      frozen: models.frozen,
-      nominal: false,
-      optimizerGroups: [],
-      properties: new Map(),
-    },
-  });
-  const trainable = models.trainable.map(({ name, tensor }) => ({ name, shape: tensor.dims }));
+  const graphs = makeTrainingGraphs([own.clone(), own], options);
+  const trainable = graphs.trainable.map(({ name, tensor }) => ({ name, shape: tensor.dims }));
   const wants = (target: BuildTarget): boolean => targets === undefined || targets.includes(target);
-  const made = wants("onnxruntime") ? forTrainingApi(models, checkpoint, optimizer) : null;
-  if (made !== null && typeof made === "string" && targets?.includes("onnxruntime")) {
+  const made = wants("onnxruntime") ? forTrainingApi(graphs, optimizer) : null;
+  if (typeof made === "string" && targets?.includes("onnxruntime")) {
     throw new PassError("E_TARGET", `the onnxruntime target cannot be made: ${made}`, {
       field: "targets",
       hint: "Build the portable target.",
@@ -92,63 +86,59 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   if (onnxruntime !== null && options.agr !== undefined && onnxruntime.optimizerModel !== null) {
     insertAgr(onnxruntime.optimizerModel, { ...options.agr, parameters: trainable });
   }
-  const portable = wants("portable") ? await portableOf(models, checkpoint, optimizer, options) : null;
   return {
     onnxruntime,
-    portable,
+    portable: wants("portable") ? portableOf(graphs, optimizer, options) : null,
     report: {
       pass: "build",
       trainable,
-      frozen: models.frozen.map(({ name }) => name),
-      skipped: models.skipped,
+      frozen: graphs.frozen.map(({ name }) => name),
+      skipped: graphs.skipped,
       notes: [
-        ...models.notes,
+        ...graphs.notes,
         ...(typeof made === "string" ? [`no files for ONNX Runtime's training API: ${made}`] : []),
       ],
     },
   };
 }
 
-/** The inputs that no checkpoint and no session fills. */
-function userInputs({ graph }: Model): readonly Value[] {
-  const names = new Set(graph.inputs.map(({ name }) => name));
-  const first = graph.inputs.findIndex(({ name }) => names.has(`${name}_grad.accumulation.buffer`));
-  return graph.inputs.slice(0, first);
-}
-
-/** The four files, or why there are none. */
+/** The four files, or why there are none. The graphs are left as they are. */
 function forTrainingApi(
-  { training, evaluation, trainable }: TrainingModels,
-  checkpoint: Uint8Array,
+  { training, evaluation, trainable, frozen }: TrainingGraphs,
   optimizer: OptimizerOptions,
 ): TrainingArtifacts | string {
-  const { opset, irVersion } = training;
+  const { opset, irVersion } = training.model;
   if (opset > TRAINING_API.opset) return `it takes opsets up to ${TRAINING_API.opset}, the model's is ${opset}`;
   if (irVersion > TRAINING_API.irVersion) {
     return `it takes IR versions up to ${TRAINING_API.irVersion}, the model's is ${irVersion}`;
   }
   const other = trainable.find(({ tensor }) => tensor.dtype !== DataType.float);
   if (other !== undefined) return `it trains float32 parameters, and "${other.name}" is of another type`;
-  const confusing = userInputs(training).find(({ name }) => name.endsWith("_grad"));
+  const confusing = training.inputs.find(({ name }) => isGradientName(name));
   if (confusing !== undefined) return `it takes the input "${confusing.name}" for a gradient, by its name`;
   const { model, refused } = makeOptimizerModel(optimizer, { irVersion, opset });
   if (model === null) return refused;
+  const checkpoint = { trainable, frozen, nominal: false, optimizerGroups: [], properties: new Map() };
   return {
-    ...{ prefix: "", trainingModel: training, evalModel: evaluation, optimizerModel: model },
-    ...{ checkpoint, checkpointData: null },
+    prefix: "",
+    trainingModel: toTrainingModel(copyTrainingGraph(training)),
+    evalModel: evaluation.clone(),
+    optimizerModel: model,
+    checkpoint: encodeCheckpoint(checkpoint),
+    checkpointData: null,
   };
 }
 
+/** The graphs lie in the set afterwards. */
 function portableOf(
-  { training, evaluation, trainable }: TrainingModels,
-  checkpoint: Uint8Array,
+  { training, evaluation, trainable, frozen }: TrainingGraphs,
   optimizer: OptimizerOptions,
   { agr, parameterGroups = [], decayMinRank = 0 }: BuildOptions,
-): Promise<PortableArtifacts> {
+): PortableArtifacts {
   const flat = trainable.filter(({ tensor }) => tensor.dims.length < decayMinRank).map(({ name }) => name);
   const groups = flat.length === 0 ? parameterGroups : [...parameterGroups, { parameters: flat, weightDecay: 0 }];
-  const set = { trainingModel: training, evalModel: evaluation, optimizerModel: null, checkpoint };
-  return lowerArtifacts(set, { optimizer, parameterGroups: groups, ...(agr === undefined ? {} : { agr }) });
+  const { planned, ...models } = makePortableSet(training, evaluation, { optimizer, agr: agr ?? null, groups });
+  return { ...models, state: firstState([...trainable, ...frozen], planned) };
 }
 
 /**

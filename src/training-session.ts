@@ -1,5 +1,4 @@
 import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
-import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
@@ -9,7 +8,7 @@ import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
-import { lowerArtifacts } from "./lower-artifacts.ts";
+import { lowerModels } from "./lower-artifacts.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 import { extractForward } from "./passes/extract-forward.ts";
@@ -150,8 +149,7 @@ async function lowered(
     if (optimizerModel === null) throw noOptimizer();
     removeLearningRate(optimizerModel);
   }
-  const set = { trainingModel: trainModel, evalModel, optimizerModel, checkpoint: encodeCheckpoint(checkpoint) };
-  return lowerArtifacts(set, { parameterGroups });
+  return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
 }
 
 async function openPortable(artifacts: PortableArtifacts, options: TrainingSessionOptions): Promise<TrainingSession> {

@@ -21,6 +21,7 @@ import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import type { Dimension } from "../graph/value-type.ts";
+import { bufferName, isGradientName, parameterOfBuffer, RESET_FLAG } from "../onnxruntime/training-names.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { A_CHECKPOINT } from "./checkpoint/checkpoint.ts";
 import { decodeCheckpoint, ODTC, ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
@@ -70,10 +71,6 @@ export interface TrainableParameter {
   readonly name: string;
   readonly shape: readonly number[];
 }
-
-const BUFFER_SUFFIX = "_grad.accumulation.buffer";
-const GRADIENT_BUFFER = /_grad(\.accumulation\.(buffer|out))?$/;
-const RESET_FLAG = "lazy_reset_grad";
 
 /** How the models of a folder are read. */
 export type ReadSetOptions = Pick<ReadModelOptions, "strict">;
@@ -207,11 +204,11 @@ export function trainableParameters(
   const { trainingModel, checkpoint = null } = artifacts;
   if (trainingModel === null) return null;
   const inputs = trainingModel.graph.inputs;
-  const buffers = new Set(inputs.map(({ name }) => name).filter((name) => name.endsWith(BUFFER_SUFFIX)));
+  const trained = new Set(inputs.map(({ name }) => parameterOfBuffer(name)));
   const trainable = checkpoint === null ? [] : decodeCheckpoint(checkpoint).trainable;
   const held = new Map(trainable.map(({ name, tensor }) => [name, tensor]));
   return inputs
-    .filter(({ name }) => buffers.has(`${name}${BUFFER_SUFFIX}`))
+    .filter(({ name }) => trained.has(name))
     .map(({ name, type }) => {
       const declared = type?.kind === "tensor" ? type.shape : null;
       if (declared?.every((dim) => typeof dim === "number")) return { name, shape: declared };
@@ -241,12 +238,12 @@ export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint
   const inputs = new Map(trainingModel.graph.inputs.map((value) => [value.name, value.type]));
   const differences: string[] = [];
   for (const name of trainable) {
-    if (inputs.has(name) && !inputs.has(name + BUFFER_SUFFIX))
+    if (inputs.has(name) && !inputs.has(bufferName(name)))
       differences.push(`"${name}" is trainable only in the checkpoint`);
   }
   for (const [name, type] of inputs) {
-    if (name.endsWith(BUFFER_SUFFIX)) {
-      const parameter = name.slice(0, -BUFFER_SUFFIX.length);
+    const parameter = parameterOfBuffer(name);
+    if (parameter !== null) {
       if (!held.has(parameter)) differences.push(`"${parameter}" is missing in the checkpoint`);
       else if (!trainable.has(parameter))
         differences.push(`"${parameter}" is frozen in the checkpoint, trainable in the model`);
@@ -306,7 +303,7 @@ export function userInputs(model: Model, checkpoint: Checkpoint): readonly Input
   requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
   const parameters = new Set([...checkpoint.trainable, ...checkpoint.frozen].map(({ name }) => name));
   return model.graph.inputs
-    .filter(({ name }) => !parameters.has(name) && name !== RESET_FLAG && !GRADIENT_BUFFER.test(name))
+    .filter(({ name }) => !parameters.has(name) && name !== RESET_FLAG && !isGradientName(name))
     .map(({ name, type }) => {
       const tensor = type?.kind === "tensor" ? type : null;
       return { name, dtype: tensor?.dtype ?? DataType.undefined, shape: tensor?.shape ?? null };

@@ -1,3 +1,4 @@
+import { GraphError } from "../errors.ts";
 import { type Attribute, graphsOf } from "./attribute.ts";
 import { Graph, Node, Value } from "./graph.ts";
 import { sources } from "./serde/sources.ts";
@@ -29,6 +30,13 @@ export class Copier {
   constructor(substitute: Substitute = () => null, rename: Rename = (name) => name) {
     this.#substitute = substitute;
     this.#rename = rename;
+  }
+
+  /** What was made of a value. @throws GraphError `E_GRAPH` for one that was not copied */
+  copyOf(value: Value): Value {
+    const copy = this.#made.get(value);
+    if (copy !== undefined) return copy;
+    throw new GraphError("E_GRAPH", `"${value.name}" is not in what was copied`, { field: value.name });
   }
 
   graph(graph: Graph): Graph {

@@ -78,9 +78,9 @@ export class Model {
   /**
    * A model of its own, in time and memory for its nodes: tensors cannot change and are shared. It encodes to the same bytes, and
    * finds its external data where this one does.
+   * @param copier tells afterwards what stands for a value (`copyOf`)
    */
-  clone(): Model {
-    const copier = new Copier();
+  clone(copier = new Copier()): Model {
     const copy = new Model(this.irVersion, copier.graph(this.graph));
     const { producerName, producerVersion, docString } = this;
     Object.assign(copy, { producerName, producerVersion, docString });

@@ -3,8 +3,8 @@ import { DataType } from "../graph/data-type.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
+import { MICROSOFT } from "../onnxruntime/domain.ts";
 import { floatAttribute } from "../ops/attributes.ts";
-import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import { replaceNode } from "./replace-node.ts";
 
 /** What a forward operator becomes where it is trained. */

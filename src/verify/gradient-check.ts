@@ -7,11 +7,10 @@ import { A_MODEL, walkGraphs } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 import { WITH_LOSS } from "../passes/add-loss.ts";
-import { lowerTrainingOps } from "../passes/lower-training-ops/index.ts";
+import { makeTrainingGraphs, type TrainingGraphOptions } from "../passes/make-training-graph.ts";
 import { toGradients } from "../passes/portable/gradients.ts";
 import type { StepModel } from "../passes/portable/step-model.ts";
 import { toDouble } from "../passes/to-double.ts";
-import { makeTrainingModels, type TrainingModelOptions } from "../passes/training-model.ts";
 import { toOrtTensor } from "../runtime/feeds.ts";
 import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
@@ -19,7 +18,7 @@ import type { NamedTensors } from "../runtime/session.ts";
 import { NO_LOG } from "../runtime/session-options.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
 
-export interface GradientCheckOptions extends TrainingModelOptions {
+export interface GradientCheckOptions extends TrainingGraphOptions {
   /** Elements of each parameter that are moved. Default 5. */
   readonly samples?: number;
   /** Seed of the inputs and of the choice of elements. Default 0. */
@@ -82,10 +81,9 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     .find(({ opType }) => SINGLE_INSIDE.has(opType));
   if (narrow !== undefined) reason = `ONNX Runtime computes ${narrow.opType} in float32`;
   for (const precision of narrow === undefined ? (["float64", "float32"] as const) : (["float32"] as const)) {
-    const models = makeTrainingModels([own.clone(), own.clone()], options, "all");
-    const tensors = new Map([...models.trainable, ...models.frozen].map(({ name, tensor }) => [name, tensor]));
-    const step = toGradients(models.training, new Set(models.frozen.map(({ name }) => name)));
-    lowerTrainingOps(step.model);
+    const graphs = makeTrainingGraphs([own.clone(), own.clone()], options, "all");
+    const tensors = new Map([...graphs.trainable, ...graphs.frozen].map(({ name, tensor }) => [name, tensor]));
+    const step = toGradients(graphs.training);
     if (precision === "float64") toDouble(step.model);
     const feeds = inputsOf(step, tensors, options.feeds, seed);
     let probe: Probe;

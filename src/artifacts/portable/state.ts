@@ -3,7 +3,7 @@ import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import { A_TENSOR, Tensor } from "../../graph/tensor.ts";
-import type { Checkpoint, ParameterState, Property } from "../checkpoint/checkpoint.ts";
+import type { Property } from "../checkpoint/checkpoint.ts";
 import { decodeSafetensors, safetensorsParts } from "../safetensors.ts";
 import type { PlannedState } from "./plan.ts";
 
@@ -29,9 +29,7 @@ export const A_STATE: Kind = withFields(
 );
 
 /** What ONNX Runtime writes where nobody set another. */
-const DEFAULT_INITIAL_RATE = 0.001;
-/** Its one group of parameters. */
-const GROUP = "group0";
+export const DEFAULT_INITIAL_RATE = 0.001;
 
 const FORMAT = "onnx-agr.state";
 const VERSION = "1";
@@ -139,7 +137,7 @@ export function zeros(dtype: number, dims: readonly number[]): Tensor {
 }
 
 /** Zeros like other tensors, all views of as little memory as the largest takes: tensors are immutable. */
-function sharedZeros(): (like: Tensor) => Tensor {
+export function slotZeros(): (like: Tensor) => Tensor {
   let bytes = new Uint8Array();
   return ({ dtype, dims, byteLength }) => {
     const length = byteLength ?? 0;
@@ -149,72 +147,18 @@ function sharedZeros(): (like: Tensor) => Tensor {
 }
 
 /** `<parameter>/<transform>/<slot>` taken apart from the end: parameters' names may have slashes. */
-function partsOf(name: string): { readonly parameter: string; readonly slot: string } {
+export function slotOf(name: string): { readonly parameter: string; readonly slot: string } {
   const [slot = "", , ...rest] = name.split("/").toReversed();
   return { parameter: rest.toReversed().join("/"), slot };
 }
 
-/**
- * The state an ONNX Runtime checkpoint holds, as a step with these slots takes it. Slots begin at zero where the
- * checkpoint has none.
- * @throws CheckpointError `E_CHECKPOINT_MISMATCH` where it has the slots of some parameters only
- */
-export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly PlannedState[]): TrainingState {
-  const tensors = new Map<string, Tensor>(
-    [...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]),
-  );
-  const zerosOf = sharedZeros();
-  const [group] = checkpoint.optimizerGroups;
-  const moments = new Map(group?.states.map(({ parameter, moments: held }) => [parameter, held]));
+/** The state a training begins with: parameters and constants as they are, every slot at zero. */
+export function firstState(held: readonly NamedTensor[], planned: readonly PlannedState[]): TrainingState {
+  const tensors = new Map(held.map(({ name, tensor }) => [name, tensor]));
+  const zerosOf = slotZeros();
   for (const { name, kind } of planned) {
-    if (kind !== "slot") continue;
-    const { parameter, slot } = partsOf(name);
-    const like = tensors.get(parameter);
-    if (like === undefined) continue;
-    const held = moments.get(parameter)?.find((each) => each.name === slot)?.tensor;
-    if (held === undefined && moments.size > 0) {
-      throw new CheckpointError(
-        "E_CHECKPOINT_MISMATCH",
-        `the checkpoint has optimizer state, but no ${slot} of parameter "${parameter}"`,
-        { field: parameter, hint: "Use the checkpoint that was saved with this optimizer model." },
-      );
-    }
-    tensors.set(name, held ?? (checkpoint.nominal ? like : zerosOf(like)));
+    const like = kind === "slot" ? tensors.get(slotOf(name).parameter) : undefined;
+    if (like !== undefined) tensors.set(name, zerosOf(like));
   }
-  return {
-    step: Number(group?.step ?? 0n),
-    tensors,
-    nominal: checkpoint.nominal,
-    initialLearningRate: group?.initialLearningRate ?? DEFAULT_INITIAL_RATE,
-    properties: checkpoint.properties,
-  };
-}
-
-/** The state as an ONNX Runtime checkpoint, the optimizer's moments included. Names of the planned state say what is what. */
-export function checkpointOfState(state: TrainingState, planned: readonly PlannedState[]): Checkpoint {
-  const named = (kinds: readonly PlannedState["kind"][]): NamedTensor[] =>
-    planned
-      .filter(({ kind }) => kinds.includes(kind))
-      .flatMap(({ name }) => {
-        const tensor = state.tensors.get(name);
-        return tensor === undefined ? [] : [{ name, tensor }];
-      });
-  const states = new Map<string, NamedTensor[]>();
-  for (const { name, tensor } of named(["slot"])) {
-    const { parameter, slot } = partsOf(name);
-    states.set(parameter, [...(states.get(parameter) ?? []), { name: slot, tensor }]);
-  }
-  const group = {
-    name: GROUP,
-    step: BigInt(state.step),
-    initialLearningRate: state.initialLearningRate,
-    states: [...states].map(([parameter, moments]): ParameterState => ({ parameter, moments })),
-  };
-  return {
-    trainable: named(["parameter"]),
-    frozen: named(["frozen", "buffer"]),
-    nominal: false,
-    optimizerGroups: states.size > 0 || state.step > 0 ? [group] : [],
-    properties: state.properties,
-  };
+  return { step: 0, tensors, nominal: false, initialLearningRate: DEFAULT_INITIAL_RATE, properties: new Map() };
 }

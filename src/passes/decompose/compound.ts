@@ -1,8 +1,9 @@
 import { unknownAttribute } from "../../autodiff/attributes.ts";
 import { GradientError, type OnnxAgrError } from "../../errors.ts";
 import { describeNode, type Node, type Value } from "../../graph/graph.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { Call, type Lowering, MICROSOFT } from "../lower-training-ops/lowering.ts";
+import { Call, type Lowering } from "../lower-training-ops/lowering.ts";
 
 /** How an operator that is made of others is written in those. */
 export interface Compound {

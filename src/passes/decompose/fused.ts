@@ -1,9 +1,10 @@
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom } from "../../ops/value-types.ts";
-import { type Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
+import type { Call } from "../lower-training-ops/lowering.ts";
 import { placesAlong } from "./attend.ts";
 import type { Compound } from "./compound.ts";
 

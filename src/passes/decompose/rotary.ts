@@ -1,9 +1,10 @@
 import { parts } from "../../autodiff/formulas/scan.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { dimsOf, rankOf } from "../../ops/value-types.ts";
-import { type Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
+import type { Call } from "../lower-training-ops/lowering.ts";
 import { cutHeads, joinHeads, placesAlong } from "./attend.ts";
 import type { Compound } from "./compound.ts";
 

@@ -2,20 +2,17 @@ import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import type { ValueType } from "../../graph/value-type.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import {
+  SEQUENCE_OPTIMIZERS,
+  type SequenceOptimizer,
+  sequenceOptimizer,
+} from "../../onnxruntime/sequence-optimizers.ts";
 import { AGR_RECORD, originalOf } from "../record.ts";
 import { findNodes } from "./find-nodes.ts";
 import { type Dialect, nodeName, type OptimizerSite, type Refusal } from "./site.ts";
 
 const NAME = "ort-sequence";
-const DOMAIN = "com.microsoft";
-
-/** Which input holds the gradients (ORT-TRAINING 3.1, 3.2: the order of the operators' inputs). */
-const GRADIENTS_INPUT = new Map([
-  ["AdamWOptimizer", 3],
-  ["SGDOptimizerV2", 2],
-]);
-
-const LEARNING_RATE_INPUT = 0;
 
 /** Operators that hand a sequence on: the type of their first input is that of their output. */
 const PASSES_SEQUENCE_ON = new Set([
@@ -29,15 +26,16 @@ const PASSES_SEQUENCE_ON = new Set([
 /** ONNX Runtime's multi-tensor optimizers of 1.15 and later: all gradients as one sequence. */
 export const ortSequence: Dialect = {
   name: NAME,
-  looksFor: "com.microsoft AdamWOptimizer or SGDOptimizerV2 over a sequence of gradients",
+  looksFor: `${MICROSOFT} ${SEQUENCE_OPTIMIZERS.map(({ op }) => op).join(" or ")} over a sequence of gradients`,
   find: (model) =>
     findNodes(model, (graph, node) => {
-      const input = node.domain === DOMAIN ? GRADIENTS_INPUT.get(node.opType) : undefined;
-      return input === undefined ? null : recognise(model, graph, node, input);
+      const operator = node.domain === MICROSOFT ? sequenceOptimizer(node.opType) : null;
+      return operator === null ? null : recognise(model, graph, node, operator);
     }),
 };
 
-function recognise(model: Model, graph: Graph, node: Node, input: number): OptimizerSite | Refusal {
+function recognise(model: Model, graph: Graph, node: Node, { inputs }: SequenceOptimizer): OptimizerSite | Refusal {
+  const input = inputs.indexOf("gradients");
   const refuse = (reason: string): Refusal => ({ dialect: NAME, node, at: describeNode(node), reason });
   const read = node.inputs[input] ?? null;
   if (read === null) return refuse(`input ${input}, the gradients, is absent`);
@@ -54,7 +52,7 @@ function recognise(model: Model, graph: Graph, node: Node, input: number): Optim
     name: nodeName(node),
     optimizer: `${node.domain}.${node.opType}`,
     edges: [{ value, uses: [{ user: node, index: input }], form: "sequence", dtype: element.dtype, parameter: null }],
-    learningRate: { node, input: LEARNING_RATE_INPUT },
+    learningRate: { node, input: inputs.indexOf("learning_rate") },
   };
 }
 

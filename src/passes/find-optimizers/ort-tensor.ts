@@ -1,3 +1,4 @@
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import { findOperators, type OptimizerOperator } from "./operators.ts";
 import type { Dialect } from "./site.ts";
 
@@ -24,6 +25,6 @@ const OPERATORS = new Map<string, OptimizerOperator>([
 /** ONNX Runtime's optimizers that take a parameter's gradient as a tensor: what older exporters write, one node per parameter. */
 export const ortTensor: Dialect = {
   name: NAME,
-  looksFor: `com.microsoft ${[...OPERATORS.keys()].join(", ")} over gradient tensors`,
-  find: (model) => findOperators(model, NAME, "com.microsoft", OPERATORS),
+  looksFor: `${MICROSOFT} ${[...OPERATORS.keys()].join(", ")} over gradient tensors`,
+  find: (model) => findOperators(model, NAME, MICROSOFT, OPERATORS),
 };

@@ -1,6 +1,7 @@
 import { PassError } from "../../errors.ts";
 import { describeNode, type Value } from "../../graph/graph.ts";
 import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import { DIALECTS, findOptimizers, LAST_DIALECTS } from "../find-optimizers/index.ts";
 import type { FindOptions, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import { irVersionFor } from "../raise-opset/index.ts";
@@ -47,7 +48,7 @@ export function chooseSites(
 const OF_GRADIENTS = /Grad(_\d+)?$|^InPlaceAccumulator/;
 
 function hasGradients({ graph }: Model): boolean {
-  return graph.nodes.some(({ domain, opType }) => domain === "com.microsoft" && OF_GRADIENTS.test(opType));
+  return graph.nodes.some(({ domain, opType }) => domain === MICROSOFT && OF_GRADIENTS.test(opType));
 }
 
 const HOW_TO_SELECT = "Select by name: --select <name>, more than once for several.";

@@ -3,6 +3,7 @@ import { PassError } from "../../errors.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
+import { gradientName } from "../../onnxruntime/training-names.ts";
 import type { Report } from "../pass.ts";
 import { raiseOpset } from "../raise-opset/index.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
@@ -39,7 +40,7 @@ export function lowerTrainingOps(model: Model): LowerReport {
   const graphs = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]);
   const nodes = (): readonly Node[] => graphs.flatMap((graph) => graph.nodes);
   const hasLowering = ({ domain, opType }: Node): boolean => loweringOf(domain, opType) !== null;
-  requireLowerings(model, nodes());
+  requireLowerings(model);
   const lowered: Record<string, number> = {};
   if (!nodes().some((node) => hasLowering(node) || isOldLayerNorm(model)(node))) {
     return { pass: "lower-training-ops", changed: 0, lowered, state: [], skipped: [], notes: [] };
@@ -70,7 +71,9 @@ const isOldLayerNorm =
   (node: Node): boolean =>
     model.opset < LOWERED_OPSET && node.domain === ONNX_DOMAIN && node.opType === "LayerNormalization";
 
-function requireLowerings(model: Model, nodes: readonly Node[]): void {
+/** @throws PassError `E_NO_LOWERING` naming every operator that neither is a standard one nor has a lowering */
+export function requireLowerings(model: Model): void {
+  const nodes = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]).flatMap((graph) => graph.nodes);
   const local = new Set(model.functions.map(({ domain, name }) => `${domain}.${name}`));
   const missing = nodes.filter(
     ({ domain, opType }) =>
@@ -102,6 +105,6 @@ function groupNames(nodes: readonly Node[]): Map<string, string[]> {
 /** ONNX Runtime names the gradient of `x` `x_grad`, and does not declare its type, which is that of `x`. */
 function nameGradientTypes(graph: Graph): void {
   const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].filter((value) => value !== null);
-  const types = new Map(values.map(({ name, type }) => [`${name}_grad`, type]));
+  const types = new Map(values.map(({ name, type }) => [gradientName(name), type]));
   for (const value of values) value.type ??= types.get(value.name) ?? null;
 }

@@ -4,8 +4,6 @@ import { floatAttribute, floatsAttribute, intAttribute, intsAttribute, stringAtt
 import type { Formula } from "../../ops/formula.ts";
 import { rankOf } from "../../ops/value-types.ts";
 
-export const MICROSOFT = "com.microsoft";
-
 /** How one operator of ONNX Runtime's training builds is written in standard operators. */
 export interface Lowering {
   /** Default `com.microsoft`. */

@@ -2,6 +2,7 @@ import { averagePoolGrad, maxPoolGrad } from "../../autodiff/formulas/pooling.ts
 import { windowOf } from "../../autodiff/formulas/window.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { gradientName } from "../../onnxruntime/training-names.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { dimsOf } from "../../ops/value-types.ts";
 import type { Call, Lowering } from "./lowering.ts";
@@ -23,7 +24,7 @@ function pooledInput(call: Call): Value | null {
   const graph = call.node.graph;
   if (graph === null) return null;
   const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)];
-  return values.find((value) => value !== null && name === `${value.name}_grad`) ?? null;
+  return values.find((value) => value !== null && name === gradientName(value.name)) ?? null;
 }
 
 function averagePool(f: Formula, call: Call): readonly Value[] {

@@ -1,3 +1,4 @@
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import { isMicrosoft, loweringOfCompound } from "../decompose/compound.ts";
 import { COMPOUNDS } from "../decompose/table.ts";
 import { ACCUMULATION } from "./accumulation.ts";
@@ -7,7 +8,7 @@ import { CONVOLUTION } from "./convolution.ts";
 import { DROPOUT } from "./dropout.ts";
 import { INDEXING } from "./indexing.ts";
 import { LOSSES } from "./losses.ts";
-import { type Lowering, MICROSOFT } from "./lowering.ts";
+import type { Lowering } from "./lowering.ts";
 import { NORMALIZATION } from "./normalization.ts";
 import { OPTIMIZERS } from "./optimizers.ts";
 import { POOLING } from "./pooling.ts";

@@ -1,39 +1,70 @@
-import type { Graph, Value } from "../../graph/graph.ts";
-import type { Model } from "../../graph/model.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { Value } from "../../graph/graph.ts";
+import { Names } from "../../graph/names.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import { Builder } from "../../ops/builder.ts";
+import { Formula } from "../../ops/formula.ts";
+import { elementTypeOf } from "../../ops/value-types.ts";
 import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
-import { accumulatorsOf, userOutputs } from "./accumulators.ts";
+import type { TrainingGraph } from "../training-graph.ts";
+import { dropUnusedDomains } from "../unused-domains.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
+/** A gradient that is added up over steps. */
+interface Accumulated {
+  readonly name: string;
+  /** A new input. */
+  readonly sum: Value;
+  readonly next: Value;
+}
+
 /**
- * Makes a training model of ONNX Runtime the first half of a step: forward and backward, the gradients added to their
- * accumulators or, where `reset` is true, put in their place. Changes the model it is given.
- * @param frozen names of inputs that are parameters without a gradient
- * @throws as `lowerTrainingOps`; PassError `E_NO_GRADIENTS`
+ * Makes a training graph the first half of a step: forward and backward, the gradients added to their sums or, where `reset` is
+ * true, put in their place. Changes the model of the graph it is given.
+ * @throws as `lowerTrainingOps`
  */
-export function toGradients(model: Model, frozen: ReadonlySet<string>): StepModel {
+export function toGradients({ model, inputs, outputs, parameters, constants }: TrainingGraph): StepModel {
   const { graph } = model;
-  const accumulators = accumulatorsOf(graph);
-  const outputs = userOutputs(graph).map(({ name }) => name);
-  const parameters = accumulators.map(({ name }) => name);
-  const buffers = accumulators.map(({ buffer }) => buffer.name);
-  const reset = accumulators.find((each) => each.reset !== null)?.reset?.name ?? null;
-  graph.replaceOutputs(userOutputs(graph));
-  const { state } = lowerTrainingOps(model);
+  const [fed, given] = [namesOf(inputs), namesOf(outputs)];
+  const names = new Names(model);
+  const reset = new Value(names.fresh("reset_gradients"), tensorType(DataType.bool, [1]));
+  const sums = parameters.map(({ parameter: { name, type }, gradient }): Accumulated => {
+    const sum = new Value(names.fresh(`${name}/gradient/sum`), type);
+    const build = new Builder({ prefix: sum.name, names });
+    const f = new Formula(build, model.opset, elementTypeOf(sum));
+    const longer = f.add(sum, gradient);
+    const next = f.where(f.reshape(reset, []), gradient, longer);
+    next.name = names.fresh(`${sum.name}/next`);
+    next.type = type;
+    graph.append(build.nodes);
+    return { name, sum, next };
+  });
+  graph.replaceOutputs(outputs);
+  for (const { sum } of sums) graph.inputs.push(sum);
+  graph.inputs.push(reset);
+  const { state: renewed } = lowerTrainingOps(model);
+  for (const { next } of sums) graph.addOutput(next);
+  recordState(
+    model,
+    sums.map(({ sum, next }) => [sum.name, next.name] as const),
+  );
   simplify(model);
+  dropUnusedDomains(model);
   return {
     model,
-    inputs: userInputNames(graph, new Set([...parameters, ...frozen, ...buffers, reset ?? ""])),
-    outputs,
+    inputs: fed,
+    outputs: given,
     state: inOrderOf(graph.inputs, [
-      ...parameters.map((name): StateTensor => ({ name, next: null, kind: "parameter" })),
-      ...readTensors(graph.inputs, frozen, new Map(state)),
-      ...buffers.map((name): StateTensor => ({ name, next: new Map(state).get(name) ?? null, kind: "accumulator" })),
+      ...parameters.map(({ parameter: { name } }): StateTensor => ({ name, next: null, kind: "parameter" })),
+      ...constantState(constants, renewed),
+      ...sums.map(({ sum, next }): StateTensor => ({ name: sum.name, next: next.name, kind: "accumulator" })),
     ]),
     learningRate: null,
     step: null,
-    reset,
-    gradients: accumulators.map(({ name, buffer }) => [name, buffer.name] as const),
+    reset: reset.name,
+    gradients: sums.map(({ name, sum }) => [name, sum.name] as const),
   };
 }
 
@@ -42,20 +73,19 @@ function inOrderOf(inputs: readonly Value[], state: readonly StateTensor[]): rea
   return state.toSorted((a, b) => (places.get(a.name) ?? 0) - (places.get(b.name) ?? 0));
 }
 
-/** Frozen parameters, and the running statistics among them. */
-export function readTensors(
-  inputs: readonly Value[],
-  frozen: ReadonlySet<string>,
-  renewed: ReadonlyMap<string, string>,
+/**
+ * Frozen parameters, and the running statistics among them.
+ * @param renewed which output renews which input
+ */
+export function constantState(
+  constants: readonly Value[],
+  renewed: readonly (readonly [input: string, output: string])[],
 ): readonly StateTensor[] {
-  return inputs
-    .filter(({ name }) => frozen.has(name))
-    .map(({ name }) => {
-      const next = renewed.get(name) ?? null;
-      return { name, next, kind: next === null ? "frozen" : "buffer" };
-    });
+  const outputs = new Map(renewed);
+  return constants.map(({ name }) => {
+    const next = outputs.get(name) ?? null;
+    return { name, next, kind: next === null ? "frozen" : "buffer" };
+  });
 }
 
-export function userInputNames(graph: Graph, others: ReadonlySet<string>): readonly string[] {
-  return graph.inputs.map(({ name }) => name).filter((name) => !others.has(name));
-}
+export const namesOf = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);

@@ -9,14 +9,13 @@ import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
-import { LOWERED_OPSET, lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { lowerTrainingOps } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
-import { raiseOpset } from "../raise-opset/index.ts";
 import { simplify } from "../simplify.ts";
+import type { TrainingGraph } from "../training-graph.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
-import { accumulatorsOf, userOutputs } from "./accumulators.ts";
-import { readTensors, userInputNames } from "./gradients.ts";
+import { constantState, namesOf } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
 /** The first IR version that has model-local functions, which AGR is. */
@@ -35,11 +34,6 @@ function takeOver(model: Model, source: OptimizerSource, domains: ReadonlySet<st
   for (const each of source.functions) model.functions.push(each);
   const needed = new Set([...source.functions.map(({ domain }) => domain), ...domains]);
   for (const domain of needed) if (!model.opsets.has(domain)) model.opsets.set(domain, source.opsets.get(domain) ?? 1);
-}
-
-/** What nodes of both are written in, so that none changes its meaning beside the others. */
-function commonOpset(training: Model, optimizer: OptimizerSource): number {
-  return Math.max(LOWERED_OPSET, training.opset, optimizer instanceof Model ? optimizer.opset : 0);
 }
 
 /** Writes an optimizer behind gradients that a graph has, and makes its state inputs and outputs. */
@@ -96,69 +90,59 @@ function addOptimizer(
 
 /**
  * The second half of a step as a model of its own: gradients in, the next parameters and slots out.
- * @param training the training model as it was exported; only its parameters are read
+ * @param training only its parameters are read
  * @throws as `unrollOptimizer` and `lowerTrainingOps`
  */
 export function makeApply(
-  training: Model,
+  training: TrainingGraph,
   optimizer: OptimizerSource,
   groups: readonly ParameterGroup[] = [],
 ): StepModel {
   const graph = new Graph("apply");
-  const model = new Model(training.irVersion, graph);
-  model.opsets.set(ONNX_DOMAIN, commonOpset(training, optimizer));
-  if (optimizer instanceof Model) raiseOpset(optimizer, model.opset);
-  const trained = accumulatorsOf(training.graph).map(({ name, parameter }) => ({
+  const model = new Model(training.model.irVersion, graph);
+  model.opsets.set(ONNX_DOMAIN, training.model.opset);
+  const trained = training.parameters.map(({ parameter: { name, type } }) => ({
     name,
-    parameter: new Value(name, parameter.type),
-    gradient: new Value(`${name}/gradient`, parameter.type),
+    parameter: new Value(name, type),
+    gradient: new Value(`${name}/gradient`, type),
   }));
   for (const { parameter, gradient } of trained) graph.inputs.push(parameter, gradient);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   lowerTrainingOps(model);
   simplify(model);
+  dropUnusedDomains(model);
   const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
   return { model, inputs: [], outputs: [], state, learningRate, step, reset: null, gradients };
 }
 
 /**
- * Makes a training model of ONNX Runtime a whole training step: forward, backward and the optimizer's update, with no
- * accumulators between. Changes the model it is given.
- * @param frozen names of inputs that are parameters without a gradient
- * @throws as `unrollOptimizer` and `lowerTrainingOps`; PassError `E_NO_GRADIENTS`
+ * Makes a training graph a whole step: forward, backward and the optimizer's update. Changes the model of the graph it is given.
+ * @throws as `unrollOptimizer` and `lowerTrainingOps`
  */
 export function toTrainStep(
-  model: Model,
+  { model, inputs, outputs, parameters, constants }: TrainingGraph,
   optimizer: OptimizerSource,
-  frozen: ReadonlySet<string>,
   groups: readonly ParameterGroup[] = [],
 ): StepModel {
   const { graph } = model;
-  const opset = commonOpset(model, optimizer);
-  for (const each of [model, optimizer]) if (each instanceof Model) raiseOpset(each, opset);
-  const accumulators = accumulatorsOf(graph);
-  const outputs = userOutputs(graph);
-  graph.replaceOutputs(outputs);
-  const gone = new Set<Value | null>(accumulators.flatMap(({ buffer, reset }) => [buffer, reset]));
-  graph.remove(accumulators.map(({ node }) => node));
-  graph.replaceInputs(graph.inputs.filter((value) => !gone.has(value)));
-  const parameters = new Set(accumulators.map(({ name }) => name));
-  const inputs = userInputNames(graph, new Set([...parameters, ...frozen]));
+  const [fed, given] = [namesOf(inputs), namesOf(outputs)];
   const names = new Names(model);
-  const trained = accumulators.map(({ name, parameter, gradient }) => {
-    const edge = new Value(names.fresh(`${name}/gradient`), parameter.type);
+  const trained = parameters.map(({ parameter, gradient }) => {
+    const { name, type } = parameter;
+    const edge = new Value(names.fresh(`${name}/gradient`), type);
     graph.append(new Node("Identity", [gradient], [edge], { name: names.fresh(`${name}/gradient/Identity`) }));
     return { name, parameter, gradient: edge };
   });
+  graph.replaceOutputs(outputs);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
   const { state: renewed } = lowerTrainingOps(model);
   simplify(model);
   dropUnusedDomains(model);
   return {
     model,
-    inputs,
-    outputs: outputs.map(({ name }) => name),
-    state: [...state, ...readTensors(graph.inputs, frozen, new Map(renewed))],
+    inputs: fed,
+    outputs: given,
+    state: [...state, ...constantState(constants, renewed)],
     learningRate,
     step,
     reset: null,

@@ -2,15 +2,14 @@ import { GraphError, PassError } from "../../errors.ts";
 import { cloneNode } from "../../graph/clone.ts";
 import { describeNode, type Graph, type Node, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import { type OptimizerInput, SLOT_INPUTS } from "../../onnxruntime/sequence-optimizers.ts";
 import { Formula } from "../../ops/formula.ts";
 import { groupSettings } from "../../optim/parameter-groups.ts";
 import type { OptimizerTarget, WrittenOptimizer, WrittenUpdate } from "../../optim/written.ts";
-import { Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
+import { Call } from "../lower-training-ops/lowering.ts";
 import { isList, SEQUENCE_RULES, type SequenceCall, type Unrolled } from "./sequence-rules.ts";
 import { UPDATE_RULES, type UpdateRule } from "./update-rules.ts";
-
-/** What `generate_artifacts` calls the sequences of an optimizer model. */
-const SLOT_INPUTS = ["first_order_moments", "second_order_moments"];
 
 /**
  * Writes an optimizer model of ONNX Runtime, whose inputs are sequences of tensors, into another graph, tensor by tensor.
@@ -62,7 +61,7 @@ class Unroller {
   }
 
   #unroll(node: Node): void {
-    if (node.domain === MICROSOFT && node.opType === this.#rule.op) {
+    if (node.domain === MICROSOFT && node.opType === this.#rule.operator.op) {
       this.#update(node);
       return;
     }
@@ -167,13 +166,14 @@ class Unroller {
   }
 
   #update(node: Node): void {
-    const { inputs, prepare, transform, slots } = this.#rule;
+    const { operator, prepare, transform, slots } = this.#rule;
     const call = this.#call(node);
-    const scalar = (index: number | null, fallback: Value): Value =>
-      this.#f.reshape(index === null ? fallback : call.tensor(index), []);
+    const place = (input: OptimizerInput): number => operator.inputs.indexOf(input);
+    const scalar = (index: number, fallback: Value): Value =>
+      this.#f.reshape(index < 0 ? fallback : call.tensor(index), []);
     const { learningRate, step, trained } = this.#target;
-    const rate = scalar(inputs.learningRate, learningRate);
-    const count = scalar(inputs.step, step);
+    const rate = scalar(place("learning_rate"), learningRate);
+    const count = scalar(place("step"), step);
     const settingsOf = groupSettings(
       this.#target.groups,
       trained.map(({ name }) => name),
@@ -189,11 +189,12 @@ class Unroller {
       prepared.set(key, apply);
       return apply;
     };
-    const signal = call.present(inputs.signal) ? this.#f.reshape(call.tensor(inputs.signal), []) : null;
+    const signalAt = operator.inputs.length;
+    const signal = call.present(signalAt) ? this.#f.reshape(call.tensor(signalAt), []) : null;
     const gated = (next: Value, old: Value): Value => (signal === null ? next : this.#f.where(signal, next, old));
-    const parameters = call.sequence(inputs.parameters);
-    const gradients = call.sequence(inputs.gradients);
-    const held = inputs.slots.map((index) => call.sequence(index));
+    const parameters = call.sequence(place("params"));
+    const gradients = call.sequence(place("gradients"));
+    const held = SLOT_INPUTS.slice(0, slots.length).map((input) => call.sequence(place(input)));
     const updates = trained.map(({ name }, index): WrittenUpdate => {
       const parameter = parameters[index];
       const gradient = gradients[index];
@@ -229,13 +230,13 @@ class Unroller {
 
 function ruleOf(graph: Graph): UpdateRule {
   const found = graph.nodes.flatMap(({ domain, opType }) =>
-    domain === MICROSOFT ? UPDATE_RULES.filter(({ op }) => op === opType) : [],
+    domain === MICROSOFT ? UPDATE_RULES.filter(({ operator }) => operator.op === opType) : [],
   );
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;
   throw new PassError(
     "E_NO_OPTIMIZER",
-    `the optimizer model has ${found.length} of ${UPDATE_RULES.map(({ op }) => op).join(" and ")}; it must have one`,
+    `the optimizer model has ${found.length} of ${UPDATE_RULES.map(({ operator }) => operator.op).join(" and ")}; it must have one`,
     { hint: "Give optimizer_model.onnx of a set of ONNX Runtime training artifacts." },
   );
 }

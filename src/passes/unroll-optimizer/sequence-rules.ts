@@ -1,7 +1,8 @@
 import { GraphError } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { type Call, MICROSOFT } from "../lower-training-ops/lowering.ts";
+import type { Call } from "../lower-training-ops/lowering.ts";
 
 /** A value of the optimizer's graph written out: a tensor, or the tensors of a sequence. */
 export type Unrolled = Value | readonly Value[];

@@ -1,5 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { ADAMW_OPTIMIZER, type SequenceOptimizer, SGD_OPTIMIZER } from "../../onnxruntime/sequence-optimizers.ts";
 import type { Formula } from "../../ops/formula.ts";
 import type { Call } from "../lower-training-ops/lowering.ts";
 
@@ -22,20 +23,11 @@ export interface Slotted {
 
 /** An optimizer of ONNX Runtime that takes sequences, and the update of one of its parameters. */
 export interface UpdateRule {
-  readonly op: string;
+  readonly operator: SequenceOptimizer;
   /** Names the slots: `<parameter>/<transform>/<slot>`. */
   readonly transform: string;
   readonly slots: readonly string[];
   readonly source: string;
-  /** Positions of the node's inputs. */
-  readonly inputs: {
-    readonly learningRate: number;
-    readonly step: number | null;
-    readonly parameters: number;
-    readonly gradients: number;
-    readonly slots: readonly number[];
-    readonly signal: number;
-  };
   /** Emits what the parameters share, and gives the update of one. */
   readonly prepare: (
     f: Formula,
@@ -56,11 +48,10 @@ export interface UpdateRule {
  * Mode 0 is written with sqrt(v') + eps sqrt(bc) in the denominator, which is the same and a pass over memory less.
  */
 const adamW: UpdateRule = {
-  op: "AdamWOptimizer",
+  operator: ADAMW_OPTIMIZER,
   transform: "adamw",
   slots: ["momentum0", "momentum1"],
   source: "orttraining/orttraining/training_ops/cpu/optimizer/adamw/adamw.cc; ORT-TRAINING 3.1",
-  inputs: { learningRate: 0, step: 1, parameters: 2, gradients: 3, slots: [4, 5], signal: 6 },
   prepare: (f, call, { learningRate, step, weightDecay }) => {
     const [alpha, beta] = [call.float("alpha", 0.9), call.float("beta", 0.999)];
     const [epsilon, decay] = [call.float("epsilon", 1e-8), weightDecay ?? call.float("weight_decay", 1e-2)];
@@ -87,11 +78,10 @@ const adamW: UpdateRule = {
 
 /** w' = w - lr g */
 const sgd: UpdateRule = {
-  op: "SGDOptimizerV2",
+  operator: SGD_OPTIMIZER,
   transform: "sgd",
   slots: [],
   source: "orttraining/orttraining/training_ops/cpu/optimizer/sgd/sgd.cc; ORT-TRAINING 3.2",
-  inputs: { learningRate: 0, step: null, parameters: 1, gradients: 2, slots: [], signal: 3 },
   prepare: (f, call, { learningRate, weightDecay }) => {
     if (weightDecay !== null) throw call.refuse("it has no weight decay that a group of parameters could change");
     return ({ parameter, gradient }) => ({ parameter: f.sub(parameter, f.mul(gradient, learningRate)), slots: [] });

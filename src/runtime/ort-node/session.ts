@@ -1,10 +1,11 @@
 import { Tensor } from "onnxruntime-common";
 import { BOOLEAN, bytesOf, NUMBER, optional, requireArgument } from "../../arguments.ts";
+import { checkpointOfState } from "../../artifacts/checkpoint/training-state.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import type { PlannedState } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
-import { A_STATE, checkpointOfState, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
+import { A_STATE, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";

@@ -1,19 +1,20 @@
 import { checkCheckpointFits } from "../../artifacts/ort-artifacts.ts";
 import { BackendError, PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import { describeNode } from "../../graph/graph.ts";
+import { describeNode, type Node } from "../../graph/graph.ts";
 import { hasExternalData } from "../../graph/io/model-file.ts";
 import type { Model } from "../../graph/model.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import {
+  SEQUENCE_OPTIMIZERS,
+  type SequenceOptimizer,
+  SGD_OPTIMIZER,
+  sequenceOptimizer,
+} from "../../onnxruntime/sequence-optimizers.ts";
 import type { DecodedArtifacts } from "../session-files.ts";
 
 /** What ONNX Runtime 1.19.2 reads. */
 const NEWEST = { irVersion: 10, opset: 21 };
-
-/** Required inputs of an optimizer model, in this order (ORT-TRAINING 1.3). */
-const OPTIMIZER_INPUTS = new Map([
-  ["AdamWOptimizer", ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"]],
-  ["SGDOptimizerV2", ["learning_rate", "step", "params", "gradients", "first_order_moments"]],
-]);
 
 /**
  * Checks artifacts before the training build sees them, which answers most mistakes with a bare number.
@@ -67,21 +68,23 @@ function checkReadable(name: string, model: Model): void {
   }
 }
 
+const operatorOf = ({ domain, opType }: Node): SequenceOptimizer | null =>
+  domain === MICROSOFT ? sequenceOptimizer(opType) : null;
+
 function checkOptimizer(model: Model): void {
   const fail = (reason: string): PassError =>
     new PassError("E_OPTIMIZER_MODEL", `the optimizer model cannot be used by the training API: ${reason}`, {
       field: "optimizerModel",
     });
-  const nodes = model.graph.nodes.filter(
-    ({ domain, opType }) => domain === "com.microsoft" && OPTIMIZER_INPUTS.has(opType),
-  );
+  const nodes = model.graph.nodes.filter((each) => operatorOf(each) !== null);
   const [node] = nodes;
-  if (node === undefined) throw fail(`no ${[...OPTIMIZER_INPUTS.keys()].join(" or ")} stands in its main graph`);
+  if (node === undefined)
+    throw fail(`no ${SEQUENCE_OPTIMIZERS.map(({ op }) => op).join(" or ")} stands in its main graph`);
   if (nodes.length > 1)
     throw fail(`it has ${nodes.length} optimizers, ${nodes.map(describeNode).join(" and ")}; only one is allowed`);
   const initializers = new Set(model.graph.initializers);
   const names = model.graph.inputs.filter((value) => !initializers.has(value)).map(({ name }) => name);
-  const expected = OPTIMIZER_INPUTS.get(node.opType) ?? [];
+  const expected = operatorOf(node)?.modelInputs ?? [];
   if (names.join() !== expected.join())
     throw fail(`its inputs must be ${expected.join(", ")} in this order, they are ${names.join(", ")}`);
 }
@@ -95,9 +98,10 @@ export function mendFlagType(optimizerModel: Model): boolean {
   let mended = false;
   for (const flag of optimizerModel.graph.outputs) {
     const { type, producer } = flag;
-    if (type?.kind !== "tensor" || producer?.domain !== "com.microsoft" || producer.outputs[0] !== flag) continue;
-    if (!OPTIMIZER_INPUTS.has(producer.opType)) continue;
-    const shape = producer.opType === "SGDOptimizerV2" ? null : type.shape;
+    if (type?.kind !== "tensor" || producer?.outputs[0] !== flag) continue;
+    const operator = operatorOf(producer);
+    if (operator === null) continue;
+    const shape = operator === SGD_OPTIMIZER ? null : type.shape;
     if (type.dtype === DataType.bool && type.shape === shape) continue;
     flag.type = { ...type, dtype: DataType.bool, shape };
     mended = true;

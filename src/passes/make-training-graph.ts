@@ -1,7 +1,7 @@
-import { PassError } from "../errors.ts";
+import { GraphError, PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
-import { Node, Value } from "../graph/graph.ts";
+import { type Graph, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
@@ -14,28 +14,29 @@ import { decompose } from "./decompose/index.ts";
 import { restoreProgram } from "./exported-program/index.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
-import { MICROSOFT } from "./lower-training-ops/lowering.ts";
 import { chooseParameters, type ParameterChoice } from "./parameters/choose.ts";
 import { liftWeights } from "./parameters/lift-weights.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers } from "./separate-initializers.ts";
+import type { TrainingGraph } from "./training-graph.ts";
 import { warningsOf } from "./warnings.ts";
 
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
 const TARGET_OPSET = 17;
 const TARGET_IR = 8;
 
-export interface TrainingModelOptions extends ParameterChoice {
+export interface TrainingGraphOptions extends ParameterChoice {
   readonly loss: LossOptions;
   /** Adds low-rank adapters and trains them alone. Default: none. */
   readonly lora?: LoraOptions;
 }
 
-/** A training model and an eval model as ONNX Runtime's exporter would make them, with the tensors they take. */
-export interface TrainingModels {
-  readonly training: Model;
+/** The graph that trains a forward model, and the model that evaluates it, with the tensors that both take as inputs. */
+export interface TrainingGraphs {
+  readonly training: TrainingGraph;
+  /** The loss is the first output. */
   readonly evaluation: Model;
   readonly trainable: readonly NamedTensor[];
   /** Parameters without a gradient, and running statistics. */
@@ -45,17 +46,17 @@ export interface TrainingModels {
 }
 
 /**
- * Makes a forward model one whose parameters are inputs and whose gradients are accumulated, and one for evaluation. Both
- * models it is given are changed.
+ * Makes a forward model one whose parameters are inputs and that computes their gradients, and one for evaluation. Both models
+ * it is given are changed.
  * @param forward the model, and a second copy of it
  * @param rows `all`: padding rows of embeddings too get the loss's gradient, as finite differences have it
  * @throws PassError `E_OPSET`, `E_NO_UPGRADE`, `E_NO_PARAMETERS`, `E_LOSS`, `E_PRECISION`; GradientError; UsageError `E_OUTPUT`, `E_OPTION`
  */
-export function makeTrainingModels(
+export function makeTrainingGraphs(
   [training, evaluation]: readonly [Model, Model],
-  options: TrainingModelOptions,
+  options: TrainingGraphOptions,
   rows: "as trained" | "all" = "as trained",
-): TrainingModels {
+): TrainingGraphs {
   const [{ notes, roles }] = [prepare(training), prepare(evaluation)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const { lora } = options;
@@ -85,27 +86,48 @@ export function makeTrainingModels(
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
-  training.graph.replaceOutputs([loss]);
-  accumulate(training, reached, gradients);
+  const gradientOf = keepAlive(training.graph, loss, gradients);
   removeDeadNodes(training.graph);
   const held = [...reached, ...frozen.filter((value) => value.uses.length > 0), ...statistics];
   const order = training.graph.initializers.filter(among(held));
+  const inputs = [...training.graph.inputs];
   moveToInputs(training, order);
-  appendAccumulators(training, reached);
   finishEvaluation(evaluation, options.loss, order);
   const isReached = among(reached);
+  const isConstant = (value: Value): boolean => !isReached(value);
   const named = (values: readonly Value[]): NamedTensor[] =>
     values.flatMap(({ name, tensor }) => (tensor === null ? [] : [{ name, tensor }]));
-  const result: TrainingModels = {
-    training,
+  const result: TrainingGraphs = {
+    training: {
+      model: training,
+      inputs,
+      outputs: training.graph.outputs.slice(0, 1),
+      parameters: order.filter(isReached).map((parameter) => ({ parameter, gradient: gradientOf(parameter) })),
+      constants: order.filter(isConstant),
+    },
     evaluation,
     trainable: named(order.filter(isReached)),
-    frozen: named(order.filter((value) => !isReached(value))),
+    frozen: named(order.filter(isConstant)),
     skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
     notes: [...notes, ...warnings],
   };
   for (const value of order) value.tensor = null;
   return result;
+}
+
+/**
+ * Makes the loss and the gradients the graph's outputs.
+ * @returns the gradient of a parameter, also where another value has taken its place since
+ */
+function keepAlive(graph: Graph, loss: Value, gradients: ReadonlyMap<Value, Value>): (parameter: Value) => Value {
+  const distinct = [...new Set([loss, ...gradients.values()])];
+  graph.replaceOutputs(distinct);
+  const places = new Map([...gradients].map(([parameter, gradient]) => [parameter, distinct.indexOf(gradient)]));
+  return (parameter) => {
+    const gradient = graph.outputs[places.get(parameter) ?? -1];
+    if (gradient === undefined) throw new GraphError("E_GRAPH", `"${parameter.name}" has no gradient`);
+    return gradient;
+  };
 }
 
 function among(values: readonly Value[]): (value: Value) => boolean {
@@ -168,43 +190,11 @@ function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): s
   return `"${first.at}" is not trained: ${first.reason}${others}. Train it with --params '${first.at}'.`;
 }
 
-/** Each gradient goes through an accumulator, whose outputs say that it was done. */
-function accumulate(model: Model, parameters: readonly Value[], gradients: ReadonlyMap<Value, Value>): void {
-  const { graph } = model;
-  const reset = new Value(RESET, tensorType(DataType.bool, [1]));
-  for (const parameter of parameters) {
-    const gradient = gradients.get(parameter);
-    if (gradient === undefined) continue;
-    const type = parameter.type ?? tensorType(DataType.float);
-    const buffer = new Value(`${parameter.name}${BUFFER}`, type);
-    const done = new Value(`${parameter.name}${DONE}`, tensorType(DataType.bool, [1]));
-    const name = `${parameter.name}_grad/InPlaceAccumulatorV2`;
-    graph.append(new Node("InPlaceAccumulatorV2", [buffer, gradient, reset], [done], { name, domain: MICROSOFT }));
-    graph.addOutput(done);
-  }
-  model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
-}
-
-const RESET = "lazy_reset_grad";
-const BUFFER = "_grad.accumulation.buffer";
-const DONE = "_grad.accumulation.out";
-
 /** Parameters become inputs, after the user's. */
 function moveToInputs({ graph }: Model, values: readonly Value[]): void {
   const moved = new Set(values);
   for (const value of values) graph.inputs.push(value);
   graph.replaceInitializers(graph.initializers.filter((value) => !moved.has(value)));
-}
-
-/** Then the buffers, in the order of the parameters, and the flag. */
-function appendAccumulators({ graph }: Model, parameters: readonly Value[]): void {
-  const nodes = graph.nodes.filter(({ opType }) => opType === "InPlaceAccumulatorV2");
-  const byName = new Map(nodes.flatMap(({ inputs: [buffer] }) => (buffer ? [[buffer.name, buffer] as const] : [])));
-  const order = graph.inputs.filter(among(parameters));
-  const buffers = order.flatMap(({ name }) => byName.get(`${name}${BUFFER}`) ?? []);
-  const reset = nodes[0]?.inputs[2];
-  for (const buffer of buffers) graph.inputs.push(buffer);
-  if (reset) graph.inputs.push(reset);
 }
 
 /** The loss is the first output; the parameters are inputs in the training model's order. */

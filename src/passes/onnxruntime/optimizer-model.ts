@@ -1,21 +1,28 @@
-import { PassError } from "../errors.ts";
-import { attribute } from "../graph/attribute.ts";
-import { DataType } from "../graph/data-type.ts";
-import { Graph, Node, Value } from "../graph/graph.ts";
-import { Model, ONNX_DOMAIN } from "../graph/model.ts";
-import { sequenceType, tensorType } from "../graph/value-type.ts";
-import { completeOptimizer, type OptimizerOptions } from "../optim/optimizers.ts";
-import { MICROSOFT } from "./lower-training-ops/lowering.ts";
+import { PassError } from "../../errors.ts";
+import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { Graph, Node, Value } from "../../graph/graph.ts";
+import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
+import { sequenceType, tensorType, type ValueType } from "../../graph/value-type.ts";
+import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import {
+  ADAMW_OPTIMIZER,
+  type OptimizerInput,
+  type SequenceOptimizer,
+  SGD_OPTIMIZER,
+} from "../../onnxruntime/sequence-optimizers.ts";
+import { completeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts";
 
 const floats = sequenceType(tensorType(DataType.float));
 
+/** Inputs that are no sequences of all parameters. */
+const SCALARS: Readonly<Partial<Record<OptimizerInput, ValueType>>> = {
+  learning_rate: tensorType(DataType.float, [1]),
+  step: tensorType(DataType.int64, [1]),
+};
+
 interface Kind {
-  readonly op: string;
-  readonly sequences: readonly string[];
-  /** Shape of the output that says that it updated: ONNX Runtime's own inference of the operators disagrees. */
-  readonly flag: readonly number[];
-  /** Inputs of the node, by the names of the graph's; `gradients` stands for what is left of them after clipping. */
-  readonly inputs: readonly string[];
+  readonly operator: SequenceOptimizer;
   readonly attributes: (options: OptimizerOptions) => readonly ReturnType<typeof attribute.int>[];
   /** What the operator does not have. */
   readonly refuses: (options: OptimizerOptions) => string | null;
@@ -23,10 +30,7 @@ interface Kind {
 
 const KINDS: Readonly<Partial<Record<OptimizerOptions["name"], Kind>>> = {
   adamw: {
-    op: "AdamWOptimizer",
-    sequences: ["params", "gradients", "first_order_moments", "second_order_moments"],
-    flag: [1],
-    inputs: ["learning_rate", "step", "params", "gradients", "first_order_moments", "second_order_moments"],
+    operator: ADAMW_OPTIMIZER,
     attributes: ({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, mode }) => [
       attribute.int("adam_mode", mode === "transformers" ? 1 : 0),
       attribute.float("alpha", beta1),
@@ -38,10 +42,7 @@ const KINDS: Readonly<Partial<Record<OptimizerOptions["name"], Kind>>> = {
     refuses: () => null,
   },
   sgd: {
-    op: "SGDOptimizerV2",
-    sequences: ["params", "gradients", "first_order_moments"],
-    flag: [],
-    inputs: ["learning_rate", "params", "gradients"],
+    operator: SGD_OPTIMIZER,
     attributes: () => [],
     refuses: ({ momentum = 0, weightDecay = 0 }) =>
       momentum !== 0 ? "momentum" : weightDecay !== 0 ? "weight decay" : null,
@@ -66,11 +67,8 @@ export function makeOptimizerModel(
     return { model: null, refused: kind === undefined ? (refused ?? "") : `its ${complete.name} has no ${refused}` };
   }
   const graph = new Graph("optimizer");
-  const inputs = new Map<string, Value>([
-    ["learning_rate", new Value("learning_rate", tensorType(DataType.float, [1]))],
-    ["step", new Value("step", tensorType(DataType.int64, [1]))],
-    ...kind.sequences.map((name): [string, Value] => [name, new Value(name, floats)]),
-  ]);
+  const { op, modelInputs, inputs: read, flag: shape } = kind.operator;
+  const inputs = new Map(modelInputs.map((name) => [name, new Value(name, SCALARS[name] ?? floats)]));
   graph.inputs.push(...inputs.values());
   const gradients = inputs.get("gradients");
   if (gradients === undefined) throw new PassError("E_NO_OPTIMIZER", "the optimizer reads no gradients");
@@ -82,10 +80,10 @@ export function makeOptimizerModel(
     );
     inputs.set("gradients", clipped);
   }
-  const flag = new Value("updated_flag", tensorType(DataType.bool, kind.flag));
-  const read = kind.inputs.map((name) => inputs.get(name) ?? null);
-  const attributes = kind.attributes(complete);
-  graph.append(new Node(kind.op, read, [flag], { name: kind.op, domain: MICROSOFT, attributes }));
+  const flag = new Value("updated_flag", tensorType(DataType.bool, shape));
+  /** `gradients` stands for what is left of them after clipping. */
+  const values = read.map((name) => inputs.get(name) ?? null);
+  graph.append(new Node(op, values, [flag], { name: op, domain: MICROSOFT, attributes: kind.attributes(complete) }));
   graph.addOutput(flag);
   const model = new Model(header.irVersion, graph);
   model.opsets.set(ONNX_DOMAIN, header.opset);
