@@ -1,7 +1,7 @@
 /**
  * Every error this package throws on purpose. `code` is stable and part of the public interface; `exitCode` is what the
  * command line ends with (DESIGN: 2 usage, 3 malformed or unsafe input, 4 unsupported or nothing to do, 5 data, 6 file
- * system, 7 numbers, 8 checkpoint does not fit, 9 runtime).
+ * system, 7 numbers, 8 checkpoint does not fit, 9 runtime, 10 distributed training).
  */
 
 export interface ErrorDetails {
@@ -144,4 +144,9 @@ export class CheckpointError extends OnnxAgrError {
 /** ONNX Runtime is not installed, did not load, or failed. */
 export class BackendError extends OnnxAgrError {
   readonly exitCode = 9;
+}
+
+/** Ranks that cannot train together, or no longer. */
+export class DistributedError extends OnnxAgrError {
+  readonly exitCode = 10;
 }

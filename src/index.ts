@@ -53,10 +53,14 @@ export {
   buildTrainingArtifacts,
   writeBuilt,
 } from "./build-artifacts.ts";
+export type { Communicator, Summable } from "./distributed/communicator.ts";
+export { exchangeBytes, exchangeNumbers, requireAlike } from "./distributed/consensus.ts";
+export { type JoinOptions, joinRanks, ranksHere } from "./distributed/join.ts";
 export {
   BackendError,
   CheckpointError,
   DataError,
+  DistributedError,
   type ErrorDetails,
   FileSystemError,
   FormatError,

@@ -41,6 +41,7 @@ let artifacts: onnxAgr.TrainingArtifacts;
 let portable: onnxAgr.PortableArtifacts;
 let dataset: onnxAgr.Dataset;
 let session: onnxAgr.TrainingSession;
+let ranks: onnxAgr.Communicator;
 
 const optionsTake: readonly WrongName[] = ["undefined", "empty", "tensors"];
 const path = parameter(["text"], () => join(FOLDER, "not-there"));
@@ -57,6 +58,7 @@ const set = parameter([], () => ({ onnxruntime: artifacts, portable }));
 const inputs = parameter([], () => session.trainingInputs);
 const data = parameter([], () => dataset);
 const identity = parameter([], () => ({ options: {}, hashes: {} }));
+const communicator = parameter([], () => ranks);
 const prefer = parameter(["undefined"], () => "portable");
 
 /** Every function that is exported. One without a row makes the test fail. */
@@ -111,6 +113,11 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   loadOrtNode: [],
   loadRun: [path("path")],
   loadTrainingSet: [path("folder"), options("options")],
+  exchangeBytes: [communicator("communicator"), bytes("own"), optionalNumber("root")],
+  exchangeNumbers: [communicator("communicator"), parameter([], () => [1])("own")],
+  joinRanks: [options("options")],
+  ranksHere: [],
+  requireAlike: [communicator("communicator"), parameter(["empty", "tensors"], () => ({}))("own")],
   lockRuns: [parameter(["text"], () => FOLDER)("folder"), options("options")],
   lowerArtifacts: [parameter([], () => artifacts)("artifacts"), options("options")],
   lowerTrainingOps: [model("model")],
@@ -166,12 +173,14 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
 };
 
 const feeds = parameter(["empty", "tensors"], () => [...onnxAgr.batches(dataset, 0, BATCHING)][0]);
+const gradients = parameter(["empty", "tensors"], () => ({}));
 const BATCHING = { batchSize: 4, shuffle: false, seed: 0, dropLast: true };
 const fetches = parameter([...optionsTake, "list"], () => undefined);
 const trainableOnly = parameter(["undefined"], () => true);
 
 /** Every method of a session. */
 const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
+  applyGradients: [gradients("gradients"), parameter(["undefined", "empty"], () => undefined)("statistics")],
   exportModel: [parameter(["undefined", "list"], () => undefined)("outputs")],
   findNotFinite: [parameter(["undefined", "empty", "tensors"], () => undefined)("feeds")],
   getContiguousParameters: [trainableOnly("trainableOnly")],
@@ -179,6 +188,7 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],
+  lendState: [parameter([], () => "parameter")("kind")],
   learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
   loadState: [state("state")],
@@ -223,6 +233,7 @@ async function faultsOf(call: Call, parameters: readonly Parameter[]): Promise<r
 beforeAll(async () => {
   artifacts = await onnxAgr.readArtifacts(root);
   portable = await onnxAgr.lowerArtifacts(artifacts);
+  ranks = await onnxAgr.joinRanks();
   session = await onnxAgr.TrainingSession.create(portable);
   dataset = onnxAgr.datasetFor(session.trainingInputs, {
     input: new onnxAgr.Tensor("float32", new Float32Array(4 * 256), [4, 1, 16, 16]),

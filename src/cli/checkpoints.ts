@@ -21,19 +21,27 @@ export interface RunIdentity {
 /**
  * Loads the checkpoint a run goes on from.
  * @param allowed items that may differ
+ * @param ranks how many go on together; a batch is of all of them
  * @throws CheckpointError `E_NO_OPTIMIZER_STATE` for weights alone; `E_RESUME_MISMATCH`, listing what differs; and what
  *   `loadRun` throws
  */
-export async function resumeFrom(path: string, now: RunIdentity, allowed: readonly string[]): Promise<LoadedRun> {
+export async function resumeFrom(
+  path: string,
+  now: RunIdentity,
+  allowed: readonly string[],
+  ranks = 1,
+): Promise<LoadedRun> {
   await refuseWeights(path);
   const run = await loadRun(path);
   const found = differences(run.manifest, now).filter(({ item }) => !allowed.includes(item));
   if (found.length === 0) return run;
   const list = found.slice(0, 10).map(({ item, was, is }) => `${item} was ${short(was)}, is ${short(is)}`);
+  const batch = found.find(({ item }) => item === "batchSize");
+  const isOfRanks = ranks > 1 && batch !== undefined;
   throw new CheckpointError("E_RESUME_MISMATCH", `the checkpoint ${run.folder} is of another run: ${list.join("; ")}`, {
     file: run.folder,
     field: found[0]?.item ?? "",
-    hint: `Give the same data and options, or --allow-mismatch ${found.map(({ item }) => item).join(",")}.`,
+    hint: `${isOfRanks ? `A batch is of all ${ranks} ranks: give --global-batch-size ${batch.was}. ` : ""}Give the same data and options, or --allow-mismatch ${found.map(({ item }) => item).join(",")}.`,
   });
 }
 

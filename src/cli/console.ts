@@ -51,18 +51,26 @@ export class Console {
     if (!this.options.quiet && !this.options.json) this.io.stderr.write(`${lineOf(line)}\n`);
   }
 
-  /** @returns the exit code */
-  error(error: unknown): number {
+  /**
+   * @param rank the process it happened in, where there are several
+   * @returns the exit code
+   */
+  error(error: unknown, rank: number | null = null): number {
     const known = error instanceof OnnxAgrError ? error : null;
     const exit = known?.exitCode ?? 1;
     const hint = known === null ? undefined : (COMMAND_HINTS[known.code] ?? known.hint);
     if (this.options.json) {
       const { code = "E_INTERNAL", file, field } = known ?? {};
       const message = error instanceof Error ? error.message : String(error);
-      const document = { schemaVersion: SCHEMA_VERSION, error: { code, exit, file, field, message, hint } };
+      const document = {
+        schemaVersion: SCHEMA_VERSION,
+        error: { code, exit, file, field, message, hint, ...(rank === null ? {} : { rank }) },
+      };
       this.io.stderr.write(`${jsonLine(document)}\n`);
     } else {
-      this.io.stderr.write(`${styleText("red", "error", { stream: this.io.stderr })} ${errorLine(error, hint)}\n`);
+      this.io.stderr.write(
+        `${styleText("red", "error", { stream: this.io.stderr })} ${errorLine(error, hint, rank)}\n`,
+      );
     }
     if (this.options.debug && error instanceof Error) this.io.stderr.write(`${stackOf(error)}\n`);
     return exit;
@@ -79,15 +87,16 @@ const COMMAND_HINTS: Readonly<Record<string, string>> = {
   E_NOMINAL: "Use the full checkpoint that was exported beside it.",
 };
 
-function errorLine(error: unknown, hint: string | undefined): string {
+function errorLine(error: unknown, hint: string | undefined, rank: number | null): string {
+  const of = rank === null ? "" : `rank ${rank}: `;
   if (!(error instanceof OnnxAgrError)) {
     const message = error instanceof Error ? error.message : String(error);
-    return `[E_INTERNAL] ${lineOf(message)}. This is a bug in onnx-agr; run again with --debug and report it.`;
+    return `[E_INTERNAL] ${of}${lineOf(message)}. This is a bug in onnx-agr; run again with --debug and report it.`;
   }
   const { code, message, file } = error;
   const where = file === undefined || message.includes(file) ? "" : `${file}: `;
   const remedy = hint === undefined ? "" : ` ${hint}`;
-  return `[${code}] ${lineOf(`${where}${message}${/[.!?]$/.test(message) ? "" : "."}${remedy}`)}`;
+  return `[${code}] ${of}${lineOf(`${where}${message}${/[.!?]$/.test(message) ? "" : "."}${remedy}`)}`;
 }
 
 function stackOf(error: Error): string {

@@ -10,7 +10,7 @@ import { packageVersion } from "./package-files.ts";
 const EXIT_CODES = `
 Exit codes:
   0 done · 1 a bug of ours · 2 usage · 3 input malformed or unsafe · 4 nothing to do or unsupported · 5 data · 6 file system
-  7 numbers (NaN, infinity) · 8 checkpoint does not fit · 9 runtime · 130, 143 interrupted`;
+  7 numbers (NaN, infinity) · 8 checkpoint does not fit · 9 runtime · 10 distributed training · 130, 143 interrupted`;
 
 /** The command that the arguments are for, or whose help they ask for; null where they name none. */
 function commandIn(args: readonly string[]): string | null {

@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { type Kind, listOf, METHOD, TEXT, withFields } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
+import type { StateKind } from "../artifacts/portable/plan.ts";
 import type { TrainingState } from "../artifacts/portable/state.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
@@ -90,6 +91,19 @@ export interface TrainingSession {
   setLearningRate(rate: number): Promise<void>;
   /** The gradients summed up since the last reset, by parameter. @throws BackendError `E_UNSUPPORTED` by ort-training */
   getGradients(): Promise<NamedTensors>;
+  /**
+   * The state of one kind by name, accumulators by the names of their parameters, as it lies in memory where it lies there: to be
+   * read before the next call, and not to be changed.
+   * @throws BackendError `E_UNSUPPORTED` by ort-training
+   */
+  lendState(kind: StateKind): Promise<NamedTensors>;
+  /**
+   * Updates the parameters with these gradients, whatever the session has summed up.
+   * @param gradients of every parameter
+   * @param statistics running statistics in the place of the session's. Default: none
+   * @throws DataError `E_FEED`; BackendError `E_NO_OPTIMIZER_MODEL`, `E_UNSUPPORTED` by ort-training
+   */
+  applyGradients(gradients: NamedTensors, statistics?: NamedTensors): Promise<void>;
   /**
    * Whole training steps, one per batch: gradients reset, forward, backward, update. Faster than the three calls where the
    * runtime can do them in one. Where a loss is not finite, its step is not kept, nor, where the runtime does

@@ -3,18 +3,34 @@ import { OPTIONS, requireArgument } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { INPUT_SPECS } from "../artifacts/ort-artifacts.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
-import { DataError, NumericError, requireOption } from "../errors.ts";
+import { A_COMMUNICATOR, type Communicator } from "../distributed/communicator.ts";
+import { SINGLE } from "../distributed/single.ts";
+import { DataError, NumericError, requireOption, UsageError } from "../errors.ts";
 import { A_DATASET, type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "./data/dataset-inputs.ts";
-import { Pace } from "./pace.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
+import { Alone } from "./updates/alone.ts";
+import { DataParallel } from "./updates/data-parallel.ts";
+import { LocalSteps } from "./updates/local-steps.ts";
+import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
 
 export interface TrainOptions {
   /** Times through the data. Default 1. */
   readonly epochs?: number;
-  /** Samples per batch. Default: what the model asks for where its batch is fixed, else 32. */
+  /** Samples per batch, of each rank. Default: what the model asks for where its batch is fixed, else 32. */
   readonly batchSize?: number;
+  /** Samples per batch of all ranks together, in the place of `batchSize`: each takes its part. */
+  readonly globalBatchSize?: number;
+  /** The ranks that train together, as `joinRanks` gives them. Default: this process alone. */
+  readonly communicator?: Communicator;
+  /**
+   * Updates that each rank makes with its own part of the data before the parameters of all become their mean. Default: gradients
+   * are averaged for every update, as if one process trained.
+   */
+  readonly localSteps?: number;
+  /** Whether local steps average the optimizer's moments with the parameters. Default true; else each rank keeps its own. */
+  readonly averageMoments?: boolean;
   /** Default true. */
   readonly shuffle?: boolean;
   /** Seed of the shuffling. Default 0. */
@@ -47,6 +63,7 @@ export const TRAIN_DEFAULTS = {
   seed: 0,
   dropLast: false,
   accumulate: 1,
+  averageMoments: true,
 } as const;
 
 export interface StepEvent {
@@ -60,7 +77,10 @@ export interface StepEvent {
   readonly learningRate: number;
   /** Wall-clock time of the step. */
   readonly seconds: number;
+  /** Of all ranks. */
   readonly samples: number;
+  /** Where ranks exchanged something after this step: how many bytes, and the seconds it took this rank. */
+  readonly exchange?: ExchangeReport;
 }
 
 export interface EpochEvent {
@@ -74,9 +94,14 @@ export interface EpochEvent {
 
 export type TrainEvent = StepEvent | EpochEvent;
 
-/** A training run worked out from its options and data, before anything is loaded. */
+/**
+ * A training run worked out from its options and data, before anything is loaded. `batchSize` counts the samples of all ranks.
+ */
 export interface TrainingPlan extends BatchOptions {
   readonly epochs: number;
+  /** Updates between two means over the ranks; 0: every update is of all ranks. */
+  readonly localSteps: number;
+  readonly averageMoments: boolean;
   /** Batches per update. */
   readonly accumulate: number;
   readonly stepsPerEpoch: number;
@@ -92,21 +117,47 @@ export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, opt
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("options", options, OPTIONS);
   const fixed = fixedBatchSize(inputs, dataset);
-  const { epochs, shuffle, seed, dropLast, accumulate } = { ...TRAIN_DEFAULTS, ...options };
-  const batchSize = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
+  const { epochs, shuffle, seed, dropLast, accumulate, averageMoments } = { ...TRAIN_DEFAULTS, ...options };
+  const { communicator = SINGLE, globalBatchSize, localSteps } = options;
+  requireArgument("communicator", communicator, A_COMMUNICATOR);
+  const { rank, size: ranks } = communicator;
+  requireOption(
+    options.batchSize === undefined || globalBatchSize === undefined,
+    "globalBatchSize",
+    "given without batchSize",
+  );
+  const perRank = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
+  const batchSize = globalBatchSize ?? perRank * ranks;
   requireOption(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
-  requireOption(Number.isSafeInteger(batchSize) && batchSize >= 1, "batchSize", "a whole number from 1 on");
+  requireOption(Number.isSafeInteger(perRank) && perRank >= 1, "batchSize", "a whole number from 1 on");
+  requireOption(Number.isSafeInteger(batchSize) && batchSize >= 1, "globalBatchSize", "a whole number from 1 on");
   requireOption(Number.isSafeInteger(seed), "seed", "a whole number");
   requireOption(Number.isSafeInteger(accumulate) && accumulate >= 1, "accumulate", "a whole number from 1 on");
-  const batching = { batchSize, shuffle, seed, dropLast };
-  checkBatches(dataset, batching, fixed);
+  requireOption(
+    localSteps === undefined || (Number.isSafeInteger(localSteps) && localSteps >= 1),
+    "localSteps",
+    "a whole number from 1 on",
+  );
+  if (localSteps !== undefined && accumulate > 1) {
+    throw new UsageError("E_OPTION", "localSteps and accumulate cannot be given together", { field: "localSteps" });
+  }
+  const shard = ranks === 1 ? {} : { shard: { rank, size: ranks, unit: fixed ?? 1 } };
+  const batching = { batchSize, shuffle, seed, dropLast, ...shard };
+  checkBatches(dataset, batching, fixed, ranks);
   const stepsPerEpoch = Math.ceil(batchCount(dataset, batching) / accumulate);
-  return { ...batching, epochs, accumulate, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
+  const apart = { localSteps: ranks === 1 ? 0 : (localSteps ?? 0), averageMoments };
+  return { ...batching, ...apart, epochs, accumulate, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
 }
 
-function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, fixed: number | undefined): void {
-  if (fixed !== undefined && batchSize !== fixed) {
-    throw new DataError("E_BATCH", `the model takes batches of exactly ${fixed} samples, not ${batchSize}`, {
+function checkBatches(
+  dataset: Dataset,
+  { batchSize, dropLast }: BatchOptions,
+  fixed: number | undefined,
+  ranks: number,
+): void {
+  if (fixed !== undefined && batchSize !== fixed * ranks) {
+    const each = ranks === 1 ? `not ${batchSize}` : `not ${batchSize} for ${ranks} ranks`;
+    throw new DataError("E_BATCH", `the model takes batches of exactly ${fixed} samples, ${each}`, {
       hint: `Use a batch size of ${fixed}.`,
     });
   }
@@ -115,7 +166,7 @@ function checkBatches(dataset: Dataset, { batchSize, dropLast }: BatchOptions, f
       hint: "Use a smaller batch size.",
     });
   }
-  const rest = dataset.size % batchSize;
+  const rest = fixed === undefined ? 0 : dataset.size % fixed;
   if (fixed !== undefined && rest !== 0 && !dropLast) {
     throw new DataError(
       "E_BATCH",
@@ -132,9 +183,11 @@ const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
 /**
  * Trains a session on a dataset: per update the gradients of one batch (or of `accumulate` batches), and the optimizer's
  * step. Where the session does several steps per call, the batches of one size are given to it together, never past a moment
- * of saving: as many as the session says, or as many as `Pace` finds. The event loop has a turn after every call.
+ * of saving: as many as the session says, or as many as `Pace` finds. The event loop has a turn after every call. Where there
+ * are several ranks, every one of them calls this, and gets the same events.
  * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where a loss is NaN or
- *   infinite, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is
+ *   infinite, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is;
+ *   DistributedError where the ranks cannot go on together
  */
 export async function* train(
   session: TrainingSession,
@@ -144,18 +197,17 @@ export async function* train(
   requireArgument("session", session, A_SESSION);
   requireArgument("options", options, OPTIONS);
   const plan = planTraining(session.trainingInputs, dataset, options);
-  const { learningRate, signal, save, saveEvery = Number.POSITIVE_INFINITY } = options;
+  const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
   requireOption(
     learningRate === undefined || session.can.setLearningRate,
     "learningRate",
     `given when the session is made: ${session.runtime} cannot set it later`,
   );
-  const pace = new Pace(plan.accumulate > 1 ? 1 : session.stepsPerCall);
-  const trainer = new Trainer(session, dataset, plan, learningRate ?? null);
   let { epoch, batch, lossSum, samples } = options.from ?? START;
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
-  const offset = session.steps - step;
+  const updater = await updaterOf(session, dataset, plan, options, session.steps - step);
+  let saves = Math.floor(step / saveEvery);
   const keep = async (position: TrainPosition): Promise<void> => {
     if (save === undefined) return;
     await requireFinite(session, step);
@@ -164,18 +216,14 @@ export async function* train(
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
-    for (const group of groups(dataset, epoch, batch, plan, () =>
-      plan.accumulate > 1 ? plan.accumulate : Math.min(pace.steps, saveEvery - (step % saveEvery)),
-    )) {
-      if (signal?.aborted) {
+    for (const group of groups(dataset, epoch, batch, plan, () => updater.groupSize(step), updater.isUniform)) {
+      if (updater.isStopped) {
         await keep({ epoch, batch, lossSum, samples });
         return;
       }
       const start = performance.now();
-      const { updates, failure } = await trainer.run(group, { step, epoch, offset });
-      const elapsed = (performance.now() - start) / 1000;
-      const seconds = elapsed / updates.length;
-      pace.ran(updates.length, elapsed, plan.totalSteps - step - updates.length);
+      const { updates, failure } = await updater.run(group, { step, epoch, batch });
+      const seconds = (performance.now() - start) / 1000 / updates.length;
       for (const update of updates) {
         step++;
         lossSum += update.loss * update.samples;
@@ -184,7 +232,9 @@ export async function* train(
       }
       if (failure !== null) throw failure;
       batch += group.length;
-      if (step % saveEvery === 0) await keep({ epoch, batch, lossSum, samples });
+      /** Ranks that train apart save where they have met. */
+      if (Math.floor(step / saveEvery) > saves) await keep({ epoch, batch, lossSum, samples });
+      saves = Math.floor(step / saveEvery);
       await setImmediate();
     }
     const seconds = (performance.now() - began) / 1000;
@@ -193,6 +243,24 @@ export async function* train(
   }
   await requireFinite(session, step);
   if (step % saveEvery !== 0) await save?.({ ...START, epoch });
+}
+
+/** @param offset what the session had counted before this training */
+async function updaterOf(
+  session: TrainingSession,
+  dataset: Dataset,
+  plan: TrainingPlan,
+  { learningRate, signal, saveEvery = Number.POSITIVE_INFINITY, communicator = SINGLE }: TrainOptions,
+  offset: number,
+): Promise<Updater> {
+  const rates: Rates = {
+    given: learningRate ?? null,
+    of: (step) => learningRate?.(step + offset) ?? session.learningRateOf(step + offset),
+  };
+  if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal });
+  return plan.localSteps === 0
+    ? DataParallel.create(session, dataset, plan, communicator, { rates, signal })
+    : LocalSteps.create(session, dataset, plan, communicator, { rates, signal, offset });
 }
 
 /**
@@ -207,22 +275,21 @@ async function requireFinite(session: TrainingSession, step: number): Promise<vo
   });
 }
 
-const LOWER_RATE = "Lower the learning rate, or look for NaN and extreme values in the data.";
-
-/** The batches of one epoch in groups that go to the session together, from batch `first` on. */
+/** The batches of one epoch in groups that are worked on together, from batch `first` on. */
 function* groups(
   dataset: Dataset,
   epoch: number,
   first: number,
   plan: TrainingPlan,
   sizeOf: () => number,
+  isUniform: boolean,
 ): Generator<readonly NamedTensors[]> {
   let group: NamedTensors[] = [];
   let index = 0;
   for (const feeds of batches(dataset, epoch, plan)) {
     if (index++ < first) continue;
     const other = group[0] !== undefined && samplesOf(dataset, group[0]) !== samplesOf(dataset, feeds);
-    if (plan.accumulate === 1 && other) {
+    if (isUniform && other) {
       yield group;
       group = [];
     }
@@ -232,96 +299,4 @@ function* groups(
     group = [];
   }
   if (group.length > 0) yield group;
-}
-
-interface Update {
-  readonly loss: number;
-  readonly learningRate: number;
-  readonly samples: number;
-}
-
-/** Updates that were kept, and why the one after them was not. */
-interface Outcome {
-  readonly updates: readonly Update[];
-  readonly failure: NumericError | null;
-}
-
-interface Moment {
-  /** Updates done before. */
-  readonly step: number;
-  readonly epoch: number;
-  /** What the session had counted when this training began. */
-  readonly offset: number;
-}
-
-/** Runs groups of batches: as one update where gradients are accumulated, else as one update each. */
-class Trainer {
-  readonly #session: TrainingSession;
-  readonly #dataset: Dataset;
-  readonly #plan: TrainingPlan;
-  readonly #rate: ((step: number) => number) | null;
-
-  constructor(session: TrainingSession, dataset: Dataset, plan: TrainingPlan, rate: ((step: number) => number) | null) {
-    this.#session = session;
-    this.#dataset = dataset;
-    this.#plan = plan;
-    this.#rate = rate;
-  }
-
-  async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
-    if (this.#plan.accumulate === 1) return this.#steps(group, moment);
-    return { updates: [await this.#accumulate(group, moment)], failure: null };
-  }
-
-  async #steps(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
-    const rate = this.#rate;
-    const used = group.map((_, index) => this.#rateOf(moment.step + moment.offset + index + 1));
-    const losses = await this.#session.trainSteps(group, rate === null ? undefined : used);
-    const bad = losses.findIndex((loss) => !Number.isFinite(loss));
-    const updates = group.slice(0, bad < 0 ? group.length : bad).map((feeds, index) => ({
-      loss: losses[index] ?? Number.NaN,
-      learningRate: used[index] ?? Number.NaN,
-      samples: samplesOf(this.#dataset, feeds),
-    }));
-    if (bad < 0) return { updates, failure: null };
-    /** No step of the call was kept: those before the bad one are done again, so that it makes no difference how many a call has. */
-    if (bad > 0) await this.#session.trainSteps(group.slice(0, bad), rate === null ? undefined : used.slice(0, bad));
-    const at = { ...moment, step: moment.step + bad };
-    return { updates, failure: await this.#notFinite(losses[bad] ?? Number.NaN, group[bad] ?? {}, at) };
-  }
-
-  async #accumulate(group: readonly NamedTensors[], moment: Moment): Promise<Update> {
-    const [lossName = ""] = this.#session.trainingOutputNames;
-    let sum = 0;
-    let samples = 0;
-    for (const feeds of group) {
-      const outputs = await this.#session.runTrainStep(feeds, [lossName]);
-      const loss = Number(outputs[lossName]?.data[0]);
-      if (!Number.isFinite(loss)) throw await this.#notFinite(loss, feeds, moment);
-      sum += loss * samplesOf(this.#dataset, feeds);
-      samples += samplesOf(this.#dataset, feeds);
-    }
-    const learningRate = this.#rateOf(moment.step + moment.offset + 1);
-    if (this.#rate !== null) await this.#session.setLearningRate(learningRate);
-    await this.#session.runOptimizerStep();
-    await this.#session.lazyResetGrad();
-    return { loss: sum / samples, learningRate, samples };
-  }
-
-  #rateOf(step: number): number {
-    return this.#rate?.(step) ?? this.#session.learningRateOf(step);
-  }
-
-  async #notFinite(loss: number, feeds: NamedTensors, { step, epoch }: Moment): Promise<NumericError> {
-    const bad = await this.#session.findNotFinite(feeds);
-    const first = bad === null ? "; the parameters and the batch are finite" : `; ${bad}`;
-    return new NumericError(
-      "E_NOT_FINITE",
-      `the loss is ${loss} at step ${step + 1} (epoch ${epoch}); the parameters were not updated with it${first}`,
-      {
-        field: this.#session.trainingOutputNames[0] ?? "loss",
-        hint: LOWER_RATE,
-      },
-    );
-  }
 }

@@ -145,6 +145,28 @@ export interface BatchOptions {
   readonly seed: number;
   /** Leave out the last batch of an epoch where it has fewer than `batchSize` samples. */
   readonly dropLast: boolean;
+  /** Which part of every batch to give. Default: all of it. */
+  readonly shard?: Shard;
+}
+
+/** The part of every batch that one of several ranks takes. */
+export interface Shard {
+  readonly rank: number;
+  readonly size: number;
+  /** A part is a multiple of so many samples: the batch size of a model that takes no other. */
+  readonly unit: number;
+}
+
+/** The samples of a batch that a rank takes, from the first to the one after the last. Parts differ by one unit at most. */
+export function partOf(samples: number, { rank, size, unit }: Shard): readonly [from: number, to: number] {
+  const units = Math.ceil(samples / unit);
+  const place = (part: number): number => Math.min(samples, unit * Math.floor((part * units) / size));
+  return [place(rank), place(rank + 1)];
+}
+
+/** How many samples a batch of an epoch has, over all ranks. */
+export function sizeOfBatch(dataset: Dataset, batch: number, batchSize: number): number {
+  return Math.min(batchSize, dataset.size - batch * batchSize);
 }
 
 /** Number of batches of one epoch. */
@@ -168,8 +190,10 @@ const BATCHING: Kind = withFields({ batchSize: NUMBER }, "options: { batchSize, 
 function* generateBatches(dataset: Dataset, epoch: number, options: BatchOptions): Generator<NamedTensors> {
   const order = options.shuffle ? permutation(dataset.size, options.seed, epoch) : null;
   for (let batch = 0; batch < batchCount(dataset, options); batch++) {
-    const begin = batch * options.batchSize;
-    const end = Math.min(begin + options.batchSize, dataset.size);
+    const first = batch * options.batchSize;
+    const samples = sizeOfBatch(dataset, batch, options.batchSize);
+    const [from, to] = options.shard === undefined ? [0, samples] : partOf(samples, options.shard);
+    const [begin, end] = [first + from, first + to];
     const rows = order?.subarray(begin, end) ?? Uint32Array.from({ length: end - begin }, (_, index) => begin + index);
     yield Object.fromEntries([
       ...dataset.tensors.map(({ name, tensor }) => [

@@ -1,9 +1,9 @@
 import { Tensor } from "onnxruntime-common";
-import { BOOLEAN, bytesOf, NUMBER, optional, requireArgument } from "../../arguments.ts";
+import { BOOLEAN, bytesOf, NUMBER, oneOf, optional, requireArgument } from "../../arguments.ts";
 import { checkpointOfState } from "../../artifacts/checkpoint/training-state.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import type { PlannedState } from "../../artifacts/portable/plan.ts";
+import { type PlannedState, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
 import { A_STATE, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../errors.ts";
@@ -171,17 +171,52 @@ export class OrtNodeSession implements TrainingSession {
     this.#requireValues();
     await this.#call("runOptimizerStep", async () => {
       const accumulators = new Map(this.#programs.gradients.plan.gradients);
-      const gradients = apply.plan.gradients.map(
-        ([parameter, input]) => [input, this.#store.get(accumulators.get(parameter) ?? "")] as const,
-      );
-      const ran = await apply.run(
-        { ...Object.fromEntries(gradients), ...this.#scalars(apply, [this.#rate(this.#steps + 1)]) },
-        this.#store,
-        [],
-      );
-      this.#store.commit(ran.renewals, ran.outputs);
-      this.#steps++;
+      await this.#apply(apply, (parameter) => this.#store.get(accumulators.get(parameter) ?? ""));
     });
+  }
+
+  async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
+    const apply = this.#optimizer(this.#programs.apply);
+    const pairs = apply.plan.gradients;
+    const specs = apply.specs(pairs.map(([, input]) => input));
+    checkFeeds(
+      specs.map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? spec.name })),
+      gradients,
+    );
+    const program = this.#programs.gradients;
+    checkFeeds(
+      program.specs(Object.keys(statistics).filter((name) => this.#names("buffer").includes(name))),
+      statistics,
+    );
+    this.#requireValues();
+    await this.#call("applyGradients", async () => {
+      await this.#apply(apply, (parameter) => gradients[parameter] as Tensor);
+      for (const [name, tensor] of Object.entries(statistics)) this.#store.set(name, copyOf(tensor));
+    });
+  }
+
+  async #apply(apply: Program, gradientOf: (parameter: string) => Tensor): Promise<void> {
+    const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
+    const scalars = this.#scalars(apply, [this.#rate(this.#steps + 1)]);
+    const ran = await apply.run({ ...Object.fromEntries(gradients), ...scalars }, this.#store, []);
+    this.#store.commit(ran.renewals, ran.outputs);
+    this.#steps++;
+  }
+
+  async lendState(kind: StateKind): Promise<NamedTensors> {
+    requireArgument("kind", kind, oneOf(...STATE_KINDS));
+    return this.#call("lendState", async () => {
+      const names =
+        kind === "accumulator"
+          ? this.#programs.gradients.plan.gradients
+          : this.#names(kind).map((name) => [name, name] as const);
+      const tensors = await this.#store.lend(names.map(([, held]) => held));
+      return Object.fromEntries(names.map(([name, held]) => [name, tensors.get(held) as Tensor]));
+    });
+  }
+
+  #names(kind: StateKind): readonly string[] {
+    return this.#planned().flatMap((planned) => (planned.kind === kind ? [planned.name] : []));
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {

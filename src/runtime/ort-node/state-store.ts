@@ -22,6 +22,8 @@ export interface StateStore {
   commit(renewals: Renewals, results: NamedTensors): void;
   /** Throws away what a run has written. */
   discard(renewals: Renewals, results: NamedTensors): void;
+  /** The tensors in memory, not copied where they lie there: they are as they are until the next run. */
+  lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
   /** Copies of the tensors in memory. */
   read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
   release(): Promise<void>;
@@ -91,6 +93,10 @@ export class HostState implements StateStore {
     return;
   }
 
+  async lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return new Map(names.map((name) => [name, this.get(name)]));
+  }
+
   async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     return new Map(
       names.map((name) => {
@@ -152,6 +158,10 @@ export class DeviceState implements StateStore {
 
   discard(renewals: Renewals, results: NamedTensors): void {
     for (const [, output] of renewals) free(results[output]);
+  }
+
+  async lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return this.read(names);
   }
 
   /**

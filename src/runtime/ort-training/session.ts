@@ -179,6 +179,14 @@ export class OrtTrainingSession implements TrainingSession {
     throw unsupported("give out gradients", "Use ort-node.");
   }
 
+  async lendState(): Promise<NamedTensors> {
+    throw unsupported("give out its state", "Use ort-node.");
+  }
+
+  async applyGradients(): Promise<void> {
+    throw unsupported("take gradients", "Use ort-node.");
+  }
+
   async getState(): Promise<TrainingState> {
     throw unsupported("give out the optimizer's state", "Use ort-node, or saveCheckpoint for the parameters alone.");
   }

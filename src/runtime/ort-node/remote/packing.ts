@@ -28,6 +28,7 @@ const CLASSES = new Map<
     errors.BackendError,
     errors.CheckpointError,
     errors.DataError,
+    errors.DistributedError,
     errors.FileSystemError,
     errors.FormatError,
     errors.GradientError,

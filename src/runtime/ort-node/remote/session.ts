@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { bytesOf, NUMBER, optional, requireArgument } from "../../../arguments.ts";
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
+import type { StateKind } from "../../../artifacts/portable/plan.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../../errors.ts";
@@ -224,6 +225,17 @@ export class RemoteSession implements TrainingSession {
 
   async getGradients(): Promise<NamedTensors> {
     return (await this.#call("getGradients")) as NamedTensors;
+  }
+
+  async lendState(kind: StateKind): Promise<NamedTensors> {
+    return (await this.#call("lendState", kind)) as NamedTensors;
+  }
+
+  async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
+    await this.#inTurn("applyGradients", async () => {
+      await this.#line.call("setLearningRate", this.#rate(this.steps + 1));
+      await this.#line.call("applyGradients", gradients, statistics);
+    });
   }
 
   async saveCheckpoint(): Promise<Uint8Array> {

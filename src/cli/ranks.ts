@@ -1,0 +1,136 @@
+import { availableParallelism, cpus } from "node:os";
+import { setTimeout } from "node:timers/promises";
+import { type Command, InvalidArgumentError } from "commander";
+import {
+  type Communicator,
+  decodeState,
+  encodeState,
+  exchangeBytes,
+  exchangeNumbers,
+  type JoinOptions,
+  joinRanks,
+  type LoadedRun,
+  ortNodeVersion,
+  ranksHere,
+  requireAlike,
+  type TrainingState,
+  type TrainPosition,
+} from "../index.ts";
+import type { RunIdentity } from "./checkpoints.ts";
+import { Console } from "./console.ts";
+import { packageVersion } from "./package-files.ts";
+import { wholeNumber } from "./values.ts";
+
+/** Options for a training that mpirun or srun starts. */
+export interface RankFlags {
+  readonly mpi?: string;
+  readonly globalBatchSize?: number;
+  readonly localSteps?: number;
+  readonly averageMoments: boolean;
+}
+
+function library(text: string): string {
+  if (text !== "") return text;
+  throw new InvalidArgumentError("Give a path, or a name as the system's linker finds it.");
+}
+
+/** Adds the option of every command that takes part under mpirun. */
+export function withMpi(command: Command): Command {
+  return command.option(
+    "--mpi <library>",
+    "under mpirun or srun: the MPI library to call (default: that of what started the ranks)",
+    library,
+  );
+}
+
+export function withRanks(command: Command): Command {
+  return withMpi(command)
+    .option(
+      "--global-batch-size <n>",
+      "samples per batch of all ranks together, in the place of --batch-size, which is of each",
+      wholeNumber(1),
+    )
+    .option(
+      "--local-steps <n>",
+      "updates that each rank makes by itself before the parameters of all are averaged (default: average gradients)",
+      wholeNumber(1),
+    )
+    .option("--no-average-moments", "with --local-steps: each rank keeps the optimizer's moments it has");
+}
+
+/** Says nothing but errors: what a rank says that rank 0 says too. */
+class SilentConsole extends Console {
+  override get isLive(): boolean {
+    return false;
+  }
+  override result(): void {}
+  override line(): void {}
+  override note(): void {}
+}
+
+/** What goes wrong on several ranks is told by the first, if it comes to it before the others end with it. */
+const TURN_MS = 100;
+const LAST_TURN = 20;
+
+/**
+ * Runs a command on the ranks this process was started with. Rank 0 alone speaks. An error on any rank ends all, with its exit
+ * code; signals give their exit code on rank 0 alone, since mpirun ends the ranks that are still at work where one says other than 0.
+ */
+export async function onRanks(
+  { mpi }: Pick<RankFlags, "mpi">,
+  console: Console,
+  run: (communicator: Communicator, console: Console) => Promise<number>,
+): Promise<number> {
+  const options: JoinOptions = mpi === undefined ? {} : { library: mpi };
+  const communicator = await joinRanks(options);
+  const { rank, size } = communicator;
+  if (size === 1) {
+    const exitCode = await run(communicator, console);
+    await communicator.finalize();
+    return exitCode;
+  }
+  try {
+    const exitCode = await run(communicator, rank === 0 ? console : new SilentConsole(console.io, console.options));
+    await communicator.finalize();
+    return rank === 0 ? exitCode : 0;
+  } catch (error) {
+    await setTimeout(TURN_MS * Math.min(rank, LAST_TURN));
+    const exitCode = console.error(error, rank);
+    await new Promise<void>((done) => console.io.stderr.write("", () => done()));
+    return communicator.abort(exitCode);
+  }
+}
+
+/** Threads per rank, the same on all: the cores of a machine are shared by its ranks. */
+export async function threadsPerRank(communicator: Communicator): Promise<number> {
+  const here = ranksHere() ?? communicator.size;
+  const own = Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / here)));
+  return Math.min(...(await exchangeNumbers(communicator, [own])).map(([threads = 1]) => threads));
+}
+
+/**
+ * Compares what the ranks are about to do.
+ * @throws DistributedError `E_RANKS_DIFFER`
+ */
+export async function compareRanks(communicator: Communicator, { options, hashes }: RunIdentity): Promise<void> {
+  const own = Object.entries({ ...options, ...hashes }).map(([item, value]) => [item, String(value)] as const);
+  const versions = { "onnx-agr": packageVersion(), "onnxruntime-node": (await ortNodeVersion()) ?? "none" };
+  await requireAlike(communicator, { ...Object.fromEntries(own), ...versions });
+}
+
+/** Where a run goes on. */
+export interface Resumed {
+  readonly state: TrainingState;
+  readonly position: TrainPosition;
+}
+
+/** Rank 0 alone reads the checkpoint; the others get it from there. */
+export async function shareResumed(communicator: Communicator, loaded: LoadedRun | null): Promise<Resumed | null> {
+  const own = loaded === null ? null : { state: loaded.state, position: loaded.manifest.position };
+  if (communicator.size === 1) return own;
+  const text = await exchangeBytes(communicator, new TextEncoder().encode(JSON.stringify(own?.position ?? null)));
+  const position = JSON.parse(new TextDecoder().decode(text)) as TrainPosition | null;
+  if (position === null) return null;
+  const bytes = await exchangeBytes(communicator, own === null ? new Uint8Array() : encodeState(own.state));
+  return own ?? { position, state: decodeState(bytes) };
+}

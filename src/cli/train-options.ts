@@ -1,0 +1,113 @@
+import { type Command, Option } from "commander";
+import {
+  type Communicator,
+  type LearningRateSchedule,
+  type ParameterGroup,
+  TRAIN_DEFAULTS,
+  type TrainOptions,
+  UsageError,
+} from "../index.ts";
+import type { InputFlags } from "./input-options.ts";
+import type { RankFlags } from "./ranks.ts";
+import type { RuntimeOptions } from "./session-options.ts";
+import type { StrictOption } from "./strict.ts";
+import { nonNegative, wholeNumber } from "./values.ts";
+
+export interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption, RankFlags {
+  readonly data: string;
+  readonly epochs: number;
+  readonly batchSize?: number;
+  readonly accumulate: number;
+  readonly stepsPerCall?: number;
+  readonly lr?: number;
+  readonly schedule: "constant" | "linear" | "cosine";
+  readonly warmupSteps: number;
+  readonly seed: number;
+  readonly shuffle: boolean;
+  readonly dropLast?: boolean;
+  readonly log?: string;
+  readonly output?: string;
+  readonly checkpoints?: string;
+  readonly saveEvery?: number;
+  readonly keep: number;
+  readonly resume?: string;
+  readonly allowMismatch: readonly string[];
+  readonly initFrom?: string;
+  readonly force?: boolean;
+  readonly group: readonly ParameterGroup[];
+}
+
+const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
+
+/** Adds the options of how it is trained, and where the result goes. */
+export function withTraining(command: Command): Command {
+  return command
+    .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
+    .option(
+      "--batch-size <n>",
+      `samples per batch (default: what the model asks for, else ${TRAIN_DEFAULTS.batchSize})`,
+      wholeNumber(1),
+    )
+    .option(
+      "--accumulate <n>",
+      "batches whose gradients are summed for one update",
+      wholeNumber(1),
+      TRAIN_DEFAULTS.accumulate,
+    )
+    .option(
+      "--steps-per-call <n>",
+      "steps ort-node runs in one call; the losses are the same for any (default: what the first steps show to be fast)",
+      wholeNumber(1),
+    )
+    .option("--lr <rate>", "learning rate (default: what the optimizer model says, 0.001 as exported)", nonNegative)
+    .addOption(
+      new Option("--schedule <kind>", "how --lr goes down to zero over the training")
+        .choices(["constant", "linear", "cosine"])
+        .default("constant"),
+    )
+    .option("--warmup-steps <n>", "steps over which --lr goes up from zero", wholeNumber(0), 0)
+    .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
+    .option("--no-shuffle", "take the samples in file order")
+    .option("--drop-last", "leave out a last batch that is smaller than the others")
+    .option("--log <file>", "write one JSON object per step and per epoch")
+    .option("-o, --output <file>", "write the trained checkpoint, in ONNX Runtime's format")
+    .option(
+      "--checkpoints <folder>",
+      "save the run there at the end, when interrupted, and every --save-every steps (default, without -o: runs/train-<n>)",
+    )
+    .option("--save-every <n>", "steps between checkpoints", wholeNumber(1))
+    .option("--keep <n>", "checkpoints to keep", wholeNumber(1), 2)
+    .option("--resume <folder>", "go on from the newest checkpoint there, bit for bit")
+    .option("--allow-mismatch <items>", "items that may differ from those of the run that is resumed", list, [])
+    .option("--init-from <path>", "begin with the weights of a checkpoint, and an optimizer that begins anew")
+    .option("--force", "replace files that exist");
+}
+
+/** @param communicator the ranks that train */
+export function trainOptions(options: TrainCommandOptions, communicator: Communicator): TrainOptions {
+  const { epochs, seed, shuffle, accumulate, dropLast, averageMoments } = options;
+  const { batchSize, globalBatchSize, localSteps } = options;
+  return {
+    ...{ epochs, seed, shuffle, accumulate, dropLast: dropLast === true, averageMoments, communicator },
+    ...(batchSize === undefined ? {} : { batchSize }),
+    ...(globalBatchSize === undefined ? {} : { globalBatchSize }),
+    ...(localSteps === undefined ? {} : { localSteps }),
+  };
+}
+
+export function scheduleOf(
+  { lr, schedule, warmupSteps }: TrainCommandOptions,
+  totalSteps: number,
+): LearningRateSchedule | null {
+  if (lr === undefined) {
+    if (schedule === "constant" && warmupSteps === 0) return null;
+    throw new UsageError("E_OPTION", "--schedule and --warmup-steps need --lr", { hint: "Give --lr <rate>." });
+  }
+  if (warmupSteps >= totalSteps && schedule !== "constant") {
+    throw new UsageError(
+      "E_OPTION",
+      `--warmup-steps ${warmupSteps} leaves none of the ${totalSteps} steps for the ${schedule} schedule`,
+    );
+  }
+  return schedule === "constant" ? { rate: lr, warmupSteps } : { rate: lr, decay: schedule, warmupSteps, totalSteps };
+}

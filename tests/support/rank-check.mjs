@@ -1,0 +1,56 @@
+/** Calls of a communicator on every rank of mpirun: each prints one JSON line of what it got. */
+
+import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike, sha256 } from "../../dist/index.js";
+
+const [action = "calls"] = process.argv.slice(2);
+const communicator = await joinRanks();
+const { rank, size, library } = communicator;
+
+/** Numbers whose sum depends on the order in which they are added. */
+const numbers = (length, of) => Array.from({ length }, (_, index) => Math.sin(of * 1000 + index) * 10 ** (index % 7));
+
+const ACTIONS = {
+  async calls() {
+    const floats = Float32Array.from(numbers(100_003, rank));
+    await communicator.allReduceSum(floats);
+    const doubles = Float64Array.from(numbers(11, rank));
+    await communicator.allReduceSum(doubles);
+    const view = new Float32Array(9).fill(rank + 1);
+    await communicator.allReduceSum(view.subarray(2, 5));
+    const bytes = Uint8Array.of(rank, rank + 1, rank + 2);
+    await communicator.broadcast(bytes, size - 1);
+    await communicator.barrier();
+    const text = new TextDecoder().decode(
+      await exchangeBytes(communicator, new TextEncoder().encode("n".repeat(rank))),
+    );
+    const long = new TextEncoder().encode(`rank ${rank} says`.padEnd(rank * 7 + 20));
+    return {
+      floats: sha256(new Uint8Array(floats.buffer)),
+      first: [...floats.subarray(0, 5)],
+      doubles: [...doubles],
+      view: [...view.subarray(2, 5)],
+      isAroundKept: [...view.subarray(0, 2), ...view.subarray(5)].every((value) => value === rank + 1),
+      bytes: [...bytes],
+      text,
+      long: new TextDecoder().decode(await exchangeBytes(communicator, long, size - 1)).trim(),
+      gathered: await exchangeNumbers(communicator, [rank, rank * rank]),
+    };
+  },
+  async differ() {
+    try {
+      await requireAlike(communicator, { same: "1", lr: rank === 1 ? "0.1" : "0.2" });
+      return { code: null };
+    } catch ({ code, message, exitCode }) {
+      return { code, message, exitCode };
+    }
+  },
+  async abort() {
+    if (rank === size - 1) communicator.abort(10);
+    await communicator.barrier();
+    return {};
+  },
+};
+
+const result = await ACTIONS[action]();
+process.stdout.write(`${JSON.stringify({ rank, size, library, ...result })}\n`);
+await communicator.finalize();
