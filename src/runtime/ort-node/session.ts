@@ -10,7 +10,7 @@ import { BackendError, requireOption } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
-import { checkBatches, checkFeeds, deliver, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { checkBatches, checkFeeds, deliver, FEEDS, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import { NAMES } from "../session.ts";
@@ -176,6 +176,8 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
+    requireArgument("gradients", gradients, FEEDS);
+    requireArgument("statistics", statistics, FEEDS);
     const apply = this.#optimizer(this.#programs.apply);
     const pairs = apply.plan.gradients;
     const specs = apply.specs(pairs.map(([, input]) => input));
