@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { benchGradients } from "./gradients.ts";
 import { benchModelFile } from "./model-file.ts";
+import { benchProof } from "./proof.ts";
 import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
 import { benchWeightGradients } from "./weight-gradients.ts";
@@ -32,6 +33,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   "model-file": benchModelFile,
   scale: benchScale,
   "weight-gradients": benchWeightGradients,
+  proof: () => benchProof({ parameters: 1e8 }),
 };
 
 const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;

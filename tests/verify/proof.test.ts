@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { LAYERS, makeLargeStep } from "../../fixtures/large-step.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { decodeModel, encodeModel, insertProven, type OnnxAgrError, proveGradients } from "../../src/index.ts";
 import { hasRightOutputs, wrongOutputs } from "../support/field-steps.ts";
@@ -20,6 +21,26 @@ describe("proveGradients", () => {
     const model = makePlainStep({ update: "sgd" });
     model.metadata.set("onnx-agr.gradients", JSON.stringify({ weight_gradient: "weight" }));
     expect(await proveGradients(model)).toBeNull();
+  });
+});
+
+describe("the cost of the proof", () => {
+  // Measured: 0.6 s of processor time.
+  it("is some runs of the step, in float32 where the step is large", { timeout: 120_000 }, async () => {
+    const step = makeLargeStep(5e6);
+    const begin = process.cpuUsage();
+    const proof = await proveGradients(step);
+    const { user, system } = process.cpuUsage(begin);
+    expect(proof).toMatchObject({ precision: "float32", method: "gradients", isCrossChecked: true, unproven: [] });
+    expect(proof?.parameters).toHaveLength(LAYERS);
+    for (const { cosine } of proof?.parameters ?? []) expect(Math.abs((cosine ?? 0) - 1)).toBeLessThan(1e-5);
+    expect((user + system) / 1e6).toBeLessThan(5);
+  });
+
+  it("draws numbers that saturate no layer: every parameter is seen in two draws", async () => {
+    const proof = await proveGradients(makeLargeStep(1e6));
+    expect(proof?.precision).toBe("float64");
+    for (const { cosine } of proof?.parameters ?? []) expect(Math.abs((cosine ?? 0) - 1)).toBeLessThan(1e-9);
   });
 });
 

@@ -1,7 +1,11 @@
 import { Tensor } from "onnxruntime-common";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { Names } from "../../graph/names.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
+import { tensorType } from "../../graph/value-type.ts";
+import { Builder } from "../../ops/builder.ts";
+import { Formula } from "../../ops/formula.ts";
 import { removeDeadNodes } from "../../passes/dead-nodes.ts";
 import { type Anatomy, dependsOn } from "../../passes/find-optimizers/plain-step/anatomy.ts";
 import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
@@ -29,21 +33,33 @@ export async function accumulatorsOf(
   const sums = [...new Set(feeders)].filter(({ output }) => dependsOn(output, counters));
   if (sums.length === 0) return new Set();
   const copy = model.clone();
-  const outputs = new Map(copy.graph.outputs.map((value) => [value.name, value]));
-  copy.graph.replaceOutputs(sums.flatMap(({ output }) => outputs.get(output.name) ?? []));
-  removeDeadNodes(copy.graph);
-  const feeds = randomInputs(copy.graph, 1);
+  const { graph: own } = copy;
+  const outputs = new Map(own.outputs.map((value) => [value.name, value]));
+  const build = new Builder({ prefix: "proof", names: new Names(copy) });
+  const f = new Formula(build, copy.opset);
+  const sizes = sums.flatMap((sum) => {
+    const value = outputs.get(sum.output.name);
+    if (value === undefined) return [];
+    const size = f.cast(f.sum(f.emit("Abs", [value]), null, false), DataType.float);
+    size.type = tensorType(DataType.float);
+    return [{ sum, size }];
+  });
+  own.append(build.nodes);
+  own.replaceOutputs(sizes.map(({ size }) => size));
+  removeDeadNodes(own);
+  const isCounted = new Set(counters.map(({ name }) => name));
+  own.replaceInputs(own.inputs.filter(({ isUsed }) => isUsed));
+  const feeds = randomInputs(own, 1);
   if (typeof feeds === "string") return new Set();
   const found = new Set<StatePair>();
+  const read = own.inputs.filter(({ name }) => isCounted.has(name));
   try {
     const session = await ort.InferenceSession.create(encodeModel(copy), NO_LOG);
-    for (let count = 0; count < MOST_STEPS && found.size < sums.length; count++) {
-      const counts = Object.fromEntries(counters.map((input) => [input.name, counted(input, count)]));
+    // What is added up is used at the same count: the first that shows some shows all.
+    for (let count = 0; count < MOST_STEPS && found.size === 0; count++) {
+      const counts = Object.fromEntries(read.map((input) => [input.name, counted(input, count)]));
       const results = await session.run({ ...feeds, ...counts });
-      for (const sum of sums) {
-        const values = results[sum.output.name]?.data as Float32Array | undefined;
-        if (values?.every((value) => value === 0)) found.add(sum);
-      }
+      for (const { sum, size } of sizes) if (Number(results[size.name]?.data[0]) === 0) found.add(sum);
     }
     await session.release();
   } catch {

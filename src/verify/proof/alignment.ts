@@ -1,7 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
 import { GradientError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
@@ -12,9 +11,10 @@ import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.
 import { explain } from "../../runtime/ort-errors.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { randomValues } from "../random-inputs.ts";
+import { randomFloats } from "../random-inputs.ts";
 import { Difference, slopeAlong } from "./difference.ts";
-import { draw, floats, SIGNS } from "./draw.ts";
+import { dotOf, movedAlong, piecesOf, sumInPieces, unit } from "./directions.ts";
+import { draw, SIGNS } from "./draw.ts";
 import {
   fedConstants,
   numbersOf,
@@ -56,6 +56,8 @@ const DIRECTIONS = 8;
 const ANGLES = { float64: 1e-4, float32: 2e-3 } as const;
 /** Rounding of products by differences, as an angle. */
 const DIFFERENCE_ANGLES = { float64: 1e-3, float32: 0.1 } as const;
+/** Norms below are those of zeros. */
+const SMALLEST = 1e-60;
 /** Norms below this share of the largest are rounding. */
 const NEGLIGIBLE = { float64: 1e-12, float32: 1e-6 } as const;
 
@@ -63,7 +65,7 @@ const NEGLIGIBLE = { float64: 1e-12, float32: 1e-6 } as const;
 export async function align(ort: OrtModule, question: Question): Promise<Alignments | string> {
   let reason: string | null = null;
   for (const method of ["gradients", "differences"] as const) {
-    for (const precision of ["float64", "float32"] as const) {
+    for (const precision of precisionsFor(question)) {
       try {
         const found = await (method === "gradients" ? byGradients : byDifferences)(ort, question, precision);
         return { precision, method, reason, ...found };
@@ -74,6 +76,17 @@ export async function align(ort: OrtModule, question: Question): Promise<Alignme
     }
   }
   return reason ?? "it gave no reason";
+}
+
+/** float64 takes twice the memory and, of products of matrices, more than twice the time. */
+const MOST_IN_DOUBLE = 4_000_000;
+
+function precisionsFor({ step, candidates }: Question): readonly Precision[] {
+  const sizes = step.graph.inputs.map(({ name, type }) => {
+    const shape = candidates.has(name) && type?.kind === "tensor" ? (type.shape ?? []) : [0];
+    return shape.reduce<number>((size, dim) => size * (typeof dim === "number" ? dim : 1), 1);
+  });
+  return sizes.reduce((sum, size) => sum + size, 0) > MOST_IN_DOUBLE ? ["float32"] : ["float64", "float32"];
 }
 
 interface Observation {
@@ -94,14 +107,15 @@ async function byGradients(ort: OrtModule, question: Question, precision: Precis
   const f = new Formula(build, model.opset);
   const outputs = new Map<string, { readonly parameter: string; readonly candidate: string }>();
   for (const [parameter, gradient] of gradients) {
-    const reference = unit(f, gradient);
+    const pieces = piecesOf(parameter);
+    const reference = unit(f, gradient, pieces);
     for (const candidate of question.candidates.get(parameter.name) ?? []) {
       const value = values.get(candidate);
       if (value === undefined) continue;
-      const tensor = unit(f, value);
-      const dot = f.sum(f.mul(tensor.direction, reference.direction), null, false);
+      const tensor = unit(f, value, pieces);
+      const dot = sumInPieces(f, f.mul(tensor.direction, reference.direction));
       const sign = f.emit("Sign", [dot]);
-      const gap = f.sum(f.square(f.sub(tensor.direction, f.mul(sign, reference.direction))), null, false);
+      const gap = sumInPieces(f, f.square(f.sub(tensor.direction, f.mul(sign, reference.direction))));
       const parts = [dot, gap, tensor.size, reference.size].map((part) => f.reshape(part, [1]));
       const result = f.concat(parts, 0);
       result.type = tensorType(DataType.float);
@@ -122,8 +136,10 @@ async function byGradients(ort: OrtModule, question: Question, precision: Precis
       const largest = Math.max(...numbers.map(({ is }) => (Number.isFinite(is[3]) ? (is[3] ?? 0) : 0)));
       for (const { about, is } of numbers) {
         const [dot = Number.NaN, gap = Number.NaN, , norm = Number.NaN] = is;
-        if (!(norm > NEGLIGIBLE[precision] * largest)) continue;
-        record(observed, about.parameter, about.candidate, { cosine: dot, angle: Math.sqrt(gap) });
+        if (!(norm > Math.max(NEGLIGIBLE[precision] * largest, SMALLEST))) continue;
+        // What is zero has no direction.
+        const angle = dot === 0 ? Math.PI / 2 : Math.sqrt(gap);
+        record(observed, about.parameter, about.candidate, { cosine: dot, angle });
       }
       const at = numbersOf(results[loss.name])[0] ?? Number.NaN;
       if (Number.isFinite(at))
@@ -151,7 +167,6 @@ async function byDifferences(ort: OrtModule, question: Question, precision: Prec
   lossOnly.model.graph.replaceOutputs([lossOnly.loss]);
   const session = await open(ort, probe.model, precision);
   const losses = await open(ort, lossOnly.model, precision);
-  const dtype = precision === "float64" ? DataType.double : DataType.float;
   try {
     const of = await observe(
       question,
@@ -166,24 +181,19 @@ async function byDifferences(ort: OrtModule, question: Question, precision: Prec
         for (const [parameter, candidates] of question.candidates) {
           const at = fed[parameter];
           if (at === undefined) continue;
-          const values = Float64Array.from(numbersOf(at));
-          const directions = Array.from({ length: Math.min(DIRECTIONS, values.length) }, (_, index) =>
-            randomValues(values.length, 104_729 * (index + 1) + question.seed),
+          const directions = Array.from({ length: Math.min(DIRECTIONS, at.size) }, (_, index) =>
+            randomFloats(at.size, 104_729 * (index + 1) + question.seed, (value) => value),
           );
           const slopes: number[] = [];
           for (const direction of directions) {
             const step = STEPS[precision];
-            const moved = (by: number): Tensor =>
-              floats(dtype, values, (value, index) => value + by * (direction[index] ?? 0), at.dims);
-            const [after, before] = [await lossAt(parameter, moved(step)), await lossAt(parameter, moved(-step))];
+            const after = await lossAt(parameter, movedAlong(at, direction, step));
+            const before = await lossAt(parameter, movedAlong(at, direction, -step));
             slopes.push((after - before) / (2 * step));
           }
           if (!slopes.some((slope) => Math.abs(slope) > 0)) continue;
           for (const candidate of candidates) {
-            const tensor = numbersOf(results[candidate]);
-            const products = directions.map((direction) =>
-              tensor.reduce((sum, value, index) => sum + value * (direction[index] ?? 0), 0),
-            );
+            const products = directions.map((direction) => dotOf(results[candidate], direction));
             const cosine = cosineOf(products, slopes);
             record(observed, parameter, candidate, { cosine, angle: Math.acos(Math.min(1, Math.abs(cosine))) });
           }
@@ -196,15 +206,6 @@ async function byDifferences(ort: OrtModule, question: Question, precision: Prec
     await session.release();
     await losses.release();
   }
-}
-
-/** A tensor's direction and size, without overflow. */
-function unit(f: Formula, value: Value): { readonly direction: Value; readonly size: Value } {
-  const flat = f.cast(f.flat(value), DataType.float);
-  const largest = f.max(f.reduce("ReduceMax", f.emit("Abs", [flat]), null, false), 1e-37);
-  const scaled = f.div(flat, largest);
-  const length = f.max(f.sqrt(f.sum(f.square(scaled), null, false)), 1e-37);
-  return { direction: f.div(scaled, length), size: f.mul(largest, length) };
 }
 
 /** Runs draws until enough of them gave a finite loss and told something of every parameter. */

@@ -1,3 +1,4 @@
+import { Tensor } from "onnxruntime-common";
 import { GradientError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { Value } from "../../graph/graph.ts";
@@ -7,7 +8,7 @@ import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
 import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { floats } from "./draw.ts";
+import { piecesOf, sumInPieces } from "./directions.ts";
 import { numbersOf, only, open, type Precision, prepareLoss, type Question, STEPS } from "./question.ts";
 
 /** How far parameters are moved. */
@@ -16,18 +17,18 @@ const STEP = "proof/step";
 const LOSS_ROUNDING = { float64: 1e-12, float32: 1e-5 } as const;
 /** Of a slope by differences, relative to it. */
 const SLOPE_TOLERANCE = { float64: 1e-3, float32: 0.1 } as const;
-/** The direction in which the derivative is checked: a parameter's own random elements, in another order, as float. */
-function directionOf(f: Formula, parameter: Value): Value {
-  const flat = f.cast(f.flat(parameter), DataType.float);
-  const rolled = f.concat([f.slice(flat, [1], [Number.MAX_SAFE_INTEGER], [0]), f.slice(flat, [0], [1], [0])], 0);
-  return f.reshape(rolled, f.shape(parameter));
-}
+
+/** The direction in which the derivative is checked: the magnitudes of a parameter's own random elements. */
+const directionOf = (f: Formula, parameter: Value): Value => f.emit("Abs", [parameter]);
 
 /** The product of the derivative with that direction, over all parameters. */
 export function slopeAlong(f: Formula, gradients: ReadonlyMap<Value, Value>): Value {
-  const products = [...gradients].map(([parameter, gradient]) =>
-    f.sum(f.mul(f.cast(gradient, DataType.float), directionOf(f, parameter)), null, false),
-  );
+  const products = [...gradients].map(([parameter, gradient]) => {
+    const [along, derivative] = [directionOf(f, parameter), gradient].map((value) =>
+      f.cast(f.reshape(value, piecesOf(parameter)), DataType.float),
+    );
+    return along === undefined || derivative === undefined ? f.number(0) : sumInPieces(f, f.mul(derivative, along));
+  });
   const slope = f.emit("Sum", products);
   slope.type = tensorType(DataType.float, []);
   return slope;
@@ -58,7 +59,7 @@ export class Difference {
       if (parameter === undefined) continue;
       const readers = [...parameter.uses];
       const dtype = parameter.type?.kind === "tensor" ? parameter.type.dtype : DataType.float;
-      const moved = f.add(parameter, f.cast(f.mul(step, directionOf(f, parameter)), dtype));
+      const moved = f.add(parameter, f.mul(f.cast(step, dtype), directionOf(f, parameter)));
       for (const { user, index } of readers) if ("opType" in user) user.setInput(index, moved);
     }
     const [first] = model.graph.nodes;
@@ -96,11 +97,11 @@ export class Difference {
   }
 
   async #at(feeds: NamedTensors, step: number): Promise<number> {
-    const dtype = this.#precision === "float64" ? DataType.double : DataType.float;
-    const fed = only(
-      { ...feeds, [STEP]: floats(dtype, Float64Array.of(step), (value) => value, []) },
-      this.#session.inputNames,
-    );
+    const by =
+      this.#precision === "float64"
+        ? new Tensor("float64", Float64Array.of(step), [])
+        : new Tensor("float32", Float32Array.of(step), []);
+    const fed = only({ ...feeds, [STEP]: by }, this.#session.inputNames);
     return numbersOf((await this.#session.run(fed))[this.#loss])[0] ?? Number.NaN;
   }
 

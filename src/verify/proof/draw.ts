@@ -1,8 +1,8 @@
 import { Tensor } from "onnxruntime-common";
 import { DataType } from "../../graph/data-type.ts";
-import type { Graph, Value } from "../../graph/graph.ts";
+import type { Graph } from "../../graph/graph.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { randomInputs, randomValues } from "../random-inputs.ts";
+import { randomFloats, randomInputs, randomValues } from "../random-inputs.ts";
 
 /** Which inputs may be negative: weights want it, variances and masks do not, and no graph says which is which. */
 export const SIGNS = [
@@ -12,17 +12,14 @@ export const SIGNS = [
   { state: true, data: false },
 ] as const;
 
-/** An element of float data: uniform below 1, or in [-1, 1]; of matrices, so small that layers keep their input's size. */
-function scaleOf({ type }: Value, isState: boolean): number {
-  const dims = type?.kind === "tensor" ? (type.shape ?? []).map((dim) => (typeof dim === "number" ? dim : 1)) : [];
+/** The largest element: of matrices so small that layers keep their input's size. */
+function scaleOf(dims: readonly number[], isState: boolean, isSigned: boolean): number {
   if (!isState || dims.length < 2) return 1;
-  return Math.sqrt(
-    3 /
-      Math.max(
-        1,
-        dims.slice(1).reduce((size, dim) => size * dim, 1),
-      ),
+  const fan = Math.max(
+    1,
+    dims.slice(1).reduce((size, dim) => size * dim, 1),
   );
+  return isSigned ? Math.sqrt(3 / fan) : 2 / fan;
 }
 
 /**
@@ -36,31 +33,15 @@ export function draw(
   zeros: ReadonlySet<string>,
   seed: number,
 ): NamedTensors | string {
-  const made = randomInputs(graph, seed);
-  if (typeof made === "string") return made;
   const sign = SIGNS[seed % SIGNS.length] ?? SIGNS[0];
-  const feeds: Record<string, Tensor> = { ...made };
-  for (const [index, input] of graph.inputs.entries()) {
-    const tensor = feeds[input.name];
-    const dtype = input.type?.kind === "tensor" ? input.type.dtype : DataType.undefined;
-    if (tensor === undefined || (dtype !== DataType.float && dtype !== DataType.double)) continue;
-    const isState = state.has(input.name);
-    const values = randomValues(tensor.size, 7919 * (seed + 1) + index);
-    const scale = zeros.has(input.name) ? 0 : scaleOf(input, isState);
-    const signed = isState ? sign.state : sign.data;
-    feeds[input.name] = floats(dtype, values, (value) => scale * (signed ? value : Math.abs(value)), tensor.dims);
-  }
-  return feeds;
-}
-
-/** A float32 or float64 tensor. */
-export function floats(
-  dtype: number,
-  values: Float64Array,
-  make: (value: number, index: number) => number,
-  dims: readonly number[],
-): Tensor {
-  return dtype === DataType.double
-    ? new Tensor("float64", values.map(make), dims)
-    : new Tensor("float32", Float32Array.from(values, make), dims);
+  return randomInputs(graph, seed, ({ name, type }, index, dims, size) => {
+    const isState = state.has(name);
+    const isSigned = isState ? sign.state : sign.data;
+    const scale = zeros.has(name) ? 0 : scaleOf(dims, isState, isSigned);
+    const own = 7919 * (seed + 1) + index;
+    const make = (value: number): number => scale * (isSigned ? value : Math.abs(value));
+    return type?.kind === "tensor" && type.dtype === DataType.double
+      ? new Tensor("float64", randomValues(size, own).map(make), [...dims])
+      : new Tensor("float32", randomFloats(size, own, make), [...dims]);
+  });
 }

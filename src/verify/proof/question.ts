@@ -69,7 +69,9 @@ export const only = (feeds: NamedTensors, names: readonly string[]): NamedTensor
   Object.fromEntries(names.flatMap((name) => (feeds[name] === undefined ? [] : [[name, feeds[name]]])));
 
 export async function open(ort: OrtModule, model: Model, precision: Precision): Promise<OrtSession> {
-  removeDeadNodes(model.graph);
+  const { graph } = model;
+  removeDeadNodes(graph);
+  graph.replaceInputs(graph.inputs.filter(({ isUsed }) => isUsed));
   if (precision === "float64") toDouble(model);
   return ort.InferenceSession.create(encodeModel(model), { ...NO_LOG, graphOptimizationLevel: "disabled" });
 }

@@ -1,4 +1,4 @@
-import { DataType } from "../../graph/data-type.ts";
+import { Tensor } from "onnxruntime-common";
 import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
@@ -7,7 +7,6 @@ import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs, randomValues } from "../random-inputs.ts";
-import { floats } from "./draw.ts";
 
 /** A gradient, and what further down could be what the optimizer reads in its place, the highest first. */
 export interface Descent {
@@ -78,6 +77,7 @@ async function respond(
   }
   model.graph.replaceOutputs([...new Set(outputs)]);
   removeDeadNodes(model.graph);
+  model.graph.replaceInputs(model.graph.inputs.filter(({ isUsed }) => isUsed));
   const feeds = randomInputs(model.graph, 1);
   if (typeof feeds === "string") return null;
   const all: Record<string, (typeof feeds)[string]> = { ...feeds };
@@ -87,7 +87,7 @@ async function respond(
     if (like === undefined) continue;
     const small = randomValues(like.size, 31 + index).map((value) => value * SMALL);
     given.set(gradient, small);
-    all[`${gradient} (given)`] = floats(DataType.float, small, (value) => value, like.dims);
+    all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(small), [...like.dims]);
   }
   try {
     const session = await ort.InferenceSession.create(encodeModel(model), NO_LOG);
@@ -109,37 +109,43 @@ async function respond(
 function transformOf({ given, dims, of }: Response, tensor: string): Transformed["transform"] | null {
   const made = of.get(tensor);
   if (made?.length !== given.length) return null;
-  const isClose = (expected: Float64Array): boolean =>
-    expected.every((value, index) => Math.abs(value - (made[index] ?? Number.NaN)) <= TOLERANCE * SMALL);
-  if (isClose(given)) return "clipping";
-  const centred = [
-    dims.map((_, axis) => axis),
-    ...dims.map((_, kept) => dims.flatMap((_, axis) => (axis === kept ? [] : [axis]))),
+  if (given.every((value, index) => isClose(value, made[index]))) return "clipping";
+  const whole = given.length;
+  const groupings = [
+    { outer: 1, kept: 1, inner: whole },
+    ...dims.map((kept, axis) => {
+      const outer = dims.slice(0, axis).reduce((size, dim) => size * dim, 1);
+      return { outer, kept, inner: whole / Math.max(1, outer * kept) };
+    }),
   ];
-  return centred.some((axes) => axes.length > 0 && isClose(centralized(given, dims, axes))) ? "centralization" : null;
+  return groupings.some((grouping) => grouping.kept < whole && isCentralized(given, made, grouping))
+    ? "centralization"
+    : null;
 }
 
-/** A tensor less its mean over some axes. */
-function centralized(values: Float64Array, dims: readonly number[], axes: readonly number[]): Float64Array {
-  const groupOf = (index: number): number => {
-    let [rest, group] = [index, 0];
-    for (let axis = dims.length - 1, scale = 1; axis >= 0; axis--) {
-      const size = dims[axis] ?? 1;
-      if (!axes.includes(axis)) {
-        group += (rest % size) * scale;
-        scale *= size;
-      }
-      rest = Math.floor(rest / size);
+const isClose = (expected: number, made: number | undefined): boolean =>
+  Math.abs(expected - (made ?? Number.NaN)) <= TOLERANCE * SMALL;
+
+/** A tensor of three axes, whose means over the first and last were taken away. */
+interface Grouping {
+  readonly outer: number;
+  readonly kept: number;
+  readonly inner: number;
+}
+
+function isCentralized(given: Float64Array, made: ArrayLike<number>, { outer, kept, inner }: Grouping): boolean {
+  for (let group = 0; group < kept; group++) {
+    let sum = 0;
+    for (let first = 0; first < outer; first++) {
+      const begin = (first * kept + group) * inner;
+      for (let index = begin; index < begin + inner; index++) sum += given[index] ?? 0;
     }
-    return group;
-  };
-  const sums = new Map<number, { sum: number; count: number }>();
-  for (const [index, value] of values.entries()) {
-    const group = sums.get(groupOf(index)) ?? { sum: 0, count: 0 };
-    sums.set(groupOf(index), { sum: group.sum + value, count: group.count + 1 });
+    const mean = sum / (outer * inner);
+    for (let first = 0; first < outer; first++) {
+      const begin = (first * kept + group) * inner;
+      for (let index = begin; index < begin + inner; index++)
+        if (!isClose((given[index] ?? 0) - mean, made[index])) return false;
+    }
   }
-  return values.map((value, index) => {
-    const { sum, count } = sums.get(groupOf(index)) ?? { sum: 0, count: 1 };
-    return value - sum / count;
-  });
+  return true;
 }
