@@ -33,7 +33,7 @@ function casesOf(op: string): { readonly opsets: string; readonly titles: string
 }
 
 function gradientRows(): readonly string[] {
-  return Object.entries(GRADIENT_RULES)
+  return [...GRADIENT_RULES]
     .filter(([, rule]) => rule !== "zero")
     .toSorted(([a], [b]) => a.localeCompare(b))
     .map(([op, rule]) => {
@@ -51,7 +51,7 @@ function compoundRows(): readonly string[] {
 
 /** The text of docs/operators.md. */
 export function operatorsDocument(): string {
-  const flat = Object.entries(GRADIENT_RULES)
+  const flat = [...GRADIENT_RULES]
     .filter(([, rule]) => rule === "zero")
     .map(([op]) => `\`${op}\``)
     .sort();

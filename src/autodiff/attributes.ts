@@ -1,5 +1,6 @@
 import type { Attribute } from "../graph/attribute.ts";
 import type { Node } from "../graph/graph.ts";
+import { type OperatorName, operatorOf } from "../ops/operators/index.ts";
 
 /**
  * What a rule knows of an attribute. `read`: it is right for every value. `free`: the gradient, written in the operator's inputs
@@ -33,7 +34,7 @@ const RECURRENT: Attributes = {
 };
 
 /** The attributes of every operator with a rule that has any; what is not here is refused. */
-export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
+export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>>> = {
   Attention: {
     is_causal: "read",
     kv_num_heads: "read",
@@ -162,11 +163,13 @@ export const KNOWN_ATTRIBUTES: Readonly<Record<string, Attributes>> = {
   Unsqueeze: { axes: "free" },
 };
 
+const KNOWN: ReadonlyMap<string, Attributes> = new Map(Object.entries(KNOWN_ATTRIBUTES));
+
 const utf8 = new TextDecoder();
 
 /** Why a rule may not be used for a node: an attribute that it does not know, or not with this value. Null: it may. */
-export function unknownAttribute(node: Node, op: string): string | null {
-  const known = Object.hasOwn(KNOWN_ATTRIBUTES, op) ? KNOWN_ATTRIBUTES[op] : undefined;
+export function unknownAttribute(node: Node): string | null {
+  const known = KNOWN.get(operatorOf(node));
   for (const each of node.attributes.values()) {
     const knowledge = known !== undefined && Object.hasOwn(known, each.name) ? known[each.name] : [];
     if (knowledge === "read" || knowledge === "free") continue;

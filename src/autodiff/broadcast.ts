@@ -2,10 +2,7 @@ import type { Value } from "../graph/graph.ts";
 import type { Dimension } from "../graph/value-type.ts";
 import type { Formula } from "../ops/formula.ts";
 import { SizeMath } from "../ops/sizes.ts";
-
-export function shapeOf(value: Value): readonly Dimension[] | null {
-  return value.type?.kind === "tensor" ? value.type.shape : null;
-}
+import { shapeOf } from "../ops/value-types.ts";
 
 /**
  * Sums a gradient over the axes that broadcasting added to an input or stretched. Nothing is emitted where the shapes say that

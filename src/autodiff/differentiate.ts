@@ -4,13 +4,15 @@ import { describeNode, type Graph, type Node, type Value } from "../graph/graph.
 import { valuesReadBy } from "../graph/model.ts";
 import type { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
+import { elementTypeOf } from "../ops/element-type.ts";
 import { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { operatorOf } from "../ops/operators/index.ts";
 import { requireSizesOf } from "../ops/sizes-that-fit.ts";
-import { elementTypeOf } from "../ops/value-types.ts";
+import { shapeOf } from "../ops/value-types.ts";
 import { unknownAttribute } from "./attributes.ts";
-import { shapeOf, unbroadcast } from "./broadcast.ts";
-import { Backward, type GradientRule, type GradientTable, type Inner } from "./rule.ts";
+import { unbroadcast } from "./broadcast.ts";
+import { Backward, type GradientEntry, type GradientRule, type Inner } from "./rule.ts";
 import { GRADIENT_RULES } from "./table.ts";
 
 export interface DifferentiateOptions {
@@ -21,7 +23,7 @@ export interface DifferentiateOptions {
   /** Values whose gradient is not followed to what they are made of. Default: none. */
   readonly constants?: ReadonlySet<Value>;
   /** Default: all rules there are. */
-  readonly table?: GradientTable;
+  readonly table?: ReadonlyMap<string, GradientEntry>;
 }
 
 /**
@@ -42,13 +44,10 @@ export function differentiate(
   return new Differentiation(graph, wrt, options).run(new Map([[of, null]]));
 }
 
-/** As the tables name it: those of other domains as `domain.operator`. */
-const operatorOf = ({ domain, opType }: Node): string => (domain === "" ? opType : `${domain}.${opType}`);
-
 class Differentiation {
   readonly #graph: Graph;
   readonly #options: DifferentiateOptions;
-  readonly #table: GradientTable;
+  readonly #table: ReadonlyMap<string, GradientEntry>;
   /** What depends on the values asked for, and is of a type that gradients have. */
   readonly #dependent: ReadonlySet<Value>;
   readonly #wrt: readonly Value[];
@@ -75,9 +74,8 @@ class Differentiation {
     return dependent;
   }
 
-  #entryOf(node: Node): GradientTable[string] | undefined {
-    const op = operatorOf(node);
-    return Object.hasOwn(this.#table, op) ? this.#table[op] : undefined;
+  #entryOf(node: Node): GradientEntry | undefined {
+    return this.#table.get(operatorOf(node));
   }
 
   /** @param seeds values with their gradients; null stands for one */
@@ -136,7 +134,7 @@ class Differentiation {
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
       const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
-      const unknown = unknownAttribute(node, operatorOf(node));
+      const unknown = unknownAttribute(node);
       if (unknown !== null) throw backward.refuse(unknown);
       const results = requireSizesOf(node, () => rule.gradient(backward));
       for (const [index, gradient] of results.entries()) {

@@ -1,11 +1,12 @@
 import { GradientError } from "../errors.ts";
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import type { Names } from "../graph/names.ts";
-import type { Dimension } from "../graph/value-type.ts";
-import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../ops/attributes.ts";
 import type { Formula } from "../ops/formula.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { NodeView } from "../ops/node-view.ts";
+import type { OperatorName } from "../ops/operators/index.ts";
 import { SizeMath } from "../ops/sizes.ts";
+import { shapeOf } from "../ops/value-types.ts";
 
 /** Gradients of a node's inputs, one entry per input; null or left out: none flows there. */
 export type InputGradients = readonly (Value | null)[];
@@ -38,13 +39,12 @@ export interface Inner {
 /** `zero`: the operator is flat or makes no number of its inputs, so that no gradient passes. */
 export type GradientEntry = GradientRule | "zero";
 
-export type GradientTable = Readonly<Record<string, GradientEntry>>;
+/** Rules by operator; those of other domains as `domain.operator`. */
+export type GradientTable = Readonly<Partial<Record<OperatorName, GradientEntry>>>;
 
 /** A node with the gradients of its outputs, and what rules write their formulas with. */
-export class Backward {
+export class Backward extends NodeView {
   readonly f: Formula;
-  readonly node: Node;
-  readonly opset: number;
   readonly sizes: SizeMath;
   readonly #gradients: readonly (Value | null)[];
   readonly #wanted: (value: Value) => boolean;
@@ -57,9 +57,8 @@ export class Backward {
     wanted: (value: Value) => boolean,
     types: TypeInference,
   ) {
+    super(node, f.opset);
     this.f = f;
-    this.node = node;
-    this.opset = f.opset;
     this.sizes = new SizeMath(f);
     this.#gradients = gradients;
     this.#wanted = wanted;
@@ -74,22 +73,6 @@ export class Backward {
   /** The gradient of an output; null where it has none. */
   dyOf = (index: number): Value | null => this.#gradients[index] ?? null;
 
-  /** @throws GradientError `E_GRAPH` where the node lacks it */
-  input = (index: number): Value => {
-    const value = this.node.inputs[index];
-    if (value !== undefined && value !== null) return value;
-    throw new GradientError("E_GRAPH", `${describeNode(this.node)} has no input ${index}`, { field: this.node.name });
-  };
-
-  optional = (index: number): Value | null => this.node.inputs[index] ?? null;
-
-  /** @throws GradientError `E_GRAPH` where the node leaves it out */
-  output = (index: number): Value => {
-    const value = this.node.outputs[index];
-    if (value !== undefined && value !== null) return value;
-    throw new GradientError("E_GRAPH", `${describeNode(this.node)} has no output ${index}`, { field: this.node.name });
-  };
-
   /** Whether a gradient of this value is of use. */
   isWanted = (value: Value): boolean => this.#wanted(value);
 
@@ -99,27 +82,15 @@ export class Backward {
     return value !== undefined && value !== null && this.#wanted(value);
   }
 
-  int = (name: string, fallback: number): number => intAttribute(this.node, name, fallback);
-  ints = (name: string): readonly number[] | null => intsAttribute(this.node, name, null);
-  float = (name: string, fallback: number): number => floatAttribute(this.node, name, fallback);
-  string = (name: string, fallback: string): string => stringAttribute(this.node, name, fallback);
-
   /** The number of axes of an input. @throws GradientError `E_NO_SHAPE` where the model does not tell it */
   rank(index: number): number {
-    const { type } = this.input(index);
-    const rank = type?.kind === "tensor" ? type.shape?.length : undefined;
+    const rank = shapeOf(this.input(index))?.length;
     if (rank !== undefined) return rank;
     throw new GradientError(
       "E_NO_SHAPE",
       `${describeNode(this.node)}: the rank of "${this.input(index).name}" is not known`,
       { field: this.input(index).name, hint: "Export the model with value_info (onnx.shape_inference.infer_shapes)." },
     );
-  }
-
-  /** The sizes of an input's axes as far as they are known. */
-  dims(index: number): readonly Dimension[] | null {
-    const { type } = this.input(index);
-    return type?.kind === "tensor" ? type.shape : null;
   }
 
   /** The elements of an integer input (axes, pads, ...), where they are constant; null where it is left out. */
@@ -140,8 +111,8 @@ export class Backward {
   }
 
   /** An axis, not negative. */
-  axis(name: string, fallback: number, rank = this.rank(0)): number {
-    const axis = this.int(name, fallback);
+  axis(rank = this.rank(0)): number {
+    const axis = this.int("axis");
     return axis < 0 ? axis + rank : axis;
   }
 

@@ -1,4 +1,5 @@
-import type { GradientTable } from "./rule.ts";
+import { uniqueRows } from "../ops/unique-rows.ts";
+import type { GradientEntry, GradientTable } from "./rule.ts";
 import { ARRANGING_RULES } from "./rules/arranging.ts";
 import { CONTROL_RULES } from "./rules/control.ts";
 import { CONVOLUTION_RULES } from "./rules/convolution.ts";
@@ -10,17 +11,20 @@ import { REDUCTION_RULES } from "./rules/reductions.ts";
 import { SAMPLING_RULES } from "./rules/sampling.ts";
 import { CLASSIFICATION_RULES } from "./rules/softmax.ts";
 
+const rowsOf = (table: GradientTable): readonly (readonly [string, GradientEntry])[] => Object.entries(table);
+
 /** Every gradient rule, by operator; those of other domains as `domain.operator`. */
-export const GRADIENT_RULES: GradientTable = {
-  ...ELEMENTWISE_RULES,
-  ...MATRIX_RULES,
-  ...REDUCTION_RULES,
-  ...ARRANGING_RULES,
-  ...CONVOLUTION_RULES,
-  ...NORMALIZATION_RULES,
-  ...CLASSIFICATION_RULES,
-  ...RECURRENT_RULES,
-  ...SAMPLING_RULES,
-  ...CONTROL_RULES,
-  ...ZERO_RULES,
-};
+export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
+  "gradient rules",
+  rowsOf(ELEMENTWISE_RULES),
+  rowsOf(MATRIX_RULES),
+  rowsOf(REDUCTION_RULES),
+  rowsOf(ARRANGING_RULES),
+  rowsOf(CONVOLUTION_RULES),
+  rowsOf(NORMALIZATION_RULES),
+  rowsOf(CLASSIFICATION_RULES),
+  rowsOf(RECURRENT_RULES),
+  rowsOf(SAMPLING_RULES),
+  rowsOf(CONTROL_RULES),
+  rowsOf(ZERO_RULES),
+);

@@ -22,7 +22,7 @@ export const NAMED_TENSORS: Kind = listOf(
   "a list of { name, tensor }, the tensors of the class GraphTensor",
 );
 
-interface AttributeValues {
+export interface AttributeValues {
   readonly float: number;
   readonly int: bigint;
   readonly string: Uint8Array;

@@ -1,7 +1,9 @@
-import { attribute } from "../graph/attribute.ts";
+import { type Attribute, attribute } from "../graph/attribute.ts";
 import { Graph, Node, type NodeInit, Value } from "../graph/graph.ts";
+import type { GraphFunction } from "../graph/model.ts";
 import type { Names } from "../graph/names.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { OperatorName } from "./operators/index.ts";
 
 export interface BuilderOptions {
   /** Put before the hint of every node and value name, as `prefix/hint`. */
@@ -13,9 +15,16 @@ export interface BuilderOptions {
   readonly onEmit?: (node: Node) => void;
 }
 
-export interface EmitOptions extends NodeInit {
+export interface EmitOptions extends Omit<NodeInit, "domain"> {
   /** Last part of the node's name. Default: the operator. */
   readonly hint?: string;
+}
+
+type Called = Pick<Node, "domain" | "opType">;
+
+function splitOperator(operator: OperatorName): Called {
+  const end = operator.lastIndexOf(".");
+  return { domain: operator.slice(0, Math.max(0, end)), opType: operator.slice(end + 1) };
 }
 
 /** Emits nodes into a list, naming each after its place and purpose. */
@@ -32,27 +41,51 @@ export class Builder {
     return new Builder({ ...this.#options, prefix: `${this.#options.prefix}/${part}` });
   }
 
-  /** One node with one output. */
-  emit(opType: string, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
-    const output = new Value("");
-    output.name = `${this.#add(opType, inputs, [output], options)}:out`;
-    return output;
+  /** One node with one output. @param operator those of other domains as `domain.operator` */
+  emit(operator: OperatorName, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
+    return this.#one(splitOperator(operator), inputs, options);
   }
 
   /** One node with `count` outputs. */
-  emitAll(opType: string, inputs: readonly (Value | null)[], count: number, options: EmitOptions = {}): Value[] {
+  emitAll(
+    operator: OperatorName,
+    inputs: readonly (Value | null)[],
+    count: number,
+    options: EmitOptions = {},
+  ): Value[] {
     const outputs = Array.from({ length: count }, () => new Value(""));
-    const name = this.#add(opType, inputs, outputs, options);
+    const name = this.#add(splitOperator(operator), inputs, outputs, options);
     for (const [index, output] of outputs.entries()) output.name = `${name}:${index}`;
     return outputs;
   }
 
+  /** One node of the same operator, with the same attributes, of other inputs. */
+  again(
+    node: Node,
+    inputs: readonly (Value | null)[],
+    attributes: readonly Attribute[] = [...node.attributes.values()],
+  ): Value {
+    return this.#one(node, inputs, { attributes });
+  }
+
+  /** One node that calls a function of the model. */
+  call(called: GraphFunction, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
+    return this.#one({ domain: called.domain, opType: called.name }, inputs, options);
+  }
+
+  #one(called: Called, inputs: readonly (Value | null)[], options: EmitOptions): Value {
+    const output = new Value("");
+    output.name = `${this.#add(called, inputs, [output], options)}:out`;
+    return output;
+  }
+
   /** @returns the node's name */
-  #add(opType: string, inputs: readonly (Value | null)[], outputs: Value[], options: EmitOptions): string {
+  #add(called: Called, inputs: readonly (Value | null)[], outputs: Value[], options: EmitOptions): string {
+    const { domain, opType } = called;
     const { hint = opType, ...init } = options;
     const name = this.#options.names.fresh(`${this.#options.prefix}/${hint}`);
     const metadata = this.#options.metadata ?? new Map<string, string>();
-    const node = new Node(opType, inputs, outputs, { ...init, name, metadata });
+    const node = new Node(opType, inputs, outputs, { ...init, domain, name, metadata });
     this.nodes.push(node);
     this.#options.onEmit?.(node);
     return name;

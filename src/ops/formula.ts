@@ -4,9 +4,13 @@ import { type Graph, Value } from "../graph/graph.ts";
 import { Tensor } from "../graph/tensor.ts";
 import type { ValueType } from "../graph/value-type.ts";
 import type { Builder, EmitOptions } from "./builder.ts";
+import type { OperatorName, StandardOperator } from "./operators/index.ts";
 
 /** A value of the graph, or a number, which becomes a scalar constant of the formula's element type. */
 export type Operand = Value | number;
+
+/** ReduceSum, ReduceMean, ... */
+export type Reduction = Extract<StandardOperator, `Reduce${string}`>;
 
 /** The opset from which on all reductions take their axes as an input; ReduceSum does since 13. */
 const AXES_INPUT = 18;
@@ -36,7 +40,7 @@ export class Formula {
     return dtype === this.dtype ? this : new Formula(this.build, this.opset, dtype);
   }
 
-  emit(op: string, inputs: readonly (Operand | null)[], options?: EmitOptions): Value {
+  emit(op: OperatorName, inputs: readonly (Operand | null)[], options?: EmitOptions): Value {
     const values = inputs.map((each) => (typeof each === "number" ? this.number(each) : each));
     return this.build.emit(op, values, options);
   }
@@ -98,7 +102,7 @@ export class Formula {
   }
 
   /** ReduceMean, ReduceMax and their like. `null`: over all axes. */
-  reduce(op: string, a: Value, axes: readonly number[] | null, keepdims = true): Value {
+  reduce(op: Reduction, a: Value, axes: readonly number[] | null, keepdims = true): Value {
     const attributes = [attribute.int("keepdims", keepdims ? 1 : 0)];
     if (axes === null) return this.emit(op, [a], { attributes });
     if (this.opset >= AXES_INPUT) return this.emit(op, [a, this.ints(axes)], { attributes });

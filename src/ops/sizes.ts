@@ -53,7 +53,7 @@ export class SizeMath {
     return isKnown(sizes) ? this.#int.ints(sizes) : sizes;
   }
 
-  #each(op: string, a: Sizes, b: Sizes, known: (x: number, y: number) => number): Sizes {
+  #each(op: "Add" | "Sub" | "Mul", a: Sizes, b: Sizes, known: (x: number, y: number) => number): Sizes {
     if (isKnown(a) && isKnown(b)) return a.map((x, axis) => known(x, b[axis] ?? 0));
     return this.#int.emit(op, [this.value(a), this.value(b)]);
   }

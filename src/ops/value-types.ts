@@ -1,6 +1,10 @@
-import { DataType } from "../graph/data-type.ts";
-import type { Node, Value } from "../graph/graph.ts";
-import { intAttribute } from "./attributes.ts";
+import type { Value } from "../graph/graph.ts";
+import type { Dimension } from "../graph/value-type.ts";
+
+/** The sizes of a value's axes as far as they are known; null where not even its rank is. */
+export function shapeOf({ tensor, type }: Value): readonly Dimension[] | null {
+  return tensor?.dims ?? (type?.kind === "tensor" ? type.shape : null);
+}
 
 export function rankOf(value: Value): number | null {
   return value.type?.kind === "tensor" ? (value.type.shape?.length ?? null) : null;
@@ -10,21 +14,6 @@ export function rankOf(value: Value): number | null {
 export function dimsOf(value: Value): readonly (number | null)[] | null {
   const shape = value.type?.kind === "tensor" ? value.type.shape : null;
   return shape?.map((dim) => (typeof dim === "number" ? dim : null)) ?? null;
-}
-
-/** The element type of a value: as declared, else as the nodes that make it take it over from their first input. */
-export function elementTypeOf(value: Value): number {
-  const seen = new Set<Value>();
-  for (let at: Value | null = value; at !== null && !seen.has(at); ) {
-    seen.add(at);
-    if (at.tensor !== null) return at.tensor.dtype;
-    if (at.type?.kind === "tensor") return at.type.dtype;
-    const producer: Node | null = at.producer;
-    if (producer === null) break;
-    if (producer.opType === "Cast") return intAttribute(producer, "to", DataType.float);
-    at = producer.inputs[producer.opType === "Where" ? 1 : 0] ?? null;
-  }
-  return DataType.float;
 }
 
 /** Axes `from`, `from` + 1, ... up to before `to`. */

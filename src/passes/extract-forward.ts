@@ -5,7 +5,7 @@ import { A_MODEL, type Model, valuesReadBy } from "../graph/model.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { A_TENSOR } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
-import { elementTypeOf } from "../ops/value-types.ts";
+import { elementTypeOf } from "../ops/element-type.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import type { Report } from "./pass.ts";
 import { AGR_RECORD } from "./record.ts";

@@ -7,10 +7,10 @@ import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
-import { floatAttribute, intAttribute } from "../ops/attributes.ts";
 import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import { nameMatcher } from "../ops/name-globs.ts";
+import { NodeView } from "../ops/node-view.ts";
 import { jsonMetadata, wrongMetadata } from "./json-metadata.ts";
 
 /** Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): y = x W + alpha / rank (x A) B, where only A and B are trained. */
@@ -101,9 +101,9 @@ function productsOf(graph: Graph): readonly Target[] {
   return graph.nodes.flatMap((node): readonly Target[] => {
     const [, second] = node.inputs;
     if (node.domain !== "" || (node.opType !== "MatMul" && node.opType !== "Gemm") || !second) return [];
-    const isSimple = node.opType === "MatMul" || intAttribute(node, "transA", 0) === 0;
+    const isSimple = node.opType === "MatMul" || new NodeView(node).int("transA") === 0;
     if (!isSimple) return [];
-    const transB = node.opType === "Gemm" && intAttribute(node, "transB", 0) === 1;
+    const transB = node.opType === "Gemm" && new NodeView(node).int("transB") === 1;
     if (matrices.has(second)) return [{ weight: second, product: node, isTurned: transB }];
     const { producer } = second;
     const turned = producer?.opType === "Transpose" ? producer.inputs[0] : null;
@@ -123,7 +123,7 @@ function adapt(
   if (!x || !output) throw new GraphError("E_GRAPH", `the product with "${weight.name}" has no input or no output`);
   const build = new Builder({ prefix: `${weight.name}/lora`, names });
   const f = new Formula(build, model.opset);
-  const factor = scale * (product.opType === "Gemm" ? floatAttribute(product, "alpha", 1) : 1);
+  const factor = scale * (product.opType === "Gemm" ? new NodeView(product).float("alpha") : 1);
   const readers = output.uses;
   const change = f.mul(f.matmul(f.matmul(x, a), b), factor);
   const added = f.emit("Add", [output, change]);

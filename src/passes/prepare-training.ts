@@ -4,7 +4,8 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { MICROSOFT } from "../onnxruntime/domain.ts";
-import { floatAttribute } from "../ops/attributes.ts";
+import { constantOf } from "../ops/constants.ts";
+import { NodeView } from "../ops/node-view.ts";
 import { replaceNode } from "./replace-node.ts";
 
 /** What a forward operator becomes where it is trained. */
@@ -28,8 +29,8 @@ const PREPARATIONS: readonly Preparation[] = [
         keep: 1,
         moreOutputs: ["running_mean", "running_var", "saved_mean", "saved_inv_std"].map(name),
         attributes: [
-          attribute.float("epsilon", floatAttribute(node, "epsilon", 1e-5)),
-          attribute.float("momentum", floatAttribute(node, "momentum", 0.9)),
+          attribute.float("epsilon", new NodeView(node).float("epsilon")),
+          attribute.float("momentum", new NodeView(node).float("momentum")),
           attribute.int("training_mode", 1),
         ],
       });
@@ -68,9 +69,7 @@ const PREPARATIONS: readonly Preparation[] = [
 
 /** A constant that is 0 or false. */
 function isZero(value: Value | null): boolean {
-  const given = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
-  const tensor = value?.tensor ?? (given?.kind === "tensor" ? given.value.tensor : null);
-  return tensor !== null && tensor !== undefined && tensor.values()[0] === 0;
+  return value !== null && constantOf(value)?.values()[0] === 0;
 }
 
 const isHeld = (value: Value | null | undefined): boolean => value?.tensor !== null && value?.tensor !== undefined;

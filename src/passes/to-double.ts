@@ -3,7 +3,7 @@ import { DataType, type TypedArray } from "../graph/data-type.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
-import { intAttribute } from "../ops/attributes.ts";
+import { NodeView } from "../ops/node-view.ts";
 
 /** Inputs that are float32 whatever the tensor is. */
 const ALWAYS_FLOAT: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
@@ -45,7 +45,7 @@ function isAlwaysFloat(value: Value | null): boolean {
 }
 
 function widenNode(node: Node): void {
-  if (node.opType === "Cast" && NARROW.has(intAttribute(node, "to", 0))) {
+  if (node.opType === "Cast" && NARROW.has(new NodeView(node).int("to"))) {
     node.attributes.set("to", attribute.int("to", DataType.double));
   }
   if (node.opType === "Constant" && isAlwaysFloat(node.outputs[0] ?? null)) return;

@@ -1,7 +1,9 @@
 import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
-import { intAttribute } from "../ops/attributes.ts";
+import { constantOf } from "../ops/constants.ts";
+import { NodeView } from "../ops/node-view.ts";
+import { shapeOf } from "../ops/value-types.ts";
 import { inferTypes } from "./add-gradients.ts";
 
 /** An operator that takes whole numbers as places in a tensor. */
@@ -21,13 +23,13 @@ interface Lookup {
 
 const never = (): boolean => false;
 const none = (): null => null;
-const axisOf = (node: Node): number => intAttribute(node, "axis", 0);
+const axisOf = (node: Node): number => new NodeView(node).int("axis");
 
 const LOSS: Lookup = {
   ...{ numbers: 1, tensor: 0, axis: () => 1, of: "classes", fromEnd: never },
-  ignored: (node) => intAttribute(node, "ignore_index", null),
+  ignored: (node) => new NodeView(node).intOrNull("ignore_index"),
 };
-const LOSS_WITH_INPUT: Lookup = { ...LOSS, ignored: (node) => constantOf(node.inputs[3] ?? null) };
+const LOSS_WITH_INPUT: Lookup = { ...LOSS, ignored: (node) => numberHeldBy(node.inputs[3] ?? null) };
 /** Of a matrix, a gather takes rows: an embedding, whose exporters know no numbers below zero. */
 const GATHER: Lookup = {
   ...{ numbers: 1, tensor: 0, axis: axisOf, of: "rows", ignored: none },
@@ -105,15 +107,10 @@ function both(a: ValueRange, b: ValueRange): ValueRange {
   };
 }
 
-function shapeOf(value: Value): readonly unknown[] | null {
-  if (value.tensor !== null) return value.tensor.dims;
-  return value.type?.kind === "tensor" ? value.type.shape : null;
-}
-
 /** The one number a constant holds; null where there is no value, undefined where it is no constant. */
-function constantOf(value: Value | null): number | null | undefined {
+function numberHeldBy(value: Value | null): number | null | undefined {
   if (value === null) return null;
-  const { tensor } = value;
+  const tensor = constantOf(value);
   return tensor === null || tensor.data.kind === "external" || tensor.size !== 1
     ? undefined
     : Number(tensor.values()[0]);

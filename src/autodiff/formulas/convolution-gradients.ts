@@ -1,5 +1,4 @@
 import type { Value } from "../../graph/graph.ts";
-import { intAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { SizeMath } from "../../ops/sizes.ts";
 import { axesFrom, dimsOf, known } from "../../ops/value-types.ts";
@@ -8,7 +7,8 @@ import { weightGrad } from "./weight-gradients.ts";
 import { type Windowed, windowAttributes, windowOf } from "./window.ts";
 
 /** A convolution, or the operator of its gradient: the node has the attributes. */
-export interface Convolved extends Windowed {
+export interface Convolved {
+  readonly node: Windowed;
   /** Whether the gradient of the image (0), the weight (1) or the bias (2) is wanted. */
   readonly wants: (index: number) => boolean;
   readonly x: Value;
@@ -22,9 +22,9 @@ export type ConvolutionGradients = readonly [image: Value | null, weight: Value 
 export function convGradients(f: Formula, call: Convolved): ConvolutionGradients {
   const { node, x, weight, dY, wants } = call;
   const dims = weightDims(call);
-  const group = intAttribute(node, "group", 1);
+  const group = node.int("group");
   const image = dimsOf(x)?.slice(2) ?? null;
-  const window = windowOf(call, dims.slice(2), image);
+  const window = windowOf(node, dims.slice(2), image);
   const spatial = known(image);
   const [outputs = 0, perGroup = 0] = dims;
   const correlation = {
@@ -47,14 +47,11 @@ export function convGradients(f: Formula, call: Convolved): ConvolutionGradients
 export function convTransposeGradients(f: Formula, call: Convolved): ConvolutionGradients {
   const { node, x, weight, dY, wants } = call;
   const dims = weightDims(call);
-  const group = intAttribute(node, "group", 1);
-  if (
-    !["NOTSET", "VALID"].includes(stringAttribute(node, "auto_pad", "NOTSET")) ||
-    node.attributes.has("output_shape")
-  ) {
-    throw call.refuse("its pads depend on the size of its output (auto_pad or output_shape)");
+  const group = node.int("group");
+  if (!["NOTSET", "VALID"].includes(node.string("auto_pad")) || node.gives("output_shape")) {
+    throw node.refuse("its pads depend on the size of its output (auto_pad or output_shape)");
   }
-  const window = windowOf(call, dims.slice(2), null);
+  const window = windowOf(node, dims.slice(2), null);
   const [outputs = 0, perGroup = 0] = dims;
   const spatial = axesFrom(2, dims.length);
   const correlation = {
@@ -80,8 +77,8 @@ export function convTransposeGradients(f: Formula, call: Convolved): Convolution
   ];
 }
 
-function weightDims({ weight, refuse }: Convolved): readonly number[] {
+function weightDims({ weight, node }: Convolved): readonly number[] {
   const dims = known(dimsOf(weight));
-  if (dims === null) throw refuse(`the shape of its weight "${weight.name}" is not known`);
+  if (dims === null) throw node.refuse(`the shape of its weight "${weight.name}" is not known`);
   return dims;
 }

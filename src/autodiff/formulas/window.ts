@@ -1,6 +1,5 @@
 import { attribute } from "../../graph/attribute.ts";
-import type { Node } from "../../graph/graph.ts";
-import { intsAttribute, stringAttribute } from "../../ops/attributes.ts";
+import type { NodeView } from "../../ops/node-view.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 
 /** The window of a convolution or pool, one number per spatial axis. */
@@ -53,8 +52,7 @@ export function outputSizes(window: Window, input: readonly number[]): readonly 
 }
 
 /** A node that has a window, and the error for one whose window cannot be told. */
-export interface Windowed {
-  readonly node: Node;
+export interface Windowed extends Pick<NodeView, "gives" | "int" | "ints" | "string"> {
   readonly refuse: (reason: string) => Error;
 }
 
@@ -65,38 +63,36 @@ export interface Windowed {
  * @throws what `refuse` makes where they are needed and not known
  */
 export function windowOf(
-  { node, refuse }: Windowed,
+  node: Windowed,
   kernel: readonly number[] | null,
   spatial: readonly (number | null)[] | null,
 ): Window {
-  const size = intsAttribute(node, "kernel_shape", kernel);
-  if (size === null) throw refuse("its kernel_shape is not known");
+  const size = node.ints("kernel_shape") ?? kernel;
+  if (size === null) throw node.refuse("its kernel_shape is not known");
   if (!(placesOf(size) <= MOST_PLACES)) {
-    throw refuse(`its window [${shortList(size)}] has more than ${MOST_PLACES} places`);
+    throw node.refuse(`its window [${shortList(size)}] has more than ${MOST_PLACES} places`);
   }
   if (kernel !== null && size.length !== kernel.length) {
-    throw refuse(`its kernel_shape [${shortList(size)}] has ${size.length} axes, and its weight has ${kernel.length}`);
+    throw node.refuse(
+      `its kernel_shape [${shortList(size)}] has ${size.length} axes, and its weight has ${kernel.length}`,
+    );
   }
   const ones = size.map(() => 1);
   const window = {
     kernel: size,
-    strides: intsAttribute(node, "strides", ones),
-    dilations: intsAttribute(node, "dilations", ones),
+    strides: node.ints("strides") ?? ones,
+    dilations: node.ints("dilations") ?? ones,
   };
-  const auto = stringAttribute(node, "auto_pad", "NOTSET");
+  const auto = node.string("auto_pad");
   if (auto === "VALID") return { ...window, begin: size.map(() => 0), end: size.map(() => 0) };
   if (auto !== "SAME_UPPER" && auto !== "SAME_LOWER") {
-    const pads = intsAttribute(
-      node,
-      "pads",
-      [...size, ...size].map(() => 0),
-    );
+    const pads = node.ints("pads") ?? [...size, ...size].map(() => 0);
     return { ...window, begin: pads.slice(0, size.length), end: pads.slice(size.length) };
   }
   const reaches = reach(window);
   const totals = size.map((_, axis) => {
     const [input, stride] = [spatial?.[axis] ?? null, window.strides[axis] ?? 1];
-    if (input === null) throw refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
+    if (input === null) throw node.refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
     return Math.max(0, (Math.ceil(input / stride) - 1) * stride + (reaches[axis] ?? 1) - input);
   });
   const [small, large] = [totals.map((each) => Math.floor(each / 2)), totals.map((each) => Math.ceil(each / 2))];

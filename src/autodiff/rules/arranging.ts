@@ -1,10 +1,11 @@
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import { paddingRowOf } from "../../ops/padding-row.ts";
 import type { Sizes } from "../../ops/sizes.ts";
-import { axesFrom, elementTypeOf } from "../../ops/value-types.ts";
-import { shapeOf, unbroadcast } from "../broadcast.ts";
+import { axesFrom, shapeOf } from "../../ops/value-types.ts";
+import { unbroadcast } from "../broadcast.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
 /** Back to the input's shape: operators that only change the shape. */
@@ -23,8 +24,7 @@ function byPlaces(b: Backward, move: (places: Value) => Value): Value {
 }
 
 /** The node once more, on another tensor. */
-const again = (b: Backward, value: Value): Value =>
-  b.f.emit(b.node.opType, [value, ...b.node.inputs.slice(1)], { attributes: [...b.node.attributes.values()] });
+const again = (b: Backward, value: Value): Value => b.f.build.again(b.node, [value, ...b.node.inputs.slice(1)]);
 
 function transpose(b: Backward): InputGradients {
   const perm = b.ints("perm") ?? axesFrom(0, b.rank(0)).toReversed();
@@ -34,7 +34,7 @@ function transpose(b: Backward): InputGradients {
 
 function concat(b: Backward): InputGradients {
   const { f, sizes, node } = b;
-  const axis = b.axis("axis", 0);
+  const axis = b.axis();
   const parts = node.inputs.map((_, index) => sizes.of(b.input(index), axis, axis + 1));
   return f.build.emitAll("Split", [b.dy, sizes.value(sizes.concat(...parts))], node.inputs.length, {
     attributes: [attribute.int("axis", axis)],
@@ -44,7 +44,7 @@ function concat(b: Backward): InputGradients {
 /** An output without a gradient counts as zeros. */
 function split(b: Backward): InputGradients {
   const { f, node } = b;
-  const axis = b.axis("axis", 0);
+  const axis = b.axis();
   const parts = node.outputs.flatMap((output, index) =>
     output === null ? [] : [b.dyOf(index) ?? f.zeros(f.shape(output))],
   );
@@ -61,7 +61,7 @@ function slice(b: Backward): InputGradients {
   );
   const isPlain = steps?.every((step) => step === 1) === true && starts?.every((start) => start >= 0) === true;
   if (starts === null || !isPlain) return [byPlaces(b, (places) => again(b, places))];
-  const dims = b.dims(0);
+  const dims = b.shape(0);
   const begin = axesFrom(0, rank).map((axis) => {
     const start = starts[axes.indexOf(axis)] ?? 0;
     const dim = dims?.[axis];
@@ -73,7 +73,7 @@ function slice(b: Backward): InputGradients {
 
 function pad(b: Backward): InputGradients {
   const { f, sizes } = b;
-  const mode = b.string("mode", "constant");
+  const mode = b.string("mode");
   if (mode !== "constant") return [byPlaces(b, (places) => again(b, places))];
   const rank = b.rank(0);
   const axes = (b.constants(3) ?? axesFrom(0, rank)).map((axis) => (axis < 0 ? axis + rank : axis));
@@ -107,7 +107,7 @@ function tile(b: Backward): InputGradients {
 function gather(b: Backward): InputGradients {
   const { f, sizes } = b;
   const rank = b.rank(0);
-  const axis = b.axis("axis", 0);
+  const axis = b.axis();
   const given = b.input(1);
   const indices = elementTypeOf(given) === DataType.int64 ? given : f.cast(given, DataType.int64);
   const count = b.rank(1);
@@ -155,11 +155,11 @@ function withoutPadding(b: Backward, count: number): Value {
 }
 
 function gatherElements(b: Backward): InputGradients {
-  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, { axis: b.int("axis", 0) })];
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, { axis: b.int("axis") })];
 }
 
 function gatherNd(b: Backward): InputGradients {
-  if (b.int("batch_dims", 0) !== 0) return [byPlaces(b, (places) => again(b, places))];
+  if (b.int("batch_dims") !== 0) return [byPlaces(b, (places) => again(b, places))];
   return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, "nd")];
 }
 
@@ -172,7 +172,7 @@ interface Places {
 /** Data that is written over has no gradient; what is added to has dY whole. The updates read dY where they went. */
 function scatter(b: Backward, places: Places): InputGradients {
   const { f } = b;
-  const reduction = b.string("reduction", "none");
+  const reduction = b.string("reduction");
   if (reduction === "max" || reduction === "min") return scatteredExtreme(b, places);
   if (reduction === "mul") return scatteredProduct(b, places);
   if (reduction !== "none" && reduction !== "add") throw b.refuse(`its reduction is ${reduction}`);
@@ -210,7 +210,7 @@ const reducing = (reduction: string | undefined): readonly Attribute[] =>
   reduction === undefined ? [] : [attribute.string("reduction", reduction)];
 
 function scatterElements(b: Backward): InputGradients {
-  const axis = attribute.int("axis", b.int("axis", 0));
+  const axis = attribute.int("axis", b.int("axis"));
   return scatter(b, {
     pick: (from) => b.f.emit("GatherElements", [from, b.input(1)], { attributes: [axis] }),
     place: (onto, updates, reduction) =>
@@ -227,14 +227,14 @@ function scatterNd(b: Backward): InputGradients {
 }
 
 function topK(b: Backward): InputGradients {
-  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.output(1), b.dy, { axis: b.int("axis", -1) })];
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.output(1), b.dy, { axis: b.int("axis") })];
 }
 
 /** [N, C, H, W] cut into squares: the inverse rearrangement, for either order of the depth. */
 function depthToSpace(b: Backward): InputGradients {
   const { f, sizes } = b;
-  const size = b.int("blocksize", 1);
-  const isDepthFirst = b.string("mode", "DCR") === "DCR";
+  const size = b.int("blocksize");
+  const isDepthFirst = b.string("mode") === "DCR";
   const spatial = sizes.of(b.input(0), 2);
   const [height, width] = [sizes.slice(spatial, 0, 1), sizes.slice(spatial, 1, 2)];
   const apart = f.reshape(b.dy, sizes.concat([0, -1], height, [size], width, [size]));
@@ -243,7 +243,7 @@ function depthToSpace(b: Backward): InputGradients {
 }
 
 function spaceToDepth(b: Backward): InputGradients {
-  const attributes = [attribute.int("blocksize", b.int("blocksize", 1)), attribute.string("mode", "DCR")];
+  const attributes = [attribute.int("blocksize", b.int("blocksize")), attribute.string("mode", "DCR")];
   return [b.f.emit("DepthToSpace", [b.dy], { attributes })];
 }
 
@@ -259,13 +259,13 @@ const RESIZE_KEPT = [
 function resize(b: Backward): InputGradients {
   const { f, sizes } = b;
   const kept = [...b.node.attributes.values()].filter(({ name }) => RESIZE_KEPT.includes(name));
-  const coordinates = b.string("coordinate_transformation_mode", "half_pixel");
+  const coordinates = b.string("coordinate_transformation_mode");
   if (coordinates === "tf_crop_and_resize") throw b.refuse("its coordinate_transformation_mode is tf_crop_and_resize");
-  if (b.int("antialias", 0) === 1 && b.int("exclude_outside", 0) === 1) {
+  if (b.int("antialias") === 1 && b.int("exclude_outside") === 1) {
     throw b.refuse("ONNX Runtime has no antialias with exclude_outside");
   }
   const rank = b.rank(0);
-  const [from, to] = [b.dims(0), shapeOf(b.output(0))];
+  const [from, to] = [b.shape(0), shapeOf(b.output(0))];
   const changed = axesFrom(0, rank).filter((axis) => axis >= 2 || from?.[axis] !== to?.[axis]);
   const gradient = changed
     .filter((axis) => typeof from?.[axis] !== "number" || from[axis] !== to?.[axis])

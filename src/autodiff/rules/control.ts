@@ -3,8 +3,8 @@ import { cloneNode } from "../../graph/clone.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
 import { Builder } from "../../ops/builder.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
-import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Backward, GradientTable, Inner } from "../rule.ts";
 
 /**

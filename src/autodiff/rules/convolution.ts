@@ -7,8 +7,7 @@ import { placesOf, windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 const convolved = (b: Backward): Convolved => ({
-  node: b.node,
-  refuse: b.refuse,
+  node: b,
   wants: (index) => b.wants(index),
   x: b.input(0),
   weight: b.input(1),
@@ -22,7 +21,7 @@ function maxPool(b: Backward): InputGradients {
 
 function averagePool(b: Backward): InputGradients {
   const image = dimsOf(b.input(0))?.slice(2) ?? null;
-  const countIncludePad = b.int("count_include_pad", 0) === 1;
+  const countIncludePad = b.int("count_include_pad") === 1;
   const shape = b.sizes.value(b.sizes.of(b.input(0)));
   return [averagePoolGrad(b.f, windowOf(b, null, image), { dY: b.dy, shape, countIncludePad })];
 }
@@ -30,7 +29,7 @@ function averagePool(b: Backward): InputGradients {
 /** y = (sum |x|^p)^(1/p): dX = sign(x) |x|^(p-1) times the sum over windows of dY y^(1-p). */
 function lpPool(b: Backward): InputGradients {
   const { f } = b;
-  const p = b.int("p", 2);
+  const p = b.int("p");
   const x = b.input(0);
   const share = f.mul(b.dy, f.where(f.greater(b.output(0), 0), f.pow(b.output(0), 1 - p), 0));
   const window = windowOf(b, null, dimsOf(x)?.slice(2) ?? null);
@@ -65,7 +64,7 @@ function globalMaxPool(b: Backward): InputGradients {
 
 function globalLpPool(b: Backward): InputGradients {
   const { f } = b;
-  const p = b.int("p", 2);
+  const p = b.int("p");
   const share = f.mul(b.dy, f.where(f.greater(b.output(0), 0), f.pow(b.output(0), 1 - p), 0));
   return [f.mul(powerSlope(b, b.input(0), p), share)];
 }

@@ -1,8 +1,9 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType, isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { elementTypeOf } from "../../ops/value-types.ts";
+import type { OperatorName } from "../../ops/operators/index.ts";
 import { geluDerivative, tanhGeluDerivative } from "../formulas/gelu.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
@@ -82,8 +83,8 @@ function mishDerivative(f: Formula, x: Value): Value {
 function clip(b: Backward): InputGradients {
   const { f, dy } = b;
   const x = b.input(0);
-  const bound = (name: string, index: number): Value | null =>
-    b.node.attributes.has(name) ? f.number(b.float(name, 0)) : b.optional(index);
+  const bound = (name: "min" | "max", index: number): Value | null =>
+    b.gives(name) ? f.number(b.float(name)) : b.optional(index);
   const [low, high] = [bound("min", 1), bound("max", 2)];
   const inside = [
     ...(low === null ? [] : [f.not(f.emit("Less", [x, low]))]),
@@ -111,8 +112,6 @@ function castBack(b: Backward): InputGradients {
   const to = elementTypeOf(b.input(0));
   return [isGradientType(to) ? b.f.cast(b.dy, to) : null];
 }
-
-const SELU = { alpha: 1.6732631921768188, gamma: 1.0507010221481323 };
 
 export const ELEMENTWISE_RULES: GradientTable = {
   Add: broadcasting(({ dy }) => [dy, dy]),
@@ -165,24 +164,22 @@ export const ELEMENTWISE_RULES: GradientTable = {
   Erf: derivative((f, _, x) => f.mul(f.exp(f.neg(f.square(x))), TWO_OVER_ROOT_PI)),
   Softplus: derivative((f, _, x) => f.sigmoid(x)),
   Softsign: { gradient: ({ f, dy, input }) => [f.div(dy, f.square(f.add(f.emit("Abs", [input(0)]), 1)))] },
-  Gelu: derivative((f, b, x) =>
-    b.string("approximate", "none") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x),
-  ),
+  Gelu: derivative((f, b, x) => (b.string("approximate") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x))),
   Relu: { gradient: relu },
-  Shrink: masked((f, b, x) => f.greater(f.emit("Abs", [x]), b.float("lambd", 0.5))),
-  ThresholdedRelu: masked((f, b, x) => f.greater(x, b.float("alpha", 1))),
-  LeakyRelu: below((_, b) => b.float("alpha", 0.01)),
-  Elu: below((f, b, x) => f.mul(f.exp(x), b.float("alpha", 1))),
-  Celu: below((f, b, x) => f.exp(f.mul(x, 1 / b.float("alpha", 1)))),
+  Shrink: masked((f, b, x) => f.greater(f.emit("Abs", [x]), b.float("lambd"))),
+  ThresholdedRelu: masked((f, b, x) => f.greater(x, b.float("alpha"))),
+  LeakyRelu: below((_, b) => b.float("alpha")),
+  Elu: below((f, b, x) => f.mul(f.exp(x), b.float("alpha"))),
+  Celu: below((f, b, x) => f.exp(f.mul(x, 1 / b.float("alpha")))),
   Selu: derivative((f, b, x) => {
-    const [alpha, gamma] = [b.float("alpha", SELU.alpha), b.float("gamma", SELU.gamma)];
+    const [alpha, gamma] = [b.float("alpha"), b.float("gamma")];
     return f.where(f.greater(x, 0), gamma, f.mul(f.exp(x), alpha * gamma));
   }),
   HardSigmoid: {
     gradient: (b) => {
       const { f, dy } = b;
       const y = b.output(0);
-      const slope = b.float("alpha", 0.2);
+      const slope = b.float("alpha");
       return [f.where(f.and(f.greater(y, 0), f.emit("Less", [y, f.number(1)])), f.mul(dy, slope), 0)];
     },
   },
@@ -191,8 +188,8 @@ export const ELEMENTWISE_RULES: GradientTable = {
     return f.where(f.greater(x, 3), 1, f.where(f.emit("Less", [x, f.number(-3)]), 0, middle));
   }),
   Mish: derivative((f, _, x) => mishDerivative(f, x)),
-  Swish: derivative((f, b, x) => swishDerivative(f, x, b.float("alpha", 1))),
-  "com.microsoft.QuickGelu": derivative((f, b, x) => swishDerivative(f, x, b.float("alpha", 1.702))),
+  Swish: derivative((f, b, x) => swishDerivative(f, x, b.float("alpha"))),
+  "com.microsoft.QuickGelu": derivative((f, b, x) => swishDerivative(f, x, b.float("alpha"))),
   "com.microsoft.Gelu": derivative((f, _, x) => geluDerivative(f, x)),
   "com.microsoft.FastGelu": broadcasting((b) => {
     const { f, dy } = b;
@@ -206,24 +203,14 @@ export const ELEMENTWISE_RULES: GradientTable = {
   }),
 };
 
-/** Operators that pass no gradient: they are flat, or what they make or read is no number that could move. */
-export const ZERO_RULES: GradientTable = Object.fromEntries(
-  [
-    ...[
-      "Sign",
-      "Floor",
-      "Ceil",
-      "Round",
-      "Shape",
-      "Size",
-      "NonZero",
-      "ArgMax",
-      "ArgMin",
-      "ConstantOfShape",
-      "Constant",
-    ],
-    ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf"],
-    ...["OneHot", "Range", "EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
-    ...["Bernoulli", "Multinomial", "Hardmax", "Unique", "BitShift", "NonMaxSuppression"],
-  ].map((op) => [op, "zero" as const]),
-);
+/** Operators that are flat, or of which what they make or read is no number that could move. */
+// biome-ignore format: a list
+const FLAT: readonly OperatorName[] = [
+  "Sign", "Floor", "Ceil", "Round", "Shape", "Size", "NonZero", "ArgMax", "ArgMin", "ConstantOfShape", "Constant",
+  "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf",
+  "OneHot", "Range", "EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+  "Bernoulli", "Multinomial", "Hardmax", "Unique", "BitShift", "NonMaxSuppression",
+];
+
+/** Operators that pass no gradient. */
+export const ZERO_RULES: GradientTable = Object.fromEntries(FLAT.map((op) => [op, "zero" as const]));

@@ -2,8 +2,8 @@ import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { axesFrom } from "../../ops/value-types.ts";
-import { shapeOf, unbroadcast } from "../broadcast.ts";
+import { axesFrom, shapeOf } from "../../ops/value-types.ts";
+import { unbroadcast } from "../broadcast.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 /** The last two axes change places. */
@@ -46,12 +46,12 @@ function fusedMatmul(b: Backward): InputGradients {
   const [A, B] = [b.input(0), b.input(1)];
   const [rankA, rankB] = [b.rank(0), b.rank(1)];
   if (rankA < 2 || rankB < 2) throw b.refuse("one of its inputs is a vector");
-  const turned = (value: Value, rank: number, name: string): Value =>
-    b.int(name, 0) === 0 ? value : transposed(f, value, rank);
+  const turned = (value: Value, rank: number, name: "transA" | "transB"): Value =>
+    b.int(name) === 0 ? value : transposed(f, value, rank);
   const [left, right] = [turned(A, rankA, "transA"), turned(B, rankB, "transB")];
-  const dy = f.mul(b.dy, b.float("alpha", 1));
+  const dy = f.mul(b.dy, b.float("alpha"));
   const rank = Math.max(rankA, rankB);
-  const back = (gradient: Value, input: Value, name: string): Value =>
+  const back = (gradient: Value, input: Value, name: "transA" | "transB"): Value =>
     unbroadcast(f, turned(gradient, rank, name), null, input);
   return [
     b.wants(0) ? back(f.matmul(dy, transposed(f, right, rankB)), A, "transA") : null,
@@ -62,7 +62,7 @@ function fusedMatmul(b: Backward): InputGradients {
 /** The gradient of a determinant is the matrix of cofactors, which there is for singular matrices too. */
 function determinant(b: Backward): InputGradients {
   const { f, sizes } = b;
-  const n = b.dims(0)?.at(-1);
+  const n = b.shape(0)?.at(-1);
   if (typeof n !== "number") throw b.refuse("the size of its matrices is not known");
   const all = axesFrom(0, n);
   const places = all.flatMap((row) =>
@@ -84,8 +84,8 @@ function determinant(b: Backward): InputGradients {
 /** Y = alpha A' B' + beta C, where A' and B' may be transposed. */
 function gemm(b: Backward): InputGradients {
   const { f, dy } = b;
-  const [transA, transB] = [b.int("transA", 0), b.int("transB", 0)];
-  const alpha = b.float("alpha", 1);
+  const [transA, transB] = [b.int("transA"), b.int("transB")];
+  const alpha = b.float("alpha");
   const product = (x: Value, y: Value, tx: number, ty: number): Value =>
     f.emit("Gemm", [x, y], {
       attributes: [attribute.int("transA", tx), attribute.int("transB", ty), attribute.float("alpha", alpha)],
@@ -94,7 +94,7 @@ function gemm(b: Backward): InputGradients {
   const ofA = (): Value => (transA === 0 ? product(dy, B, 0, 1 - transB) : product(B, dy, transB, 1));
   const ofB = (): Value => (transB === 0 ? product(A, dy, 1 - transA, 0) : product(dy, A, 1, transA));
   const C = b.optional(2);
-  const beta = b.float("beta", 1);
+  const beta = b.float("beta");
   const ofC = (): Value | null =>
     C === null ? null : unbroadcast(f, beta === 1 ? dy : f.mul(dy, beta), shapeOf(b.output(0)), C);
   return [b.wants(0) ? ofA() : null, b.wants(1) ? ofB() : null, b.wants(2) ? ofC() : null];
@@ -107,7 +107,7 @@ interface Equation {
 
 /** Reads an equation; an ellipsis becomes letters of its own. */
 function equationOf(b: Backward): Equation {
-  const text = b.string("equation", "").replace(/\s/g, "");
+  const text = b.string("equation").replace(/\s/g, "");
   const [left = "", right] = text.split("->");
   const terms = left.split(",");
   const hidden = terms.map((term, index) => (term.includes("...") ? b.rank(index) - term.length + 3 : 0));

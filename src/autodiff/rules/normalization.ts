@@ -1,8 +1,8 @@
 import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { axesFrom } from "../../ops/value-types.ts";
-import { shapeOf, unbroadcast } from "../broadcast.ts";
+import { axesFrom, shapeOf } from "../../ops/value-types.ts";
+import { unbroadcast } from "../broadcast.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 /**
@@ -29,9 +29,9 @@ function perScale(b: Backward, gradient: Value, scale: Value): Value {
 function layerNorm(b: Backward): InputGradients {
   const { f, dy } = b;
   const [x, scale] = [b.input(0), b.input(1)];
-  const axes = axesFrom(b.axis("axis", -1), b.rank(0));
+  const axes = axesFrom(b.axis(), b.rank(0));
   const [mean, saved] = [b.node.outputs[1], b.node.outputs[2]];
-  const own = mean && saved ? null : statistics(f, x, axes, b.float("epsilon", 1e-5));
+  const own = mean && saved ? null : statistics(f, x, axes, b.float("epsilon"));
   const centered = own?.centered ?? f.sub(x, mean as Value);
   const inv = own?.inv ?? (saved as Value);
   const xh = f.mul(centered, inv);
@@ -46,8 +46,8 @@ function layerNorm(b: Backward): InputGradients {
 function rmsNorm(b: Backward): InputGradients {
   const { f, dy } = b;
   const [x, scale] = [b.input(0), b.input(1)];
-  const axes = axesFrom(b.axis("axis", -1), b.rank(0));
-  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(x), axes), b.float("epsilon", 1e-5))));
+  const axes = axesFrom(b.axis(), b.rank(0));
+  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(x), axes), b.float("epsilon"))));
   const xh = f.mul(x, inv);
   return [
     b.wants(0) ? throughNorm(f, f.mul(dy, scale), xh, inv, axes, false) : null,
@@ -62,7 +62,7 @@ function skipLayerNorm(b: Backward): InputGradients {
   const skipped = f.add(b.input(0), b.input(1));
   const x = bias === null ? skipped : f.add(skipped, bias);
   const axes = [b.rank(0) - 1];
-  const { centered, inv } = statistics(f, x, axes, b.float("epsilon", 1e-12));
+  const { centered, inv } = statistics(f, x, axes, b.float("epsilon"));
   const xh = f.mul(centered, inv);
   const through = throughNorm(f, f.mul(b.dy, gamma), xh, inv, axes, true);
   const ofSum = b.dyOf(3);
@@ -79,8 +79,8 @@ function skipLayerNorm(b: Backward): InputGradients {
 /** y = x D^-beta, D = bias + alpha / size (sum of x^2 over `size` channels around); the sums over the same channels turned round. */
 function localResponseNorm(b: Backward): InputGradients {
   const { f, dy, sizes } = b;
-  const size = b.int("size", 1);
-  const [alpha, beta] = [b.float("alpha", 1e-4), b.float("beta", 0.75)];
+  const size = b.int("size");
+  const [alpha, beta] = [b.float("alpha"), b.float("beta")];
   const x = b.input(0);
   const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
   const meanAround = (value: Value, first: number, last: number): Value => {
@@ -93,7 +93,7 @@ function localResponseNorm(b: Backward): InputGradients {
     });
     return f.reshape(f.squeeze(mean, [1]), sizes.target(x));
   };
-  const scale = f.add(f.mul(meanAround(f.square(x), before, after), alpha), b.float("bias", 1));
+  const scale = f.add(f.mul(meanAround(f.square(x), before, after), alpha), b.float("bias"));
   const own = f.mul(dy, f.pow(scale, -beta));
   const around = meanAround(f.div(f.mul(own, x), scale), after, before);
   return [f.sub(own, f.mul(f.mul(x, around), 2 * alpha * beta))];
@@ -108,7 +108,7 @@ const channel = (f: Formula, perChannel: Value): Value => f.reshape(perChannel, 
 function batchNormTraining(b: Backward, mean: Value | null, inv: Value | null): InputGradients {
   const { f } = b;
   const [x, scale] = [flat(f, b.input(0)), channel(f, b.input(1))];
-  const own = mean === null || inv === null ? statistics(f, x, OTHERS, b.float("epsilon", 1e-5)) : null;
+  const own = mean === null || inv === null ? statistics(f, x, OTHERS, b.float("epsilon")) : null;
   const centered = own?.centered ?? f.sub(x, channel(f, mean as Value));
   const saved = own?.inv ?? channel(f, inv as Value);
   const dy = flat(f, b.dy);
@@ -132,7 +132,7 @@ function batchNormInference(b: Backward): InputGradients {
   const spread = [-1, ...axesFrom(2, b.rank(0)).map(() => 1)];
   const each = (value: Value): Value => f.reshape(value, spread);
   const axes = [0, ...axesFrom(2, b.rank(0))];
-  const inv = f.div(1, f.sqrt(f.add(b.input(4), b.float("epsilon", 1e-5))));
+  const inv = f.div(1, f.sqrt(f.add(b.input(4), b.float("epsilon"))));
   const xh = (): Value => f.mul(f.sub(b.input(0), each(b.input(3))), each(inv));
   return [
     b.wants(0) ? f.mul(dy, each(f.mul(b.input(1), inv))) : null,
@@ -142,14 +142,14 @@ function batchNormInference(b: Backward): InputGradients {
 }
 
 function batchNorm(b: Backward): InputGradients {
-  return b.int("training_mode", 0) === 1 ? batchNormTraining(b, null, null) : batchNormInference(b);
+  return b.int("training_mode") === 1 ? batchNormTraining(b, null, null) : batchNormInference(b);
 }
 
 /** One scale per channel, statistics of each image and channel by itself. */
 function instanceNorm(b: Backward): InputGradients {
   const { f } = b;
   const [x, dy] = [flat(f, b.input(0)), flat(f, b.dy)];
-  const { centered, inv } = statistics(f, x, [2], b.float("epsilon", 1e-5));
+  const { centered, inv } = statistics(f, x, [2], b.float("epsilon"));
   const xh = f.mul(centered, inv);
   const dX = (): Value => throughNorm(f, f.mul(dy, channel(f, b.input(1))), xh, inv, [2], true);
   return [
@@ -162,10 +162,10 @@ function instanceNorm(b: Backward): InputGradients {
 /** Statistics of each image and group of channels. Before opset 21 there is one scale per group, then one per channel. */
 function groupNorm(b: Backward): InputGradients {
   const { f } = b;
-  const groups = b.int("num_groups", 1);
+  const groups = b.int("num_groups");
   const grouped = (value: Value): Value => f.reshape(value, [0, groups, -1]);
   const [x, scale] = [b.input(0), b.input(1)];
-  const { centered, inv } = statistics(f, grouped(x), [2], b.float("epsilon", 1e-5));
+  const { centered, inv } = statistics(f, grouped(x), [2], b.float("epsilon"));
   const xh = f.mul(centered, inv);
   const target = b.sizes.target(x);
   const perChannel = b.opset >= 21;
@@ -184,9 +184,9 @@ function groupNorm(b: Backward): InputGradients {
 /** y = x / n with n = sum |x| or sqrt(sum x^2): dX = (dY - y sum(dY dn/dx ...)) / n. */
 function lpNorm(b: Backward): InputGradients {
   const { f, dy } = b;
-  const axes = [b.axis("axis", -1)];
+  const axes = [b.axis()];
   const [x, y] = [b.input(0), b.output(0)];
-  const isOne = b.int("p", 2) === 1;
+  const isOne = b.int("p") === 1;
   const norm = isOne ? f.sum(f.emit("Abs", [x]), axes) : f.sqrt(f.sum(f.square(x), axes));
   const slope = isOne ? f.emit("Sign", [x]) : y;
   return [f.div(f.sub(dy, f.mul(slope, f.sum(f.mul(dy, y), axes))), norm)];

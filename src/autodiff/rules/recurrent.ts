@@ -32,7 +32,7 @@ const recurrent =
   (b: Backward): InputGradients => {
     requirePlain(b, activations);
     const { f } = b;
-    const kind = b.string("direction", "forward");
+    const kind = b.string("direction");
     const directions = kind === "bidirectional" ? [false, true] : [kind === "reverse"];
     const isOne = directions.length === 1;
     const pick = (value: Value | null, at: number, axis = 0): Value | null =>
@@ -96,7 +96,7 @@ function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell }: Direction): 
 }
 
 function gruRule({ b, x, w, r, bias, h0, dAll, dLast }: Direction): DirectionGradients {
-  const layer = { x, w, r, bias, h0, linearBeforeReset: b.int("linear_before_reset", 0) !== 0 };
+  const layer = { x, w, r, bias, h0, linearBeforeReset: b.int("linear_before_reset") !== 0 };
   const made = gruGradients(b.f, layer, gru(b.f, layer), { hidden: dAll, lastHidden: dLast });
   return [made.x, made.w, made.r, made.bias, made.h0];
 }

@@ -20,9 +20,9 @@ const reduction = (of: (reduced: Reduced) => Value): GradientRule => ({
     const x = b.input(0);
     const given = b.axes(1, rankOrZero(b));
     const isEmpty = given === null || given.length === 0;
-    if (isEmpty && b.int("noop_with_empty_axes", 0) !== 0) return [b.dy];
+    if (isEmpty && b.int("noop_with_empty_axes") !== 0) return [b.dy];
     const axes = isEmpty ? null : given;
-    const keeps = b.int("keepdims", 1) !== 0;
+    const keeps = b.int("keepdims") !== 0;
     const open = (value: Value): Value => (keeps || axes === null ? value : f.unsqueeze(value, axes));
     return [of({ b, x, axes, dy: open(b.dy), y: () => open(b.output(0)) })];
   },
@@ -39,7 +39,7 @@ const spread = ({ b, x }: Reduced, value: Value): Value => b.f.expand(value, b.f
 
 /** How many elements one result was made of. */
 function count({ b, x, axes }: Reduced): Value | number {
-  const dims = b.dims(0);
+  const dims = b.shape(0);
   const chosen = axes === null ? dims : axes.map((axis) => dims?.[axis] ?? null);
   if (chosen?.every((dim) => typeof dim === "number")) return chosen.reduce((product, dim) => product * dim, 1);
   const { f } = b;
@@ -76,10 +76,7 @@ const product = reduction(({ b, x, axes, dy }) => {
 });
 
 function cumSum(b: Backward): readonly Value[] {
-  const attributes = [
-    attribute.int("exclusive", b.int("exclusive", 0)),
-    attribute.int("reverse", 1 - b.int("reverse", 0)),
-  ];
+  const attributes = [attribute.int("exclusive", b.int("exclusive")), attribute.int("reverse", 1 - b.int("reverse"))];
   return [b.f.emit("CumSum", [b.dy, b.input(1)], { attributes })];
 }
 

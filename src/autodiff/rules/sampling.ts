@@ -17,10 +17,10 @@ interface Axis {
 function axisOf(b: Backward, grid: Value, imageAxis: number): Axis {
   const { f } = b;
   const size = f.cast(f.reshape(f.dim(b.input(0), imageAxis), []), f.dtype);
-  const span = b.int("align_corners", 0) === 1 ? f.sub(size, 1) : size;
-  const free = f.sub(f.mul(f.mul(f.add(grid, 1), 0.5), span), b.int("align_corners", 0) === 1 ? 0 : 0.5);
+  const span = b.int("align_corners") === 1 ? f.sub(size, 1) : size;
+  const free = f.sub(f.mul(f.mul(f.add(grid, 1), 0.5), span), b.int("align_corners") === 1 ? 0 : 0.5);
   const perUnit = f.mul(span, 0.5);
-  if (b.string("padding_mode", "zeros") === "zeros") return { size, at: free, slope: perUnit };
+  if (b.string("padding_mode") === "zeros") return { size, at: free, slope: perUnit };
   const last = f.sub(size, 1);
   const isInside = f.and(f.greater(free, 0), f.greater(last, free));
   return { size, at: f.min(f.max(free, 0), last), slope: f.where(isInside, perUnit, 0) };
@@ -59,7 +59,7 @@ function gridSample(b: Backward): InputGradients {
   const along = (which: number, imageAxis: number): Axis =>
     axisOf(b, f.reshape(f.slice(positions, [which], [which + 1], [2]), [0, -1]), imageAxis);
   const [x, y] = [along(0, 3), along(1, 2)];
-  const isNearest = b.string("mode", "linear") === "nearest";
+  const isNearest = b.string("mode") === "nearest";
   const pixels = f.reshape(image, [0, 0, -1]);
   const dy = f.reshape(b.dy, [0, 0, -1]);
   const everyChannel = (value: Value): Value => f.expand(f.unsqueeze(value, [1]), f.shape(dy));

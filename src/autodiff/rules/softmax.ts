@@ -1,7 +1,6 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
-import { intAttribute } from "../../ops/attributes.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 /** dX = y (dY - sum(y dY)) */
@@ -9,13 +8,13 @@ function softmax(b: Backward): InputGradients {
   const { f, dy } = b;
   const y = b.output(0);
   const weighted = f.mul(y, dy);
-  return [f.sub(weighted, f.mul(y, f.sum(weighted, [b.axis("axis", -1)])))];
+  return [f.sub(weighted, f.mul(y, f.sum(weighted, [b.axis()])))];
 }
 
 /** dX = dY - exp(y) sum(dY) */
 function logSoftmax(b: Backward): InputGradients {
   const { f, dy } = b;
-  return [f.sub(dy, f.mul(f.exp(b.output(0)), f.sum(dy, [b.axis("axis", -1)])))];
+  return [f.sub(dy, f.mul(f.exp(b.output(0)), f.sum(dy, [b.axis()])))];
 }
 
 /** Labels, with what is ignored told apart and given a class that exists. */
@@ -32,13 +31,13 @@ function labelled(b: Backward): Labels {
   const given = b.input(1);
   const cast =
     given.type?.kind === "tensor" && given.type.dtype === DataType.int64 ? given : f.cast(given, DataType.int64);
-  const ignored = intAttribute(b.node, "ignore_index", null);
+  const ignored = b.intOrNull("ignore_index");
   const counts = ignored === null ? null : f.not(int.equal(cast, ignored));
   const labels = counts === null ? cast : int.where(counts, cast, 0);
   const weights = b.optional(2);
   const plain = weights === null ? f.expand(f.number(1), f.shape(labels)) : f.gather(weights, labels, 0);
   const weight = counts === null ? plain : f.where(counts, plain, 0);
-  const reduction = b.string("reduction", "mean");
+  const reduction = b.string("reduction");
   if (reduction !== "mean") return { labels, share: f.mul(b.dy, weight) };
   const total = f.sum(weight, null, false);
   /** Where every label is ignored nothing flows back, not 0 / 0. */

@@ -1,6 +1,7 @@
 import { graphsOf } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { constantGivenBy, constantOf } from "../constants.ts";
 import { calculate } from "./arithmetic.ts";
 import {
   type Cut,
@@ -13,7 +14,7 @@ import {
   transposeContent,
 } from "./content.ts";
 import { elementsOf } from "./elements.ts";
-import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import type { InferenceCall, InferenceRows, InferenceRule, Inferred } from "./inference.ts";
 import { isPositive, made, minus, over, plus, times } from "./named-sizes.ts";
 import { broadcastShapes, product } from "./shapes.ts";
 
@@ -22,26 +23,12 @@ import { broadcastShapes, product } from "./shapes.ts";
 const normalize = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 function constant(call: InferenceCall): readonly (Inferred | null)[] {
-  const value = call.node.attributes.get("value");
-  if (value?.kind === "tensor") {
-    const { tensor } = value.value;
-    return [{ dtype: tensor.dtype, shape: tensor.dims, content: elementsOf(tensor) }];
-  }
-  const ints = call.ints("value_ints", null);
-  if (ints !== null) return [{ dtype: DataType.int64, shape: [ints.length], content: ints }];
-  const int = call.int("value_int", null);
-  if (int !== null) return [{ dtype: DataType.int64, shape: [], content: [int] }];
-  if (call.node.attributes.has("value_float")) {
-    return [{ dtype: DataType.float, shape: [], content: [call.float("value_float", 0)] }];
-  }
-  const floats = call.node.attributes.get("value_floats");
-  return floats?.kind === "floats"
-    ? [{ dtype: DataType.float, shape: [floats.value.length], content: floats.value }]
-    : [null];
+  const tensor = constantGivenBy(call.node);
+  return [tensor === null ? null : { dtype: tensor.dtype, shape: tensor.dims, content: elementsOf(tensor) }];
 }
 
 function shape(call: InferenceCall): readonly Inferred[] {
-  const dims = call.shape(0)?.slice(call.int("start", 0), call.int("end", undefined)) ?? null;
+  const dims = call.shape(0)?.slice(call.int("start"), call.intOrNull("end") ?? undefined) ?? null;
   return [{ dtype: DataType.int64, shape: [dims?.length ?? null], content: dims }];
 }
 
@@ -51,7 +38,7 @@ function reshape(call: InferenceCall): readonly Inferred[] {
     const [rank] = call.shape(1) ?? [];
     return [call.open(dtype, typeof rank === "number" ? rank : null)];
   }
-  const copies = call.int("allowzero", 0) === 0;
+  const copies = call.int("allowzero") === 0;
   const dims = to.map((dim, axis): Dimension => (dim === 0 && copies ? (from?.[axis] ?? null) : dim));
   const open = dims.indexOf(-1);
   const content = call.content(0);
@@ -80,7 +67,7 @@ function concat(call: InferenceCall): readonly Inferred[] {
   const [first] = shapes;
   if (!first || shapes.some((each) => each === null)) return [{ dtype: call.dtype(0), shape: null }];
   const parts = call.node.inputs.map((_, index) => call.shapedOrOpen(index)).filter((part) => part !== null);
-  const at = normalize(call.int("axis", 0), first.length);
+  const at = normalize(call.int("axis"), first.length);
   const sizes = shapes.map((each) => each?.[at] ?? null);
   const total = sizes.reduce(plus, 0);
   const dims = first.map((dim, axis): Dimension => {
@@ -96,13 +83,13 @@ function split(call: InferenceCall): readonly Inferred[] {
   const dtype = call.dtype(0);
   const count = call.node.outputs.length;
   if (dims === null) return call.node.outputs.map(() => ({ dtype, shape: null }));
-  const at = normalize(call.int("axis", 0), dims.length);
+  const at = normalize(call.int("axis"), dims.length);
   const size = dims[at] ?? null;
   const chunk = typeof size === "number" ? Math.ceil(size / count) : null;
   const even = call.node.outputs.map((_, index) =>
     chunk === null || typeof size !== "number" ? null : Math.min(chunk, size - index * chunk),
   );
-  const sizes = call.ints("split", null) ?? (call.has(1) ? call.content(1) : even);
+  const sizes = call.ints("split") ?? (call.has(1) ? call.content(1) : even);
   const whole = call.shaped(0);
   let start: number | null = 0;
   return call.node.outputs.map((_, index) => {
@@ -166,7 +153,7 @@ function slice(call: InferenceCall): readonly Inferred[] {
 
 function gather(call: InferenceCall): readonly Inferred[] {
   const [dims, indices] = [call.shape(0), call.shape(1)];
-  const at = dims === null ? 0 : normalize(call.int("axis", 0), dims.length);
+  const at = dims === null ? 0 : normalize(call.int("axis"), dims.length);
   const [data, picks] = [call.shaped(0), call.shaped(1)];
   const content = data === null || picks === null ? null : (gatherContent(data, picks, at)?.elements ?? null);
   const result = dims === null || indices === null ? null : [...dims.slice(0, at), ...indices, ...dims.slice(at + 1)];
@@ -175,7 +162,7 @@ function gather(call: InferenceCall): readonly Inferred[] {
 
 function unsqueeze(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
-  const count = call.ints("axes", null)?.length ?? call.shape(1)?.[0];
+  const count = call.ints("axes")?.length ?? call.shape(1)?.[0];
   const content = call.content(0);
   if (dims === null || typeof count !== "number") return [{ dtype: call.dtype(0), shape: null, content }];
   const axes = call.axes(1, dims.length + count);
@@ -202,7 +189,7 @@ function squeeze(call: InferenceCall): readonly Inferred[] {
 function transpose(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   if (dims === null) return [call.same()];
-  const perm = call.ints("perm", null) ?? dims.map((_, axis) => dims.length - 1 - axis);
+  const perm = call.ints("perm") ?? dims.map((_, axis) => dims.length - 1 - axis);
   const whole = call.shaped(0);
   const content = whole === null ? null : (transposeContent(whole, perm)?.elements ?? null);
   return [{ dtype: call.dtype(0), shape: perm.map((axis) => dims[axis] ?? null), content }];
@@ -294,7 +281,7 @@ function tile(call: InferenceCall): readonly Inferred[] {
 function flatten(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   if (dims === null) return [call.open(call.dtype(0), 2)];
-  const at = normalize(call.int("axis", 1), dims.length);
+  const at = normalize(call.int("axis"), dims.length);
   const shape = [product(dims.slice(0, at)), product(dims.slice(at))];
   return [{ dtype: call.dtype(0), shape, content: call.content(0) }];
 }
@@ -307,7 +294,7 @@ const blocks =
   ): InferenceRule =>
   (call) => {
     const dims = call.shape(0);
-    const size = call.int("blocksize", 1);
+    const size = call.int("blocksize");
     if (dims === null) return [call.open(call.dtype(0), 4)];
     return [
       {
@@ -326,7 +313,7 @@ function resize(call: InferenceCall): readonly Inferred[] {
   const sizes = call.has(3) ? call.content(3) : null;
   if (sizes !== null && sizes.length === dims.length) return [{ dtype: call.dtype(0), shape: sizes }];
   const scales = call.node.inputs[2];
-  const held = scales?.tensor ?? constantTensor(scales ?? null);
+  const held = scales ? constantOf(scales) : null;
   if (held === null || held.size !== dims.length) return [call.open(call.dtype(0), dims.length)];
   const factors = [...(held.values() as Float32Array)];
   return [
@@ -341,22 +328,17 @@ function resize(call: InferenceCall): readonly Inferred[] {
   ];
 }
 
-function constantTensor(value: InferenceCall["node"]["inputs"][number]) {
-  const attribute = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
-  return attribute?.kind === "tensor" ? attribute.value.tensor : null;
-}
-
 function gatherNd(call: InferenceCall): readonly Inferred[] {
   const [dims, indices] = [call.shape(0), call.shape(1)];
   const last = indices?.at(-1);
   if (dims === null || indices === null || typeof last !== "number") return [{ dtype: call.dtype(0), shape: null }];
-  return [{ dtype: call.dtype(0), shape: [...indices.slice(0, -1), ...dims.slice(call.int("batch_dims", 0) + last)] }];
+  return [{ dtype: call.dtype(0), shape: [...indices.slice(0, -1), ...dims.slice(call.int("batch_dims") + last)] }];
 }
 
 function topK(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   const [count = null] = call.content(1) ?? [];
-  const shape = dims?.map((dim, axis) => (axis === normalize(call.int("axis", -1), dims.length) ? count : dim)) ?? null;
+  const shape = dims?.map((dim, axis) => (axis === normalize(call.int("axis"), dims.length) ? count : dim)) ?? null;
   return [
     { dtype: call.dtype(0), shape },
     { dtype: DataType.int64, shape },
@@ -367,7 +349,7 @@ function oneHot(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   const [depth = null] = call.content(1) ?? [];
   if (dims === null) return [{ dtype: call.dtype(2), shape: null }];
-  return [{ dtype: call.dtype(2), shape: dims.toSpliced(normalize(call.int("axis", -1), dims.length + 1), 0, depth) }];
+  return [{ dtype: call.dtype(2), shape: dims.toSpliced(normalize(call.int("axis"), dims.length + 1), 0, depth) }];
 }
 
 /** What both branches of If give. */
@@ -382,7 +364,7 @@ function chosen(call: InferenceCall): readonly (Inferred | null)[] {
   });
 }
 
-export const ARRANGING_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+export const ARRANGING_INFERENCE: InferenceRows = [
   ["If", chosen],
   ["Constant", constant],
   ["Shape", shape],
@@ -411,7 +393,7 @@ export const ARRANGING_INFERENCE: readonly (readonly [op: string, rule: Inferenc
     ),
   ],
   ["Range", range],
-  ["EyeLike", (call) => [{ dtype: call.int("dtype", call.dtype(0)), shape: call.shape(0) }]],
+  ["EyeLike", (call) => [{ dtype: call.intOrNull("dtype") ?? call.dtype(0), shape: call.shape(0) }]],
   ["NonZero", (call) => [{ dtype: DataType.int64, shape: [call.rank(0), null] }]],
   ["OneHot", oneHot],
   ["TopK", topK],

@@ -1,6 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
-import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import type { InferenceCall, InferenceRows, InferenceRule, Inferred } from "./inference.ts";
 
 /** Operators that are made of others: attention, rotary embeddings, normalized sums. */
 
@@ -20,10 +20,10 @@ function attention(call: InferenceCall, heads: number, groups: number): readonly
   return [{ dtype, shape: [query[0] ?? null, query[1] ?? null, times(width ?? undefined, heads)] }];
 }
 
-const multiHead: InferenceRule = (call) => attention(call, call.int("num_heads", 1), call.int("num_heads", 1));
+const multiHead: InferenceRule = (call) => attention(call, call.int("num_heads"), call.int("num_heads"));
 
 function grouped(call: InferenceCall): readonly Inferred[] {
-  const [heads, groups] = [call.int("num_heads", 1), call.int("kv_num_heads", 1)];
+  const [heads, groups] = [call.int("num_heads"), call.int("kv_num_heads")];
   if (call.has(2)) return attention(call, heads, groups);
   const query = call.shape(0);
   const dtype = call.dtype(0);
@@ -36,8 +36,8 @@ function grouped(call: InferenceCall): readonly Inferred[] {
 function joint(call: InferenceCall): readonly Inferred[] {
   const [x, weight, past] = [call.shape(0), call.shape(1), call.shape(4)];
   const dtype = call.dtype(0);
-  const width = call.ints("qkv_hidden_sizes", null)?.[2] ?? over(weight?.[1], 3);
-  const heads = call.int("num_heads", 1);
+  const width = call.ints("qkv_hidden_sizes")?.[2] ?? over(weight?.[1], 3);
+  const heads = call.int("num_heads");
   const length = call.has(4) ? plus(past?.[3], x?.[1]) : (x?.[1] ?? null);
   const batch = x?.[0] ?? null;
   const y = { dtype, shape: x === null ? null : [batch, x[1] ?? null, width] };
@@ -54,7 +54,7 @@ function embeddings(call: InferenceCall): readonly Inferred[] {
 
 const same: InferenceRule = (call) => [call.same()];
 
-export const COMPOUND_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+export const COMPOUND_INFERENCE: InferenceRows = [
   ["RotaryEmbedding", same],
   ["com.microsoft.RotaryEmbedding", same],
   ["com.microsoft.MultiHeadAttention", multiHead],

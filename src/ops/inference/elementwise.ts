@@ -1,15 +1,17 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { isOperator, type OperatorName } from "../operators/index.ts";
 import { calculate, calculateOne, castElement, UNARY_ARITHMETIC } from "./arithmetic.ts";
 import { broadcastContent } from "./content.ts";
-import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import type { InferenceCall, InferenceRows, InferenceRule, Inferred } from "./inference.ts";
+import { each } from "./rows.ts";
 import { broadcastShapes } from "./shapes.ts";
 
 const first: InferenceRule = (call) => [call.same()];
 
 /** The elements of arithmetic on what is known, in one element type. */
 function folded(call: InferenceCall, op: string, fold: (elements: readonly Dimension[]) => Dimension): Inferred {
-  const dtype = PREDICATES.has(op) ? DataType.bool : call.dtype(0);
+  const dtype = TRUTHS.has(op) ? DataType.bool : call.dtype(0);
   const parts = call.node.inputs.map((_, index) => call.shaped(index));
   const known = parts.filter((part) => part !== null);
   const content = known.length < parts.length ? null : (broadcastContent(known, fold)?.elements ?? null);
@@ -22,7 +24,7 @@ const inputShapes = (call: InferenceCall): (readonly Dimension[] | null)[] =>
 /** Two or more operands. */
 const arithmetic: InferenceRule = (call) => {
   const { opType } = call.node;
-  const op = opType === "Mod" && call.int("fmod", 0) !== 0 ? "Fmod" : opType;
+  const op = opType === "Mod" && call.int("fmod") !== 0 ? "Fmod" : opType;
   const dtype = call.dtype(0);
   return [folded(call, opType, ([first = null, ...rest]) => rest.reduce((a, b) => calculate(op, dtype, a, b), first))];
 };
@@ -52,73 +54,32 @@ function cast(call: InferenceCall, to: number): readonly Inferred[] {
   return [{ dtype: to, shape: call.shape(0), content }];
 }
 
-/** Operators that make truth values. */
-const PREDICATES: ReadonlySet<string> = new Set([
-  ...["And", "Or", "Xor", "Not"],
-  ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"],
-]);
+/** Operators of two tensors that make truth values. */
+const PREDICATES = ["And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"] as const;
+const TRUTHS: ReadonlySet<string> = new Set([...PREDICATES, "Not"]);
 
-const UNARY = [
-  ...[
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseNot",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Cosh",
-    "CumSum",
-  ],
-  ...[
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Hardmax",
-    "Identity",
-    "LeakyRelu",
-    "Log",
-    "LogSoftmax",
-  ],
-  ...[
-    "LpNormalization",
-    "LRN",
-    "MeanVarianceNormalization",
-    "Mish",
-    "Neg",
-    "PRelu",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-  ],
-  ...["Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh"],
-  ...["ThresholdedRelu", "Trilu", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "Not"],
-  ...["com.microsoft.Gelu", "com.microsoft.FastGelu", "com.microsoft.BiasGelu", "com.microsoft.QuickGelu"],
-  ...["SimplifiedLayerNormalization"],
+/** Operators of one tensor that keep its type and shape, and whose elements are not followed. */
+// biome-ignore format: a list
+const KEEPING: readonly OperatorName[] = [
+  "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Celu", "Clip", "Cos", "Cosh", "CumSum", "Elu", "Erf", "Exp",
+  "Gelu", "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "LRN", "LeakyRelu", "Log",
+  "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "PRelu", "RMSNormalization", "Reciprocal", "Selu", "Shrink",
+  "Sigmoid", "SimplifiedLayerNormalization", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+  "ThresholdedRelu", "Trilu",
+  "com.microsoft.BiasGelu", "com.microsoft.FastGelu", "com.microsoft.Gelu", "com.microsoft.QuickGelu",
 ];
 
-export const ELEMENTWISE_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
-  ...UNARY.map((op) => [op, first] as const),
-  ...UNARY_ARITHMETIC.map((op) => [op, unary] as const),
-  ...["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum", ...PREDICATES]
-    .filter((op) => op !== "Not")
-    .map((op) => [op, arithmetic] as const),
+export const ELEMENTWISE_INFERENCE: InferenceRows = [
+  ...each(KEEPING, first),
+  ...each(UNARY_ARITHMETIC.filter(isOperator), unary),
+  ...each(["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum"], arithmetic),
+  ...each(PREDICATES, arithmetic),
   ["Mean", (call) => [{ dtype: call.dtype(0), shape: broadcastShapes(inputShapes(call)) }]],
   ["Pow", power],
   ["IsNaN", test],
   ["IsInf", test],
   ["Where", where],
-  ["Cast", (call) => cast(call, call.int("to", DataType.undefined))],
+  ["Cast", (call) => cast(call, call.int("to"))],
   ["CastLike", (call) => cast(call, call.dtype(1))],
   ["Dropout", (call) => [call.same(), { dtype: DataType.bool, shape: call.shape(0) }]],
 ];

@@ -3,7 +3,8 @@ import { DataType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
 import type { Dimension, ValueType } from "../../graph/value-type.ts";
-import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "../attributes.ts";
+import { NodeView } from "../node-view.ts";
+import { type OperatorName, operatorOf } from "../operators/index.ts";
 import { requireSizes } from "../sizes-that-fit.ts";
 import { type Content, MOST_ELEMENTS, sizeOf } from "./content.ts";
 import { elementsOf } from "./elements.ts";
@@ -21,18 +22,18 @@ export interface Inferred {
 /** Tells the outputs of one node from its inputs. Null: nothing is known of that output. */
 export type InferenceRule = (call: InferenceCall) => readonly (Inferred | null)[];
 
+/** A table of rules by operator. */
+export type InferenceRows = readonly (readonly [op: OperatorName, rule: InferenceRule])[];
+
 /** No model has tensors of more axes; one whose shape has more is asking for memory. */
 const MOST_AXES = 64;
 
 /** One node, with what is known of its inputs. */
-export class InferenceCall {
-  readonly node: Node;
-  readonly opset: number;
+export class InferenceCall extends NodeView {
   readonly #contents: ReadonlyMap<Value, readonly Dimension[]>;
 
   constructor(node: Node, opset: number, contents: ReadonlyMap<Value, readonly Dimension[]>) {
-    this.node = node;
-    this.opset = opset;
+    super(node, opset);
     this.#contents = contents;
   }
 
@@ -42,13 +43,6 @@ export class InferenceCall {
     const value = this.node.inputs[index];
     if (value?.type?.kind === "tensor") return value.type.dtype;
     return value?.tensor?.dtype ?? DataType.undefined;
-  }
-
-  shape(index: number): readonly Dimension[] | null {
-    const value = this.node.inputs[index];
-    if (!value) return null;
-    if (value.tensor !== null) return value.tensor.dims;
-    return value.type?.kind === "tensor" ? value.type.shape : null;
   }
 
   rank = (index: number): number | null => this.shape(index)?.length ?? null;
@@ -82,11 +76,6 @@ export class InferenceCall {
     return content !== null && numbers.length === content.length ? numbers : null;
   }
 
-  int = <T>(name: string, fallback: T): number | T => intAttribute(this.node, name, fallback);
-  ints = <T>(name: string, fallback: T): readonly number[] | T => intsAttribute(this.node, name, fallback);
-  float = (name: string, fallback: number): number => floatAttribute(this.node, name, fallback);
-  string = (name: string, fallback: string): string => stringAttribute(this.node, name, fallback);
-
   /** The first input's type and shape. */
   same = (index = 0): Inferred => ({ dtype: this.dtype(index), shape: this.shape(index) });
 
@@ -110,7 +99,7 @@ export class InferenceCall {
 
   /** The axes that an attribute (older opsets) or an input gives, none negative; null where they are not known. */
   axes(inputIndex: number, rank: number): readonly number[] | null {
-    const given = this.ints("axes", null) ?? (this.has(inputIndex) ? this.numbers(inputIndex) : []);
+    const given = this.ints("axes") ?? (this.has(inputIndex) ? this.numbers(inputIndex) : []);
     return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
   }
 }
@@ -147,7 +136,7 @@ export class TypeInference {
 
   node(node: Node): void {
     for (const inner of subgraphsOf(node)) this.graph(inner);
-    const rule = INFERENCE_RULES.get(node.domain === "" ? node.opType : `${node.domain}.${node.opType}`);
+    const rule = INFERENCE_RULES.get(operatorOf(node));
     const results = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
     for (const [index, output] of node.outputs.entries()) {
       const inferred = results[index];

@@ -1,10 +1,11 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
-import { REDUCTIONS } from "../families.ts";
+import { REDUCTIONS } from "../operators/index.ts";
 import { calculate } from "./arithmetic.ts";
 import { reduceContent } from "./content.ts";
-import type { InferenceCall, InferenceRule, Inferred } from "./inference.ts";
+import type { InferenceCall, InferenceRows, InferenceRule, Inferred } from "./inference.ts";
 import { made, over, plus, times } from "./named-sizes.ts";
+import { each } from "./rows.ts";
 import { broadcastShapes } from "./shapes.ts";
 
 /** Operators that multiply, convolve, pool, normalize, reduce and recur. */
@@ -22,11 +23,11 @@ function matmul(call: InferenceCall): readonly Inferred[] {
 function fusedMatmul(call: InferenceCall): readonly Inferred[] {
   const [a, b] = [call.shape(0), call.shape(1)];
   const dtype = call.dtype(0);
-  const isPlain = call.int("transBatchA", 0) === 0 && call.int("transBatchB", 0) === 0;
+  const isPlain = call.int("transBatchA") === 0 && call.int("transBatchB") === 0;
   if (a === null || b === null || a.length < 2 || b.length < 2 || !isPlain) return [{ dtype, shape: null }];
   const batch = broadcastShapes([a.slice(0, -2), b.slice(0, -2)]) ?? [];
-  const rows = a.at(call.int("transA", 0) === 0 ? -2 : -1) ?? null;
-  const columns = b.at(call.int("transB", 0) === 0 ? -1 : -2) ?? null;
+  const rows = a.at(call.int("transA") === 0 ? -2 : -1) ?? null;
+  const columns = b.at(call.int("transB") === 0 ? -1 : -2) ?? null;
   return [{ dtype, shape: [...batch, rows, columns] }];
 }
 
@@ -40,8 +41,8 @@ function gridSample(call: InferenceCall): readonly Inferred[] {
 
 function gemm(call: InferenceCall): readonly Inferred[] {
   const [a, b] = [call.shape(0), call.shape(1)];
-  const rows = a?.[call.int("transA", 0) === 0 ? 0 : 1] ?? null;
-  const columns = b?.[call.int("transB", 0) === 0 ? 1 : 0] ?? null;
+  const rows = a?.[call.int("transA") === 0 ? 0 : 1] ?? null;
+  const columns = b?.[call.int("transB") === 0 ? 1 : 0] ?? null;
   return [{ dtype: call.dtype(0), shape: [rows, columns] }];
 }
 
@@ -53,27 +54,27 @@ interface Extent {
 }
 
 function extents(call: InferenceCall, kernel: readonly Dimension[] | null): readonly Extent[] | null {
-  const sizes = call.ints("kernel_shape", null) ?? kernel;
+  const sizes = call.ints("kernel_shape") ?? kernel;
   if (sizes === null || !sizes.every((size) => typeof size === "number")) return null;
-  const pads = call.ints("pads", null);
+  const pads = call.ints("pads");
   return sizes.map((size, axis) => ({
     kernel: size,
-    stride: call.ints("strides", null)?.[axis] ?? 1,
-    dilation: call.ints("dilations", null)?.[axis] ?? 1,
+    stride: call.ints("strides")?.[axis] ?? 1,
+    dilation: call.ints("dilations")?.[axis] ?? 1,
     pads: (pads?.[axis] ?? 0) + (pads?.[axis + sizes.length] ?? 0),
   }));
 }
 
 function windowed(call: InferenceCall, dim: Dimension, extent: Extent): Dimension {
   const { kernel, stride, dilation, pads } = extent;
-  const auto = call.string("auto_pad", "NOTSET");
+  const auto = call.string("auto_pad");
   if (auto.startsWith("SAME")) return over(plus(dim, stride - 1), stride);
   const room = plus(dim, (auto === "VALID" ? 0 : pads) - dilation * (kernel - 1) - 1);
-  if (call.int("ceil_mode", 0) === 0) {
+  if (call.intOrNull("ceil_mode") !== 1) {
     if (typeof room === "number") return Math.floor(room / stride) + 1;
     return plus(over(room, stride), 1);
   }
-  const begin = call.ints("pads", null)?.[0] ?? 0;
+  const begin = call.ints("pads")?.[0] ?? 0;
   if (typeof dim !== "number" || typeof room !== "number") {
     return stride === 1 ? plus(room, 1) : made("windows", dim, kernel, stride, dilation, pads, begin);
   }
@@ -97,17 +98,17 @@ function convTranspose(call: InferenceCall): readonly Inferred[] {
   const [image, weight] = [call.shape(0), call.shape(1)];
   const sizes = extents(call, weight?.slice(2) ?? null);
   const outputs = weight?.[1];
-  const channels = typeof outputs === "number" ? outputs * call.int("group", 1) : null;
+  const channels = typeof outputs === "number" ? outputs * call.int("group") : null;
   if (image === null || sizes === null) return [call.open(call.dtype(0), image?.length ?? null)];
-  const auto = call.string("auto_pad", "NOTSET");
+  const auto = call.string("auto_pad");
   const spatial = image.slice(2).map((dim, axis): Dimension => {
     const extent = sizes[axis];
     if (extent === undefined) return null;
-    const given = call.ints("output_shape", null)?.[axis];
+    const given = call.ints("output_shape")?.[axis];
     if (given !== undefined) return given;
     const strided = times(dim, extent.stride);
     if (auto.startsWith("SAME")) return strided;
-    const extra = call.ints("output_padding", null)?.[axis] ?? 0;
+    const extra = call.ints("output_padding")?.[axis] ?? 0;
     return plus(strided, extent.dilation * (extent.kernel - 1) + 1 + extra - extent.pads - extent.stride);
   });
   return [{ dtype: call.dtype(0), shape: [image[0] ?? null, channels, ...spatial] }];
@@ -135,7 +136,7 @@ const perChannel = (call: InferenceCall): Inferred => ({ dtype: call.dtype(0), s
 
 function layerNorm(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
-  const axis = call.int("axis", -1);
+  const axis = call.int("axis");
   const from = dims === null ? 0 : axis < 0 ? axis + dims.length : axis;
   const statistics = { dtype: DataType.float, shape: dims?.map((dim, at) => (at < from ? dim : 1)) ?? null };
   return [call.same(), statistics, statistics];
@@ -145,12 +146,12 @@ function reduction(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
   const isIndex = call.node.opType === "ArgMax" || call.node.opType === "ArgMin";
   const dtype = isIndex ? DataType.int64 : call.dtype(0);
-  const keeps = call.int("keepdims", 1) !== 0;
+  const keeps = call.int("keepdims") !== 0;
   if (dims === null) return [{ dtype, shape: null }];
-  const single = isIndex ? [call.int("axis", 0)] : null;
+  const single = isIndex ? [call.int("axis")] : null;
   const given = single?.map((axis) => (axis < 0 ? axis + dims.length : axis)) ?? call.axes(1, dims.length);
   if (given === null) return [call.open(dtype, keeps ? dims.length : null)];
-  if (given.length === 0 && call.int("noop_with_empty_axes", 0) !== 0) {
+  if (given.length === 0 && call.int("noop_with_empty_axes") !== 0) {
     return [{ ...call.same(), content: call.content(0) }];
   }
   const axes = given.length === 0 ? dims.map((_, axis) => axis) : given;
@@ -180,7 +181,7 @@ function reducedContent(call: InferenceCall, axes: readonly number[]): readonly 
 
 function loss(call: InferenceCall): readonly Inferred[] {
   const dims = call.shape(0);
-  const isScalar = call.string("reduction", "mean") !== "none";
+  const isScalar = call.string("reduction") !== "none";
   return [
     { dtype: call.dtype(0), shape: isScalar ? [] : call.shape(1) },
     { dtype: call.dtype(0), shape: dims },
@@ -188,7 +189,7 @@ function loss(call: InferenceCall): readonly Inferred[] {
 }
 
 function einsum(call: InferenceCall): readonly Inferred[] {
-  const equation = call.string("equation", "").replace(/\s/g, "");
+  const equation = call.string("equation").replace(/\s/g, "");
   const [left = "", right] = equation.split("->");
   const sizes = new Map<string, Dimension>();
   for (const [index, term] of left.split(",").entries()) {
@@ -207,10 +208,10 @@ function einsum(call: InferenceCall): readonly Inferred[] {
 /** LSTM, GRU and RNN: all hidden states, the last one, and the last cell. */
 function recurrent(call: InferenceCall): readonly Inferred[] {
   const [first = null, second = null] = call.shape(0) ?? [];
-  const hidden = call.int("hidden_size", null);
+  const hidden = call.intOrNull("hidden_size");
   const dtype = call.dtype(0);
-  const directions = call.string("direction", "forward") === "bidirectional" ? 2 : 1;
-  const batchFirst = call.int("layout", 0) === 1;
+  const directions = call.string("direction") === "bidirectional" ? 2 : 1;
+  const batchFirst = call.int("layout") === 1;
   const [steps, batch] = batchFirst ? [second, first] : [first, second];
   const last = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
   const all = batchFirst ? [batch, steps, directions, hidden] : [steps, directions, batch, hidden];
@@ -225,14 +226,14 @@ function attention(call: InferenceCall): readonly (Inferred | null)[] {
   const [q, v] = [call.shape(0), call.shape(2)];
   if (q === null || v === null) return [{ dtype: call.dtype(0), shape: null }];
   const isFlat = q.length === 3;
-  const [heads, ofValues] = [call.int("q_num_heads", 1), call.int("kv_num_heads", 1)];
+  const [heads, ofValues] = [call.intOrNull("q_num_heads") ?? 1, call.intOrNull("kv_num_heads") ?? 1];
   const width = v.at(-1);
   const scaled = typeof width === "number" ? (width / ofValues) * heads : null;
   const out = isFlat ? scaled : (width ?? null);
   return [{ dtype: call.dtype(0), shape: [...q.slice(0, -1), out] }];
 }
 
-export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
+export const NETWORK_INFERENCE: InferenceRows = [
   ["MatMul", matmul],
   ["Gemm", gemm],
   ["com.microsoft.FusedMatMul", fusedMatmul],
@@ -244,8 +245,8 @@ export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceR
   ["Einsum", einsum],
   ["Conv", conv],
   ["ConvTranspose", convTranspose],
-  ...["MaxPool", "AveragePool", "LpPool"].map((op) => [op, pool] as const),
-  ...["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"].map((op) => [op, globalPool] as const),
+  ...each(["MaxPool", "AveragePool", "LpPool"], pool),
+  ...each(["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"], globalPool),
   ["BatchNormalization", (call) => [call.same(), perChannel(call), perChannel(call)]],
   [
     "com.microsoft.BatchNormInternal",
@@ -253,9 +254,9 @@ export const NETWORK_INFERENCE: readonly (readonly [op: string, rule: InferenceR
   ],
   ["LayerNormalization", layerNorm],
   ["com.microsoft.SkipLayerNormalization", (call) => [call.same(), null, null, call.same()]],
-  ...[...REDUCTIONS, "ArgMax", "ArgMin"].map((op) => [op, reduction] as const),
+  ...each([...REDUCTIONS, "ArgMax", "ArgMin"], reduction),
   ["SoftmaxCrossEntropyLoss", loss],
   ["NegativeLogLikelihoodLoss", loss],
-  ...["LSTM", "GRU", "RNN"].map((op) => [op, recurrent] as const),
+  ...each(["LSTM", "GRU", "RNN"], recurrent),
   ["Attention", attention],
 ];

@@ -3,8 +3,9 @@ import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { dimsOf, elementTypeOf, rankOf } from "../../ops/value-types.ts";
+import { dimsOf, rankOf } from "../../ops/value-types.ts";
 import type { Call } from "../lower-training-ops/lowering.ts";
 import { attend, cutHeads, isPast, joinHeads, lowest, placesAlong } from "./attend.ts";
 import type { Compound } from "./compound.ts";
@@ -22,7 +23,7 @@ const behind = (f: Formula, past: Value | null, value: Value): Value =>
 function standard(f: Formula, call: Call): readonly (Value | null)[] {
   if (call.optional(6) !== null) throw call.refuse("it has lengths of its keys (nonpad_kv_seqlen)");
   const isFlat = call.rank(0) === 3;
-  const counts = [call.int("q_num_heads", 0), call.int("kv_num_heads", 0)] as const;
+  const counts = [call.intOrNull("q_num_heads") ?? 0, call.intOrNull("kv_num_heads") ?? 0] as const;
   const cut = (value: Value, count: number): Value => (isFlat ? cutHeads(f, value, count) : value);
   const q = cut(call.input(0), counts[0]);
   const k = behind(f, call.optional(4), cut(call.input(1), counts[1]));
@@ -33,14 +34,14 @@ function standard(f: Formula, call: Call): readonly (Value | null)[] {
   const mask = (scores: Value): Value => {
     const given = call.optional(3);
     const masked = given === null ? scores : withMask(f, call, scores, given);
-    if (call.int("is_causal", 0) === 0) return masked;
+    if (call.int("is_causal") === 0) return masked;
     const past = call.optional(4);
     const from = past === null ? 0 : f.dim(past, 2);
     return f.where(isPast(f, scores, from), masked, lowest(f));
   };
-  const options = { scale: call.float("scale", 0), softcap: call.float("softcap", 0) };
+  const options = { scale: call.floatOrNull("scale") ?? 0, softcap: call.floatOrNull("softcap") ?? 0 };
   const { y, stages } = attend(f, { q, k, v, heads, groups, mask, ...options });
-  const stage = stages[call.int("qk_matmul_output_mode", 0)] ?? null;
+  const stage = stages[call.int("qk_matmul_output_mode")] ?? null;
   return [isFlat ? joinHeads(f, y) : y, k, v, stage];
 }
 
@@ -60,19 +61,19 @@ function filtered(f: Formula, call: Call, scores: Value, mask: Value): Value {
   const counts = f.typed(elementTypeOf(mask)).greater(mask, 0);
   return f.add(
     scores,
-    f.where(f.unsqueeze(counts, rank === 2 ? [1, 2] : [1]), 0, call.float("mask_filter_value", -10000)),
+    f.where(f.unsqueeze(counts, rank === 2 ? [1, 2] : [1]), 0, call.floatOrNull("mask_filter_value") ?? -10000),
   );
 }
 
 function causal(f: Formula, call: Call, scores: Value, past: Value | null): Value {
-  if (call.int("unidirectional", 0) === 0) return scores;
+  if (call.int("unidirectional") === 0) return scores;
   return f.where(isPast(f, scores, past === null ? 0 : f.dim(past, 2)), scores, lowest(f));
 }
 
 /** Query, key and value [batch, length, heads times width]; keys and values may come cut into heads. */
 function multiHead(f: Formula, call: Call): readonly (Value | null)[] {
   for (const index of [8, 9]) if (call.optional(index) !== null) throw call.refuse(`it has an input ${index}`);
-  const heads = call.int("num_heads", 1);
+  const heads = call.int("num_heads");
   if (call.optional(1) === null || call.optional(2) === null || call.rank(1) === 5) {
     throw call.refuse("its keys and values are packed into one tensor");
   }
@@ -93,7 +94,7 @@ function multiHead(f: Formula, call: Call): readonly (Value | null)[] {
     const padded = padding === null ? scores : filtered(f, call, scores, padding);
     return causal(f, call, given === null ? padded : f.add(padded, given), past);
   };
-  const options = { heads, groups: heads, scale: call.float("scale", 0), softcap: 0 };
+  const options = { heads, groups: heads, scale: call.floatOrNull("scale") ?? 0, softcap: 0 };
   const { y, stages } = attend(f, { q, k, v, mask, ...options });
   return [joinHeads(f, y), k, v, stages[2]];
 }
@@ -108,7 +109,7 @@ function splitBias(f: Formula, bias: Value, [q, , v]: readonly Value[], isCut: b
 /** One product makes query, key and value. */
 function joint(f: Formula, call: Call): readonly (Value | null)[] {
   if (call.optional(6) !== null) throw call.refuse("it shares the buffer of its past (past_sequence_length)");
-  const heads = call.int("num_heads", 1);
+  const heads = call.int("num_heads");
   const product = f.matmul(call.input(0), call.input(1));
   const bias = call.optional(2);
   const all = bias === null ? product : f.add(product, bias);
@@ -125,7 +126,7 @@ function joint(f: Formula, call: Call): readonly (Value | null)[] {
     const padded = index === null ? scores : indexed(f, call, scores, index);
     return causal(f, call, added === null ? padded : f.add(padded, added), pastKey ?? null);
   };
-  const options = { heads, groups: heads, scale: call.float("scale", 0), softcap: 0 };
+  const options = { heads, groups: heads, scale: call.floatOrNull("scale") ?? 0, softcap: 0 };
   const { y } = attend(f, { q, k: keys, v: values, mask, ...options });
   const present = call.wants(1) ? f.concat([f.unsqueeze(keys, [0]), f.unsqueeze(values, [0])], 0) : null;
   return [joinHeads(f, y), present];
@@ -141,7 +142,7 @@ function indexed(f: Formula, call: Call, scores: Value, index: Value): Value {
   }
   const ends = f.unsqueeze(f.cast(index, DataType.int64), [1, 2, 3]);
   const counts = f.typed(DataType.int64).greater(ends, placesAlong(f, scores, 3));
-  return f.add(scores, f.where(counts, 0, call.float("mask_filter_value", -10000)));
+  return f.add(scores, f.where(counts, 0, call.floatOrNull("mask_filter_value") ?? -10000));
 }
 
 /**
@@ -150,15 +151,15 @@ function indexed(f: Formula, call: Call, scores: Value, index: Value): Value {
  */
 function grouped(f: Formula, call: Call): readonly (Value | null)[] {
   if (call.node.inputs.length > 11) throw call.refuse("it has sinks or quantized keys (inputs from 11 on)");
-  const [heads, groups] = [call.int("num_heads", 1), call.int("kv_num_heads", 1)];
-  const window = call.int("local_window_size", -1);
+  const [heads, groups] = [call.int("num_heads"), call.int("kv_num_heads")];
+  const window = call.int("local_window_size");
   const int = f.typed(DataType.int64);
   const [query, key, value] = queryKeyValue(f, call, heads, groups);
   const length = int.dim(query, 2);
   /** How many keys each sample has already, [batch]. */
   const past = int.max(int.sub(int.add(f.cast(f.reshape(call.input(5), [-1]), DataType.int64), 1), length), 0);
   const at = int.add(int.unsqueeze(past, [1]), placesAlong(f, query, 2));
-  const rotation = call.int("do_rotary", 0) === 0 ? null : rotationOf(f, call, call.optional(9) ?? at);
+  const rotation = (call.intOrNull("do_rotary") ?? 0) === 0 ? null : rotationOf(f, call, call.optional(9) ?? at);
   const turned = (x: Value): Value => (rotation === null ? x : rotate(f, x, rotation));
   const total = call.optional(3) === null ? null : f.reshape(f.cast(call.input(6), DataType.int64), [-1]);
   const [k, v] = [
@@ -170,7 +171,7 @@ function grouped(f: Formula, call: Call): readonly (Value | null)[] {
     const seen = isPast(f, scores, int.unsqueeze(past, [1, 2, 3]), window > 0 ? window - 1 : null);
     return f.where(seen, given === null ? scores : f.add(scores, given), lowest(f));
   };
-  const options = { heads, groups, scale: call.float("scale", 0), softcap: call.float("softcap", 0) };
+  const options = { heads, groups, scale: call.floatOrNull("scale") ?? 0, softcap: call.floatOrNull("softcap") ?? 0 };
   const { y } = attend(f, { q: turned(query), k, v, mask, ...options });
   return [joinHeads(f, y), k, v];
 }
@@ -186,7 +187,7 @@ function queryKeyValue(f: Formula, call: Call, heads: number, groups: number): r
 }
 
 function rotationOf(f: Formula, call: Call, at: Value): Rotation {
-  const isInterleaved = call.int("rotary_interleaved", 0) === 1;
+  const isInterleaved = call.intOrNull("rotary_interleaved") === 1;
   return { ...cached(f, call.input(7), call.input(8), at), isInterleaved };
 }
 

@@ -3,12 +3,12 @@ import { GradientError, type OnnxAgrError } from "../../errors.ts";
 import { describeNode, type Node, type Value } from "../../graph/graph.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { Call, type Lowering } from "../lower-training-ops/lowering.ts";
+import { Call, type Lowering, type OpType } from "../lower-training-ops/lowering.ts";
 
 /** How an operator that is made of others is written in those. */
 export interface Compound {
   readonly domain: string;
-  readonly op: string;
+  readonly op: OpType;
   readonly source: string;
   /** Which nodes. Default: all. */
   readonly when?: (node: Node) => boolean;
@@ -24,7 +24,7 @@ export function loweringOfCompound({ domain, op, source, parts }: Compound): Low
     op,
     source,
     lower: (f, call) => {
-      const unknown = unknownAttribute(call.node, keyOf(domain, op));
+      const unknown = unknownAttribute(call.node);
       if (unknown !== null) throw call.refuse(unknown);
       return parts(f, call);
     },

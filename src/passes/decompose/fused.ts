@@ -3,6 +3,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
+import type { StandardOperator } from "../../ops/operators/index.ts";
 import { axesFrom } from "../../ops/value-types.ts";
 import type { Call } from "../lower-training-ops/lowering.ts";
 import { placesAlong } from "./attend.ts";
@@ -10,27 +11,33 @@ import type { Compound } from "./compound.ts";
 
 const SOURCE = "onnxruntime/core/graph/contrib_ops/contrib_defs.cc";
 
-/** Activations that ONNX Runtime fuses, with the names of their parameters in order. */
-const ACTIVATIONS: Readonly<Record<string, readonly string[]>> = {
-  Relu: [],
-  Sigmoid: [],
-  Tanh: [],
-  LeakyRelu: ["alpha"],
-  HardSigmoid: ["alpha", "beta"],
-};
+interface Activation {
+  readonly op: StandardOperator;
+  /** The names of its parameters in order. */
+  readonly parameters: readonly string[];
+}
+
+/** Activations that ONNX Runtime fuses. */
+const ACTIVATIONS: readonly Activation[] = [
+  { op: "Relu", parameters: [] },
+  { op: "Sigmoid", parameters: [] },
+  { op: "Tanh", parameters: [] },
+  { op: "LeakyRelu", parameters: ["alpha"] },
+  { op: "HardSigmoid", parameters: ["alpha", "beta"] },
+];
 
 /** @param parameters by position, where the node gives them */
 function activated(f: Formula, call: Call, x: Value, parameters: readonly (number | null)[]): Value {
-  const name = call.string("activation", "");
+  const name = call.stringOrNull("activation") ?? "";
   if (name === "") return x;
   if (name === "Clip") return f.emit("Clip", [x, parameters[0] ?? null, parameters[1] ?? null]);
-  const names = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
-  if (names === undefined) throw call.refuse(`its activation is ${name}`);
-  const attributes = names.flatMap((each, index) => {
+  const activation = ACTIVATIONS.find(({ op }) => op === name);
+  if (activation === undefined) throw call.refuse(`its activation is ${name}`);
+  const attributes = activation.parameters.flatMap((each, index) => {
     const value = parameters[index];
     return typeof value === "number" ? [attribute.float(each, value)] : [];
   });
-  return f.emit(name, [x], { attributes });
+  return f.emit(activation.op, [x], { attributes });
 }
 
 /** The node's own attributes of these names. */
@@ -52,9 +59,7 @@ function gemm(f: Formula, call: Call): readonly Value[] {
   const attributes = kept(call, ["alpha", "beta", "transA", "transB"]);
   const C = call.optional(2);
   const made = f.emit("Gemm", [call.input(0), call.input(1), ...(C === null ? [] : [C])], { attributes });
-  const parameters = ["activation_alpha", "activation_beta"].map((name) =>
-    call.node.attributes.has(name) ? call.float(name, 0) : null,
-  );
+  const parameters = [call.floatOrNull("activation_alpha"), call.floatOrNull("activation_beta")];
   return [activated(f, call, made, parameters)];
 }
 
@@ -77,7 +82,7 @@ function skipRms(f: Formula, call: Call): readonly (Value | null)[] {
   const [gamma, bias] = [call.input(2), call.optional(3)];
   const skipped = f.add(call.input(0), call.input(1));
   const sum = bias === null ? skipped : f.add(skipped, bias);
-  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(sum), [-1]), call.float("epsilon", 1e-12))));
+  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(sum), [-1]), call.float("epsilon"))));
   return [f.mul(f.mul(sum, inv), gamma), null, inv, sum];
 }
 
@@ -88,7 +93,7 @@ function embeddings(f: Formula, call: Call): readonly (Value | null)[] {
   const at = positions ?? int.unsqueeze(placesAlong(f, ids, 1), [0]);
   const words = f.add(f.gather(call.input(2), ids, 0), f.gather(call.input(3), at, 0));
   const sum = segments === null ? words : f.add(words, f.gather(call.input(4), segments, 0));
-  const attributes = [attribute.int("axis", -1), attribute.float("epsilon", call.float("epsilon", 1e-12))];
+  const attributes = [attribute.int("axis", -1), attribute.float("epsilon", call.float("epsilon"))];
   const y = f.emit("LayerNormalization", [sum, call.input(5), call.input(6)], { attributes });
   const whole = f.typed(DataType.int32);
   const lengths = (): Value =>

@@ -47,7 +47,7 @@ export function cached(f: Formula, cos: Value, sin: Value, at: Value): Pick<Rota
 
 /** Four axes have the heads second; three have them side by side. */
 function rotated(f: Formula, call: Call, rotation: Omit<Rotation, "isInterleaved">, x: Value, isFlat: boolean): Value {
-  const isInterleaved = call.int("interleaved", 0) === 1;
+  const isInterleaved = call.intOrNull("interleaved") === 1;
   const y = rotate(f, x, { ...rotation, isInterleaved });
   return isFlat ? joinHeads(f, y) : y;
 }
@@ -55,20 +55,20 @@ function rotated(f: Formula, call: Call, rotation: Omit<Rotation, "isInterleaved
 /** The tables are given whole with positions, or as one row per sample and place. */
 function standard(f: Formula, call: Call): readonly Value[] {
   const isFlat = call.rank(0) === 3;
-  const x = isFlat ? cutHeads(f, call.input(0), call.int("num_heads", 1)) : call.input(0);
+  const x = isFlat ? cutHeads(f, call.input(0), call.intOrNull("num_heads") ?? 1) : call.input(0);
   const at = call.optional(3);
   const tables = [call.input(1), call.input(2)] as const;
   const rows =
     at === null ? { cos: f.unsqueeze(tables[0], [1]), sin: f.unsqueeze(tables[1], [1]) } : cached(f, ...tables, at);
-  return [rotated(f, call, { ...rows, width: call.int("rotary_embedding_dim", 0) }, x, isFlat)];
+  return [rotated(f, call, { ...rows, width: call.int("rotary_embedding_dim") }, x, isFlat)];
 }
 
 /** One position is that of the first place. */
 function microsoft(f: Formula, call: Call): readonly Value[] {
   const isFlat = call.rank(0) === 3;
   const [cos, sin] = [call.input(2), call.input(3)];
-  const width = call.int("rotary_embedding_dim", 0);
-  const heads = call.int("num_heads", 0);
+  const width = call.intOrNull("rotary_embedding_dim") ?? 0;
+  const heads = call.intOrNull("num_heads") ?? 0;
   const x = isFlat ? cutHeads(f, call.input(0), ...headsOf(call, heads, cos)) : call.input(0);
   const given = call.input(1);
   const rank = rankOf(given);

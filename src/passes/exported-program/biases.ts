@@ -1,7 +1,7 @@
 import { layoutOf } from "../../graph/data-type.ts";
 import type { Node } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
-import { intAttribute } from "../../ops/attributes.ts";
+import { NodeView } from "../../ops/node-view.ts";
 import { replaceNode } from "../replace-node.ts";
 import type { Assignment } from "./assign.ts";
 import type { GraphParameters } from "./graph-parameters.ts";
@@ -21,10 +21,10 @@ function channelsOf(node: Node): number | undefined {
     const size = shape?.[axis];
     return typeof size === "number" ? size : undefined;
   };
-  if (node.opType === "Gemm") return dim(intAttribute(node, "transB", 0) === 1 ? 0 : 1);
+  if (node.opType === "Gemm") return dim(new NodeView(node).int("transB") === 1 ? 0 : 1);
   if (node.opType === "Conv") return dim(0);
   const perGroup = node.opType === "ConvTranspose" ? dim(1) : undefined;
-  return perGroup === undefined ? undefined : perGroup * intAttribute(node, "group", 1);
+  return perGroup === undefined ? undefined : perGroup * new NodeView(node).int("group");
 }
 
 /**

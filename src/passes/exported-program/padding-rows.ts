@@ -1,5 +1,5 @@
 import type { Graph } from "../../graph/graph.ts";
-import { intAttribute } from "../../ops/attributes.ts";
+import { NodeView } from "../../ops/node-view.ts";
 import { setPaddingRow } from "../../ops/padding-row.ts";
 import type { ExportedProgram } from "./program.ts";
 
@@ -13,7 +13,7 @@ export function markPaddingRows(graph: Graph, program: ExportedProgram): readonl
     const row = program.callOf(node)?.paddingRow ?? null;
     const table = node.inputs[0];
     if (row === null || node.opType !== "Gather" || node.domain !== "" || !table?.tensor) continue;
-    if (intAttribute(node, "axis", 0) !== 0) continue;
+    if (new NodeView(node).int("axis") !== 0) continue;
     setPaddingRow(node, row);
     tables.add(`${table.name}[${row}]`);
   }

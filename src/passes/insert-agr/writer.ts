@@ -82,10 +82,9 @@ export class AgrFunctions {
       ? this.#function(AGR_SUM_FUNCTION + suffix, (build, input) => emitShare(build, input("gradient"), treatment))
       : agr;
     return {
-      share: (build, gradient) => build.emit(share.name, [gradient], { domain: AGR_DOMAIN }),
+      share: (build, gradient) => build.call(share, [gradient]),
       regularized: (build, gradient, sum) =>
-        build.emit(agr.name, sum === null ? [gradient] : [gradient, sum], {
-          domain: AGR_DOMAIN,
+        build.call(agr, sum === null ? [gradient] : [gradient, sum], {
           attributes: [attribute.float(STRENGTH, strength)],
         }),
     };

@@ -52,7 +52,7 @@ export const ACCUMULATION: readonly Lowering[] = [
     op: "IsAllFinite",
     source: SOURCE,
     lower: (f, call) => {
-      const [onlyInf, onlyNan] = [call.int("isinf_only", 0) !== 0, call.int("isnan_only", 0) !== 0];
+      const [onlyInf, onlyNan] = [call.int("isinf_only") !== 0, call.int("isnan_only") !== 0];
       const fine = (x: Value): Value => {
         if (onlyInf) return f.not(f.emit("IsInf", [x]));
         return onlyNan ? f.not(f.emit("IsNaN", [x])) : finite(f, x);
@@ -66,9 +66,9 @@ export const ACCUMULATION: readonly Lowering[] = [
     source: SOURCE,
     lower: (f, call) => {
       const scale = f.reshape(call.input(0), []);
-      const to = call.int("to", DataType.float);
+      const to = call.int("to");
       const scaled = call.inputs.slice(1).map((x) => f.cast(f.mul(f.cast(x, DataType.float), scale), to));
-      if (call.int("fuse_outputs", 0) === 0) return scaled;
+      if (call.int("fuse_outputs") === 0) return scaled;
       return [
         f.emit(
           "Concat",

@@ -29,20 +29,20 @@ export const ACTIVATIONS: readonly Lowering[] = [
     op: "LeakyReluGrad",
     source: SOURCE,
     lower: (f, call) => {
-      const scaled = f.mul(call.float("alpha", 0.01), call.input(0));
+      const scaled = f.mul(call.float("alpha"), call.input(0));
       return [f.where(f.greater(call.input(1), 0), call.input(0), scaled)];
     },
   },
   {
     op: "QuickGelu",
     source: "onnxruntime/core/graph/contrib_ops/contrib_defs.cc",
-    lower: (f, call) => [f.mul(call.input(0), f.sigmoid(f.mul(call.float("alpha", 1.702), call.input(0))))],
+    lower: (f, call) => [f.mul(call.input(0), f.sigmoid(f.mul(call.float("alpha"), call.input(0))))],
   },
   {
     op: "QuickGeluGrad",
     source: SOURCE,
     lower: (f, call) => {
-      const scaled = f.mul(call.float("alpha", 1.702), call.input(1));
+      const scaled = f.mul(call.float("alpha"), call.input(1));
       const gate = f.sigmoid(scaled);
       return [f.mul(call.input(0), f.mul(gate, f.add(1, f.mul(scaled, f.sub(1, gate)))))];
     },

@@ -17,7 +17,7 @@ function permuted(f: Formula, value: Value, perm: (rank: number) => readonly num
 /** What the flags of a fused product make of one operand: the first axis to the rows, then rows and columns exchanged. */
 function operand(f: Formula, call: Call, index: number, side: "A" | "B"): Value {
   const value = call.input(index);
-  const [batch, matrix] = [call.int(`transBatch${side}`, 0) !== 0, call.int(`trans${side}`, 0) !== 0];
+  const [batch, matrix] = [call.int(`transBatch${side}`) !== 0, call.int(`trans${side}`) !== 0];
   if (batch && matrix) return permuted(f, value, (rank) => [...axesFrom(1, rank), 0], "i...j->...ji");
   if (batch) return permuted(f, value, (rank) => [...axesFrom(1, rank - 1), 0, rank - 1], "i...j->...ij");
   if (matrix) return permuted(f, value, (rank) => [...axesFrom(0, rank - 2), rank - 1, rank - 2], "...ij->...ji");
@@ -31,13 +31,21 @@ const total = (f: Formula, values: readonly Value[]): Value => {
   return only !== undefined && values.length === 1 ? only : f.emit("Sum", values);
 };
 
+const SCALES = ["scale_0", "scale_1", "scale_2"] as const;
+
+function scaleOf(call: Call, index: number): number {
+  const name = SCALES[index];
+  if (name === undefined) throw call.refuse(`it has more than ${SCALES.length} of them`);
+  return call.float(name);
+}
+
 export const ARITHMETIC: readonly Lowering[] = [
   {
     op: "FusedMatMul",
     source: "onnxruntime/core/graph/contrib_ops/contrib_defs.cc",
     lower: (f, call) => {
       const product = f.matmul(operand(f, call, 0, "A"), operand(f, call, 1, "B"));
-      const alpha = call.float("alpha", 1);
+      const alpha = call.float("alpha");
       return [alpha === 1 ? product : f.mul(product, alpha)];
     },
   },
@@ -64,8 +72,8 @@ export const ARITHMETIC: readonly Lowering[] = [
     lower: (f, call) => [
       f.emit("ReduceSum", [call.input(0), call.input(1)], {
         attributes: [
-          attribute.int("keepdims", call.int("keepdims", 1)),
-          attribute.int("noop_with_empty_axes", call.int("noop_with_empty_axes", 0)),
+          attribute.int("keepdims", call.int("keepdims")),
+          attribute.int("noop_with_empty_axes", call.int("noop_with_empty_axes")),
         ],
       }),
     ],
@@ -83,7 +91,7 @@ export const ARITHMETIC: readonly Lowering[] = [
     source: SOURCE,
     lower: (f, call) => {
       const scale = scalarOf(f, call.input(1));
-      return [call.int("scale_down", 0) === 0 ? f.mul(call.input(0), scale) : f.div(call.input(0), scale)];
+      return [call.int("scale_down") === 0 ? f.mul(call.input(0), scale) : f.div(call.input(0), scale)];
     },
   },
   {
@@ -92,20 +100,20 @@ export const ARITHMETIC: readonly Lowering[] = [
     lower: (f, call) => [
       total(
         f,
-        call.inputs.map((x, index) => f.mul(x, call.float(`scale_${index}`, 1))),
+        call.inputs.map((x, index) => f.mul(x, scaleOf(call, index))),
       ),
     ],
   },
   {
     op: "BatchScale",
     source: SOURCE,
-    lower: (f, call) => call.node.outputs.map((_, index) => f.mul(call.input(0), call.float(`scale_${index}`, 1))),
+    lower: (f, call) => call.node.outputs.map((_, index) => f.mul(call.input(0), scaleOf(call, index))),
   },
   {
     op: "ConcatTraining",
     source: SOURCE,
     lower: (f, call) => {
-      const axis = call.int("axis", 0);
+      const axis = call.int("axis");
       const lengths = (): Value =>
         f.concat(
           call.inputs.map((x) => f.dim(x, axis)),
@@ -119,7 +127,7 @@ export const ARITHMETIC: readonly Lowering[] = [
     source: SOURCE,
     lower: (f, call) =>
       f.build.emitAll("Split", [call.input(0), call.input(1)], call.node.outputs.length, {
-        attributes: [attribute.int("axis", call.int("axis", 0))],
+        attributes: [attribute.int("axis", call.int("axis"))],
       }),
   },
   {
@@ -129,7 +137,7 @@ export const ARITHMETIC: readonly Lowering[] = [
       const k = call.optional(1);
       return [
         f.emit("Trilu", k === null ? [call.input(0)] : [call.input(0), k], {
-          attributes: [attribute.int("upper", call.int("upper", 1))],
+          attributes: [attribute.int("upper", call.int("upper"))],
         }),
       ];
     },

@@ -8,8 +8,7 @@ import type { Call, Lowering } from "./lowering.ts";
 const SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4.5";
 
 const convolved = (call: Call): Convolved => ({
-  node: call.node,
-  refuse: call.refuse,
+  node: call,
   wants: (index) => call.wants(index),
   dY: call.input(0),
   x: call.input(1),

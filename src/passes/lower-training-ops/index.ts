@@ -58,7 +58,7 @@ export function lowerTrainingOps(model: Model): LowerReport {
     lowered[op] = (lowered[op] ?? 0) + 1;
     const { graph } = node;
     const isInput = (value: Value): boolean => inputs.get(graph)?.has(value) ?? false;
-    state.push(...replaceByParts(graph, new Call(node), lowering, { names, opset: model.opset, isInput }));
+    state.push(...replaceByParts(graph, new Call(node, model.opset), lowering, { names, opset: model.opset, isInput }));
   }
   dropUnusedDomains(model);
   if (state.length > 0) recordState(model, state);

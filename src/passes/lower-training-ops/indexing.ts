@@ -29,7 +29,7 @@ export const INDEXING: readonly Lowering[] = [
     source: SOURCE,
     lower: (f, call) => {
       const [shape, indices, dY] = [call.input(0), call.input(1), call.input(2)];
-      const axis = call.int("axis", 0);
+      const axis = call.int("axis");
       if (axis === 0) return [byRow(f, shape, f.cast(indices, DataType.int64), dY)];
       return [scatterBack(f, shape, dY, (numbers) => f.gather(numbers, indices, axis))];
     },
@@ -37,14 +37,14 @@ export const INDEXING: readonly Lowering[] = [
   {
     op: "GatherElementsGrad",
     source: SOURCE,
-    lower: (f, call) => [f.scatterAdd(call.input(1), call.input(2), call.input(0), { axis: call.int("axis", 0) })],
+    lower: (f, call) => [f.scatterAdd(call.input(1), call.input(2), call.input(0), { axis: call.int("axis") })],
   },
   {
     op: "GatherNDGrad",
     source: SOURCE,
     lower: (f, call) => {
       const [shape, indices, dY] = [call.input(0), call.input(1), call.input(2)];
-      const batch = attribute.int("batch_dims", call.int("batch_dims", 0));
+      const batch = attribute.int("batch_dims", call.int("batch_dims"));
       if (batch.value === 0n) return [f.scatterAdd(shape, indices, dY, "nd")];
       const gather = (numbers: Value): Value => f.emit("GatherND", [numbers, indices], { attributes: [batch] });
       return [scatterBack(f, shape, dY, gather)];
@@ -62,7 +62,7 @@ export const INDEXING: readonly Lowering[] = [
   {
     op: "ShrunkenGather",
     source: SOURCE,
-    lower: (f, call) => [f.gather(call.input(0), call.input(1), call.int("axis", 0))],
+    lower: (f, call) => [f.gather(call.input(0), call.input(1), call.int("axis"))],
   },
   {
     op: "PadAndUnflatten",

@@ -47,7 +47,7 @@ const REDUCTIONS: Readonly<Record<string, (f: Formula, dY: Value, weights: Value
 
 /** d = (exp(log_prob) - onehot(label)) * s, with s_i = w_i dY / sum(w) for the mean */
 function crossEntropyGrad(f: Formula, call: Call, logProb: Value, labels: Labels): Value {
-  const reduction = call.string("reduction", "mean");
+  const reduction = call.string("reduction");
   const scale = Object.hasOwn(REDUCTIONS, reduction) ? REDUCTIONS[reduction] : undefined;
   if (scale === undefined) throw call.refuse(`the reduction "${reduction}" is not known`);
   const { safe, weights } = sampleWeights(f, labels);
@@ -57,7 +57,7 @@ function crossEntropyGrad(f: Formula, call: Call, logProb: Value, labels: Labels
 
 /** 1 / rows for the mean, 1 for the sum: the older losses have their classes in the last axis. */
 function perRow(f: Formula, call: Call, rows: Value): Value {
-  return call.string("reduction", "mean") === "mean" ? f.div(1, f.cast(rows, f.dtype)) : f.number(1);
+  return call.string("reduction") === "mean" ? f.div(1, f.cast(rows, f.dtype)) : f.number(1);
 }
 
 const rowsOf = (f: Formula, like: Value): Value =>
@@ -78,7 +78,7 @@ function crossEntropy(f: Formula, call: Call): readonly Value[] {
   const logProb = logSoftmax(f, call.input(0), 1);
   const picked = f.squeeze(f.gatherElements(logProb, f.unsqueeze(safe, [1]), 1), [1]);
   const losses = f.neg(f.mul(picked, weights));
-  const reduction = call.string("reduction", "mean");
+  const reduction = call.string("reduction");
   if (reduction === "none") return [losses, logProb];
   const sum = f.sum(losses, null, false);
   if (reduction === "sum") return [sum, logProb];
@@ -91,7 +91,7 @@ export const LOSSES: readonly Lowering[] = [
     op: "SoftmaxCrossEntropyLossGrad",
     source: SOURCE,
     lower: (f, call) => {
-      const ignored = call.node.attributes.has("ignore_index") ? call.int("ignore_index", 0) : null;
+      const ignored = call.node.attributes.has("ignore_index") ? call.int("ignore_index") : null;
       return [crossEntropyGrad(f, call, call.input(1), { label: call.input(2), weight: call.optional(3), ignored })];
     },
   },
@@ -153,6 +153,6 @@ export const LOSSES: readonly Lowering[] = [
 
 /** 1 / rows, or with a weight per sample 1 / sum(w), for the mean; 1 for the sum. */
 function sparseFactor(f: Formula, call: Call, label: Value, weight: Value | null): Value {
-  if (weight === null || call.string("reduction", "mean") !== "mean") return perRow(f, call, f.size(label));
+  if (weight === null || call.string("reduction") !== "mean") return perRow(f, call, f.size(label));
   return f.div(1, f.sum(weight, null, false));
 }

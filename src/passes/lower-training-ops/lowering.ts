@@ -1,14 +1,22 @@
-import { GraphError, type OnnxAgrError, PassError } from "../../errors.ts";
-import { describeNode, type Node, type Value } from "../../graph/graph.ts";
-import { floatAttribute, floatsAttribute, intAttribute, intsAttribute, stringAttribute } from "../../ops/attributes.ts";
+import { type OnnxAgrError, PassError } from "../../errors.ts";
+import { describeNode, type Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
+import { NodeView } from "../../ops/node-view.ts";
+import type { OperatorName } from "../../ops/operators/index.ts";
 import { rankOf } from "../../ops/value-types.ts";
+
+/** The operators that have a row, without their domain. */
+export type OpType = OperatorName extends infer Name
+  ? Name extends `com.microsoft.${infer Op}` | `ai.onnx.preview.training.${infer Op}`
+    ? Op
+    : Name
+  : never;
 
 /** How one operator of ONNX Runtime's training builds is written in standard operators. */
 export interface Lowering {
   /** Default `com.microsoft`. */
   readonly domain?: string;
-  readonly op: string;
+  readonly op: OpType;
   /** Where the operator's meaning is written down. */
   readonly source: string;
   /** Emits the operator's outputs, in their order; null for one that nobody reads. */
@@ -18,38 +26,11 @@ export interface Lowering {
 }
 
 /** One node to be lowered, with its inputs and attributes at hand. */
-export class Call {
-  readonly node: Node;
-
-  constructor(node: Node) {
-    this.node = node;
-  }
-
-  /** @throws GraphError `E_GRAPH` where the node lacks it */
-  input(index: number): Value {
-    const value = this.node.inputs[index];
-    if (value !== undefined && value !== null) return value;
-    throw new GraphError("E_GRAPH", `${describeNode(this.node)} has no input ${index}`);
-  }
-
-  optional(index: number): Value | null {
-    return this.node.inputs[index] ?? null;
-  }
-
-  get inputs(): readonly Value[] {
-    return this.node.inputs.filter((value) => value !== null);
-  }
-
+export class Call extends NodeView {
   /** Whether the node has this output and something reads it. */
   wants(index: number): boolean {
     return (this.node.outputs[index]?.uses.length ?? 0) > 0;
   }
-
-  int = (name: string, fallback: number): number => intAttribute(this.node, name, fallback);
-  float = (name: string, fallback: number): number => floatAttribute(this.node, name, fallback);
-  string = (name: string, fallback: string): string => stringAttribute(this.node, name, fallback);
-  ints = (name: string): readonly number[] | null => intsAttribute(this.node, name, null);
-  floats = (name: string): readonly number[] | null => floatsAttribute(this.node, name, null);
 
   /** The number of axes of an input. @throws PassError `E_NO_SHAPE` where the model does not tell it */
   rank(index: number): number {

@@ -9,7 +9,7 @@ const BATCH_SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4
 
 /** The normalized axes, counted from the end, so that a rank that is not known does no harm where the scale's is. */
 function normalizedAxes(call: Call, x: Value, scale: Value): readonly number[] {
-  const axis = call.int("axis", -1);
+  const axis = call.int("axis");
   const rank = rankOf(x);
   const count = axis < 0 ? -axis : rank === null ? rankOf(scale) : rank - axis;
   if (count === null) throw call.refuse(`neither the rank of "${x.name}" nor that of "${scale.name}" is known`);
@@ -58,13 +58,13 @@ function batchNorm(f: Formula, call: Call): readonly (Value | null)[] {
     Value,
     Value,
   ];
-  if (call.int("training_mode", 1) === 0) throw call.refuse("training_mode is 0");
-  const momentum = call.float("momentum", 0.9);
+  if (call.int("training_mode") === 0) throw call.refuse("training_mode is 0");
+  const momentum = call.float("momentum");
   const flat = byChannel(f, x);
   const batchMean = f.mean(flat, OTHERS);
   const centered = f.sub(flat, batchMean);
   const batchVariance = f.mean(f.square(centered), OTHERS);
-  const inv = f.div(1, f.sqrt(f.add(batchVariance, call.float("epsilon", 1e-5))));
+  const inv = f.div(1, f.sqrt(f.add(batchVariance, call.float("epsilon"))));
   const y = f.add(f.mul(centered, f.mul(inv, channel(f, scale))), channel(f, bias));
   const running = (old: Value, batch: Value): Value => f.add(f.mul(momentum, old), f.mul(1 - momentum, f.flat(batch)));
   return [
@@ -99,7 +99,7 @@ function batchNormGrad(f: Formula, call: Call): readonly (Value | null)[] {
 function rmsNorm(f: Formula, call: Call): readonly Value[] {
   const [x, scale] = [call.input(0), call.input(1)];
   const axes = normalizedAxes(call, x, scale);
-  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(x), axes), call.float("epsilon", 1e-5))));
+  const inv = f.div(1, f.sqrt(f.add(f.mean(f.square(x), axes), call.float("epsilon"))));
   return [f.mul(f.mul(x, inv), scale), inv];
 }
 
@@ -108,7 +108,7 @@ function skipLayerNorm(f: Formula, call: Call): readonly Value[] {
   const [gamma, beta, bias] = [call.input(2), call.optional(3) ?? f.zeros(f.shape(call.input(2))), call.optional(4)];
   const skipped = f.add(call.input(0), call.input(1));
   const sum = bias === null ? skipped : f.add(skipped, bias);
-  const attributes = [attribute.int("axis", -1), attribute.float("epsilon", call.float("epsilon", 1e-12))];
+  const attributes = [attribute.int("axis", -1), attribute.float("epsilon", call.float("epsilon"))];
   return [...f.build.emitAll("LayerNormalization", [sum, gamma, beta], 3, { attributes }), sum];
 }
 

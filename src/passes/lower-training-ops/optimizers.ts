@@ -1,6 +1,7 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
+import type { AttributeName } from "../../ops/operators/index.ts";
 import type { Call, Lowering } from "./lowering.ts";
 
 const SOURCE = "orttraining/core/graph/optimizer_graph_builder; ORT-TRAINING 3";
@@ -32,11 +33,11 @@ function adam(f: Formula, call: Call): readonly (Value | null)[] {
   const refused = [6, 7, 8].find((index) => call.optional(index) !== null);
   if (refused !== undefined) throw call.refuse("its mixed-precision inputs are used");
   const signal = call.optional(9);
-  const [alpha, beta] = [call.float("alpha", 0.9), call.float("beta", 0.999)];
-  const [decay, epsilon] = [call.float("lambda", 0), call.float("epsilon", 1e-8)];
+  const [alpha, beta] = [call.float("alpha"), call.float("beta")];
+  const [decay, epsilon] = [call.float("lambda"), call.float("epsilon")];
   const t = scalar(f, call.input(1));
   const { m, v } = moments(f, old, g, alpha, beta);
-  const corrects = call.int("do_bias_correction", 1) !== 0;
+  const corrects = call.int("do_bias_correction") !== 0;
   const [ac, bc] = [alpha, beta].map((base) => (corrects ? correction(f, base, t) : f.number(1))) as [Value, Value];
   const modes = [
     (): Value => {
@@ -49,7 +50,7 @@ function adam(f: Formula, call: Call): readonly (Value | null)[] {
       return f.sub(moved, f.mul(f.mul(rate, decay), f.add(w, moved)));
     },
   ];
-  const delta = modes[call.int("weight_decay_mode", 0)]?.();
+  const delta = modes[call.int("weight_decay_mode")]?.();
   if (delta === undefined) throw call.refuse("its weight_decay_mode is not known");
   const counted = f.typed(DataType.int64).add(call.input(1), 1);
   return [
@@ -62,7 +63,7 @@ function adam(f: Formula, call: Call): readonly (Value | null)[] {
 }
 
 /** An attribute that has one value per tensor, and the same default for all. */
-const perGroup = (call: Call, name: string, group: number, fallback: number): number =>
+const perGroup = (call: Call, name: AttributeName<"floats">, group: number, fallback: number): number =>
   call.floats(name)?.[group] ?? fallback;
 
 function lamb(f: Formula, call: Call): readonly (Value | null)[] {
@@ -72,7 +73,7 @@ function lamb(f: Formula, call: Call): readonly (Value | null)[] {
   const rate = scalar(f, call.input(3));
   const step = call.optional(4);
   const t = step === null ? null : scalar(f, step);
-  const corrects = call.int("do_bias_correction", 1) !== 0 && t !== null;
+  const corrects = call.int("do_bias_correction") !== 0 && t !== null;
   const norm = (value: Value): Value => f.sqrt(f.sum(f.square(value), null, false));
   const outputs: (Value | null)[] = [step === null ? null : f.typed(DataType.int64).add(step, 1)];
   const groups = Math.floor((call.node.inputs.length - 5 + 4) / 5);
@@ -91,8 +92,8 @@ function lamb(f: Formula, call: Call): readonly (Value | null)[] {
     const direction = f.add(f.mul(perGroup(call, "lambda", group, 0), w), adapted);
     const [size, length] = [norm(w), norm(direction)];
     const isZero = f.emit("Or", [f.equal(size, 0), f.equal(length, 0)]);
-    const least = call.float("ratio_min", Number.NEGATIVE_INFINITY);
-    const most = call.float("ratio_max", Number.POSITIVE_INFINITY);
+    const least = call.float("ratio_min");
+    const most = call.float("ratio_max");
     const ratio = f.min(f.max(f.div(size, f.where(isZero, 1, length)), least), most);
     const next = f.sub(w, f.mul(f.where(isZero, rate, f.mul(rate, ratio)), direction));
     outputs.push(gate(f, signal, next, w), null, gate(f, signal, m, old.m), gate(f, signal, v, old.v), null);
@@ -118,19 +119,19 @@ function perTensor(
 
 /** g + norm_coefficient x */
 const regularized = (f: Formula, call: Call, x: Value, g: Value): Value => {
-  const coefficient = call.float("norm_coefficient", 0);
+  const coefficient = call.float("norm_coefficient");
   return coefficient === 0 ? g : f.add(g, f.mul(x, coefficient));
 };
 
 function onnxAdam(f: Formula, call: Call): readonly Value[] {
   const [rate, t] = [scalar(f, call.input(0)), scalar(f, call.input(1))];
-  const [alpha, beta] = [call.float("alpha", 0.9), call.float("beta", 0.999)];
-  const post = call.float("norm_coefficient_post", 0);
+  const [alpha, beta] = [call.float("alpha"), call.float("beta")];
+  const post = call.float("norm_coefficient_post");
   const adjusted = f.mul(rate, f.div(f.sqrt(correction(f, beta, t)), correction(f, alpha, t)));
   return perTensor(call, 4, ([x, g, m, v]) => {
     if (!x || !g || !m || !v) throw call.refuse("a tensor is missing");
     const next = moments(f, { m, v }, regularized(f, call, x, g), alpha, beta);
-    const step = f.div(next.m, f.add(f.sqrt(next.v), call.float("epsilon", 1e-6)));
+    const step = f.div(next.m, f.add(f.sqrt(next.v), call.float("epsilon")));
     const moved = f.sub(x, f.mul(adjusted, step));
     return [post === 0 ? moved : f.mul(moved, 1 - post), next.m, next.v];
   });
@@ -138,13 +139,13 @@ function onnxAdam(f: Formula, call: Call): readonly Value[] {
 
 function onnxMomentum(f: Formula, call: Call): readonly Value[] {
   const [rate, t] = [scalar(f, call.input(0)), scalar(f, call.input(1))];
-  const alpha = call.float("alpha", 0);
-  const dampening = f.where(f.greater(t, 0), call.float("beta", 1), 1);
+  const alpha = call.float("alpha");
+  const dampening = f.where(f.greater(t, 0), call.float("beta"), 1);
   const modes: Readonly<Record<string, (g: Value, v: Value) => Value>> = {
     standard: (_g, v) => v,
     nesterov: (g, v) => f.add(g, f.mul(v, alpha)),
   };
-  const direction = modes[call.string("mode", "standard")];
+  const direction = modes[call.string("mode")];
   if (direction === undefined) throw call.refuse("its mode is not known");
   return perTensor(call, 3, ([x, given, v]) => {
     if (!x || !given || !v) throw call.refuse("a tensor is missing");
@@ -156,12 +157,12 @@ function onnxMomentum(f: Formula, call: Call): readonly Value[] {
 
 function onnxAdagrad(f: Formula, call: Call): readonly Value[] {
   const [rate, t] = [scalar(f, call.input(0)), scalar(f, call.input(1))];
-  const decayed = f.div(rate, f.add(1, f.mul(t, call.float("decay_factor", 0))));
+  const decayed = f.div(rate, f.add(1, f.mul(t, call.float("decay_factor"))));
   return perTensor(call, 3, ([x, given, h]) => {
     if (!x || !given || !h) throw call.refuse("a tensor is missing");
     const g = regularized(f, call, x, given);
     const next = f.add(h, f.square(g));
-    return [f.sub(x, f.mul(decayed, f.div(g, f.add(f.sqrt(next), call.float("epsilon", 1e-6))))), next];
+    return [f.sub(x, f.mul(decayed, f.div(g, f.add(f.sqrt(next), call.float("epsilon"))))), next];
   });
 }
 

@@ -37,7 +37,7 @@ function averagePool(f: Formula, call: Call): readonly Value[] {
   const shape =
     x === null ? int.vector(int.dim(dY, 0), ...(dims ?? []).slice(1).map((dim) => dim ?? -1)) : int.shape(x);
   const window = windowOf(call, null, dims?.slice(2) ?? null);
-  return [averagePoolGrad(f, window, { dY, shape, countIncludePad: call.int("count_include_pad", 0) === 1 })];
+  return [averagePoolGrad(f, window, { dY, shape, countIncludePad: call.int("count_include_pad") === 1 })];
 }
 
 export const POOLING: readonly Lowering[] = [

@@ -7,7 +7,7 @@ import type { Call, Lowering } from "./lowering.ts";
 const SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4.11";
 
 function requireDefaults(call: Call): void {
-  const direction = call.string("direction", "forward");
+  const direction = call.string("direction");
   if (direction !== "forward") throw call.refuse(`the direction ${direction} has no gradient in ONNX Runtime either`);
   for (const name of ["activations", "clip", "input_forget", "activation_alpha", "activation_beta"]) {
     const found = call.node.attributes.get(name);
@@ -56,7 +56,7 @@ function lstmGrad(f: Formula, call: Call): readonly (Value | null)[] {
 const gruLayer = (call: Call): GruLayer => {
   requirePlain(call, 4);
   const [x, w, r, bias, h0] = [call.input(0), call.input(1), call.input(2), call.optional(3), call.optional(5)];
-  return { x, w, r, bias, h0, linearBeforeReset: call.int("linear_before_reset", 0) !== 0 };
+  return { x, w, r, bias, h0, linearBeforeReset: call.int("linear_before_reset") !== 0 };
 };
 
 function gruTraining(f: Formula, call: Call): readonly Value[] {

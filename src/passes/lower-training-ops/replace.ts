@@ -2,9 +2,9 @@ import { isGradientType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import type { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
 import { requireSizesOf } from "../../ops/sizes-that-fit.ts";
-import { elementTypeOf } from "../../ops/value-types.ts";
 import type { Call, Lowering } from "./lowering.ts";
 
 export interface ReplaceOptions {

@@ -19,19 +19,19 @@ const flattened =
   (rule: Rule) =>
   (f: Formula, call: Call): readonly Value[] => {
     const [dY, y] = [call.input(0), call.input(1)];
-    const attributes = [attribute.int("axis", call.int("axis", 1))];
+    const attributes = [attribute.int("axis", call.int("axis"))];
     const flat = (value: Value): Value => f.emit("Flatten", [value], { attributes });
     return [f.reshape(rule(f, flat(dY), flat(y), 1), f.shape(y))];
   };
 
 const along =
   (rule: Rule) =>
-  (f: Formula, call: Call): readonly Value[] => [rule(f, call.input(0), call.input(1), call.int("axis", -1))];
+  (f: Formula, call: Call): readonly Value[] => [rule(f, call.input(0), call.input(1), call.int("axis"))];
 
 /** Adds a bias to scores: as `is_inner_broadcast` says, the same for all leading axes or for the axes in the middle. */
 function biased(f: Formula, call: Call): Value {
   const [scores, bias] = [call.input(0), call.input(1)];
-  if (call.int("is_inner_broadcast", 1) === 0) return f.add(scores, bias);
+  if (call.int("is_inner_broadcast") === 0) return f.add(scores, bias);
   const rank = rankOf(scores) ?? call.rank(0);
   const missing = rank - call.rank(1);
   return f.add(scores, missing <= 0 ? bias : f.unsqueeze(bias, axesFrom(1, 1 + missing)));
@@ -46,7 +46,7 @@ export const SOFTMAX: readonly Lowering[] = [
     op: "BiasSoftmax",
     source: "onnxruntime/core/graph/contrib_ops/contrib_defs.cc",
     lower: (f, call) => [
-      f.emit("Softmax", [biased(f, call)], { attributes: [attribute.int("axis", call.int("axis", 1))] }),
+      f.emit("Softmax", [biased(f, call)], { attributes: [attribute.int("axis", call.int("axis"))] }),
     ],
   },
   {
@@ -54,7 +54,7 @@ export const SOFTMAX: readonly Lowering[] = [
     source: SOURCE,
     lower: (f, call) => {
       const kept = dropoutGrad(f, call.input(0), call.input(1), call.optional(3));
-      return [softmaxGrad(f, kept, call.input(2), call.int("axis", -1))];
+      return [softmaxGrad(f, kept, call.input(2), call.int("axis"))];
     },
   },
 ];

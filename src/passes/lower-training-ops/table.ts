@@ -1,4 +1,5 @@
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
+import { uniqueRows } from "../../ops/unique-rows.ts";
 import { isMicrosoft, loweringOfCompound } from "../decompose/compound.ts";
 import { COMPOUNDS } from "../decompose/table.ts";
 import { ACCUMULATION } from "./accumulation.ts";
@@ -40,7 +41,10 @@ const key = (domain: string, op: string): string => `${domain}.${op}`;
 /** Operators of inference that standard runtimes do not have either. */
 const FUSED = COMPOUNDS.filter(isMicrosoft).map(loweringOfCompound);
 
-const BY_NAME = new Map([...FUSED, ...LOWERINGS].map((each) => [key(each.domain ?? MICROSOFT, each.op), each]));
+const BY_NAME = uniqueRows(
+  "lowerings",
+  [...FUSED, ...LOWERINGS].map((each) => [key(each.domain ?? MICROSOFT, each.op), each] as const),
+);
 
 export function loweringOf(domain: string, op: string): Lowering | null {
   return BY_NAME.get(key(domain, op)) ?? null;

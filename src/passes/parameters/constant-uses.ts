@@ -1,4 +1,5 @@
 import type { Node, Value } from "../../graph/graph.ts";
+import { isHeld } from "../../ops/constants.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
 import { madeBy, type Reading } from "./readings.ts";
 
@@ -64,8 +65,7 @@ function isEpsilon(reading: ConstantReading): boolean {
   return isNumber(reading) && amount > 0 && amount <= 1e-3 && isGuard;
 }
 
-const meetsConstant = ({ node }: ConstantReading): boolean =>
-  node.inputs[0]?.tensor !== null || node.inputs[0]?.producer?.opType === "Constant";
+const meetsConstant = ({ node }: ConstantReading): boolean => !node.inputs[0] || isHeld(node.inputs[0]);
 
 /** A normalization by groups in older opsets: between two Reshapes, and what scales its channels comes behind. */
 function isGroupNormalization({ node, index, initializer }: ConstantReading): boolean {

@@ -1,6 +1,7 @@
 import { DataType, isGradientType } from "../../graph/data-type.ts";
 import { type Graph, Node, type Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
+import { isHeld } from "../../ops/constants.ts";
 
 /** One place where a node reads a tensor. */
 export interface Reading {
@@ -93,5 +94,3 @@ function keepsRaw(node: Node, raw: ReadonlySet<Value>): boolean {
 function isWhole({ type }: Value): boolean {
   return type?.kind === "tensor" && type.dtype !== DataType.undefined && !isGradientType(type.dtype);
 }
-
-const isHeld = ({ tensor, producer }: Value): boolean => tensor !== null || producer?.opType === "Constant";

@@ -4,10 +4,10 @@ import { describeNode, type Graph, type Node } from "../../graph/graph.ts";
 import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { TypeInference } from "../../ops/inference/inference.ts";
+import { versionsOf } from "../../ops/operators/index.ts";
 import type { Report } from "../pass.ts";
 import { ConversionSite } from "./site.ts";
 import { stepOf } from "./steps.ts";
-import { OPERATOR_VERSIONS } from "./versions.ts";
 
 /** Where broadcasting took today's form; what ONNX Runtime runs begins here. */
 export const OLDEST_OPSET = 7;
@@ -153,7 +153,7 @@ function raise(
 /** @returns whether the node was rewritten */
 function convert(graph: Graph, node: Node, opset: number, names: Names, infer: () => void): boolean {
   if (node.domain !== ONNX_DOMAIN || FOREIGN.has(node.opType)) return false;
-  const versions = Object.hasOwn(OPERATOR_VERSIONS, node.opType) ? OPERATOR_VERSIONS[node.opType] : undefined;
+  const versions = versionsOf(node.opType);
   const site = new ConversionSite(graph, node, opset, names, infer);
   if (versions === undefined) throw site.refusal("it is no operator of ONNX that this version knows");
   const [first = 0] = versions;

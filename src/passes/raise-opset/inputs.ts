@@ -2,13 +2,13 @@ import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
-import { floatAttribute, floatsAttribute, intAttribute, intsAttribute } from "../../ops/attributes.ts";
+import type { AttributeName } from "../../ops/operators/index.ts";
 import type { Conversion, ConversionSite } from "./site.ts";
 
 /** An attribute of whole numbers becomes the input `at`; where it is not given, nothing changes. */
-export function intsToInput(name: string, at: number): Conversion {
+export function intsToInput(name: AttributeName<"ints">, at: number): Conversion {
   return (site) => {
-    const given = intsAttribute(site.node, name, null);
+    const given = site.before.ints(name);
     const values = given === null || given.length === 0 ? [] : [site.ints(given, name)];
     const inputs = [...site.node.inputs.slice(0, at), ...values];
     site.replace({ inputs, attributes: site.attributes([name]) });
@@ -25,8 +25,8 @@ function numberLike(site: ConversionSite, value: number, hint: string): Value {
 
 /** The bounds of Clip. Those that are not given were the largest float32 numbers: they bound nothing. */
 export const clipBounds: Conversion = (site) => {
-  const bound = (name: string): Value | null =>
-    site.node.attributes.has(name) ? numberLike(site, floatAttribute(site.node, name, 0), name) : null;
+  const bound = (name: "min" | "max"): Value | null =>
+    site.node.attributes.has(name) ? numberLike(site, site.before.float(name), name) : null;
   const [low, high] = [bound("min"), bound("max")];
   const inputs = [
     site.node.inputs[0] ?? null,
@@ -37,25 +37,25 @@ export const clipBounds: Conversion = (site) => {
 };
 
 export const padAmounts: Conversion = (site) => {
-  const pads = site.ints(intsAttribute(site.node, "pads", []), "pads");
-  const value = floatAttribute(site.node, "value", 0);
+  const pads = site.ints(site.before.ints("pads") ?? [], "pads");
+  const value = site.before.float("value");
   const inputs = [site.node.inputs[0] ?? null, pads, ...(value === 0 ? [] : [numberLike(site, value, "value")])];
   site.replace({ inputs, attributes: site.attributes(["pads", "value"]) });
 };
 
 export const sliceBounds: Conversion = (site) => {
-  const bounds = (name: string): readonly number[] => intsAttribute(site.node, name, []);
-  const axes = intsAttribute(site.node, "axes", null);
+  const bounds = (name: "starts" | "ends"): readonly number[] => site.before.ints(name) ?? [];
+  const axes = site.before.ints("axes");
   const inputs = [
     site.node.inputs[0] ?? null,
-    ...["starts", "ends"].map((name) => site.ints(bounds(name), name)),
+    ...(["starts", "ends"] as const).map((name) => site.ints(bounds(name), name)),
     ...(axes === null ? [] : [site.ints(axes, "axes")]),
   ];
   site.replace({ inputs, attributes: site.attributes(["starts", "ends", "axes"]) });
 };
 
 export const topCount: Conversion = (site) => {
-  const k = intAttribute(site.node, "k", null);
+  const k = site.before.intOrNull("k");
   if (k === null) throw site.refusal("it has no k");
   site.replace({
     inputs: [site.node.inputs[0] ?? null, site.ints([k], "k")],
@@ -65,12 +65,12 @@ export const topCount: Conversion = (site) => {
 
 /** Up to opset 11 the graph says that Dropout drops nothing: the ratio is only kept. */
 export const dropoutRatio: Conversion = (site) => {
-  const ratio = site.constant(Tensor.scalar(DataType.float, floatAttribute(site.node, "ratio", 0.5)), "ratio");
+  const ratio = site.constant(Tensor.scalar(DataType.float, site.before.float("ratio")), "ratio");
   site.replace({ inputs: [site.node.inputs[0] ?? null, ratio], attributes: site.attributes(["ratio"]) });
 };
 
 export const upsampleScales: Conversion = (site) => {
-  const scales = floatsAttribute(site.node, "scales", null);
+  const scales = site.before.floats("scales");
   if (scales === null) throw site.refusal("it has no scales");
   const input = site.constant(Tensor.floats([scales.length], scales), "scales");
   site.replace({ inputs: [site.node.inputs[0] ?? null, input], attributes: site.attributes(["scales"]) });

@@ -1,11 +1,10 @@
 import { attribute } from "../../graph/attribute.ts";
 import { Tensor } from "../../graph/tensor.ts";
-import { intAttribute, stringAttribute } from "../../ops/attributes.ts";
 import type { Conversion, ConversionSite } from "./site.ts";
 
 /** Softmax and its like ran over all axes from `axis` (1) on, as one; now they run over one axis, by default the last. */
 export const flatteningAxis: Conversion = (site) => {
-  const axis = intAttribute(site.node, "axis", 1);
+  const axis = site.before.int("axis");
   const rank = site.rankOf(0);
   const last = [attribute.int("axis", -1)];
   if (axis === -1 || (rank !== null && axis === rank - 1)) {
@@ -14,7 +13,7 @@ export const flatteningAxis: Conversion = (site) => {
   }
   const [x = null] = site.node.inputs;
   const flat = site.emit("Flatten", [x], { attributes: [attribute.int("axis", axis)] });
-  const result = site.emit(site.node.opType, [flat], { attributes: last });
+  const result = site.again(flat, last);
   site.replace({
     opType: "Reshape",
     inputs: [result, site.emit("Shape", [x])],
@@ -24,7 +23,7 @@ export const flatteningAxis: Conversion = (site) => {
 
 /** Statistics per element went; per channel they stayed. */
 export const perChannelStatistics: Conversion = (site) => {
-  if (intAttribute(site.node, "spatial", 1) !== 1) throw site.refusal("spatial = 0 has no equal there");
+  if (site.before.int("spatial") !== 1) throw site.refusal("spatial = 0 has no equal there");
   site.node.attributes.delete("spatial");
 };
 
@@ -50,7 +49,7 @@ export const roiWithoutOffset: Conversion = (site) =>
  * the upper one where it reduces.
  */
 export const asymmetricResize: Conversion = (site) => {
-  const mode = stringAttribute(site.node, "mode", "nearest");
+  const mode = site.before.string("mode");
   const [x = null, scales = null] = site.node.inputs;
   site.replace({
     inputs: [x, site.constant(Tensor.floats([0], []), "roi"), scales],
@@ -74,7 +73,7 @@ function nearestMode(site: ConversionSite): "floor" | "ceil" {
 }
 
 export const knownCoordinates: Conversion = (site) => {
-  const mode = stringAttribute(site.node, "coordinate_transformation_mode", "half_pixel");
+  const mode = site.before.string("coordinate_transformation_mode");
   if (mode === "tf_half_pixel_for_nn") throw site.refusal(`the coordinate transformation "${mode}" went`);
 };
 
@@ -84,7 +83,7 @@ const INTERPOLATIONS = new Map([
 ]);
 
 export const interpolationName: Conversion = (site) => {
-  const mode = stringAttribute(site.node, "mode", "bilinear");
+  const mode = site.before.string("mode");
   site.node.attributes.set("mode", attribute.string("mode", INTERPOLATIONS.get(mode) ?? mode));
 };
 

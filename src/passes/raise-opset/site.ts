@@ -4,11 +4,16 @@ import { describeNode, type Graph, type Node, type Value } from "../../graph/gra
 import type { Names } from "../../graph/names.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { Builder, type EmitOptions } from "../../ops/builder.ts";
+import { constantOf } from "../../ops/constants.ts";
+import { NodeView } from "../../ops/node-view.ts";
+import type { StandardOperator } from "../../ops/operators/index.ts";
 import { type Replacement, replaceNode } from "../replace-node.ts";
 
 /** Where one node is rewritten as a later opset has it. What is emitted must be valid in that opset. */
 export class ConversionSite {
   readonly node: Node;
+  /** The node as the opset before has it. */
+  readonly before: NodeView;
   readonly opset: number;
   readonly #graph: Graph;
   readonly #build: Builder;
@@ -17,6 +22,7 @@ export class ConversionSite {
   constructor(graph: Graph, node: Node, opset: number, names: Names, infer: () => void) {
     const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
     this.node = node;
+    this.before = new NodeView(node, opset - 1);
     this.opset = opset;
     this.#graph = graph;
     this.#build = new Builder({ prefix: node.name || output, names });
@@ -32,8 +38,13 @@ export class ConversionSite {
     return this.#build.constant(tensor, hint);
   }
 
-  emit(op: string, inputs: readonly (Value | null)[], options?: EmitOptions): Value {
+  emit(op: StandardOperator, inputs: readonly (Value | null)[], options?: EmitOptions): Value {
     return this.#build.emit(op, inputs, options);
+  }
+
+  /** The node once more, of another input and with other attributes. */
+  again(input: Value | null, attributes: readonly Attribute[]): Value {
+    return this.#build.again(this.node, [input], attributes);
   }
 
   /** Puts what was emitted before the node, and another node in its place. */
@@ -75,8 +86,7 @@ export class ConversionSite {
   /** The numbers of an input that is a constant of the model; null for any other. */
   valuesOf(input: number): readonly number[] | null {
     const value = this.node.inputs[input] ?? null;
-    const given = value?.producer?.opType === "Constant" ? value.producer.attributes.get("value") : undefined;
-    const tensor = value?.tensor ?? (given?.kind === "tensor" ? given.value.tensor : null);
+    const tensor = value === null ? null : constantOf(value);
     return tensor === null || tensor.data.kind === "external" ? null : Array.from(tensor.values(), Number);
   }
 

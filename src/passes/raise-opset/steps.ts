@@ -1,3 +1,5 @@
+import type { StandardOperator } from "../../ops/operators/index.ts";
+import { uniqueRows } from "../../ops/unique-rows.ts";
 import {
   clipBounds,
   dropoutRatio,
@@ -25,44 +27,67 @@ import type { Conversion } from "./site.ts";
 export type Step = "unchanged" | Conversion | { readonly refused: string };
 
 /** Versions that only took more types, ranks or negative axes, or attributes whose default is what was there before. */
-const UNCHANGED: Readonly<Record<number, string>> = {
-  8: "Max MaxPool Mean Min Sum",
-  9: "Cast Constant Flatten Gemm Greater Less MatMul PRelu",
-  10: "AveragePool MaxPool",
-  11: `ArgMax ArgMin AveragePool Compress Concat Constant Conv ConvTranspose DepthToSpace Equal Flatten Gather Gemm Hardmax If
-    LogSoftmax Loop LpPool MaxPool MaxUnpool NonMaxSuppression OneHot ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax
-    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Scan Slice Softmax Split Squeeze TopK Unsqueeze`,
-  12: "ArgMax ArgMin Clip Constant GatherND Max MaxPool Min Pow ReduceMax ReduceMin",
-  13: `Abs Add ArgMax ArgMin Cast Ceil Clip Concat Constant DepthToSpace DequantizeLinear Div Dropout Equal Erf Exp Expand
-    Flatten Floor Gather GatherElements GatherND Gemm Greater Identity If IsNaN LRN Less Log Loop MatMul Max Mean
-    MeanVarianceNormalization Min Mod Mul Neg NegativeLogLikelihoodLoss NonZero Pad Pow QuantizeLinear Reciprocal ReduceL1
-    ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSumSquare Relu Reshape
-    ScatterElements ScatterND Shape Sigmoid Sign Size Slice SoftmaxCrossEntropyLoss SpaceToDepth Sqrt Sub Sum Tanh Tile
-    Transpose`,
-  14: "Add CumSum Div GRU Identity LSTM Mul RNN Relu Reshape Sub",
-  15: "BatchNormalization Pow Shape",
-  16: "GreaterOrEqual Identity If LeakyRelu LessOrEqual Loop PRelu Scan ScatterElements ScatterND Where",
-  18: "LpPool OptionalGetElement OptionalHasElement Pad Resize ScatterElements ScatterND",
-  19: `AveragePool Cast CastLike Constant DequantizeLinear Equal Identity If Loop Pad QuantizeLinear Reshape Resize Scan Shape
-    Size`,
-  20: "ConstantOfShape IsInf IsNaN ReduceMax ReduceMin",
-  21: `Cast CastLike Constant ConstantOfShape DequantizeLinear Flatten Identity If Loop Pad QLinearMatMul QuantizeLinear Reshape
-    Scan Shape Size Squeeze Transpose Unsqueeze`,
-  22: `Acos Acosh Asin Asinh Atan Atanh AveragePool Bernoulli Conv ConvTranspose Cos Cosh DeformConv Det Dropout Elu EyeLike GRU
-    GlobalAveragePool GlobalLpPool GlobalMaxPool GridSample HardSigmoid HardSwish InstanceNormalization LSTM LpNormalization
-    LpPool MaxPool MaxRoiPool MaxUnpool Mish Multinomial NegativeLogLikelihoodLoss RNN RandomNormal RandomNormalLike
-    RandomUniform RandomUniformLike RoiAlign Round Selu Sin Sinh Softplus Softsign Tan ThresholdedRelu`,
-  23: `Cast CastLike Constant ConstantOfShape DequantizeLinear Flatten Identity If Loop Pad QuantizeLinear Reshape Scan Shape Size
-    Squeeze Transpose Unsqueeze`,
-  24: `Cast CastLike Constant ConstantOfShape DequantizeLinear Flatten Identity If Loop Pad QuantizeLinear Reshape Scan Shape Size
-    SplitToSequence Squeeze TopK Transpose Unsqueeze`,
-  25: `Cast CastLike Constant ConstantOfShape DequantizeLinear Flatten Identity If Loop Pad QuantizeLinear Reshape Scan Shape Size
-    Squeeze Transpose Unsqueeze`,
+// biome-ignore format: a table
+const UNCHANGED: Readonly<Record<number, readonly StandardOperator[]>> = {
+  8: ["Max", "MaxPool", "Mean", "Min", "Sum"],
+  9: ["Cast", "Constant", "Flatten", "Gemm", "Greater", "Less", "MatMul", "PRelu"],
+  10: ["AveragePool", "MaxPool"],
+  11: [
+    "ArgMax", "ArgMin", "AveragePool", "Compress", "Concat", "Constant", "Conv", "ConvTranspose", "DepthToSpace", "Equal",
+    "Flatten", "Gather", "Gemm", "Hardmax", "If", "LogSoftmax", "Loop", "LpPool", "MaxPool", "MaxUnpool", "NonMaxSuppression",
+    "OneHot", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "ReduceSum", "ReduceSumSquare", "Scan", "Slice", "Softmax", "Split", "Squeeze", "TopK", "Unsqueeze",
+  ],
+  12: ["ArgMax", "ArgMin", "Clip", "Constant", "GatherND", "Max", "MaxPool", "Min", "Pow", "ReduceMax", "ReduceMin"],
+  13: [
+    "Abs", "Add", "ArgMax", "ArgMin", "Cast", "Ceil", "Clip", "Concat", "Constant", "DepthToSpace", "DequantizeLinear", "Div",
+    "Dropout", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater",
+    "Identity", "If", "IsNaN", "LRN", "Less", "Log", "Loop", "MatMul", "Max", "Mean", "MeanVarianceNormalization", "Min", "Mod",
+    "Mul", "Neg", "NegativeLogLikelihoodLoss", "NonZero", "Pad", "Pow", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceL2",
+    "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare", "Relu",
+    "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Size", "Slice", "SoftmaxCrossEntropyLoss",
+    "SpaceToDepth", "Sqrt", "Sub", "Sum", "Tanh", "Tile", "Transpose",
+  ],
+  14: ["Add", "CumSum", "Div", "GRU", "Identity", "LSTM", "Mul", "RNN", "Relu", "Reshape", "Sub"],
+  15: ["BatchNormalization", "Pow", "Shape"],
+  16: [
+    "GreaterOrEqual", "Identity", "If", "LeakyRelu", "LessOrEqual", "Loop", "PRelu", "Scan", "ScatterElements", "ScatterND",
+    "Where",
+  ],
+  18: ["LpPool", "OptionalGetElement", "OptionalHasElement", "Pad", "Resize", "ScatterElements", "ScatterND"],
+  19: [
+    "AveragePool", "Cast", "CastLike", "Constant", "DequantizeLinear", "Equal", "Identity", "If", "Loop", "Pad",
+    "QuantizeLinear", "Reshape", "Resize", "Scan", "Shape", "Size",
+  ],
+  20: ["ConstantOfShape", "IsInf", "IsNaN", "ReduceMax", "ReduceMin"],
+  21: [
+    "Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "Flatten", "Identity", "If", "Loop", "Pad",
+    "QLinearMatMul", "QuantizeLinear", "Reshape", "Scan", "Shape", "Size", "Squeeze", "Transpose", "Unsqueeze",
+  ],
+  22: [
+    "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "AveragePool", "Bernoulli", "Conv", "ConvTranspose", "Cos", "Cosh",
+    "DeformConv", "Det", "Dropout", "Elu", "EyeLike", "GRU", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GridSample",
+    "HardSigmoid", "HardSwish", "InstanceNormalization", "LSTM", "LpNormalization", "LpPool", "MaxPool", "MaxRoiPool",
+    "MaxUnpool", "Mish", "Multinomial", "NegativeLogLikelihoodLoss", "RNN", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "RoiAlign", "Round", "Selu", "Sin", "Sinh", "Softplus", "Softsign", "Tan", "ThresholdedRelu",
+  ],
+  23: [
+    "Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "Flatten", "Identity", "If", "Loop", "Pad",
+    "QuantizeLinear", "Reshape", "Scan", "Shape", "Size", "Squeeze", "Transpose", "Unsqueeze",
+  ],
+  24: [
+    "Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "Flatten", "Identity", "If", "Loop", "Pad",
+    "QuantizeLinear", "Reshape", "Scan", "Shape", "Size", "SplitToSequence", "Squeeze", "TopK", "Transpose", "Unsqueeze",
+  ],
+  25: [
+    "Cast", "CastLike", "Constant", "ConstantOfShape", "DequantizeLinear", "Flatten", "Identity", "If", "Loop", "Pad",
+    "QuantizeLinear", "Reshape", "Scan", "Shape", "Size", "Squeeze", "Transpose", "Unsqueeze",
+  ],
 };
 
 const axesToInput = intsToInput("axes", 1);
 
-const CHANGED: Readonly<Record<number, Readonly<Record<string, Step>>>> = {
+const CHANGED: Readonly<Record<number, Readonly<Partial<Record<StandardOperator, Step>>>>> = {
   9: {
     BatchNormalization: perChannelStatistics,
     Scan: { refused: "its batch axis went" },
@@ -103,14 +128,13 @@ const CHANGED: Readonly<Record<number, Readonly<Record<string, Step>>>> = {
 
 const key = (op: string, opset: number): string => `${op}, ${opset}`;
 
-const STEPS: ReadonlyMap<string, Step> = new Map([
-  ...Object.entries(UNCHANGED).flatMap(([opset, ops]) =>
-    ops.split(/\s+/).map((op) => [key(op, Number(opset)), "unchanged"] as const),
-  ),
-  ...Object.entries(CHANGED).flatMap(([opset, steps]) =>
+const STEPS: ReadonlyMap<string, Step> = uniqueRows<string, Step>(
+  "steps from opset to opset",
+  Object.entries(UNCHANGED).flatMap(([opset, ops]) => ops.map((op) => [key(op, Number(opset)), "unchanged"] as const)),
+  Object.entries(CHANGED).flatMap(([opset, steps]) =>
     Object.entries(steps).map(([op, step]) => [key(op, Number(opset)), step] as const),
   ),
-]);
+);
 
 /** The row of the table for an operator and the opset that changed it; undefined where there is none. */
 export function stepOf(op: string, opset: number): Step | undefined {

@@ -4,6 +4,7 @@ import { describeNode, type Graph, type Node, Value } from "../../graph/graph.ts
 import type { Model } from "../../graph/model.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import { type OptimizerInput, SLOT_INPUTS } from "../../onnxruntime/sequence-optimizers.ts";
+import { constantOf } from "../../ops/constants.ts";
 import { Formula } from "../../ops/formula.ts";
 import { groupSettings } from "../../optim/parameter-groups.ts";
 import type { OptimizerTarget, WrittenOptimizer, WrittenUpdate } from "../../optim/written.ts";
@@ -78,7 +79,7 @@ class Unroller {
   }
 
   #call(node: Node): SequenceCall {
-    const call = new Call(node);
+    const call = new Call(node, this.#target.opset);
     const entry = (index: number): Unrolled => this.#entry(call.input(index));
     return {
       call,
@@ -91,9 +92,7 @@ class Unroller {
       },
       tensor: (index) => this.#tensor(call.input(index)),
       number: (index) => {
-        const { tensor, producer } = call.input(index);
-        const constant = producer?.attributes.get("value");
-        const held = tensor ?? (constant?.kind === "tensor" ? constant.value.tensor : null);
+        const held = constantOf(call.input(index));
         if (held === null) throw call.refuse(`its input ${index} is not a constant`);
         return Number(held.values()[0]);
       },

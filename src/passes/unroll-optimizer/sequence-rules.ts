@@ -83,11 +83,11 @@ export const SEQUENCE_RULES: readonly SequenceRule[] = [
     op: "InplaceClipGradNorm",
     unroll: ({ call, f, sequence }) => {
       const gradients = sequence(0);
-      const norm = call.string("norm_type", "fro");
+      const norm = call.string("norm_type");
       if (norm !== "fro") throw call.refuse(`norm_type is "${norm}"`);
       const squares = gradients.map((gradient) => f.sum(f.square(gradient), null, false));
       const total = f.sqrt(f.emit("Sum", squares));
-      const factor = f.min(f.div(call.float("max_norm", 1), f.add(total, 1e-6)), 1);
+      const factor = f.min(f.div(call.float("max_norm"), f.add(total, 1e-6)), 1);
       return [gradients.map((gradient) => f.mul(gradient, factor))];
     },
   },

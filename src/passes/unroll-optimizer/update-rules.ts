@@ -53,11 +53,11 @@ const adamW: UpdateRule = {
   slots: ["momentum0", "momentum1"],
   source: "orttraining/orttraining/training_ops/cpu/optimizer/adamw/adamw.cc; ORT-TRAINING 3.1",
   prepare: (f, call, { learningRate, step, weightDecay }) => {
-    const [alpha, beta] = [call.float("alpha", 0.9), call.float("beta", 0.999)];
-    const [epsilon, decay] = [call.float("epsilon", 1e-8), weightDecay ?? call.float("weight_decay", 1e-2)];
-    const mode = call.int("adam_mode", 0);
+    const [alpha, beta] = [call.float("alpha"), call.float("beta")];
+    const [epsilon, decay] = [call.float("epsilon"), weightDecay ?? call.float("weight_decay")];
+    const mode = call.int("adam_mode");
     if (mode !== 0 && mode !== 1) throw call.refuse(`adam_mode is ${mode}`);
-    const corrects = call.int("correct_bias", 1) !== 0;
+    const corrects = call.int("correct_bias") !== 0;
     const t = f.cast(step, DataType.float);
     const correction = (base: number): Value => f.sub(1, f.pow(base, t));
     const root = corrects ? f.sqrt(correction(beta)) : null;

@@ -3,7 +3,7 @@ import { dataTypeName, isGradientType } from "../../../graph/data-type.ts";
 import { describeNode, Graph, type Node, type Value } from "../../../graph/graph.ts";
 import { type Model, valuesReadBy } from "../../../graph/model.ts";
 import type { Dimension } from "../../../graph/value-type.ts";
-import { ELEMENTWISE, LINEAR, REDUCTIONS } from "../../../ops/families.ts";
+import { isOfFamily } from "../../../ops/operators/index.ts";
 import { AGR_DOMAIN } from "../../agr-domain.ts";
 import { AGR_RECORD, originalOf } from "../../record.ts";
 import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
@@ -182,7 +182,7 @@ class Step {
     let value = from;
     for (;;) {
       const { producer } = value;
-      if (producer === null || producer.domain !== "" || !LINEAR.has(producer.opType)) return value;
+      if (producer === null || !isOfFamily("linear", producer)) return value;
       const operands = producer.inputs.filter((input) => input !== null && this.#flow.reaches(input));
       const [operand] = operands;
       if (operands.length !== 1 || !operand) return value;
@@ -208,8 +208,8 @@ class Step {
       if (seen.has(value) || value.producer === null) continue;
       seen.add(value);
       const { producer } = value;
-      const { domain, opType } = producer;
-      const known = domain === AGR_DOMAIN || (domain === "" && (ELEMENTWISE.has(opType) || REDUCTIONS.has(opType)));
+      const isArithmetic = isOfFamily("elementwise", producer) || isOfFamily("reduction", producer);
+      const known = producer.domain === AGR_DOMAIN || isArithmetic;
       if (!known) return { stranger: producer, readsParameter };
       for (const operand of valuesReadBy(producer)) {
         if (this.#flow.reaches(operand)) pending.push(operand);

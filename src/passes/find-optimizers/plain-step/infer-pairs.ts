@@ -2,7 +2,7 @@ import { DataType } from "../../../graph/data-type.ts";
 import type { Graph, Value } from "../../../graph/graph.ts";
 import { valuesReadBy } from "../../../graph/model.ts";
 import { formatType } from "../../../graph/value-type.ts";
-import { ELEMENTWISE } from "../../../ops/families.ts";
+import { isOfFamily } from "../../../ops/operators/index.ts";
 import { identicalTo } from "./flow.ts";
 import type { StatePair } from "./pair-state.ts";
 
@@ -73,8 +73,7 @@ function sourcesOf(output: Value, stops: ReadonlySet<Value>): readonly Value[] {
       if (value.tensor === null && formatType(value.type) === formatType(output.type)) sources.add(value);
       else if (value.tensor === null) hasOthers = true;
     } else if (stops.has(value) && !own.has(value)) hasOthers = true;
-    else if (producer.domain === "" && ELEMENTWISE.has(producer.opType))
-      for (const each of valuesReadBy(producer)) pending.push(each);
+    else if (isOfFamily("elementwise", producer)) for (const each of valuesReadBy(producer)) pending.push(each);
     else if (producer.opType !== "Constant") hasOthers = true;
   }
   return isOneElement(output) && (hasOthers || sources.size > 1) ? [] : [...sources];
