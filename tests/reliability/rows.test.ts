@@ -7,14 +7,13 @@ const TESTS = fileURLToPath(new URL("..", import.meta.url));
 
 /**
  * Rows of the matrix of bad inputs and faults that concern what there is, each range from its first to its last. There are no
- * CSV, IDX and image files (61, 62, 64), no configuration files (78) and no distributed training (83 to 87).
+ * CSV, IDX and image files (61, 62, 64) and no configuration files (78).
  */
 const RANGES: readonly (readonly [number, number])[] = [
   [1, 60],
   [63, 63],
   [65, 77],
-  [79, 82],
-  [88, 107],
+  [79, 107],
 ];
 
 /** What strings of the tests' sources say, titles among them; comments do not count. */

@@ -231,7 +231,7 @@ async function trainSession(
     const steps = run.last?.step ?? resumed?.state.step ?? 0;
     const loss = run.last?.loss ?? null;
     const interrupted = exitCode !== null;
-    const next = nextCommand(folder, source, checkpoints, output, interrupted);
+    const next = nextCommand(folder, source, checkpoints, output, interrupted ? communicator.size : null);
     const saved = [
       ...(checkpoints === null ? [] : [`; run saved in ${checkpoints}`]),
       ...(output === null ? [] : [`; checkpoint written to ${output}`]),
@@ -276,18 +276,23 @@ async function isSame(a: string, b: string): Promise<boolean> {
   return first != null && second != null && first.ino === second.ino && first.dev === second.dev;
 }
 
-/** What one would type after this, with the names at hand; null where nothing sensible follows. */
+/**
+ * What one would type after this, with the names at hand; null where nothing sensible follows.
+ * @param interrupted how many ranks were interrupted; null: none
+ */
 function nextCommand(
   folder: string,
   { evalModel }: Trainable,
   checkpoints: string | null,
   output: string | null,
-  interrupted: boolean,
+  interrupted: number | null,
 ): string | null {
   const weights = checkpoints ?? output;
   if (weights === null) return null;
-  if (!interrupted) {
+  if (interrupted === null) {
     return evalModel === null ? null : commandLine(["export", folder, "--checkpoint", weights, "-o", "model.onnx"]);
   }
-  return checkpoints === null ? null : commandLine(resumingArguments(process.argv.slice(2), checkpoints));
+  if (checkpoints === null) return null;
+  const command = commandLine(resumingArguments(process.argv.slice(2), checkpoints));
+  return interrupted > 1 ? `mpirun -n ${interrupted} ${command}` : command;
 }
