@@ -1,6 +1,7 @@
 /** onnx-agr: adaptive gradient regularization for exported ONNX training graphs, and training them from Node.js. */
 
 export { Tensor } from "onnxruntime-common";
+export { AVERAGE_DEFAULTS, AVERAGE_METHODS, type AverageMethod, type AverageOptions } from "./artifacts/average.ts";
 export type { Checkpoint, OptimizerGroup, ParameterState, Property } from "./artifacts/checkpoint/checkpoint.ts";
 export { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 export { decodePbseqCheckpoint, isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
@@ -44,6 +45,7 @@ export {
   writePortable,
   writeTrainingSet,
 } from "./artifacts/training-set.ts";
+export { type AveragedCheckpoint, averageCheckpoints, type CheckpointKind } from "./average-checkpoints.ts";
 export {
   BUILD_TARGETS,
   type BuildOptions,

@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { type Kind, mapTo, OPTIONS, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
@@ -18,15 +17,16 @@ import {
 import { plannedInputs, readPlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { PORTABLE } from "./artifacts/portable/portable-artifacts.ts";
-import { decodeState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
+import { decodeState, isState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
+import { decodeSafetensors } from "./artifacts/safetensors.ts";
 import { A_SET, checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
 import { checkConsistency } from "./consistency.ts";
 import { CheckpointError, FormatError, namingFile, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
 import { sha256 } from "./graph/io/digest.ts";
 import { completeAround } from "./graph/io/file-set.ts";
-import { listFolder, readRegularFile } from "./graph/io/read-file.ts";
+import { isFolder, listFolder, readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
@@ -140,27 +140,29 @@ export function identityOf(source: Trainable): {
 }
 
 /**
- * Reads the weights of a checkpoint of any form: a folder of run checkpoints, `state.safetensors`, or ONNX Runtime's.
+ * Reads the weights of a checkpoint of any form: a folder of run checkpoints, `state.safetensors` or other safetensors with the
+ * parameters under their names, or ONNX Runtime's.
  * @throws CheckpointError `E_NO_CHECKPOINT` for a path that is none of them, and what their readers throw
  */
 export async function readWeights(path: string): Promise<ReadonlyMap<string, Tensor>> {
   requireArgument("path", path, PATH);
   await completeAround(path);
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder && !(await listFolder(path)).some((name) => name.endsWith(".pbseq"))) {
+  const isOfFolder = await isFolder(path);
+  if (isOfFolder && !(await listFolder(path)).some((name) => name.endsWith(".pbseq"))) {
     return (await loadRun(path)).state.tensors;
   }
-  if (isFolder || (await isCheckpointFile(path))) {
+  if (isOfFolder || (await isCheckpointFile(path))) {
     const { trainable, frozen, nominal } = decodeCheckpoint(await readCheckpointFile(path));
     if (nominal) throw isNominal(`the checkpoint ${path}`, path);
     return new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
   }
   if (isPbseqFile(path)) throw pbseqAlone(path);
   const bytes = await readRegularFile(path);
-  return namingFile(path, () => decodeState(bytes)).tensors;
+  return namingFile(path, () => {
+    const file = decodeSafetensors(bytes);
+    if (isState(file)) return decodeState(bytes).tensors;
+    return new Map(file.tensors.map(({ name, tensor }) => [name, tensor]));
+  });
 }
 
 /**

@@ -64,6 +64,7 @@ const prefer = parameter(["undefined"], () => "portable");
 
 /** Every function that is exported. One without a row makes the test fail. */
 const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
+  averageCheckpoints: [parameter(["list"], () => [join(FOLDER, "not-there")])("paths"), options("options")],
   batches: [
     data("dataset"),
     number("epoch"),

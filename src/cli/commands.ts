@@ -54,6 +54,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "run the eval model over data: the mean loss, and the accuracy where there are classes",
     load: async (io) => (await import("./commands/eval.ts")).evalCommand(io),
   },
+  average: {
+    summary: "average checkpoints that were trained apart",
+    load: async (io) => (await import("./commands/average.ts")).averageCommand(io),
+  },
   diagnose: {
     summary: "per parameter: how large its gradient is, and what AGR changes",
     load: async (io) => (await import("./commands/diagnose.ts")).diagnoseCommand(io),

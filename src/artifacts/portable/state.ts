@@ -4,7 +4,7 @@ import type { NamedTensor } from "../../graph/attribute.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import { A_TENSOR, Tensor } from "../../graph/tensor.ts";
 import type { Property } from "../checkpoint/checkpoint.ts";
-import { decodeSafetensors, safetensorsParts } from "../safetensors.ts";
+import { decodeSafetensors, type Safetensors, safetensorsParts } from "../safetensors.ts";
 import type { PlannedState } from "./plan.ts";
 
 /** The state of a training run: parameters by their names, slots as `<parameter>/<transform>/<slot>`. */
@@ -52,6 +52,9 @@ export function stateParts(state: TrainingState): readonly Uint8Array[] {
   ]);
   return safetensorsParts(tensors, metadata);
 }
+
+/** Whether a safetensors file says that it is a training state. */
+export const isState = ({ metadata }: Pick<Safetensors, "metadata">): boolean => metadata.get("format") === FORMAT;
 
 /** @throws FormatError `E_SAFETENSORS`; CheckpointError `E_STATE_VERSION` for files of a newer version, `E_STATE` for others */
 export function decodeState(bytes: Uint8Array | ArrayBuffer): TrainingState {

@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, open, readdir } from "node:fs/promises";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { errnoCode, FormatError, fileSystemError, systemReason } from "../../errors.ts";
 
 const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO"]);
@@ -16,6 +16,14 @@ export async function listFolder(path: string): Promise<readonly string[]> {
     if (!MISSING.has(errnoCode(cause))) throw fileSystemError("read", path, cause);
     throw new FormatError("E_NO_FILE", `${path}: no such folder`, { file: path, cause });
   }
+}
+
+/** Whether there is a folder at a path. */
+export async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /**
