@@ -127,9 +127,14 @@ export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from 
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { inspectPlacement } from "./placement.ts";
+export { dataFilesOf } from "./runtime/data/data-files.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";
 export { type DatasetOptions, fixedBatchSize, samplesOf } from "./runtime/data/dataset-inputs.ts";
-export { readDataFile } from "./runtime/data/read-data.ts";
+export { type FitOptions, fitTensors } from "./runtime/data/fit.ts";
+export type { DataContent, TableOptions } from "./runtime/data/formats/format.ts";
+export type { Normalization } from "./runtime/data/normalize.ts";
+export { readData, readDataFile } from "./runtime/data/read-data.ts";
+export { type ReadDatasetOptions, readDataset } from "./runtime/data/read-dataset.ts";
 export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "./runtime/ort-node/load.ts";
 export type { Placement } from "./runtime/ort-node/placement.ts";
 export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-node/providers.ts";

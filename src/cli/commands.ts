@@ -62,6 +62,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "per parameter: how large its gradient is, and what AGR changes",
     load: async (io) => (await import("./commands/diagnose.ts")).diagnoseCommand(io),
   },
+  data: {
+    summary: "say what training data hold: shapes, ranges, classes",
+    load: async (io) => (await import("./commands/data.ts")).dataCommand(io),
+  },
   export: {
     summary: "write an inference model with trained weights",
     load: async (io) => (await import("./commands/export.ts")).exportCommand(io),

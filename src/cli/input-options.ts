@@ -1,16 +1,55 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type DatasetOptions, type GraphTensor, type NamedTensor, readDataFile, UsageError } from "../index.ts";
+import {
+  type Dataset,
+  type DatasetOptions,
+  type GraphTensor,
+  type InputSpec,
+  type NamedTensor,
+  readDataFile,
+  readDataset,
+  type TableOptions,
+  UsageError,
+} from "../index.ts";
+import { nonNegative } from "./values.ts";
 
 /** Options that say how data become the inputs of a model. */
 export interface InputFlags {
+  readonly columns?: readonly string[];
+  readonly label?: string | false;
+  readonly header?: boolean;
+  readonly scale?: number;
+  readonly normalize?: "computed" | { readonly mean: readonly number[]; readonly std: readonly number[] };
   /** Of every input that is the same for all batches: a number, or the path of a data file. */
   readonly input: Readonly<Record<string, number | string>>;
   readonly sampleAxis: Readonly<Record<string, number>>;
 }
 
-/** Adds --input and --sample-axis to a command. */
-export function withInputs(command: Command): Command {
+export const DATA_HELP =
+  ".safetensors, .npz, .npy, IDX, CIFAR's .bin, .csv, .tsv or .parquet, also .gz; several with commas between; a folder of MNIST or CIFAR";
+
+/** Adds to a command the options of how tables are read. */
+export function withTables(command: Command): Command {
   return command
+    .option(
+      "--columns <list>",
+      "tables: the columns of the features, by name or number (default: all but the label's)",
+      list,
+    )
+    .option("--label <column>", "tables: the column of the label (default: label, class, target or y, else the last)")
+    .option("--no-label", "tables: no column is a label")
+    .option("--header", "tables: the first row has names (default: what it looks like)")
+    .option("--no-header", "tables: the first row has data");
+}
+
+/** Adds to a command the options that say what data become. */
+export function withInputs(command: Command): Command {
+  return withTables(command)
+    .option("--scale <x>", "what samples are multiplied by (default: 1/255 for images of bytes, else 1)", nonNegative)
+    .option(
+      "--normalize <computed|mean,std>",
+      "per channel: of the data, or numbers: 0.5,0.25; means/deviations of several channels with spaces between",
+      normalization,
+    )
     .option(
       "--input <name=constant:value>",
       "an input that is the same for every batch: a number that fills its shape, or a data file; repeatable",
@@ -41,6 +80,43 @@ function sampleAxis(text: string, earlier: InputFlags["sampleAxis"]): InputFlags
   const [, name, axis] = AXIS.exec(text) ?? [];
   if (name === undefined) throw new InvalidArgumentError("Give a name and an axis, counted from 0: h=1.");
   return { ...earlier, [name]: Number(axis) };
+}
+
+const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
+
+function normalization(text: string): NonNullable<InputFlags["normalize"]> {
+  if (text === "computed") return text;
+  const [mean, std, ...more] = text.split(",").map((part) => part.trim().split(/\s+/).map(Number));
+  if (mean === undefined || std === undefined || more.length > 0 || ![...mean, ...std].every(Number.isFinite))
+    throw new InvalidArgumentError(
+      'Give computed, or a mean and a deviation: 0.5,0.25, or "0.49 0.48 0.45,0.25 0.24 0.26".',
+    );
+  return { mean, std };
+}
+
+/** The data of a command line, as its model takes them. @throws what `readDataset` throws */
+export async function datasetOf(
+  inputs: readonly InputSpec[],
+  flags: InputFlags & { readonly data: string },
+  tell: (note: string) => void,
+): Promise<Dataset> {
+  const { scale, normalize } = flags;
+  return readDataset(inputs, flags.data, {
+    ...tableOptionsOf(flags),
+    ...(scale === undefined ? {} : { scale }),
+    ...(normalize === undefined ? {} : { normalize }),
+    ...(await datasetOptionsOf(flags)),
+    tell,
+  });
+}
+
+/** How tables are read. */
+export function tableOptionsOf({ columns, label, header }: InputFlags): TableOptions {
+  return {
+    ...(columns === undefined ? {} : { columns }),
+    ...(label === undefined ? {} : { label: label === false ? null : label }),
+    ...(header === undefined ? {} : { header }),
+  };
 }
 
 /** With the files read. @throws what `readDataFile` throws; UsageError `E_OPTION` where a file does not say which tensor */

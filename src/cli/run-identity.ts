@@ -1,4 +1,4 @@
-import { identityOf, sha256OfFile, type Trainable, type TrainingPlan } from "../index.ts";
+import { dataFilesOf, identityOf, sha256OfFile, type Trainable, type TrainingPlan } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
 import type { TrainCommandOptions } from "./train-options.ts";
@@ -21,8 +21,15 @@ export async function identify(
       ...apartOf(plan, ranks),
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
-    hashes: { ...hashes, data: await sha256OfFile(options.data), ...(await hashesOfConstants(options)) },
+    hashes: { ...hashes, ...(await hashesOfData(options.data)), ...(await hashesOfConstants(options)) },
   };
+}
+
+/** Of the one file, or of each of several by its place. */
+async function hashesOfData(specification: string): Promise<Record<string, string>> {
+  const files = await dataFilesOf(specification);
+  const hashes = await Promise.all(files.map((file) => sha256OfFile(file)));
+  return Object.fromEntries(hashes.map((hash, index) => [index === 0 ? "data" : `data ${index + 1}`, hash]));
 }
 
 /** Of the files that constants are read from, wherever they lie. */
@@ -34,11 +41,13 @@ async function hashesOfConstants({ input }: InputFlags): Promise<Record<string, 
   return hashes;
 }
 
-/** Inputs that are no samples, where there are any; files have their hashes. */
-function inputsOf({ input: given, sampleAxis }: InputFlags): Record<string, string> {
+/** How data become inputs, where anything is said of it; files have their hashes. */
+function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<string, string> {
   const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
-  return Object.fromEntries(entries.map(([name, each]) => [name, JSON.stringify(each)]));
+  const { columns, label, header, scale, normalize } = fit;
+  const said = Object.entries({ columns, label, header, scale, normalize }).filter(([, each]) => each !== undefined);
+  return Object.fromEntries([...entries, ...said].map(([name, each]) => [name, JSON.stringify(each)]));
 }
 
 /** How ranks that train apart do so, where they do: the numbers depend on it. */

@@ -9,6 +9,7 @@ export const describeRange = ({ least, greatest, ignored }: ValueRange): string 
  * Checks the values of an input that holds classes or rows. Runtimes do not all notice: a number outside may end a run, or
  * be read from whatever lies there.
  * @param samples entries of the first axis
+ * @param where the place of a sample in its file, where that is known
  * @throws DataError `E_INDEX`, naming the first sample whose value is outside
  */
 export function checkRange(
@@ -16,6 +17,7 @@ export function checkRange(
   values: ArrayLike<number | bigint>,
   samples: number,
   range: ValueRange | undefined,
+  where?: (sample: number) => string,
 ): void {
   if (range === undefined) return;
   const { least, greatest, ignored, of } = range;
@@ -25,7 +27,7 @@ export function checkRange(
     const sample = Math.floor(index / (values.length / samples));
     throw new DataError(
       "E_INDEX",
-      `"${name}" of sample ${sample} is ${values[index]}; it must be a whole number from ${describeRange(range)}, one of ${of}`,
+      `${where === undefined ? "" : `${where(sample)}: `}"${name}" of sample ${sample} is ${values[index]}; it must be a whole number from ${describeRange(range)}, one of ${of}`,
       {
         field: name,
         hint: `Samples count from 0. Number the ${/classes/.test(of) ? "classes" : "entries"} from 0, and look whether the model was made for these data.`,

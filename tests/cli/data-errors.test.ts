@@ -44,19 +44,19 @@ describe("row 101: labels that are no classes", () => {
     }
   });
 
-  it.each([
-    ["no whole numbers", 1.5, /E_INDEX.*"labels" of sample 0 is 1.5; it must be a whole number from 0 to 9/],
-    ["floats", 1, /E_FEED.*"labels" is float32.*labels int64\[batch\] of 0 to 9.*Convert its elements to int64/],
-  ])("are refused where they are %s", async (_, label, message) => {
-    const floats = GraphTensor.floats([COUNT], new Array<number>(COUNT).fill(label));
-    const { status, stderr } = await command([
-      "train",
-      DIGITS,
-      "--data",
-      file(images, { name: "labels", tensor: floats }),
-    ]);
-    expect([status, stderr]).toEqual([5, expect.stringMatching(message)]);
-  });
+  it.each([["no whole numbers", 1.5, /E_INDEX.*"labels" of sample 0 is 1.5; it must be a whole number from 0 to 9/]])(
+    "are refused where they are %s",
+    async (_, label, message) => {
+      const floats = GraphTensor.floats([COUNT], new Array<number>(COUNT).fill(label));
+      const { status, stderr } = await command([
+        "train",
+        DIGITS,
+        "--data",
+        file(images, { name: "labels", tensor: floats }),
+      ]);
+      expect([status, stderr]).toEqual([5, expect.stringMatching(message)]);
+    },
+  );
 });
 
 describe("row 63: data that do not fit the model", () => {
@@ -68,8 +68,8 @@ describe("row 63: data that do not fit the model", () => {
     ],
     [
       "another rank",
-      [{ name: "input", tensor: zeros([COUNT, 256]) }, labels],
-      /"input" is float32\[32,256\].*\[batch,1,16,16\]/,
+      [{ name: "input", tensor: zeros([COUNT, 255]) }, labels],
+      /"input" is float32\[32,255\].*\[batch,1,16,16\]/,
     ],
     ["a missing input", [images], /no tensor "labels", which the model takes; they have "input"/],
     [

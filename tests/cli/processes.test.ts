@@ -30,6 +30,7 @@ describe("as a process", () => {
     diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],
     gradcheck: [["gradcheck", at("forward.onnx"), "--loss", "cross-entropy"], /fc\.weight/],
     upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
+    data: [["data", at("data.safetensors")], /^input: float \[40,1,16,16\]/],
     demo: [["demo", "--epochs", "1"], /Picture: agr-demo\.svg/],
   };
 

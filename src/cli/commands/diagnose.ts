@@ -2,13 +2,11 @@ import { Command } from "commander";
 import {
   batches,
   DataType,
-  datasetFor,
   encodeSafetensors,
   fixedBatchSize,
   type GradientReport,
   GraphTensor,
   planTraining,
-  readDataFile,
   readTrainable,
   readWeights,
   reportGradients,
@@ -18,7 +16,7 @@ import {
   writeFileAtomic,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { sessionOptionsOf } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
@@ -40,7 +38,7 @@ export function diagnoseCommand(io: Io): Command {
   return withStrict(withInputs(new Command("diagnose")))
     .description("Per parameter: how large the gradient of one batch is, its largest alpha, and what AGR changes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
-    .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs")
+    .requiredOption("--data <file>", `data: ${DATA_HELP}`)
     .option("--batch-size <n>", "samples of the batch (default: what the model asks for, else 32)", wholeNumber(1))
     .option("--seed <n>", "seed of the shuffling", wholeNumber(0), 0)
     .option("--no-shuffle", "take the first samples of the file")
@@ -59,7 +57,7 @@ async function diagnose(folder: string, options: DiagnoseOptions, console: Conso
   const given = await readTrainable(folder, readingOf(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
-  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
+  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const chosen = { seed, shuffle, ...(batchSize === undefined ? {} : { batchSize }) };
   const isFixed = fixedBatchSize(inputs, dataset) !== undefined;
   /** One batch is looked at: it may be smaller than asked for, and what does not fill another is no matter. */

@@ -3,20 +3,19 @@ import {
   batches,
   type Dataset,
   DataType,
-  datasetFor,
   fixedBatchSize,
   type InputSpec,
   type NamedTensors,
-  readDataFile,
   readTrainable,
   readWeights,
   samplesOf,
   TrainingSession,
   trainingInputsOf,
+  UsageError,
   withWeights,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
@@ -32,7 +31,7 @@ export function evalCommand(io: Io): Command {
   const command = new Command("eval")
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
-    .requiredOption("--data <file>", "data: .safetensors or .npz, tensors named after the model's inputs");
+    .requiredOption("--data <file>", `data: ${DATA_HELP}`);
   return withStrict(withInputs(withRuntime(command)))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
@@ -49,10 +48,15 @@ Examples:
 }
 
 async function evaluate(folder: string, options: EvalOptions, console: Console): Promise<void> {
+  if (options.normalize === "computed") {
+    throw new UsageError("E_OPTION", "--normalize computed would take the mean of the data that are evaluated", {
+      hint: "Give the numbers that train said: --normalize <mean>,<deviation>.",
+    });
+  }
   const given = await readTrainable(folder, { prefer: preferredBy(options), ...readingOf(options) });
   const inputs = trainingInputsOf(given, folder);
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
-  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
+  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const fixed = fixedBatchSize(inputs, dataset);
   const session = await TrainingSession.create(source, sessionOptionsOf(options, source));
   try {

@@ -20,7 +20,7 @@ import {
   withParameters,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { datasetOptionsOf, type InputFlags, withInputs } from "../input-options.ts";
+import { datasetOptionsOf, type InputFlags, tableOptionsOf, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
@@ -47,7 +47,10 @@ export function gradcheckCommand(io: Io): Command {
       wholeNumber(0),
       GRADIENT_CHECK_DEFAULTS.seed,
     )
-    .option("--data <file>", "inputs, .safetensors or .npz (default: seeded random ones)")
+    .option(
+      "--data <file>",
+      "inputs, in a file that data come in, tensors named after the model's inputs (default: seeded random ones)",
+    )
     .option("--batch-size <n>", "samples to take of them", wholeNumber(1), 4)
     .addHelpText(
       "after",
@@ -76,7 +79,7 @@ Example:
 }
 
 async function firstBatch(model: Model, file: string, options: GradcheckOptions): Promise<NamedTensors> {
-  const tensors = await readDataFile(file);
+  const tensors = await readDataFile(file, tableOptionsOf(options));
   const chosen = await datasetOptionsOf(options);
   const { constants = {}, sampleAxes = {} } = chosen;
   const sampled = tensors.flatMap(({ name, tensor: { dtype, dims } }) =>

@@ -5,14 +5,12 @@ import {
   type Communicator,
   checkTrainingSet,
   type Dataset,
-  datasetFor,
   type LearningRateSchedule,
   type LoadedRun,
   loadTrainingSet,
   lockRuns,
   newRun,
   planTraining,
-  readDataFile,
   readWeights,
   type StepEvent,
   type Trainable,
@@ -29,7 +27,7 @@ import { type RunIdentity, resumeFrom, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
 import { Exchanged } from "../exchanged.ts";
-import { datasetOptionsOf, withInputs } from "../input-options.ts";
+import { DATA_HELP, datasetOf, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { JsonLines } from "../json-lines.ts";
@@ -46,7 +44,7 @@ export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
     .description("Train exported artifacts through ONNX Runtime")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
-    .requiredOption("--data <file>", "training data: .safetensors or .npz, tensors named after the model's inputs");
+    .requiredOption("--data <file>", `training data: ${DATA_HELP}`);
   return withTraining(withStrict(withGroups(withInputs(withRanks(withRuntime(command))))))
     .addHelpText(
       "after",
@@ -106,7 +104,7 @@ async function prepare(
   const given = trainableOf(set, preferredBy(options));
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
-  const dataset = datasetFor(inputs, await readDataFile(options.data), await datasetOptionsOf(options));
+  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, plan, options, communicator.size);

@@ -1,0 +1,144 @@
+import { OPTIONS, requireArgument } from "../../arguments.ts";
+import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { DataError } from "../../errors.ts";
+import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
+import { DataType, dataTypeName } from "../../graph/data-type.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import { fitShape } from "./fit-shape.ts";
+import { type Normalization, normalized } from "./normalize.ts";
+
+/** How data become what a model takes. */
+export interface FitOptions {
+  /** What numbers of samples are multiplied by. Default: 1/255 for images of bytes that become floats, else 1. */
+  readonly scale?: number;
+  /** Per channel, after scaling: (x - mean) / std, of the data themselves or as given. Default: none. */
+  readonly normalize?: Normalization;
+  /** Told once of each thing that was chosen. */
+  readonly tell?: (note: string) => void;
+}
+
+const LABEL = /^(labels?|targets?)$/;
+
+/** Element types whose values are numbers in memory; float16 and its kin are bit patterns there. */
+const NUMERIC = new Map<number, new (size: number) => Numbers>([
+  [DataType.float, Float32Array],
+  [DataType.double, Float64Array],
+  [DataType.int8, Int8Array],
+  [DataType.uint8, Uint8Array],
+  [DataType.int16, Int16Array],
+  [DataType.uint16, Uint16Array],
+  [DataType.int32, Int32Array],
+  [DataType.uint32, Uint32Array],
+  [DataType.int64, BigInt64Array],
+  [DataType.uint64, BigUint64Array],
+]);
+
+type Numbers =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+const isFloat = (dtype: number): boolean => dtype === DataType.float || dtype === DataType.double;
+
+/**
+ * Gives the tensors of a file the names, element types and shapes of a model's inputs, where there is one way to do it. What
+ * does not fit stays as it is: `datasetFor` refuses it by name.
+ * @throws DataError `E_DATA` for numbers that another type cannot hold
+ */
+export function fitTensors(
+  inputs: readonly InputSpec[],
+  tensors: readonly NamedTensor[],
+  options: FitOptions = {},
+): readonly NamedTensor[] {
+  requireArgument("inputs", inputs, INPUT_SPECS);
+  requireArgument("tensors", tensors, NAMED_TENSORS);
+  requireArgument("options", options, OPTIONS);
+  const tell = options.tell ?? (() => undefined);
+  const pairs = paired(inputs, tensors, tell);
+  const used = new Set([...pairs.values()]);
+  const others = tensors.filter((each) => !used.has(each));
+  return [
+    ...others,
+    ...[...pairs].map(([input, { tensor }]) => ({ name: input.name, tensor: fitted(input, tensor, options, tell) })),
+  ];
+}
+
+/** By name; what is left by what it is, where that is clear: labels to labels, the one other tensor to the one other input. */
+function paired(
+  inputs: readonly InputSpec[],
+  tensors: readonly NamedTensor[],
+  tell: (note: string) => void,
+): ReadonlyMap<InputSpec, NamedTensor> {
+  const pairs = new Map<InputSpec, NamedTensor>();
+  for (const input of inputs) {
+    const same = tensors.find(({ name }) => name === input.name);
+    if (same !== undefined) pairs.set(input, same);
+  }
+  const isLabelInput = ({ name, range }: InputSpec): boolean => LABEL.test(name) || /class/.test(range?.of ?? "");
+  for (const isLabel of [true, false]) {
+    const taken = new Set(pairs.values());
+    const open = inputs.filter((input) => !pairs.has(input) && isLabelInput(input) === isLabel);
+    const left = tensors.filter((each) => !taken.has(each) && LABEL.test(each.name) === isLabel);
+    const [input, tensor] = [open[0], left[0]];
+    if (input === undefined || tensor === undefined || open.length > 1 || left.length > 1) continue;
+    pairs.set(input, tensor);
+    tell(`"${tensor.name}" of the data is the model's "${input.name}"`);
+  }
+  return pairs;
+}
+
+function fitted(input: InputSpec, tensor: Tensor, options: FitOptions, tell: (note: string) => void): Tensor {
+  const { name, dtype } = input;
+  const shaped = fitShape(input, tensor, tell);
+  if (LABEL.test(name) || !isFloat(dtype) || !NUMERIC.has(shaped.dtype)) return converted(input, shaped, tell);
+  const isImage = shaped.dtype === DataType.uint8 && shaped.dims.length >= 3;
+  const scale = options.scale ?? (isImage ? 1 / 255 : 1);
+  if (scale === 1 && options.normalize === undefined) return converted(input, shaped, tell);
+  const floats = converted(input, shaped, () => undefined);
+  const values = (floats.values() as Float32Array | Float64Array).slice();
+  for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * scale;
+  if (scale !== 1) {
+    const factor = scale === 1 / 255 ? "1/255" : String(scale);
+    const way = options.scale === undefined ? " (--scale 1 leaves them)" : "";
+    tell(`"${name}": ${dataTypeName(shaped.dtype)} to ${dataTypeName(dtype)}, times ${factor}${way}`);
+  }
+  if (options.normalize !== undefined) tell(`"${name}": ${normalized(values, floats.dims, options.normalize)}`);
+  return Tensor.from(dtype, floats.dims, values);
+}
+
+/** As it is where classes or rows are no whole numbers: of those the range is told. @throws DataError `E_DATA` where a number cannot be held */
+function converted({ name, dtype, range }: InputSpec, tensor: Tensor, tell: (note: string) => void): Tensor {
+  const Target = NUMERIC.get(dtype);
+  const isBoolean = tensor.dtype === DataType.bool;
+  if (tensor.dtype === dtype || Target === undefined || !(isBoolean || NUMERIC.has(tensor.dtype))) return tensor;
+  const from = tensor.values();
+  const to = new Target(from.length);
+  const isBig = to instanceof BigInt64Array || to instanceof BigUint64Array;
+  for (let index = 0; index < from.length; index++) {
+    const value = from[index] ?? 0;
+    const isWhole = typeof value === "bigint" || Number.isInteger(value);
+    if (isBig) to[index] = isWhole ? BigInt(value) : 0n;
+    else to[index] = Number(value);
+    const isHeld = isFloat(dtype)
+      ? isFloat(tensor.dtype) || Number(to[index]) === Number(value)
+      : isWhole && BigInt(to[index] ?? 0) === BigInt(value);
+    if (isHeld) continue;
+    if (range !== undefined) return tensor;
+    throw new DataError(
+      "E_DATA",
+      `"${name}" is ${dataTypeName(dtype)}, which cannot hold ${value} of sample ${Math.floor(index / (from.length / (tensor.dims[0] ?? 1)))}`,
+      {
+        field: name,
+      },
+    );
+  }
+  tell(`"${name}": ${dataTypeName(tensor.dtype)} to ${dataTypeName(dtype)}`);
+  return Tensor.from(dtype, tensor.dims, to);
+}

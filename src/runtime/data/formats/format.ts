@@ -1,0 +1,29 @@
+import type { NamedTensor } from "../../../graph/attribute.ts";
+
+/** What a file of data holds. */
+export interface DataContent {
+  readonly tensors: readonly NamedTensor[];
+  /** The classes that a column of text had, in the order of their numbers, by tensor. */
+  readonly classes?: Readonly<Record<string, readonly string[]>>;
+  /** Where a sample of a tensor stands in the file: `line:column`. */
+  readonly where?: (name: string, sample: number) => string;
+}
+
+/** Of files of text. */
+export interface TableOptions {
+  /** Columns that are read, by name or by number from 0; one tensor is made of them. Default: all but the label's. */
+  readonly columns?: readonly string[];
+  /** The column of the label, by name or by number; null for none. Default: `label`, `labels`, `class` or `target`, else the last. */
+  readonly label?: string | null;
+  /** Whether the first row has names. Default: whether it has a cell that is no number, and the second has fewer of them. */
+  readonly header?: boolean;
+}
+
+/** One kind of data file. */
+export interface DataFormat {
+  readonly name: string;
+  /** What its files' names match. */
+  readonly names: RegExp;
+  /** @throws DataError naming what is wrong; the caller names the file */
+  readonly decode: (bytes: Uint8Array, options: TableOptions, name: string) => DataContent | Promise<DataContent>;
+}

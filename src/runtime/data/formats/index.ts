@@ -1,0 +1,38 @@
+import { decodeSafetensors } from "../../../artifacts/safetensors.ts";
+import { decodeNpy } from "../npy.ts";
+import { decodeNpz } from "../npz.ts";
+import { decodeCifar } from "./cifar.ts";
+import { csv } from "./csv.ts";
+import type { DataFormat } from "./format.ts";
+import { decodeIdx } from "./idx.ts";
+
+/** Every kind of data file; `.gz` may follow any of the names. */
+export const DATA_FORMATS: readonly DataFormat[] = [
+  {
+    name: "safetensors",
+    names: /\.safetensors$/i,
+    decode: (bytes) => ({ tensors: decodeSafetensors(bytes).tensors }),
+  },
+  { name: "NumPy archive", names: /\.npz$/i, decode: (bytes) => ({ tensors: decodeNpz(bytes) }) },
+  {
+    name: "NumPy array",
+    names: /\.npy$/i,
+    decode: (bytes, _, file) => {
+      const name = file.replace(/\.npy$/i, "");
+      return { tensors: [{ name, tensor: decodeNpy(bytes, name) }] };
+    },
+  },
+  { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx },
+  { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar },
+  { name: "CSV", names: /\.csv$/i, decode: csv(",") },
+  { name: "TSV", names: /\.tsv$/i, decode: csv("\t") },
+  {
+    name: "Parquet",
+    names: /\.parquet$/i,
+    decode: async (bytes, options) => (await import("./parquet.ts")).decodeParquet(bytes, options),
+  },
+];
+
+/** What the names of data files end in, for errors. */
+export const DATA_ENDINGS =
+  ".safetensors, .npz, .npy, .idx, -idx3-ubyte, .bin (CIFAR), .csv, .tsv or .parquet, each also .gz";

@@ -1,0 +1,139 @@
+import { DataError, UsageError } from "../../../errors.ts";
+import { DataType } from "../../../graph/data-type.ts";
+import { Tensor } from "../../../graph/tensor.ts";
+import type { DataContent, TableOptions } from "./format.ts";
+
+/** A cell as a file has it: text of a CSV, a value of a Parquet column. */
+export type Cell = string | number | bigint | boolean | null;
+
+const LABELS = /^(labels?|class(es)?|targets?|y)$/i;
+const NUMERAL = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+
+/** The number of a cell; null where it holds none. Words for what is not finite are no numbers. */
+export function numberIn(cell: Cell): number | null {
+  if (typeof cell === "boolean") return Number(cell);
+  if (typeof cell === "string") return NUMERAL.test(cell) ? finite(Number(cell)) : null;
+  return cell === null ? null : finite(Number(cell));
+}
+
+const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+/** Makes of the rows of a table `features`, float32 [N, columns], and `labels` [N] of the label's column. */
+export class Table {
+  readonly #names: readonly string[];
+  readonly #features: readonly number[];
+  readonly #label: number | null;
+  readonly #at: (row: number, column: number) => string;
+  readonly #labels: Cell[] = [];
+  #values = new Float32Array(1024);
+  #rows = 0;
+
+  /**
+   * @param at where a cell stands, in the words of the file
+   * @throws UsageError `E_OPTION` where an option names no column; DataError `E_TABLE` where two columns have one name
+   */
+  constructor(names: readonly string[], options: TableOptions, at: (row: number, column: number) => string) {
+    this.#names = names;
+    this.#at = at;
+    const twice = names.find((name, column) => names.indexOf(name) !== column);
+    if (twice !== undefined) throw new DataError("E_TABLE", `two columns are named "${twice}"`, { field: twice });
+    const usual = names.findIndex((name) => LABELS.test(name));
+    const last = options.columns === undefined ? names.length - 1 : null;
+    this.#label =
+      options.label === null
+        ? null
+        : options.label !== undefined
+          ? this.#columnOf(options.label)
+          : usual < 0
+            ? last
+            : usual;
+    this.#features = (options.columns?.map((name) => this.#columnOf(name)) ?? [...names.keys()]).filter(
+      (column) => column !== this.#label,
+    );
+  }
+
+  #columnOf(given: string): number {
+    const column = this.#names.indexOf(given);
+    if (column >= 0) return column;
+    if (/^\d{1,6}$/.test(given) && Number(given) < this.#names.length) return Number(given);
+    const known = this.#names.slice(0, 20).join(", ");
+    throw new UsageError("E_OPTION", `the data have no column "${given}"`, {
+      field: given,
+      hint: `They have ${known}${this.#names.length > 20 ? ", ..." : ""}; or count from 0.`,
+    });
+  }
+
+  /** @throws DataError `E_TABLE` for a cell of a feature that is no finite number, and for a row of another length */
+  add(cells: readonly Cell[]): void {
+    const row = this.#rows;
+    if (cells.length !== this.#names.length) {
+      const column = Math.min(cells.length, this.#names.length);
+      throw this.#refused(row, column, `the row has ${cells.length} cells, the first has ${this.#names.length}`);
+    }
+    const width = this.#features.length;
+    if ((row + 1) * width > this.#values.length) this.#values = grown(this.#values, (row + 1) * width);
+    for (const [index, column] of this.#features.entries()) {
+      const cell = cells[column] ?? null;
+      const value = numberIn(cell);
+      if (value === null) throw this.#refused(row, column, `${shown(cell)} is no finite number`);
+      this.#values[row * width + index] = value;
+    }
+    if (this.#label !== null) this.#labels.push(cells[this.#label] ?? null);
+    this.#rows++;
+  }
+
+  #refused(row: number, column: number, reason: string): DataError {
+    const name = this.#names[column];
+    const field = name === undefined ? "" : `, column "${name}"`;
+    return new DataError("E_TABLE", `${this.#at(row, column)}: ${reason}${field}`, {
+      ...(name === undefined ? {} : { field: name }),
+      hint: "Mend the row, or choose other columns: --columns, --label (columns, label).",
+    });
+  }
+
+  /** @throws DataError `E_TABLE` where there are no rows, or a label is empty */
+  content(): DataContent {
+    if (this.#rows === 0) throw new DataError("E_TABLE", "the file has no rows");
+    const width = this.#features.length;
+    const features = Tensor.from(DataType.float, [this.#rows, width], this.#values.slice(0, this.#rows * width));
+    const label = this.#label;
+    const column = label === null ? null : this.#labelled(label);
+    return {
+      tensors: [
+        ...(width === 0 ? [] : [{ name: "features", tensor: features }]),
+        ...(column === null ? [] : [{ name: "labels", tensor: column.tensor }]),
+      ],
+      ...(column?.classes === undefined ? {} : { classes: { labels: column.classes } }),
+      where: (name, row) => this.#at(row, name === "labels" && label !== null ? label : (this.#features[0] ?? 0)),
+    };
+  }
+
+  /** Whole numbers are classes as they are, other numbers targets, text classes in the order of their words. */
+  #labelled(column: number): { readonly tensor: Tensor; readonly classes?: readonly string[] } {
+    const cells = this.#labels;
+    const empty = cells.findIndex((cell) => cell === null || cell === "");
+    if (empty >= 0) throw this.#refused(empty, column, "the label is empty");
+    const numbers = cells.map(numberIn);
+    if (numbers.every((value) => value !== null)) {
+      const isWhole = numbers.every(Number.isSafeInteger);
+      const values = isWhole ? BigInt64Array.from(numbers, (value) => BigInt(value)) : Float32Array.from(numbers);
+      return { tensor: Tensor.from(isWhole ? DataType.int64 : DataType.float, [cells.length], values) };
+    }
+    const odd = numbers.indexOf(null);
+    if (numbers.filter((value) => value !== null).length > cells.length / 2)
+      throw this.#refused(odd, column, `${shown(cells[odd] ?? null)} is no number, as most labels are`);
+    const classes = [...new Set(cells.map(String))].sort();
+    const numberOf = new Map(classes.map((name, index) => [name, BigInt(index)]));
+    const values = BigInt64Array.from(cells, (cell) => numberOf.get(String(cell)) ?? 0n);
+    return { tensor: Tensor.from(DataType.int64, [cells.length], values), classes };
+  }
+}
+
+const shown = (cell: Cell): string =>
+  cell === null || cell === "" ? "an empty cell" : `"${String(cell).slice(0, 40)}"`;
+
+function grown(values: Float32Array<ArrayBuffer>, size: number): Float32Array<ArrayBuffer> {
+  const larger = new Float32Array(Math.max(size, 2 * values.length));
+  larger.set(values);
+  return larger;
+}

@@ -1,0 +1,147 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { encodeModel, encodeSafetensors, GraphTensor } from "../../src/index.ts";
+import { DIGITS } from "../support/cli.ts";
+import { command } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+const lossesOf = (stdout: string): readonly unknown[] =>
+  stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { type: string; loss: number })
+    .flatMap(({ type, loss }) => (type === "step" ? [loss] : []));
+
+/** Digits as IDX files of bytes, and the same numbers as safetensors of floats. */
+function digits(folder: string, count: number) {
+  const [images, labels] = drawDigits(count, 3).map(({ tensor }) => tensor) as [GraphTensor, GraphTensor];
+  const bytes = Uint8Array.from(images.values() as Float32Array, (value) =>
+    Math.max(0, Math.min(255, Math.round(255 * value))),
+  );
+  const head = (...sizes: readonly number[]): number[] => [
+    0,
+    0,
+    8,
+    sizes.length,
+    ...sizes.flatMap((n) => [0, 0, n >> 8, n & 255]),
+  ];
+  const idx = [
+    [join(folder, "images.idx.gz"), gzipSync(Uint8Array.from([...head(count, 16, 16), ...bytes]))],
+    [join(folder, "labels.idx"), Uint8Array.from([...head(count), ...[...labels.values()].map(Number)])],
+  ] as const;
+  for (const [path, content] of idx) writeFileSync(path, content);
+  const floats = GraphTensor.floats(
+    [count, 1, 16, 16],
+    [...bytes].map((value) => value / 255),
+  );
+  const safetensors = join(folder, "digits.safetensors");
+  writeFileSync(
+    safetensors,
+    encodeSafetensors([
+      { name: "input", tensor: floats },
+      { name: "labels", tensor: labels },
+    ]),
+  );
+  return { idx: idx.map(([path]) => path).join(","), safetensors };
+}
+
+/** y = x w: three features to `outputs`. */
+function linear(folder: string, outputs: number): string {
+  const sketch = new Sketch("linear");
+  sketch.input("x", float(["N", 3]));
+  sketch.initializer(
+    "w",
+    GraphTensor.floats(
+      [3, outputs],
+      Array.from({ length: 3 * outputs }, (_, at) => at / 10),
+    ),
+  );
+  sketch.node("MatMul", ["x", "w"], ["y"]);
+  sketch.output("y", float(["N", outputs]));
+  const path = join(folder, "linear.onnx");
+  writeFileSync(path, encodeModel(model(sketch.graph, 8, [["", 17]])));
+  return path;
+}
+
+describe("data as they come", () => {
+  it("IDX files of bytes train as the same numbers in safetensors do, and what was done to them is said once", async () => {
+    const folder = temporaryFolder();
+    const { idx, safetensors } = digits(folder, 64);
+    const args = ["--batch-size", "32", "--lr", "0.01", "--json"];
+    const [bytes, floats] = [
+      await command(["train", DIGITS, "--data", idx, ...args]),
+      await command(["train", DIGITS, "--data", safetensors, ...args]),
+    ];
+    expect([bytes.status, floats.status]).toEqual([0, 0]);
+    const [a, b] = [lossesOf(bytes.stdout), lossesOf(floats.stdout)] as [number[], number[]];
+    expect(a).toHaveLength(2);
+    for (const [index, loss] of a.entries()) expect(Math.abs(loss / (b[index] ?? 0) - 1)).toBeLessThan(1e-6);
+    const { stderr } = await command(["eval", DIGITS, "--data", idx]);
+    expect(stderr.split("\n").filter((line) => line !== "")).toEqual(
+      [
+        '"images" of the data is the model\'s "input"',
+        '"input": an axis of one channel added, [64,16,16] to [64,1,16,16]',
+        '"input": uint8 to float, times 1/255 (--scale 1 leaves them)',
+        '"labels": uint8 to int64',
+      ].sort((one, other) => stderr.indexOf(one) - stderr.indexOf(other)),
+    );
+  });
+
+  it("a table of text classes trains a classifier, one of numbers a regressor", async () => {
+    const folder = temporaryFolder();
+    const [flowers, prices] = [join(folder, "flowers.csv"), join(folder, "prices.tsv")];
+    writeFileSync(flowers, "a,b,c,species\n1,2,3,setosa\n2,1,0,virginica\n0,1,1,setosa\n1,0,2,virginica\n");
+    writeFileSync(prices, "price\ta\tb\tc\n1.5\t1\t2\t3\n2.5\t2\t1\t0\n");
+    const classifier = ["build", linear(folder, 2), "--loss", "cross-entropy", "-o", join(folder, "classifier")];
+    expect((await command(classifier)).status).toBe(0);
+    const trained = await command(["train", join(folder, "classifier"), "--data", flowers, "--epochs", "2"]);
+    expect([trained.status, trained.stderr]).toEqual([
+      0,
+      expect.stringContaining('"labels": 2 classes, 0 setosa, 1 virginica'),
+    ]);
+    const regressor = ["build", linear(folder, 1), "--loss", "mse", "-o", join(folder, "regressor")];
+    expect((await command(regressor)).status).toBe(0);
+    const evaluated = await command([
+      "eval",
+      join(folder, "regressor"),
+      "--data",
+      prices,
+      "--label",
+      "price",
+      "--json",
+    ]);
+    // Predictions 0.1 b + 0.2 c: 0.8 and 0.1; errors 0.7 and 2.4.
+    expect((JSON.parse(evaluated.stdout) as { loss: number }).loss).toBeCloseTo((0.7 ** 2 + 2.4 ** 2) / 2, 5);
+  });
+
+  it("row 61: a label that the model does not have is told by file, line and column", async () => {
+    const folder = temporaryFolder();
+    const [built, path] = [join(folder, "built"), join(folder, "t.csv")];
+    expect((await command(["build", linear(folder, 2), "--loss", "cross-entropy", "-o", built])).status).toBe(0);
+    writeFileSync(path, "a,b,c,label\n1,2,3,0\n\n1,2,3,2\n");
+    const { status, stderr } = await command(["train", built, "--data", path]);
+    expect([status, stderr]).toEqual([
+      5,
+      expect.stringMatching(/E_INDEX\].*t\.csv:4:4: "labels" of sample 1 is 2.*0 to 1/),
+    ]);
+  });
+
+  it("how they are read is part of what a run is, and eval does not take a mean of what it evaluates", async () => {
+    const folder = temporaryFolder();
+    const { idx } = digits(folder, 32);
+    const run = join(folder, "run");
+    const train = ["train", DIGITS, "--data", idx, "--checkpoints", run];
+    expect((await command([...train, "--normalize", "0.1,0.3"])).status).toBe(0);
+    const other = await command([...train, "--epochs", "2", "--resume", run]);
+    expect([other.status, other.stderr]).toEqual([8, expect.stringContaining("normalize")]);
+    const evaluated = await command(["eval", DIGITS, "--data", idx, "--normalize", "computed"]);
+    expect([evaluated.status, evaluated.stderr]).toEqual([
+      2,
+      expect.stringContaining("--normalize <mean>,<deviation>"),
+    ]);
+  });
+});

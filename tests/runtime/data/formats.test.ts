@@ -1,0 +1,267 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { parquetWriteBuffer } from "hyparquet-writer";
+import { describe, expect, it } from "vitest";
+import { type DataContent, readData } from "../../../src/index.ts";
+import { rejectionOf } from "../../support/errors.ts";
+import { temporaryFolder } from "../../support/temporary.ts";
+
+function place(name: string, bytes: Uint8Array | string, folder = temporaryFolder()): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+const shown = ({ tensors }: DataContent) =>
+  Object.fromEntries(tensors.map(({ name, tensor }) => [name, [tensor.dims, [...tensor.values()].map(Number)]]));
+
+/** Written out by the description of the format, not by what reads it. */
+function idx(type: number, sizes: readonly number[], data: Uint8Array): Uint8Array {
+  const head = sizes.flatMap((size) => [size >>> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255]);
+  return Uint8Array.from([0, 0, type, sizes.length, ...head, ...data]);
+}
+
+describe("IDX", () => {
+  const images = idx(8, [2, 2, 3], Uint8Array.of(0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255));
+  const labels = idx(8, [2], Uint8Array.of(7, 3));
+
+  it("pairs are read, gzipped or not, and as a folder under their usual names", async () => {
+    const folder = temporaryFolder();
+    place("train-images-idx3-ubyte.gz", gzipSync(images), folder);
+    place("train-labels-idx1-ubyte", labels, folder);
+    const expected = {
+      images: [
+        [2, 2, 3],
+        [0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255],
+      ],
+      labels: [[2], [7, 3]],
+    };
+    expect(shown(await readData(folder))).toEqual(expected);
+    const pair = [place("a.idx", images), place("b.idx.gz", gzipSync(labels))];
+    expect(shown(await readData(pair.join(",")))).toEqual(expected);
+  });
+
+  it.each([
+    [0x09, [0xff, 0x7f], [-1, 127]],
+    [0x0b, [0x80, 0x00, 0x01, 0x02], [-32_768, 258]],
+    [0x0c, [0xff, 0xff, 0xff, 0xfe, 0, 1, 0, 0], [-2, 65_536]],
+    [0x0d, [0x3f, 0x80, 0, 0, 0xc0, 0x20, 0, 0], [1, -2.5]],
+    [0x0e, [0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc0, 4, 0, 0, 0, 0, 0, 0], [1, -2.5]],
+  ])("of type %i is big-endian", async (type, bytes, values) => {
+    const content = await readData(place("x.idx", idx(type, [2], Uint8Array.from(bytes))));
+    expect(shown(content)).toEqual({ labels: [[2], values] });
+  });
+
+  it.each([
+    ["a wrong magic", Uint8Array.of(0, 1, 8, 1, 0, 0, 0, 0), /begins with 00 01 08 01/],
+    ["an unknown type", idx(0x0f, [1], Uint8Array.of(1)), /begins with 00 00 0f 01/],
+    ["no axes", Uint8Array.of(0, 0, 8, 0), /begins with 00 00 08 00/],
+    ["sizes cut off", images.subarray(0, 9), /its 3 sizes are cut off/],
+    ["data cut off", images.subarray(0, images.length - 1), /\[2,2,3\] takes 28 bytes, it has 27/],
+    ["too much data", Uint8Array.of(...images, 0), /it has 29/],
+    ["sizes beyond any memory", idx(8, [2 ** 31, 2 ** 31, 2 ** 31], Uint8Array.of()), /takes 9\.90\d*e\+27 bytes/],
+    ["nothing", new Uint8Array(), /has 0 bytes/],
+  ])("row 62: with %s is refused by file", async (_, bytes, message) => {
+    const path = place("x.idx", bytes);
+    const error = await rejectionOf(readData(path));
+    expect([error.code, error.exitCode, error.file, error.message]).toEqual([
+      "E_IDX",
+      5,
+      path,
+      expect.stringMatching(message),
+    ]);
+  });
+});
+
+describe("CIFAR", () => {
+  const record = (labels: readonly number[], pixel: number): number[] => [...labels, ...new Array(3072).fill(pixel)];
+
+  it("of ten classes is read, its five parts of a folder as one", async () => {
+    const folder = temporaryFolder();
+    for (const part of [1, 2, 3, 4, 5]) place(`data_batch_${part}.bin`, Uint8Array.from(record([part], part)), folder);
+    const { tensors } = await readData(folder);
+    expect(tensors.map(({ name, tensor }) => [name, tensor.dims])).toEqual([
+      ["images", [5, 3, 32, 32]],
+      ["labels", [5]],
+    ]);
+    expect([...(tensors[1]?.tensor.values() ?? [])]).toEqual([1, 2, 3, 4, 5]);
+    expect(tensors[0]?.tensor.values()[3072]).toBe(2);
+  });
+
+  it("of a hundred classes has the coarse ones too", async () => {
+    const { tensors } = await readData(
+      place("train.bin", Uint8Array.from([...record([19, 99], 0), ...record([0, 1], 0)])),
+    );
+    expect(tensors.map(({ name, tensor }) => [name, [...tensor.values()].slice(0, 2)])).toEqual([
+      ["images", [0, 0]],
+      ["coarse_labels", [19, 0]],
+      ["labels", [99, 1]],
+    ]);
+  });
+
+  it.each([
+    ["cut off", record([1], 0).slice(1), /3072 bytes are no whole number of records/],
+    ["with a class that is none", record([10], 0), /labels of sample 0 is 10; CIFAR-10 has 0 to 9/],
+  ])("row 62: %s is refused", async (_, bytes, message) => {
+    const error = await rejectionOf(readData(place("test.bin", Uint8Array.from(bytes))));
+    expect([error.code, error.exitCode, error.message]).toEqual(["E_CIFAR", 5, expect.stringMatching(message)]);
+  });
+});
+
+describe("tables", () => {
+  it("have features and labels; headers, BOMs, CRLF, quotes and empty lines are seen through", async () => {
+    const text = '\uFEFFage,"in,come",species\r\n1,2.5,cat\r\n\r\n3,-4e1,"dog"\r\n5,6,cat\r\n';
+    const content = await readData(place("t.csv", text));
+    expect(shown(content)).toEqual({
+      features: [
+        [3, 2],
+        [1, 2.5, 3, -40, 5, 6],
+      ],
+      labels: [[3], [0, 1, 0]],
+    });
+    expect(content.classes).toEqual({ labels: ["cat", "dog"] });
+    expect(content.where?.("labels", 1)).toMatch(/t\.csv:4:3$/);
+  });
+
+  it("without names are read from the first row on; tabs, a label elsewhere, chosen columns, no label", async () => {
+    expect(shown(await readData(place("t.csv", "1,2,0\n3,4,1\n")))).toEqual({
+      features: [
+        [2, 2],
+        [1, 2, 3, 4],
+      ],
+      labels: [[2], [0, 1]],
+    });
+    const path = place("t.tsv", "label\ta\tb\n0.5\t1\t2\n1.5\t3\t4\n");
+    expect(shown(await readData(path))).toEqual({
+      features: [
+        [2, 2],
+        [1, 2, 3, 4],
+      ],
+      labels: [[2], [0.5, 1.5]],
+    });
+    expect(shown(await readData(path, { label: "b", columns: ["a"] }))).toEqual({
+      features: [
+        [2, 1],
+        [1, 3],
+      ],
+      labels: [[2], [2, 4]],
+    });
+    expect(shown(await readData(path, { label: null }))).toEqual({
+      features: [
+        [2, 3],
+        [0.5, 1, 2, 1.5, 3, 4],
+      ],
+    });
+    expect((await rejectionOf(readData(path, { columns: ["c"] }))).hint).toContain("label, a, b");
+  });
+
+  it.each([
+    ["a ragged row", "a,b\n1,2\n3\n", "3:2: the row has 1 cells, the first has 2"],
+    ["a row that is too long", "a,b\n1,2\n3,4,5\n", "3:3: the row has 3 cells"],
+    ["NaN", "a,label\n1,0\nNaN,1\n", '3:1: "NaN" is no finite number, column "a"'],
+    ["infinity", "a,label\n1e999,0\n", '2:1: "1e999" is no finite number'],
+    ["an empty cell", "a,label\n1,0\n,1\n", "3:1: an empty cell is no finite number"],
+    ["text", "a,label\n1,0\nx,1\n", '3:1: "x" is no finite number'],
+    ["an empty label", "a,label\n1,0\n2,\n", '3:2: the label is empty, column "label"'],
+    ["one label of text", "a,label\n1,0\n2,1\n3,x\n", '4:2: "x" is no number, as most labels are'],
+    ["two columns of one name", "a,a\n1,2\n", 'two columns are named "a"'],
+    ["a quote that is not closed", 'a,label\n1,"0\n2,1\n', "a quote is opened and not closed"],
+    ["nothing", "", "the file has no rows"],
+    ["names alone", "a,b\n", "the file has no rows"],
+  ])("row 61: with %s are refused by line and column", async (_, text, message) => {
+    const path = place("t.csv", text);
+    const error = await rejectionOf(readData(path));
+    expect([error.code, error.exitCode, error.file]).toEqual(["E_TABLE", 5, path]);
+    expect(error.message).toContain(message);
+  });
+
+  it("row 61: with a line that has no end, or in another encoding, are refused", async () => {
+    const long = await rejectionOf(readData(place("t.csv", "1".repeat(2 ** 21))));
+    expect([long.code, long.message]).toEqual(["E_TABLE", expect.stringContaining("more than 1048576 characters")]);
+    const latin = await rejectionOf(readData(place("t.csv", Uint8Array.of(0x61, 0x0a, 0xe9, 0x0a))));
+    expect([latin.code, latin.hint]).toEqual(["E_TABLE", expect.stringContaining("iconv")]);
+  });
+});
+
+describe("Parquet", () => {
+  const bytes = (codec: "SNAPPY" | "UNCOMPRESSED" = "SNAPPY"): Uint8Array =>
+    new Uint8Array(
+      parquetWriteBuffer({
+        codec,
+        columnData: [
+          { name: "a", data: [1.5, -2, 3], type: "DOUBLE" },
+          { name: "b", data: [1n, 2n, 3n], type: "INT64" },
+          { name: "species", data: ["cat", "dog", "cat"], type: "STRING" },
+        ],
+      }),
+    );
+
+  it.each(["SNAPPY", "UNCOMPRESSED"] as const)("%s: columns are features, text is classes", async (codec) => {
+    const content = await readData(place("t.parquet", bytes(codec)), { label: "species" });
+    expect(shown(content)).toEqual({
+      features: [
+        [3, 2],
+        [1.5, 1, -2, 2, 3, 3],
+      ],
+      labels: [[3], [0, 1, 0]],
+    });
+    expect(content.classes).toEqual({ labels: ["cat", "dog"] });
+  });
+
+  it("row 62: cut off anywhere is refused by file", async () => {
+    const whole = bytes();
+    for (let length = 0; length < whole.length; length += 7) {
+      const error = await rejectionOf(readData(place("t.parquet", whole.subarray(0, length))));
+      expect([length, error.exitCode, error.code]).toEqual([length, 5, "E_PARQUET"]);
+    }
+  });
+
+  it("says of columns of lists what to do instead", async () => {
+    const lists = parquetWriteBuffer({ columnData: [{ name: "x", data: [[1, 2], [3]], type: "JSON" }] });
+    const error = await rejectionOf(readData(place("t.parquet", new Uint8Array(lists))));
+    expect([error.code, error.exitCode, error.message]).toEqual([
+      "E_PARQUET",
+      5,
+      expect.stringContaining('row 1, column "x" holds a list'),
+    ]);
+  });
+});
+
+describe("several files", () => {
+  it("of the same tensors are put together; of other samples, or of other classes, refused", async () => {
+    const folder = temporaryFolder();
+    const parts = ["1,0\n2,1\n", "3,1\n"].map((text, index) => place(`${index}.csv`, text, folder));
+    expect(shown(await readData(parts.join(",")))).toEqual({
+      features: [
+        [3, 1],
+        [1, 2, 3],
+      ],
+      labels: [[3], [0, 1, 1]],
+    });
+    const other = place("other.csv", "1,2,0\n", folder);
+    expect((await rejectionOf(readData(`${parts[0]},${other}`))).message).toMatch(
+      /"features" is \[2,1\] in one file and \[1,2\]/,
+    );
+    const [cats, dogs] = [place("cats.csv", "a,label\n1,cat\n", folder), place("dogs.csv", "a,label\n1,dog\n", folder)];
+    expect((await rejectionOf(readData(`${cats},${dogs}`))).message).toContain("different classes");
+  });
+
+  it("a path with a comma in it is a path", async () => {
+    expect(shown(await readData(place("a,b.csv", "1,0\n")))).toEqual({ features: [[1, 1], [1]], labels: [[1], [0]] });
+  });
+
+  it("what is not there, empty, or of no known kind is named", async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, "empty"));
+    for (const [specification, code] of [
+      [join(folder, "empty"), "E_DATA_FORMAT"],
+      [join(folder, "x.txt"), "E_DATA_FORMAT"],
+      [join(folder, "nothing.csv"), "E_NO_FILE"],
+      [`${place("x.csv", "1,0\n", folder)},`, "E_NO_FILE"],
+      [place("x.csv.gz", "no gzip", folder), "E_DATA_FORMAT"],
+      [place("y.csv", "version https://git-lfs.github.com/spec/v1\n", folder), "E_DATA_FORMAT"],
+    ])
+      expect((await rejectionOf(readData(specification ?? ""))).code).toBe(code);
+  });
+});
