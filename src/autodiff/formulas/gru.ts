@@ -1,6 +1,18 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { before, overTime, parts, scan, squeezedOr, transposed, zeroState } from "./scan.ts";
+import { SizeMath } from "../../ops/sizes.ts";
+import {
+  affine,
+  before,
+  hiddenGradients,
+  overTime,
+  parts,
+  rows,
+  scan,
+  squeezedOr,
+  transposed,
+  zeroState,
+} from "./scan.ts";
 
 /** Cho et al., arXiv 1406.1078, as ONNX has it, gates in the order z, r, h; without clipping. */
 
@@ -97,63 +109,127 @@ export function gru(f: Formula, layer: GruLayer): GruStates {
   };
 }
 
+/** What the way back needs of the forward pass, [T, N, H] each. */
+export interface GruTrace {
+  readonly hidden: Value;
+  /** z, r and n. */
+  readonly gates: Three;
+  /** Linear before reset: R h[t-1] with its bias, before r is multiplied with it. Else null. */
+  readonly product: Value | null;
+}
+
+type Three = readonly [z: Value, r: Value, n: Value];
+
+/** The hidden states before each step. */
+const statesBefore = (f: Formula, { x, r, h0 }: GruLayer, hidden: Value): Value =>
+  before(f, squeezedOr(f, h0, 0, zeroState(f, x, f.squeeze(r, [0]))), hidden);
+
+/** R h[t-1] of the hidden gate with its bias, of all steps. */
+function hiddenProduct(f: Formula, layer: GruLayer, states: Value): Value {
+  const r = f.squeeze(layer.r, [0]);
+  const [, hiddenRows] = rowsOf(f, r, f.dim(r, 1));
+  const made = affine(f, rows(f, states), hiddenRows, biasOf(f, layer.bias).hidden, true);
+  return f.reshape(made, new SizeMath(f).target(states));
+}
+
+/** The trace of a layer that gave all hidden states: all gates at once, since the hidden states are known. */
+export function gruTrace(f: Formula, layer: GruLayer, hidden: Value): GruTrace {
+  const [r, w] = [f.squeeze(layer.r, [0]), f.squeeze(layer.w, [0])];
+  const bias = biasOf(f, layer.bias);
+  const states = f.squeeze(hidden, DIRECTION);
+  const earlier = statesBefore(f, layer, states);
+  const shape = new SizeMath(f).target(states);
+  const shaped = (value: Value): Value => f.reshape(value, shape);
+  const [xz, xr, xn] = parts(f, affine(f, rows(f, layer.x), w, bias.input, true), 3) as [Value, Value, Value];
+  const [gateRows] = rowsOf(f, r, f.dim(r, 1));
+  const [rz, rr] = parts(f, affine(f, rows(f, earlier), gateRows, bias.gates, true), 2) as [Value, Value];
+  const [z, reset] = [shaped(f.sigmoid(f.add(xz, rz))), shaped(f.sigmoid(f.add(xr, rr)))];
+  const product = hiddenProduct(f, layer, layer.linearBeforeReset ? earlier : f.mul(reset, earlier));
+  const n = f.tanh(f.add(shaped(xn), layer.linearBeforeReset ? f.mul(reset, product) : product));
+  return { hidden: states, gates: [z, reset, n], product: layer.linearBeforeReset ? product : null };
+}
+
+/** The trace as ONNX Runtime's training operator gives it: hidden states [T, 1, N, H] and gates [T, 1, N, 3H]. */
+export function traceOf(f: Formula, layer: GruLayer, { hidden, gates }: Pick<GruStates, "hidden" | "gates">): GruTrace {
+  const states = f.squeeze(hidden, DIRECTION);
+  const [z, r, n] = parts(f, f.squeeze(gates, DIRECTION), 3) as [Value, Value, Value];
+  const product = layer.linearBeforeReset ? hiddenProduct(f, layer, statesBefore(f, layer, states)) : null;
+  return { hidden: states, gates: [z, r, n], product };
+}
+
 /**
- * Back through time, from what the forward pass kept.
+ * Back through time. With dh the gradient of a step's hidden state, those of what its gates are made of are
+ *
+ *     a_z = dh (h[t-1] - n) z (1 - z)   a_n = dh (1 - z) (1 - n^2)   a_r = q r (1 - r)
+ *
+ * where q is a_n (R h[t-1]) with linear before reset, else (a_n R) h[t-1]. What stands behind dh does not depend on the recurrence, and is
+ * made of all steps at once.
  * @param gradients of all hidden states [T, 1, N, H] and of the last one [1, N, H]; null: zeros
  */
 export function gruGradients(
   f: Formula,
   layer: GruLayer,
-  states: Pick<GruStates, "hidden" | "gates">,
+  trace: GruTrace,
   gradients: { readonly hidden: Value | null; readonly lastHidden: Value | null },
 ): GruGradients {
-  const { x, linearBeforeReset } = layer;
+  const { x } = layer;
   const [r, w] = [f.squeeze(layer.r, [0]), f.squeeze(layer.w, [0])];
-  const zero = zeroState(f, x, r);
-  const { hidden: bias } = biasOf(f, layer.bias);
-  const h0 = squeezedOr(f, layer.h0, 0, zero);
-  const [hs, gates] = [f.squeeze(states.hidden, DIRECTION), f.squeeze(states.gates, DIRECTION)];
-  const dHs = gradients.hidden === null ? f.zeros(f.shape(hs)) : f.squeeze(gradients.hidden, DIRECTION);
-  const [gateRows, hiddenRows] = rowsOf(f, r, f.dim(r, 1));
-  const earlier = before(f, h0, hs);
-  const [dh, inputs, recurrent, reset] = scan(f, {
-    name: "gru_grad",
-    carried: { h: squeezedOr(f, gradients.lastHidden, 0, zero) },
-    scanned: { gates, before: earlier, dH: dHs },
-    backward: true,
-    collected: 3,
-    step: (s, at) => {
-      const [z, rt, n] = parts(s, at("gates"), 3) as [Value, Value, Value];
-      const hp = at("before");
-      const h = s.add(at("h"), at("dH"));
-      const az = s.mul(s.mul(h, s.sub(hp, n)), s.mul(z, s.sub(1, z)));
-      const an = s.mul(s.mul(h, s.sub(1, z)), s.sub(1, s.square(n)));
-      const back = s.matmul(an, hiddenRows);
-      const dr = linearBeforeReset
-        ? s.mul(an, plus(s, s.matmul(hp, transposed(s, hiddenRows)), bias))
-        : s.mul(back, hp);
-      const ar = s.mul(dr, s.mul(rt, s.sub(1, rt)));
-      const hidden = linearBeforeReset ? s.matmul(s.mul(an, rt), hiddenRows) : s.mul(back, rt);
-      const both = s.concat([az, ar], -1);
-      const next = s.add(s.add(s.mul(h, z), s.matmul(both, gateRows)), hidden);
-      const [ofBias, ofRows] = linearBeforeReset ? [s.mul(an, rt), hp] : [an, s.mul(rt, hp)];
-      return [next, s.concat([both, an], -1), s.concat([both, ofBias], -1), ofRows];
-    },
-  }) as [Value, Value, Value, Value];
-  const width = f.dim(r, 1);
-  const double = f.emit("Add", [width, width]);
-  const split = (value: Value): readonly [Value, Value] => [
-    f.slice(value, [0], double, [2]),
-    f.slice(value, double, f.dim(value, 2), [2]),
-  ];
-  const [ofGates, ofHidden] = split(recurrent);
-  const dR = f.concat([overTime(f, ofGates, earlier), overTime(f, ofHidden, reset)], 0);
+  const { hidden, gates, product } = trace;
+  const [z, reset, n] = gates;
+  const states = statesBefore(f, layer, hidden);
+  const rest = f.sub(1, z);
+  const ofN = f.mul(rest, f.sub(1, f.square(n)));
+  const ofZ = f.mul(f.sub(states, n), f.mul(z, rest));
+  const ofReset = f.mul(reset, f.sub(1, reset));
+  const { first, earlier } = hiddenGradients(f, gradients.hidden, gradients.lastHidden, zeroState(f, x, r));
+  const given = { h: first };
+  const scanned = { z, ...(earlier === null ? {} : { earlier }) };
+  const plusEarlier = (s: Formula, at: (name: string) => Value, value: Value): Value =>
+    earlier === null ? value : s.add(value, at("earlier"));
   const sums = (value: Value): Value => f.sum(value, [0, 1], false);
-  return {
+  const finish = (dh: Value, inputs: Value, recurrent: Value, dR: Value): GruGradients => ({
     x: f.matmul(inputs, w),
     w: f.unsqueeze(overTime(f, inputs, x), [0]),
     r: f.unsqueeze(dR, [0]),
     bias: f.unsqueeze(f.concat([sums(inputs), sums(recurrent)], 0), [0]),
     h0: f.unsqueeze(dh, [0]),
-  };
+  });
+  if (product !== null) {
+    const ofR = f.mul(f.mul(ofN, product), ofReset);
+    const [dh, all] = scan(f, {
+      name: "gru_grad",
+      carried: given,
+      scanned: { slopes: f.concat([ofZ, ofR, f.mul(ofN, reset)], -1), ...scanned },
+      backward: true,
+      collected: 1,
+      step: (s, at) => {
+        const h = at("h");
+        const a = s.mul(s.concat([h, h, h], -1), at("slopes"));
+        return [plusEarlier(s, at, affine(s, a, r, s.mul(h, at("z")))), h];
+      },
+    }) as [Value, Value];
+    const [az, ar, an] = [f.mul(all, ofZ), f.mul(all, ofR), f.mul(all, ofN)];
+    const recurrent = f.concat([az, ar, f.mul(an, reset)], -1);
+    return finish(dh, f.concat([az, ar, an], -1), recurrent, overTime(f, recurrent, states));
+  }
+  const [gateRows, hiddenRows] = rowsOf(f, r, f.dim(r, 1));
+  const [dh, all, ar] = scan(f, {
+    name: "gru_grad",
+    carried: given,
+    scanned: { ofN, ofZ, ofR: f.mul(states, ofReset), reset, ...scanned },
+    backward: true,
+    collected: 2,
+    step: (s, at) => {
+      const h = at("h");
+      const back = s.matmul(s.mul(h, at("ofN")), hiddenRows);
+      const toReset = s.mul(back, at("ofR"));
+      const both = s.concat([s.mul(h, at("ofZ")), toReset], -1);
+      const kept = s.add(s.mul(h, at("z")), s.mul(back, at("reset")));
+      return [plusEarlier(s, at, affine(s, both, gateRows, kept)), h, toReset];
+    },
+  }) as [Value, Value, Value];
+  const [az, an] = [f.mul(all, ofZ), f.mul(all, ofN)];
+  const inputs = f.concat([az, ar, an], -1);
+  const ofGates = overTime(f, f.concat([az, ar], -1), states);
+  return finish(dh, inputs, inputs, f.concat([ofGates, overTime(f, an, f.mul(reset, states))], 0));
 }

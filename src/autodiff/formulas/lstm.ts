@@ -1,6 +1,18 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { before, overTime, parts, scan, squeezedOr, transposed, zeroState } from "./scan.ts";
+import { SizeMath } from "../../ops/sizes.ts";
+import {
+  affine,
+  before,
+  hiddenGradients,
+  overTime,
+  parts,
+  rows,
+  scan,
+  squeezedOr,
+  transposed,
+  zeroState,
+} from "./scan.ts";
 
 /** Hochreiter and Schmidhuber 1997 as ONNX has it, gates in the order i, o, f, c; without clipping. */
 
@@ -98,60 +110,102 @@ export function lstm(f: Formula, layer: LstmLayer, bias: Value | null, peephole:
   };
 }
 
-/** Back through time, from what the forward pass kept. */
+/** What the way back needs of the forward pass, [T, N, H] each. */
+export interface LstmTrace {
+  readonly hidden: Value;
+  readonly cells: Value;
+  /** i, o, f and g. */
+  readonly gates: Four;
+}
+
+/** The trace of a layer that gave all hidden states: all gates at once, since the hidden states are known; then the cells, step by step. */
+export function lstmTrace(f: Formula, layer: LstmLayer, bias: Value | null, hidden: Value): LstmTrace {
+  const { x, h0, c0 } = layer;
+  const [w, r] = [f.squeeze(layer.w, [0]), f.squeeze(layer.r, [0])];
+  const zero = zeroState(f, x, r);
+  const states = f.squeeze(hidden, DIRECTION);
+  const both = bias === null ? null : parts(f, f.squeeze(bias, [0]), 2).reduce((a, b) => f.add(a, b));
+  const ofInputs = affine(f, rows(f, x), w, both, true);
+  const all = affine(f, rows(f, before(f, squeezedOr(f, h0, 0, zero), states)), r, ofInputs, true);
+  const shape = new SizeMath(f).target(states);
+  const [i, o, forget, g] = parts(f, all, 4).map((gate, index) =>
+    f.reshape(index === 3 ? f.tanh(gate) : f.sigmoid(gate), shape),
+  ) as Four;
+  const [, cells] = scan(f, {
+    name: "lstm_cells",
+    carried: { c: squeezedOr(f, c0, 0, zero) },
+    scanned: { forget, added: f.mul(i, g) },
+    collected: 1,
+    step: (s, at) => {
+      const cell = s.add(s.mul(at("forget"), at("c")), at("added"));
+      return [cell, cell];
+    },
+  }) as [Value, Value];
+  return { hidden: states, cells, gates: [i, o, forget, g] };
+}
+
+/** The trace as ONNX Runtime's training operator gives it: hidden states and cells [T, 1, N, H], gates [T, 1, N, 4H]. */
+export function traceOf(
+  f: Formula,
+  { hidden, cells, gates }: Pick<LstmStates, "hidden" | "cells" | "gates">,
+): LstmTrace {
+  const whole = (value: Value): Value => f.squeeze(value, DIRECTION);
+  return { hidden: whole(hidden), cells: whole(cells), gates: parts(f, whole(gates), 4) as Four };
+}
+
+/**
+ * Back through time. With dh and dc the gradients of a step's hidden state and cell, those of what its gates are made of are
+ *
+ *     a_i = dc g i (1 - i)   a_o = dh tanh(c) o (1 - o)   a_f = dc c[t-1] f (1 - f)   a_g = dc i (1 - g^2)
+ *
+ * What stands behind dc and dh does not depend on the recurrence, and is made of all steps at once.
+ */
 export function lstmGradients(
   f: Formula,
   layer: LstmLayer,
-  states: Pick<LstmStates, "hidden" | "cells" | "gates">,
+  trace: LstmTrace,
   gradients: LstmOutputGradients,
 ): LstmGradients {
   const { x } = layer;
   const [w, r] = [f.squeeze(layer.w, [0]), f.squeeze(layer.r, [0])];
   const zero = zeroState(f, x, r);
   const [h0, c0] = [squeezedOr(f, layer.h0, 0, zero), squeezedOr(f, layer.c0, 0, zero)];
-  const [hs, cs, gates] = [states.hidden, states.cells, states.gates].map((value) => f.squeeze(value, DIRECTION)) as [
-    Value,
-    Value,
-    Value,
-  ];
-  const dHs = gradients.hidden === null ? f.zeros(f.shape(hs)) : f.squeeze(gradients.hidden, DIRECTION);
+  const { hidden, cells, gates } = trace;
+  const [i, o, forget, g] = gates;
+  const earlierCells = before(f, c0, cells);
+  const [tanh, ofSigmoid] = [f.tanh(cells), (y: Value): Value => f.mul(y, f.sub(1, y))];
+  const ofTanh = (y: Value): Value => f.sub(1, f.square(y));
+  const slopes = f.concat(
+    [f.mul(g, ofSigmoid(i)), f.mul(tanh, ofSigmoid(o)), f.mul(earlierCells, ofSigmoid(forget)), f.mul(i, ofTanh(g))],
+    -1,
+  );
+  const { first, earlier } = hiddenGradients(f, gradients.hidden, gradients.lastHidden, zero);
   const [dh, dc, all] = scan(f, {
     name: "lstm_grad",
-    carried: { h: squeezedOr(f, gradients.lastHidden, 0, zero), c: squeezedOr(f, gradients.lastCell, 0, zero) },
-    scanned: { gates, cell: cs, before: before(f, c0, cs), dH: dHs },
+    carried: { h: first, c: squeezedOr(f, gradients.lastCell, 0, zero) },
+    scanned: { slopes, ofCell: f.mul(o, ofTanh(tanh)), forget, ...(earlier === null ? {} : { earlier }) },
     backward: true,
     collected: 1,
     step: (s, at) => {
-      const [i, o, forget, g] = parts(s, at("gates"), 4) as Four;
-      const h = s.add(at("h"), at("dH"));
-      const tc = s.tanh(at("cell"));
-      const c = s.add(at("c"), s.mul(s.mul(h, o), s.sub(1, s.square(tc))));
-      const sigmoid = (d: Value, y: Value): Value => s.mul(d, s.mul(y, s.sub(1, y)));
-      const a = s.concat(
-        [
-          sigmoid(s.mul(c, g), i),
-          sigmoid(s.mul(h, tc), o),
-          sigmoid(s.mul(c, at("before")), forget),
-          s.mul(s.mul(c, i), s.sub(1, s.square(g))),
-        ],
-        -1,
-      );
-      return [s.matmul(a, r), s.mul(c, forget), a];
+      const h = at("h");
+      const c = s.add(at("c"), s.mul(h, at("ofCell")));
+      const a = s.mul(s.concat([c, h, c, c], -1), at("slopes"));
+      return [affine(s, a, r, earlier === null ? null : at("earlier")), s.mul(c, at("forget")), a];
     },
   }) as [Value, Value, Value];
   const bias = f.sum(all, [0, 1], false);
   return {
     x: f.matmul(all, w),
     w: f.unsqueeze(overTime(f, all, x), [0]),
-    r: f.unsqueeze(overTime(f, all, before(f, h0, hs)), [0]),
+    r: f.unsqueeze(overTime(f, all, before(f, h0, hidden)), [0]),
     bias: f.unsqueeze(f.concat([bias, bias], 0), [0]),
     h0: f.unsqueeze(dh, [0]),
     c0: f.unsqueeze(dc, [0]),
     peephole: () => {
-      const [i, o, forget] = parts(f, all, 4) as Four;
+      const [ofI, ofO, ofForget] = parts(f, all, 4) as Four;
       const sum = (a: Value, cell: Value): Value => f.sum(f.mul(a, cell), [0, 1], false);
-      const earlier = before(f, c0, cs);
-      return f.unsqueeze(f.concat([sum(i, earlier), sum(o, cs), sum(forget, earlier)], 0), [0]);
+      const sums = [sum(ofI, earlierCells), sum(ofO, cells), sum(ofForget, earlierCells)];
+      return f.unsqueeze(f.concat(sums, 0), [0]);
     },
   };
 }

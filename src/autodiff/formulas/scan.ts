@@ -26,7 +26,13 @@ export function scan(f: Formula, { name, carried, scanned, backward = false, ste
     names.map((each) => [each, type] as const),
     (inner, inputs) => {
       const at = (wanted: string): Value => inputs[names.indexOf(wanted)] as Value;
-      return step(inner, at).map((value) => inner.identity(value));
+      const given = new Set(inputs);
+      /** An output is given once, and is no input. */
+      return step(inner, at).map((value) => {
+        const own = given.has(value) ? inner.identity(value) : value;
+        given.add(own);
+        return own;
+      });
     },
   );
   for (const output of body.outputs) output.type = type;
@@ -56,11 +62,34 @@ export function before(f: Formula, first: Value, all: Value): Value {
 /** A matrix on its side. */
 export const transposed = (f: Formula, matrix: Value): Value => f.transpose(matrix, [1, 0]);
 
+/** All steps of a sequence [T, N, K] as the rows of one matrix. */
+export const rows = (f: Formula, sequence: Value): Value => f.reshape(sequence, f.vector(-1, f.dim(sequence, 2)));
+
 /** Sum over time of a_t^T b_t, as one product. */
-export const overTime = (f: Formula, a: Value, b: Value): Value => {
-  const rows = (value: Value): Value => f.reshape(value, f.vector(-1, f.dim(value, 2)));
-  return f.matmul(transposed(f, rows(a)), rows(b));
-};
+export const overTime = (f: Formula, a: Value, b: Value): Value => f.matmul(transposed(f, rows(f, a)), rows(f, b));
+
+/** a b + c, or a b^T + c, of matrices as one node; c may be null. */
+export function affine(f: Formula, a: Value, b: Value, c: Value | null, isTransposed = false): Value {
+  const attributes = [attribute.int("transB", isTransposed ? 1 : 0)];
+  return f.emit("Gemm", c === null ? [a, b] : [a, b, c], { attributes });
+}
+
+/**
+ * What the gradients of all hidden states do to a scan that goes back with the whole gradient of a hidden state: what it begins with, and what
+ * each step adds to the gradient of the state before, [T, N, H]; null: nothing.
+ */
+export function hiddenGradients(
+  f: Formula,
+  all: Value | null,
+  last: Value | null,
+  zero: Value,
+): { readonly first: Value; readonly earlier: Value | null } {
+  const given = squeezedOr(f, last, 0, zero);
+  if (all === null) return { first: given, earlier: null };
+  const each = f.squeeze(all, [1]);
+  const own = f.squeeze(f.slice(each, [-1], [2 ** 31], [0]), [0]);
+  return { first: last === null ? own : f.add(given, own), earlier: before(f, zero, each) };
+}
 
 /** A value without one of its axes, which is of size 1; `otherwise` where there is none. */
 export const squeezedOr = (f: Formula, value: Value | null, axis: number, otherwise: Value): Value =>

@@ -1,7 +1,7 @@
 import type { Value } from "../../graph/graph.ts";
-import { gru, gruGradients } from "../formulas/gru.ts";
-import { lstm, lstmGradients } from "../formulas/lstm.ts";
-import { before, overTime, scan } from "../formulas/scan.ts";
+import { gru, gruGradients, gruTrace, traceOf as gruTraceOf } from "../formulas/gru.ts";
+import { lstm, lstmGradients, lstmTrace, traceOf as lstmTraceOf } from "../formulas/lstm.ts";
+import { affine, before, hiddenGradients, overTime, scan, zeroState } from "../formulas/scan.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 const utf8 = new TextDecoder();
@@ -19,8 +19,8 @@ interface Direction {
   readonly dAll: Value | null;
   readonly dLast: Value | null;
   readonly dCell: Value | null;
-  /** All hidden states, [T, 1, N, H]. */
-  readonly all: () => Value;
+  /** All hidden states, [T, 1, N, H]; null where the node leaves them out. */
+  readonly all: () => Value | null;
 }
 
 /** Gradients of X, W, R, B, h0 and c0. */
@@ -52,7 +52,10 @@ const recurrent =
         dAll: dAll === null ? null : turned(dAll, isReverse),
         dLast: pick(b.dyOf(1), at),
         dCell: pick(b.dyOf(2), at),
-        all: () => turned(pick(b.output(0), at, 1) as Value, isReverse),
+        all: () => {
+          const states = pick(b.node.outputs[0] ?? null, at, 1);
+          return states === null ? null : turned(states, isReverse);
+        },
       });
       const [dX = null, ...others] = gradients;
       return [dX === null ? null : turned(dX, isReverse), ...others];
@@ -87,36 +90,41 @@ function requirePlain(b: Backward, defaults: readonly string[]): void {
   if (!isDefault) throw b.refuse(`its activations are ${names.join(", ")}`);
 }
 
-/** The forward pass once more, since ONNX's operator does not give its cells and gates; then back through them. */
-function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell }: Direction): DirectionGradients {
+/** ONNX's operators give neither cells nor gates: they are made again from the hidden states, or with these where they are not given. */
+function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell, all }: Direction): DirectionGradients {
   const layer = { x, w, r, h0, c0 };
-  const gradients = { hidden: dAll, lastHidden: dLast, lastCell: dCell };
-  const made = lstmGradients(b.f, layer, lstm(b.f, layer, bias, null), gradients);
+  const hidden = all();
+  const trace = hidden === null ? lstmTraceOf(b.f, lstm(b.f, layer, bias, null)) : lstmTrace(b.f, layer, bias, hidden);
+  const made = lstmGradients(b.f, layer, trace, { hidden: dAll, lastHidden: dLast, lastCell: dCell });
   return [made.x, made.w, made.r, made.bias, made.h0, made.c0];
 }
 
-function gruRule({ b, x, w, r, bias, h0, dAll, dLast }: Direction): DirectionGradients {
+function gruRule({ b, x, w, r, bias, h0, dAll, dLast, all }: Direction): DirectionGradients {
   const layer = { x, w, r, bias, h0, linearBeforeReset: b.int("linear_before_reset") !== 0 };
-  const made = gruGradients(b.f, layer, gru(b.f, layer), { hidden: dAll, lastHidden: dLast });
+  const hidden = all();
+  const trace = hidden === null ? gruTraceOf(b.f, layer, gru(b.f, layer)) : gruTrace(b.f, layer, hidden);
+  const made = gruGradients(b.f, layer, trace, { hidden: dAll, lastHidden: dLast });
   return [made.x, made.w, made.r, made.bias, made.h0];
 }
 
 /** h[t] = tanh(W x[t] + R h[t-1] + b): a = (dh[t] + R^T a[t+1]) (1 - h[t]^2). */
 function elman({ b, x, w, r, h0, dAll, dLast, all }: Direction): DirectionGradients {
   const { f } = b;
+  const hidden = all();
+  if (hidden === null) throw b.refuse("it leaves out its first output, all hidden states");
   const [W, R] = [f.squeeze(w, [0]), f.squeeze(r, [0])];
-  const states = f.squeeze(all(), [1]);
-  const dStates = dAll === null ? f.zeros(f.shape(states)) : f.squeeze(dAll, [1]);
-  const zero = f.zeros(f.shape(states, 1));
+  const states = f.squeeze(hidden, [1]);
+  const zero = zeroState(f, x, R);
+  const { first, earlier } = hiddenGradients(f, dAll, dLast, zero);
   const [dh0, slopes] = scan(f, {
     name: "rnn_grad",
-    carried: { h: dLast === null ? zero : f.squeeze(dLast, [0]) },
-    scanned: { state: states, dState: dStates },
+    carried: { h: first },
+    scanned: { slope: f.sub(1, f.square(states)), ...(earlier === null ? {} : { earlier }) },
     backward: true,
     collected: 1,
     step: (s, at) => {
-      const a = s.mul(s.add(at("h"), at("dState")), s.sub(1, s.square(at("state"))));
-      return [s.matmul(a, R), a];
+      const a = s.mul(at("h"), at("slope"));
+      return [affine(s, a, R, earlier === null ? null : at("earlier")), a];
     },
   }) as [Value, Value];
   const start = h0 === null ? zero : f.squeeze(h0, [0]);

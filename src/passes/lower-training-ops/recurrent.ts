@@ -1,5 +1,5 @@
-import { type GruLayer, gru, gruGradients } from "../../autodiff/formulas/gru.ts";
-import { lstm, lstmGradients } from "../../autodiff/formulas/lstm.ts";
+import { type GruLayer, gru, gruGradients, traceOf as gruTraceOf } from "../../autodiff/formulas/gru.ts";
+import { lstm, lstmGradients, traceOf } from "../../autodiff/formulas/lstm.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import type { Call, Lowering } from "./lowering.ts";
@@ -49,7 +49,7 @@ function lstmGrad(f: Formula, call: Call): readonly (Value | null)[] {
   const layer = { x, w, r, h0: call.optional(4), c0: call.optional(5) };
   const states = { hidden: call.input(6), cells: call.input(7), gates: call.input(8) };
   const given = { hidden: call.optional(9), lastHidden: call.optional(10), lastCell: call.optional(11) };
-  const made = lstmGradients(f, layer, states, given);
+  const made = lstmGradients(f, layer, traceOf(f, states), given);
   return [made.x, made.w, made.r, made.bias, made.h0, made.c0, call.wants(6) ? made.peephole() : null];
 }
 
@@ -66,7 +66,9 @@ function gruTraining(f: Formula, call: Call): readonly Value[] {
 
 function gruGrad(f: Formula, call: Call): readonly Value[] {
   const states = { hidden: call.input(6), gates: call.input(7) };
-  const made = gruGradients(f, gruLayer(call), states, { hidden: call.optional(8), lastHidden: call.optional(9) });
+  const layer = gruLayer(call);
+  const given = { hidden: call.optional(8), lastHidden: call.optional(9) };
+  const made = gruGradients(f, layer, gruTraceOf(f, layer, states), given);
   return [made.x, made.w, made.r, made.bias, made.h0];
 }
 
