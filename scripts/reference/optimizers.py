@@ -92,6 +92,14 @@ def centralized(params):
             p.grad -= p.grad.mean(dim=tuple(range(1, p.dim())), keepdim=True)
 
 
+def proximal(mu):
+    def change(params):
+        for (name, start), p in zip(START.items(), params):
+            p.grad += mu * (p.detach() - torch.tensor(start))
+
+    return change
+
+
 O = torch.optim
 CASES = [
     ("sgd", {}, torch_run(lambda p: O.SGD(p, LR))),
@@ -112,6 +120,8 @@ CASES = [
     ("sgd", {"clipNorm": 0.5}, torch_run(lambda p: O.SGD(p, LR), lambda p: torch.nn.utils.clip_grad_norm_(p, 0.5))),
     ("sgd", {"clipValue": 0.3}, torch_run(lambda p: O.SGD(p, LR), lambda p: torch.nn.utils.clip_grad_value_(p, 0.3))),
     ("sgd", {"centralize": True}, torch_run(lambda p: O.SGD(p, LR), centralized)),
+    ("sgd", {"proximal": 0.5}, torch_run(lambda p: O.SGD(p, LR), proximal(0.5))),
+    ("adamw", {"proximal": 2, "weightDecay": 0.1}, torch_run(lambda p: O.AdamW(p, LR, weight_decay=0.1), proximal(2))),
 ]
 
 plain = lambda value: [float(f"{v:.9g}") for v in np.asarray(value).ravel()]

@@ -43,6 +43,7 @@ export interface BuildFlags extends LossFlags, ParameterFlags {
   readonly weightDecay?: number;
   readonly mode?: "pytorch" | "transformers";
   readonly alpha?: number;
+  readonly proximal?: number;
   readonly clipNorm?: number;
   readonly clipValue?: number;
   readonly centralize?: boolean;
@@ -127,6 +128,7 @@ export function withOptimizer(command: Command): Command {
       ]),
     )
     .option("--alpha <x>", "rmsprop: smoothing of the squares", nonNegative)
+    .option("--proximal <mu>", "FedProx: hold the parameters near where the training begins", nonNegative)
     .option("--clip-norm <x>", "limit the global norm of the gradients", nonNegative)
     .option("--clip-value <x>", "limit every element of the gradients", nonNegative)
     .option("--centralize", "gradient centralization")
@@ -193,12 +195,12 @@ export function parametersOf({ params, freeze }: ParameterFlags): Pick<BuildOpti
 
 function optimizerOf(flags: BuildFlags): OptimizerOptions {
   const { optimizer: name, momentum, nesterov, betas = [], eps: epsilon, weightDecay, mode, alpha } = flags;
-  const { clipNorm, clipValue, centralize } = flags;
+  const { proximal, clipNorm, clipValue, centralize } = flags;
   const [beta1, beta2, beta3] = betas;
   return {
     name,
     ...given({ momentum, nesterov, beta1, beta2, beta3, epsilon, weightDecay, mode, alpha }),
-    ...given({ clipNorm, clipValue, centralize }),
+    ...given({ proximal, clipNorm, clipValue, centralize }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { GradientTransform, Optimizer } from "./transform.ts";
 import {
   addCoupledDecay,
   addDecayedWeights,
+  addProximalTerm,
   centralize,
   clipByGlobalNorm,
   clipByValue,
@@ -18,6 +19,8 @@ import {
 
 /** What is done to the gradients before AGR and the optimizer. */
 export interface GradientOptions {
+  /** Strength of FedProx's proximal term, which holds the parameters near where the training began. Default: none. */
+  readonly proximal?: number;
   /** Scales all gradients down together where their global norm is larger. Default: no clipping. */
   readonly clipNorm?: number;
   /** Limits every element of the gradients. Default: none. */
@@ -131,7 +134,7 @@ export const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as readonly OptimizerName
 
 /** The options with the optimizer's defaults filled in. @throws UsageError `E_OPTION` for one the optimizer does not take */
 export function completeOptimizer(options: OptimizerOptions): OptimizerOptions {
-  const { name, clipNorm, clipValue, centralize: isCentral, ...given } = options;
+  const { name, proximal, clipNorm, clipValue, centralize: isCentral, ...given } = options;
   const entry = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name] : undefined;
   if (entry === undefined) {
     throw new UsageError("E_OPTION", `there is no optimizer "${name}"; there is ${OPTIMIZER_NAMES.join(", ")}`, {
@@ -145,6 +148,7 @@ export function completeOptimizer(options: OptimizerOptions): OptimizerOptions {
   }
   return {
     name,
+    ...(proximal === undefined ? {} : { proximal }),
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(clipValue === undefined ? {} : { clipValue }),
     ...(isCentral === true ? { centralize: true } : {}),
@@ -158,10 +162,11 @@ export function makeOptimizer(options: OptimizerOptions): Optimizer {
   const complete = completeOptimizer(options);
   const entry = OPTIMIZERS[complete.name];
   const values = complete as Required<Hyperparameters>;
-  const { clipNorm, clipValue, centralize: isCentral = false } = complete;
+  const { proximal, clipNorm, clipValue, centralize: isCentral = false } = complete;
   return {
     name: complete.name,
     before: [
+      ...(proximal === undefined ? [] : [addProximalTerm(proximal)]),
       ...(isCentral ? [centralize()] : []),
       ...(clipValue === undefined ? [] : [clipByValue(clipValue)]),
       ...(clipNorm === undefined ? [] : [clipByGlobalNorm(clipNorm)]),

@@ -31,6 +31,23 @@ export function addCoupledDecay(decay: number): GradientTransform {
   });
 }
 
+/**
+ * FedProx's proximal term (Li et al. 2020, arXiv 1812.06127): adds strength / 2 |w - w0|^2 to the loss, with w0 the parameters before
+ * the first update, so strength (w - w0) to the gradient.
+ */
+export function addProximalTerm(strength: number): GradientTransform {
+  requireOption(Number.isFinite(strength) && strength > 0, "proximal", "a number above 0");
+  return perParameter("proximal", ["anchor"], (step) => {
+    const { f, count } = step;
+    const isLater = f.greater(count, 1);
+    return ({ value, update, slots: [held] }) => {
+      const anchor = f.where(isLater, required(held), value);
+      const g = plain(step, update);
+      return { update: asUpdate(f.add(g, f.mul(f.sub(value, anchor), strength))), slots: [anchor] };
+    };
+  });
+}
+
 /** Takes decay * w from the parameter beside the update (Loshchilov and Hutter 2019, arXiv 1711.05101). */
 export function addDecayedWeights(decay: number): GradientTransform {
   nonNegative(decay, "weightDecay");

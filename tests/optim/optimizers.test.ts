@@ -120,6 +120,15 @@ describe("AGR before an optimizer", () => {
     expect(actual).not.toEqual(await run(await artifacts(options)));
   });
 
+  it("regularizes the gradient of the objective with its proximal term", async () => {
+    const options: OptimizerOptions = { name: "sgd", proximal: 0.5 };
+    const { trainStep } = await artifacts(options, { agr: {} });
+    const agr = trainStep?.graph.nodes.filter(({ opType }) => opType === "AGR") ?? [];
+    expect(agr.map(({ inputs }) => inputs[0]?.producer?.opType)).toEqual(["Add", "Add"]);
+    const [first] = await run(await artifacts(options, { agr: {} }));
+    expect(first).toEqual((await run(await artifacts({ name: "sgd" }, { agr: {} })))[0]);
+  });
+
   it("comes after clipping and centralization", async () => {
     const options: OptimizerOptions = { name: "sgd", clipValue: 0.5 };
     const { trainStep } = await artifacts(options, { agr: {} });
@@ -139,6 +148,7 @@ describe("options", () => {
     );
     expect(await refused({ name: "adamw", beta1: 1 })).toContain("beta1 must be a number from 0 to below 1");
     expect(await refused({ name: "sgd", clipNorm: 0 })).toContain("clipNorm must be a number above 0");
+    expect(await refused({ name: "sgd", proximal: 0 })).toContain("proximal must be a number above 0");
     expect(await refused({ name: "adabound" as OptimizerName })).toContain("there is sgd, adam, adamw, adan");
   });
 

@@ -91,7 +91,8 @@ export function makeOptimizerModel(
   return { model, refused: null };
 }
 
-function beforeGradients({ clipValue, centralize }: OptimizerOptions): string | null {
+function beforeGradients({ proximal, clipValue, centralize }: OptimizerOptions): string | null {
+  if (proximal !== undefined) return "proximal term";
   if (clipValue !== undefined) return "clipping by value";
   return centralize === true ? "gradient centralization" : null;
 }
