@@ -564,4 +564,100 @@ tokens = whole([0, 3, 1], [2, 2, 4])
 case("EmbedLayerNormalization", {"ids": tokens, "seg": whole([0, 0, 1], [1, 0, 1]), "word": real(5, 4), "place": real(6, 4), "part": real(2, 4), "s": real(4), "b": real(4)}, {"epsilon": 0.01, "mask_index_type": 0}, lambda i, g, w, p, q, s, b: F.layer_norm(w[i.long()] + p[:3] + q[g.long()], (4,), s, b, 0.01), domain="com.microsoft")
 case("EmbedLayerNormalization", {"ids": tokens, "seg": None, "word": real(5, 4), "place": real(6, 4), "part": None, "s": real(4), "b": real(4), "m": None, "at": whole([1, 0, 2], [5, 4, 3])}, {}, lambda i, g, w, p, q, s, b, m, at: F.layer_norm(w[i.long()] + p[at.long()], (4,), s, b, 1e-12), domain="com.microsoft", title="positions, no segments")
 
+def sum_of(equation, *operands, title, **more):
+    """numpy and PyTorch have the same equations as ONNX, but for spaces."""
+    case("Einsum", dict(zip("abcd", operands)), {"equation": equation}, lambda *t: torch.einsum(equation.replace(" ", ""), *t), title=title, **more)
+
+
+sum_of("ii->i", real(3, 3), title="a diagonal")
+sum_of("ii", real(3, 3), title="a trace")
+sum_of("bii->bi", real(2, 3, 3), title="diagonals of a batch")
+sum_of("iji,jk->ik", real(3, 2, 3), real(2, 4), title="a diagonal in a product")
+sum_of("ij, jk, kl -> il", real(2, 3), real(3, 4), real(4, 2), title="three operands, spaces")
+sum_of("bi,bj,b->ij", real(3, 2), real(3, 4), real(3), title="three operands, an outer product")
+sum_of("ij,jk,k", real(2, 3), real(3, 4), real(4), title="three operands, no arrow")
+sum_of("...ij,jk->...ik", real(2, 3, 4), real(4, 5), title="ellipsis of one operand")
+sum_of("...ij,...jk->...ik", real(2, 1, 3, 4), real(1, 5, 4, 2), title="ellipsis that broadcasts")
+sum_of("...i->...", real(2, 3, 4), title="ellipsis, summed")
+sum_of("i...->...i", real(2, 3, 4), title="ellipsis in the middle")
+sum_of("bhqd,bhkd->bhqk", real(1, 2, 3, 4), real(1, 2, 5, 4), title="scores of attention")
+
+case("ReverseSequence", {"x": real(4, 3, 2), "n": ints(2, 4, 1)}, {"time_axis": 0, "batch_axis": 1}, lambda x, n: torch.stack([torch.cat([x[: n[i], i].flip(0), x[n[i] :, i]]) for i in range(3)], 1))
+case("ReverseSequence", {"x": real(2, 3), "n": ints(3, 2)}, {"time_axis": 1, "batch_axis": 0}, lambda x, n: torch.stack([torch.cat([x[i, : n[i]].flip(0), x[i, n[i] :]]) for i in range(2)]), title="time second")
+MAKERS = {"Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "Relu": torch.relu, "HardSigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1), "Softsign": F.softsign, "Softplus": F.softplus}
+
+
+def cell(op, x, h, c, w, r, b, p, acts, clip, coupled, linear):
+    """One step of one direction, as ONNX has it."""
+    H = h.shape[-1]
+    act = lambda at, v: MAKERS[acts[at]](v.clamp(-clip, clip) if clip else v)
+    wb, rb = b[: b.shape[0] // 2], b[b.shape[0] // 2 :]
+    if op == "RNN":
+        return act(0, x @ w.T + h @ r.T + wb + rb), None
+    if op == "LSTM":
+        i, o, f, g = (x @ w.T + h @ r.T + wb + rb).split(H, -1)
+        pi, po, pf = p.split(H) if p is not None else (0, 0, 0)
+        i = act(0, i + pi * c)
+        f = 1 - i if coupled else act(0, f + pf * c)
+        c = f * c + i * act(1, g)
+        return act(0, o + po * c) * MAKERS[acts[2]](c), c
+    (xz, xr, xh), (rz, rr, rh), (bz, br, bh) = (x @ w.T + wb).split(H, -1), r.split(H), rb.split(H)
+    z, reset = act(0, xz + h @ rz.T + bz), act(0, xr + h @ rr.T + br)
+    n = act(1, xh + (reset * (h @ rh.T + bh) if linear else (reset * h) @ rh.T + bh))
+    return (1 - z) * n + z * h, None
+
+
+def layer(op, title, lens=None, direction="forward", acts=None, clip=0, coupled=0, linear=0, peep=False, initial=True, open=(0, 1)):
+    T, N, I, H, D = 4, 3, 2, 2, 2 if direction == "bidirectional" else 1
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    inputs = {"x": real(T, N, I), "w": real(D, gates * H, I), "r": real(D, gates * H, H), "b": real(D, 2 * gates * H), "lens": None if lens is None else whole(*lens), "h": real(D, N, H) if initial else None}
+    if op == "LSTM":
+        inputs["c"] = real(D, N, H) if initial else None
+        if peep:
+            inputs["p"] = real(D, 3 * H)
+    names = acts or {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}[op] * D
+    per = len(names) // D
+
+    def of(x, w, r, b, n, h0=None, c0=None, p=None):
+        every, lasts, cells = [], [], []
+        for d in range(D):
+            back = direction == "reverse" or d == 1
+            ys, last, end = [[None] * N for _ in range(T)], [], []
+            for k in range(N):
+                count = T if n is None else int(n[k])
+                h = h0[d, k] if h0 is not None else torch.zeros(H)
+                c = c0[d, k] if c0 is not None else torch.zeros(H)
+                for t in reversed(range(count)) if back else range(count):
+                    h, c = cell(op, x[t, k], h, c, w[d], r[d], b[d], None if p is None else p[d], names[d * per : (d + 1) * per], clip, coupled, linear)
+                    ys[t][k] = h
+                for t in range(count, T):
+                    ys[t][k] = torch.zeros(H)
+                last.append(h)
+                end.append(c)
+            every.append(torch.stack([torch.stack(row) for row in ys]))
+            lasts.append(torch.stack(last))
+            cells.append(torch.stack(end) if op == "LSTM" else None)
+        return (torch.stack(every, 1), torch.stack(lasts), *([torch.stack(cells)] if op == "LSTM" else []))
+
+    attrs = {"hidden_size": H, "direction": direction}
+    attrs |= {"activations": names} if acts else {}
+    attrs |= {"clip": clip} if clip else {}
+    attrs |= {"input_forget": 1} if coupled else {}
+    attrs |= {"linear_before_reset": 1} if linear else {}
+    case(op, inputs, attrs, of, title=title, outputs=3 if op == "LSTM" else 2, open=list(open), static=["w", "r", "b", "h", "c", "p"])
+
+
+LENGTHS = (2, 4, 1)
+for op in ["LSTM", "GRU", "RNN"]:
+    layer(op, "lengths", lens=LENGTHS)
+    layer(op, "lengths, backwards", lens=LENGTHS, direction="reverse")
+    layer(op, "lengths, both ways, no initial states", lens=LENGTHS, direction="bidirectional", initial=False)
+    layer(op, "clipped", clip=0.5)
+layer("LSTM", "peepholes", peep=True)
+layer("LSTM", "peepholes, lengths, both ways", peep=True, lens=LENGTHS, direction="bidirectional")
+layer("LSTM", "coupled gates", coupled=1)
+layer("LSTM", "other activations", acts=["HardSigmoid", "Softsign", "Softplus"])
+layer("GRU", "other activations, linear before reset", acts=["HardSigmoid", "Softplus"], linear=1)
+layer("RNN", "other activations, both ways", acts=["Relu", "Softsign"], direction="bidirectional")
+
 print(json.dumps(cases, separators=(",", ":")).replace('},{"op"', '},\n{"op"'))

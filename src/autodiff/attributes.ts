@@ -27,7 +27,7 @@ const MASKED: Attributes = { num_heads: "read", mask_filter_value: "read", scale
 const ROTARY: Attributes = { interleaved: "read", num_heads: "read", rotary_embedding_dim: "read" };
 const RECURRENT: Attributes = {
   activations: "read",
-  clip: [0],
+  clip: "read",
   direction: "read",
   hidden_size: "read",
   layout: [0],
@@ -113,7 +113,7 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   LpNormalization: { axis: "read", p: "read" },
   LpPool: { ...WINDOW, dilations: [], ceil_mode: [0], p: "read" },
   LRN: { alpha: "read", beta: "read", bias: "read", size: "read" },
-  LSTM: { ...RECURRENT, input_forget: [0] },
+  LSTM: { ...RECURRENT, input_forget: "read" },
   MaxPool: { ...POOL, storage_order: "free" },
   /** Of real numbers there is the remainder of C alone. */
   Mod: { fmod: [1] },
@@ -144,6 +144,16 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   RMSNormalization: { ...EPSILON, ...STASH, axis: "read" },
   RNN: RECURRENT,
   RotaryEmbedding: ROTARY,
+  Loop: { body: "read" },
+  ReverseSequence: { batch_axis: "read", time_axis: "read" },
+  Scan: {
+    body: "read",
+    num_scan_inputs: "read",
+    scan_input_axes: "read",
+    scan_input_directions: "read",
+    scan_output_axes: "read",
+    scan_output_directions: "read",
+  },
   ScatterElements: { axis: "read", reduction: "read" },
   ScatterND: { reduction: "read" },
   Selu: { alpha: "read", gamma: "read" },

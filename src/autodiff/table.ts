@@ -4,6 +4,7 @@ import { ARRANGING_RULES } from "./rules/arranging.ts";
 import { CONTROL_RULES } from "./rules/control.ts";
 import { CONVOLUTION_RULES } from "./rules/convolution.ts";
 import { ELEMENTWISE_RULES, ZERO_RULES } from "./rules/elementwise.ts";
+import { LOOP_RULES } from "./rules/loops.ts";
 import { MATRIX_RULES } from "./rules/matrix.ts";
 import { NORMALIZATION_RULES } from "./rules/normalization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
@@ -26,5 +27,6 @@ export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
   rowsOf(RECURRENT_RULES),
   rowsOf(SAMPLING_RULES),
   rowsOf(CONTROL_RULES),
+  rowsOf(LOOP_RULES),
   rowsOf(ZERO_RULES),
 );

@@ -1,12 +1,10 @@
 import type { Graph, Node } from "../graph/graph.ts";
-import { subgraphsOf } from "../graph/model.ts";
+import { removeUnusedNodes } from "../graph/unused-nodes.ts";
 import { replaceNode } from "./replace-node.ts";
 
 /** Removes the nodes and initializers of a graph that nothing reads any more, and optional outputs that nothing reads. */
 export function removeDeadNodes(graph: Graph): void {
-  const isDead = (node: Node): boolean =>
-    subgraphsOf(node).length === 0 && node.outputs.every((output) => !output?.isUsed);
-  for (const node of graph.nodes.toReversed()) if (isDead(node)) graph.remove(node);
+  removeUnusedNodes(graph);
   for (const node of graph.nodes) dropOptionalOutput(graph, node);
   graph.replaceInitializers(graph.initializers.filter(({ isUsed }) => isUsed));
 }

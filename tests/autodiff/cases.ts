@@ -72,6 +72,7 @@ const FLOATS = new Set([
   "activation_alpha",
   "activation_beta",
   "activation_params",
+  "clip",
 ]);
 
 const utf8 = new TextEncoder();

@@ -279,6 +279,8 @@ const NETWORKS: readonly InferenceCase[] = [
   shape("Einsum", [x([2, 3]), x([3, 4])], [string("equation", "ij,jk->ik")]),
   shape("Einsum", [x([2, 3]), x([3, 4])], [string("equation", "ji,ik")]),
   shape("Einsum", [x([3, 3])], [string("equation", "ii->i")]),
+  shape("Einsum", [x([2, 1, 3, 4]), x([1, 5, 4, 2])], [string("equation", "...ij, ...jk -> ...ik")]),
+  shape("Einsum", [x([2, 3, 4])], [string("equation", "i...")]),
   shape("Conv", [image, x([6, 2, 3, 2])], [int("group", 2), ints("strides", [2, 1]), ints("pads", [1, 0, 2, 1])]),
   shape("Conv", [image, x([3, 4, 2, 2])], [ints("dilations", [2, 2])]),
   shape("Conv", [image, x([3, 4, 3, 3])], [string("auto_pad", "SAME_UPPER"), ints("strides", [2, 2])]),

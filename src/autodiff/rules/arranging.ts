@@ -251,6 +251,12 @@ function trilu(b: Backward): InputGradients {
   return [b.f.emit("Trilu", [b.dy, b.optional(1)], { attributes: [...b.node.attributes.values()] })];
 }
 
+/** Turned round twice, a sequence is as it was. */
+function reverseSequence(b: Backward): InputGradients {
+  const attributes = [...b.node.attributes.values()];
+  return [b.f.emit("ReverseSequence", [b.dy, b.input(1)], { attributes })];
+}
+
 const RESIZE_KEPT = [
   ...["mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "nearest_mode", "antialias"],
 ];
@@ -314,6 +320,7 @@ export const ARRANGING_RULES: GradientTable = {
   GatherND: { gradient: gatherNd },
   ScatterElements: { gradient: scatterElements },
   ScatterND: { gradient: scatterNd },
+  ReverseSequence: { gradient: reverseSequence },
   TopK: { gradient: topK },
   DepthToSpace: { gradient: depthToSpace },
   SpaceToDepth: { gradient: spaceToDepth },

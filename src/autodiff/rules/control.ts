@@ -5,6 +5,7 @@ import { valuesReadBy } from "../../graph/model.ts";
 import { Builder } from "../../ops/builder.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
+import { requireRepeatable } from "../repeatable.ts";
 import type { Backward, GradientTable, Inner } from "../rule.ts";
 
 /**
@@ -12,6 +13,7 @@ import type { Backward, GradientTable, Inner } from "../rule.ts";
  * outside, so each branch of the gradient computes it again.
  */
 function chosen(b: Backward, inner: Inner): ReadonlyMap<Value, Value> {
+  requireRepeatable(b);
   const { node, f } = b;
   const [condition] = node.inputs;
   const wanted = [...new Set(valuesReadBy(node))].filter((value) => value !== condition && b.isWanted(value));

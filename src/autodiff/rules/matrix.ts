@@ -1,6 +1,8 @@
 import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
+import { einsumEquation } from "../../ops/einsum.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom, shapeOf } from "../../ops/value-types.ts";
 import { unbroadcast } from "../broadcast.ts";
@@ -100,43 +102,50 @@ function gemm(b: Backward): InputGradients {
   return [b.wants(0) ? ofA() : null, b.wants(1) ? ofB() : null, b.wants(2) ? ofC() : null];
 }
 
-interface Equation {
-  readonly terms: readonly string[];
-  readonly result: string;
-}
-
-/** Reads an equation; an ellipsis becomes letters of its own. */
-function equationOf(b: Backward): Equation {
-  const text = b.string("equation").replace(/\s/g, "");
-  const [left = "", right] = text.split("->");
-  const terms = left.split(",");
-  const hidden = terms.map((term, index) => (term.includes("...") ? b.rank(index) - term.length + 3 : 0));
-  const most = Math.max(0, ...hidden);
-  const own = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !text.includes(letter)).slice(0, most);
-  const open = (term: string, count: number): string => term.replace("...", own.slice(most - count).join(""));
-  const opened = terms.map((term, index) => open(term, hidden[index] ?? 0));
-  const letters = left.replace(/[.,]/g, "");
-  const once = [...new Set(letters)].filter((letter) => letters.split(letter).length === 2).sort();
-  return { terms: opened, result: right === undefined ? [...own, ...once].join("") : open(right, most) };
-}
-
-/** The gradient of one operand is the product of dY with the others, with what was summed away alone spread again. */
+/**
+ * The gradient of one operand is the product of dY with the others, with what was summed away alone spread again, and put
+ * on the diagonal where a letter of it occurs twice.
+ */
 function einsum(b: Backward): InputGradients {
   const { f, dy } = b;
-  const { terms, result } = equationOf(b);
+  const ranks = b.node.inputs.map((_, index) => (b.string("equation").includes("...") ? b.rank(index) : null));
+  const equation = einsumEquation(b.string("equation"), ranks);
+  if (equation === null) throw b.refuse("its ellipses stand for different numbers of axes");
+  const { terms, result, broadcast } = equation;
   return terms.map((term, index) => {
     if (!b.wants(index)) return null;
-    if (new Set(term).size < term.length) throw b.refuse(`an operand's letter occurs twice in "${term}"`);
     const others = terms.flatMap((each, at) => (at === index ? [] : [{ term: each, value: b.input(at) }]));
     const available = new Set([result, ...others.map((each) => each.term)].join(""));
-    const kept = [...term].filter((letter) => available.has(letter)).join("");
-    const equation = `${[result, ...others.map((each) => each.term)].join(",")}->${kept}`;
+    const own = [...new Set(term)];
+    const kept = own.filter((letter) => available.has(letter)).join("");
     const made = f.emit("Einsum", [dy, ...others.map(({ value }) => value)], {
-      attributes: [attribute.string("equation", equation)],
+      attributes: [attribute.string("equation", `${[result, ...others.map((each) => each.term)].join(",")}->${kept}`)],
     });
-    const missing = [...term].flatMap((letter, axis) => (available.has(letter) ? [] : [axis]));
-    return missing.length === 0 ? made : f.expand(f.unsqueeze(made, missing), f.shape(b.input(index)));
+    const missing = own.flatMap((letter, axis) => (available.has(letter) ? [] : [axis]));
+    const whole = missing.length === 0 ? made : f.unsqueeze(made, missing);
+    const input = b.input(index);
+    const placed = onDiagonals(b, whole, term, input);
+    if (missing.length > 0) return f.expand(placed, f.shape(input));
+    return own.some((letter) => broadcast.includes(letter)) ? unbroadcast(f, placed, shapeOf(placed), input) : placed;
   });
+}
+
+/** Gives an axis back to each letter that occurs again: what is not on the diagonal is zero. */
+function onDiagonals({ f }: Backward, gradient: Value, term: string, input: Value): Value {
+  const int = f.typed(DataType.int64);
+  return [...term].reduce((value, letter, axis) => {
+    const first = term.indexOf(letter);
+    if (first === axis) return value;
+    const places = int.range(f.reshape(f.dim(input, axis), []));
+    /** Axes behind this one that are not given back yet are not there. */
+    const rank = axis + 1 + [...term.slice(axis + 1)].filter((each, at) => term.indexOf(each) === axis + 1 + at).length;
+    const along = (at: number): Value =>
+      f.reshape(
+        places,
+        axesFrom(0, rank).map((each) => (each === at ? -1 : 1)),
+      );
+    return f.where(int.equal(along(first), along(axis)), f.unsqueeze(value, [axis]), 0);
+  }, gradient);
 }
 
 export const MATRIX_RULES: GradientTable = {

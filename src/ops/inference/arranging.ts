@@ -375,6 +375,7 @@ export const ARRANGING_INFERENCE: InferenceRows = [
   ["Split", split],
   ["Slice", slice],
   ["Gather", gather],
+  ["ReverseSequence", (call) => [call.same()]],
   ["GatherElements", (call) => [{ dtype: call.dtype(0), shape: call.shape(1) }]],
   ["GatherND", gatherNd],
   ["ScatterElements", (call) => [call.same()]],

@@ -8,6 +8,7 @@ import { type OperatorName, operatorOf } from "../operators/index.ts";
 import { requireSizes } from "../sizes-that-fit.ts";
 import { type Content, MOST_ELEMENTS, sizeOf } from "./content.ts";
 import { elementsOf } from "./elements.ts";
+import { BODY_INPUTS } from "./loops.ts";
 import { INFERENCE_RULES } from "./table.ts";
 
 /** What is known of one output: its type, and of small integer tensors (shapes, axes, sizes) the elements. */
@@ -135,7 +136,10 @@ export class TypeInference {
   }
 
   node(node: Node): void {
-    for (const inner of subgraphsOf(node)) this.graph(inner);
+    for (const inner of subgraphsOf(node)) {
+      this.#enter(node, inner);
+      this.graph(inner);
+    }
     const rule = INFERENCE_RULES.get(operatorOf(node));
     const results = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
     for (const [index, output] of node.outputs.entries()) {
@@ -145,6 +149,16 @@ export class TypeInference {
       output.type = merged(output.type, inferred);
       const { content } = inferred;
       if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
+    }
+  }
+
+  /** Tells the inputs of a graph inside a node. */
+  #enter(node: Node, inner: Graph): void {
+    const rule = node.domain === "" ? BODY_INPUTS.get(node.opType) : undefined;
+    const fed = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
+    for (const [index, input] of inner.inputs.entries()) {
+      const known = fed[index];
+      if (known) input.type = merged(input.type, known);
     }
   }
 

@@ -1,5 +1,6 @@
 import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { einsumEquation } from "../einsum.ts";
 import { REDUCTIONS } from "../operators/index.ts";
 import { calculate } from "./arithmetic.ts";
 import { reduceContent } from "./content.ts";
@@ -189,20 +190,20 @@ function loss(call: InferenceCall): readonly Inferred[] {
 }
 
 function einsum(call: InferenceCall): readonly Inferred[] {
-  const equation = call.string("equation").replace(/\s/g, "");
-  const [left = "", right] = equation.split("->");
+  const ranks = call.node.inputs.map((_, index) => call.rank(index));
+  const equation = einsumEquation(call.string("equation"), ranks);
+  if (equation === null) return [{ dtype: call.dtype(0), shape: null }];
   const sizes = new Map<string, Dimension>();
-  for (const [index, term] of left.split(",").entries()) {
-    const dims = call.shape(index);
-    if (dims === null || term.includes(".")) return [{ dtype: call.dtype(0), shape: null }];
+  for (const [index, term] of equation.terms.entries()) {
     for (const [axis, letter] of [...term].entries()) {
-      const dim = dims[axis] ?? null;
-      if (typeof sizes.get(letter) !== "number") sizes.set(letter, dim);
+      const [known, dim] = [sizes.get(letter), call.shape(index)?.[axis] ?? null];
+      const isTold = typeof known === "number" && known !== 1;
+      /** An axis of size 1 broadcasts; one that is not known may be of any size. */
+      if (known === undefined || known === 1 || (!isTold && typeof dim === "number" && dim !== 1))
+        sizes.set(letter, dim);
     }
   }
-  const letters = left.replaceAll(",", "");
-  const once = [...new Set(letters)].filter((letter) => letters.split(letter).length === 2).sort();
-  return [{ dtype: call.dtype(0), shape: [...(right ?? once.join(""))].map((letter) => sizes.get(letter) ?? null) }];
+  return [{ dtype: call.dtype(0), shape: [...equation.result].map((letter) => sizes.get(letter) ?? null) }];
 }
 
 /** LSTM, GRU and RNN: all hidden states, the last one, and the last cell. */

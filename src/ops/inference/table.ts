@@ -3,6 +3,7 @@ import { ARRANGING_INFERENCE } from "./arranging.ts";
 import { COMPOUND_INFERENCE } from "./compounds.ts";
 import { ELEMENTWISE_INFERENCE } from "./elementwise.ts";
 import type { InferenceRule } from "./inference.ts";
+import { LOOP_INFERENCE } from "./loops.ts";
 import { NETWORK_INFERENCE } from "./networks.ts";
 
 /** By operator; those of other domains as `domain.operator`. */
@@ -12,4 +13,5 @@ export const INFERENCE_RULES: ReadonlyMap<string, InferenceRule> = uniqueRows(
   ARRANGING_INFERENCE,
   NETWORK_INFERENCE,
   COMPOUND_INFERENCE,
+  LOOP_INFERENCE,
 );

@@ -34,10 +34,10 @@ interface Context {
 function decomposeGraph(graph: Graph, context: Context): void {
   const { names, opset, types, counts } = context;
   for (const node of graph) {
-    for (const inner of subgraphsOf(node)) {
-      types.initializers(inner);
-      decomposeGraph(inner, context);
-    }
+    const bodies = subgraphsOf(node);
+    /** What goes into the graphs inside is known then. */
+    if (bodies.length > 0) types.node(node);
+    for (const inner of bodies) decomposeGraph(inner, context);
     const compound = compoundOf(node);
     if (compound === null) {
       types.node(node);

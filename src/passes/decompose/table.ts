@@ -1,7 +1,8 @@
 import { ATTENTION } from "./attention.ts";
 import type { Compound } from "./compound.ts";
 import { FUSED } from "./fused.ts";
+import { RECURRENT } from "./recurrent.ts";
 import { ROTARY } from "./rotary.ts";
 
 /** Operators that are made of others, each written in those before the gradient is taken. */
-export const COMPOUNDS: readonly Compound[] = [...ATTENTION, ...ROTARY, ...FUSED];
+export const COMPOUNDS: readonly Compound[] = [...ATTENTION, ...ROTARY, ...FUSED, ...RECURRENT];

@@ -16,7 +16,7 @@ const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
 
 /**
  * Makes the weights of a model initializers of its graph with their elements in `raw_data`: those in Constant nodes, those in typed
- * fields, and those in branches of If. What is in Loop and Scan stays there.
+ * fields, and those in graphs inside nodes.
  * @returns how many were in nodes or branches
  */
 export function liftWeights(model: Model): number {
@@ -47,7 +47,7 @@ function liftFrom(inner: Graph, graph: Graph, namer: Namer): number {
       inner.remove(node);
       graph.initializers.push(value);
       count++;
-    } else if (node.domain === "" && node.opType === "If") {
+    } else {
       for (const branch of subgraphsOf(node)) count += liftFrom(branch, graph, namer);
     }
   }
