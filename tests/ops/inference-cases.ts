@@ -314,6 +314,7 @@ const NETWORKS: readonly InferenceCase[] = [
   shape("LayerNormalization", [image, x([6, 5])], { outputs: 3, attributes: [int("axis", 2)] }),
   shape("LayerNormalization", [image, x([5])], { outputs: 3 }),
   type("com.microsoft.SkipLayerNormalization", [x([2, 3, 4]), x([2, 3, 4]), x([4])]),
+  shape("ReverseSequence", [x([4, 3, 2]), i64([3], [2, 4, 1])]),
   shape("Det", [x([2, 3, 3])]),
   shape("GridSample", [x([1, 2, 4, 5]), x([1, 3, 6, 2])]),
   ...["RotaryEmbedding", "com.microsoft.RotaryEmbedding"].map((op) => {
@@ -431,6 +432,8 @@ export const INFERENCE_CASES: readonly InferenceCase[] = [
 /** Rules without a case, and why. */
 export const WITHOUT_CASE: Readonly<Record<string, string>> = {
   If: "its branches are graphs: tested with the gradients of control flow",
+  Loop: "its body is a graph: tested with the gradients of control flow",
+  Scan: "its body is a graph: tested with the gradients of control flow",
   "com.microsoft.NhwcConv": "onnxruntime-node has no kernel for the CPU",
   "com.microsoft.BatchNormInternal": "onnxruntime-node has no training operators",
 };

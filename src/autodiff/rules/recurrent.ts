@@ -85,7 +85,7 @@ function requirePlain(b: Backward, defaults: readonly string[]): void {
   if (b.optional(4) !== null) throw b.refuse("it has lengths of sequences (sequence_lens)");
   if (b.optional(7) !== null) throw b.refuse("it has peepholes");
   if ((b.floatOrNull("clip") ?? 0) !== 0) throw b.refuse("it clips what goes into its activations");
-  if (b.int("input_forget") !== 0) throw b.refuse("its gates are coupled (input_forget)");
+  if ((b.intOrNull("input_forget") ?? 0) !== 0) throw b.refuse("its gates are coupled (input_forget)");
   const given = b.node.attributes.get("activations");
   const names = given?.kind === "strings" ? given.value.map((name) => utf8.decode(name).toLowerCase()) : [];
   const isDefault = names.every((name, index) => name === defaults[index % defaults.length]);

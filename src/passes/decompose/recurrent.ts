@@ -35,7 +35,7 @@ export function isUnusual(node: Node): boolean {
   const defaults = DEFAULTS[node.opType] ?? [];
   const isOther = activationsOf(view).some((name, at) => name !== defaults[at % defaults.length]);
   const isGiven = (index: number): boolean => view.optional(index) !== null;
-  const isCoupled = view.gives("input_forget") && view.int("input_forget") !== 0;
+  const isCoupled = (view.intOrNull("input_forget") ?? 0) !== 0;
   return isGiven(4) || isGiven(7) || isOther || isCoupled || (view.floatOrNull("clip") ?? 0) !== 0;
 }
 
