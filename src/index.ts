@@ -107,6 +107,7 @@ export {
 export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 export { LOSS_DEFAULTS, LOSS_KINDS, type LossKind, type LossOptions } from "./passes/add-loss.ts";
+export { PASSES, type PassDefinition } from "./passes/catalog.ts";
 export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "./passes/extract-forward.ts";
 export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";
 export type {
@@ -121,7 +122,8 @@ export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
 export type { LoraOptions } from "./passes/lora.ts";
 export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
-export type { Report, Skipped } from "./passes/pass.ts";
+export { type Pass, type Report, type RunPassOptions, runPass, type Skipped, type Validation } from "./passes/pass.ts";
+export { type PassRequest, type PipelineReport, pipeline } from "./passes/pipeline.ts";
 export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
 export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";

@@ -126,6 +126,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   newRun: [path("folder")],
   openFolder: [path("folder")],
   pbseqAlone: [path("path")],
+  pipeline: [parameter(["list"], () => [])("passes")],
   planTraining: [inputs("inputs"), data("dataset"), options("options")],
   printModel: [model("model"), options("options")],
   proveGradients: [model("model"), options("options"), optionalNumber("seed")],
@@ -148,6 +149,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   readWeights: [path("path")],
   removeLearningRate: [model("model")],
   reportGradients: [parameter(["empty", "tensors"], () => ({}))("gradients"), optionalNumber("strength")],
+  runPass: [model("model"), parameter([], () => onnxAgr.pipeline([]))("pass"), options("options")],
   saveRun: [
     path("folder"),
     state("state"),

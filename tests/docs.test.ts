@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { operatorsDocument } from "../scripts/operators.ts";
+import { passesDocument } from "../scripts/passes.ts";
 import { LOSS_KINDS, OPTIMIZERS } from "../src/index.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), "utf8");
@@ -8,6 +9,10 @@ const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, i
 describe("the docs", () => {
   it("of operators are what npm run docs makes", () => {
     expect(read("operators.md")).toBe(operatorsDocument());
+  });
+
+  it("of passes are what npm run docs makes", () => {
+    expect(read("passes.md")).toBe(passesDocument());
   });
 
   it("of building name every loss and every optimizer with its defaults", () => {

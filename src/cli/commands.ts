@@ -46,6 +46,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "raise a model to a later opset: every node computes what it computed before",
     load: async (io) => (await import("./commands/upgrade.ts")).upgradeCommand(io),
   },
+  transform: {
+    summary: "run passes over a model, given as a list of names and options",
+    load: async (io) => (await import("./commands/transform.ts")).transformCommand(io),
+  },
   train: {
     summary: "train artifacts through ONNX Runtime",
     load: async (io) => (await import("./commands/train.ts")).trainCommand(io),

@@ -7,7 +7,7 @@ import { A_TENSOR } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { elementTypeOf } from "../ops/element-type.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
-import type { Report } from "./pass.ts";
+import { type Report, rehearsed } from "./pass.ts";
 import { AGR_RECORD } from "./record.ts";
 
 export interface ExtractForwardOptions {
@@ -32,12 +32,15 @@ const GIVEN: Kind = withFields(
  * Makes an eval model an inference model: the loss is cut off, with the targets that only it reads, and the weights are put
  * in. A target is an input from which no path leads to a node that reads a parameter.
  * @throws PassError `E_NO_FORWARD` where nothing is left without the loss; UsageError `E_OUTPUT` for a tensor that the graph
- *   does not have
+ *   does not have. The model is unchanged then.
  */
 export function extractForward(model: Model, options: ExtractForwardOptions): ExtractForwardReport {
   requireArgument("model", model, A_MODEL);
   requireArgument("options", options, GIVEN);
-  const { weights, outputs } = options;
+  return rehearsed(model, (each) => cutForward(each, options));
+}
+
+function cutForward(model: Model, { weights, outputs }: ExtractForwardOptions): ExtractForwardReport {
   const { graph } = model;
   const before = graph.nodeCount;
   const chosen = outputs === undefined ? forwardOutputs(graph, weights) : namedOutputs(graph, outputs);

@@ -6,7 +6,7 @@ import { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
 import { completeSchedule, emitSchedule, type LearningRateSchedule, learningRateAt } from "../optim/schedule.ts";
 import { findOptimizers } from "./find-optimizers/index.ts";
-import type { Report } from "./pass.ts";
+import { type Report, rehearsed } from "./pass.ts";
 import { PREFIX, readRecord, undo, writeRecord } from "./record.ts";
 
 /** Where in a model's metadata the built-in learning rate is recorded. */
@@ -22,11 +22,15 @@ export interface SetLearningRateReport extends Report {
  * input `learning_rate` stays, as the training API asks for it, but is no longer read. Replaces an earlier schedule.
  *
  * For runtimes that cannot set the rate: the training API for JavaScript always feeds 0.001.
- * @throws PassError `E_NO_OPTIMIZER`; UsageError `E_OPTION`
+ * @throws PassError `E_NO_OPTIMIZER`; UsageError `E_OPTION`. The model is unchanged then.
  */
 export function setLearningRate(model: Model, schedule: LearningRateSchedule): SetLearningRateReport {
   requireArgument("model", model, A_MODEL);
   const complete = completeSchedule(schedule);
+  return rehearsed(model, (each) => writeRate(each, complete));
+}
+
+function writeRate(model: Model, complete: Required<LearningRateSchedule>): SetLearningRateReport {
   const earlier = readRecord(model, LEARNING_RATE_RECORD);
   if (earlier !== null) removeLearningRate(model);
   const rates = findOptimizers(model).sites.flatMap(({ learningRate }) =>

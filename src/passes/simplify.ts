@@ -16,19 +16,21 @@ const KEPT_APART: ReadonlySet<string> = new Set([
 /**
  * Makes a graph small without changing a bit of what it computes: sizes that follow from the inputs' shapes are constants,
  * what is computed twice in the same way is computed once, and what nothing reads goes. Changes the model it is given.
+ * @returns how many nodes and initializers were changed or removed
  */
-export function simplify(model: Model): void {
-  removeDeadNodes(model.graph);
+export function simplify(model: Model): number {
+  let changed = removeDeadNodes(model.graph);
   const types = inferTypes(model);
   for (const graph of walkGraphs(model.graph)) {
-    foldSizes(graph, types);
-    mergeEqual(graph);
+    changed += foldSizes(graph, types);
+    changed += mergeEqual(graph);
   }
-  removeDeadNodes(model.graph);
+  return changed + removeDeadNodes(model.graph);
 }
 
 /** Whole numbers that are known when the graph is written become constants. */
-function foldSizes(graph: Graph, types: TypeInference): void {
+function foldSizes(graph: Graph, types: TypeInference): number {
+  let count = 0;
   const outputs = new Set(graph.outputs);
   for (const node of graph) {
     const [value] = node.outputs;
@@ -41,7 +43,9 @@ function foldSizes(graph: Graph, types: TypeInference): void {
     graph.insertBefore(node, new Node("Constant", [], [made], { name: node.name, attributes }));
     value.replaceAllUsesWith(made);
     graph.remove(node);
+    count++;
   }
+  return count;
 }
 
 function wholeNumbers(value: Value, types: TypeInference): Tensor | null {
@@ -57,7 +61,8 @@ function wholeNumbers(value: Value, types: TypeInference): Tensor | null {
 }
 
 /** Nodes of one operator with the same inputs and attributes become the first of them. */
-function mergeEqual(graph: Graph): void {
+function mergeEqual(graph: Graph): number {
+  const before = graph.nodeCount;
   const outputs = new Set(graph.outputs);
   const numbers = new Map<Value, number>();
   const numberOf = (value: Value | null): number => {
@@ -86,6 +91,7 @@ function mergeEqual(graph: Graph): void {
     }
     graph.remove(node);
   }
+  return before - graph.nodeCount;
 }
 
 /** An attribute as a text that says all of it; null for kinds whose equality is not worth finding out. */

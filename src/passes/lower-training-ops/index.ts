@@ -4,8 +4,8 @@ import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { gradientName } from "../../onnxruntime/training-names.ts";
-import type { Report } from "../pass.ts";
-import { raiseOpset } from "../raise-opset/index.ts";
+import { type Report, rehearsed } from "../pass.ts";
+import { raiseOwnModel } from "../raise-opset/index.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
 import { Call } from "./lowering.ts";
 import { replaceByParts } from "./replace.ts";
@@ -33,10 +33,15 @@ export interface LowerReport extends Report {
  * Optimizers that take sequences need their parameters: `unrollOptimizer`.
  * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, or what a node needs to be lowered;
  *   `E_OPSET` and `E_NO_UPGRADE` where the opset cannot be raised; `E_NO_SHAPE` where a rank must be known. The model is
- *   unchanged after the first.
+ *   unchanged then.
  */
 export function lowerTrainingOps(model: Model): LowerReport {
   requireArgument("model", model, A_MODEL);
+  return rehearsed(model, lowerOwnModel);
+}
+
+/** The same for a model that nobody else has: what is thrown may leave it half lowered. */
+export function lowerOwnModel(model: Model): LowerReport {
   const graphs = model.rootGraphs.flatMap((root) => [...walkGraphs(root)]);
   const nodes = (): readonly Node[] => graphs.flatMap((graph) => graph.nodes);
   const hasLowering = ({ domain, opType }: Node): boolean => loweringOf(domain, opType) !== null;
@@ -45,7 +50,7 @@ export function lowerTrainingOps(model: Model): LowerReport {
   if (!nodes().some((node) => hasLowering(node) || isOldLayerNorm(model)(node))) {
     return { pass: "lower-training-ops", changed: 0, lowered, state: [], skipped: [], notes: [] };
   }
-  const { changed: raised, notes } = raiseOpset(model, LOWERED_OPSET);
+  const { changed: raised, notes } = raiseOwnModel(model, LOWERED_OPSET);
   const doomed = nodes().filter(hasLowering);
   for (const graph of graphs) nameGradientTypes(graph);
   const names = new Names(model);

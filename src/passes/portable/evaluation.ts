@@ -1,5 +1,5 @@
 import type { Model } from "../../graph/model.ts";
-import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { simplify } from "../simplify.ts";
 import { dropUnusedDomains } from "../unused-domains.ts";
 import { constantState, namesOf } from "./gradients.ts";
@@ -9,11 +9,11 @@ import type { StateTensor, StepModel } from "./step-model.ts";
  * Makes an eval model one of standard operators. Changes the model it is given.
  * @param trainable names of the trainable parameters
  * @param constants names of inputs that are parameters without a gradient, or running statistics
- * @throws as `lowerTrainingOps`
+ * @throws as `lowerOwnModel`
  */
 export function toEvaluation(model: Model, trainable: ReadonlySet<string>, constants: ReadonlySet<string>): StepModel {
   const { graph } = model;
-  lowerTrainingOps(model);
+  lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
   const parameters = graph.inputs.filter(({ name }) => trainable.has(name));

@@ -5,7 +5,7 @@ import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
-import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
@@ -23,7 +23,7 @@ interface Accumulated {
 /**
  * Makes a training graph the first half of a step: forward and backward, the gradients added to their sums or, where `reset` is
  * true, put in their place. Changes the model of the graph it is given.
- * @throws as `lowerTrainingOps`
+ * @throws as `lowerOwnModel`
  */
 export function toGradients({ model, inputs, outputs, parameters, constants }: TrainingGraph): StepModel {
   const { graph } = model;
@@ -44,7 +44,7 @@ export function toGradients({ model, inputs, outputs, parameters, constants }: T
   graph.replaceOutputs(outputs);
   for (const { sum } of sums) graph.inputs.push(sum);
   graph.inputs.push(reset);
-  const { state: renewed } = lowerTrainingOps(model);
+  const { state: renewed } = lowerOwnModel(model);
   for (const { next } of sums) graph.addOutput(next);
   recordState(
     model,

@@ -9,7 +9,7 @@ import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
 import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
-import { lowerTrainingOps } from "../lower-training-ops/index.ts";
+import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
@@ -91,7 +91,7 @@ function addOptimizer(
 /**
  * The second half of a step as a model of its own: gradients in, the next parameters and slots out.
  * @param training only its parameters are read
- * @throws as `unrollOptimizer` and `lowerTrainingOps`
+ * @throws as `unrollOptimizer` and `lowerOwnModel`
  */
 export function makeApply(
   training: TrainingGraph,
@@ -108,7 +108,7 @@ export function makeApply(
   }));
   for (const { parameter, gradient } of trained) graph.inputs.push(parameter, gradient);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
-  lowerTrainingOps(model);
+  lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
   const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
@@ -117,7 +117,7 @@ export function makeApply(
 
 /**
  * Makes a training graph a whole step: forward, backward and the optimizer's update. Changes the model of the graph it is given.
- * @throws as `unrollOptimizer` and `lowerTrainingOps`
+ * @throws as `unrollOptimizer` and `lowerOwnModel`
  */
 export function toTrainStep(
   { model, inputs, outputs, parameters, constants }: TrainingGraph,
@@ -135,7 +135,7 @@ export function toTrainStep(
   });
   graph.replaceOutputs(outputs);
   const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
-  const { state: renewed } = lowerTrainingOps(model);
+  const { state: renewed } = lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
   return {

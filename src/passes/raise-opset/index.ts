@@ -5,7 +5,7 @@ import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../.
 import { Names } from "../../graph/names.ts";
 import { TypeInference } from "../../ops/inference/inference.ts";
 import { versionsOf } from "../../ops/operators/index.ts";
-import type { Report } from "../pass.ts";
+import { type Report, rehearsed } from "../pass.ts";
 import { ConversionSite } from "./site.ts";
 import { stepOf } from "./steps.ts";
 
@@ -55,18 +55,26 @@ export function irVersionFor(opset: number): number {
  */
 export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
   requireArgument("model", model, A_MODEL);
+  requireTarget(to);
+  return rehearsed(model, (each) => raiseOwnModel(each, to));
+}
+
+function requireTarget(to: number): void {
   requireOption(
     Number.isSafeInteger(to) && to >= OLDEST_OPSET && to <= NEWEST_OPSET,
     "opset",
     `a whole number from ${OLDEST_OPSET} to ${NEWEST_OPSET}`,
   );
+}
+
+/** The same for a model that nobody else has: what is thrown may leave it half raised. */
+export function raiseOwnModel(model: Model, to: number): RaiseOpsetReport {
+  requireTarget(to);
   const { opset: from } = model;
   const imports = [model.opsets, ...model.functions.map(({ opsets }) => opsets)];
   const given = imports.flatMap((opsets) => opsets.get(ONNX_DOMAIN) ?? []);
   const target = Math.max(to, ...given);
   if (given.length > 0 && given.every((opset) => opset === target)) return report(from, target, {}, []);
-  // Whether a node can be rewritten shows only once those before it are: a copy is raised first.
-  raiseModel(model.clone(), target);
   return raiseModel(model, target);
 }
 
