@@ -1,7 +1,6 @@
 import { OPTIONS, requireArgument } from "./arguments.ts";
 import { PassError } from "./errors.ts";
 import { lowerArtifacts } from "./lower-artifacts.ts";
-import { loadOrtNode } from "./runtime/ort-node/load.ts";
 import { type Placement, placementOf } from "./runtime/ort-node/placement.ts";
 import type { OrtNodeOptions } from "./runtime/ort-node/providers.ts";
 import { isPortable, TRAINABLE, type Trainable } from "./source.ts";
@@ -22,5 +21,5 @@ export async function inspectPlacement(source: Trainable, options: OrtNodeOption
   }
   const step = trainStep ?? gradients;
   const role = trainStep === null ? "gradients" : "train_step";
-  return placementOf(await loadOrtNode(), { step, role, state }, options);
+  return placementOf({ step, role, state }, options);
 }

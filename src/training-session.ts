@@ -17,11 +17,12 @@ import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
 import { builtInRate, removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
-import { loadOrtNode, type OrtModule } from "./runtime/ort-node/load.ts";
+import type { OrtModule } from "./runtime/ort-node/load.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
 import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
 import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { type OrtNodePrograms, OrtNodeSession } from "./runtime/ort-node/session.ts";
+import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
@@ -163,7 +164,7 @@ async function openPortable(artifacts: PortableArtifacts, options: TrainingSessi
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
     return RemoteSession.create(programs, options, { isolation: options.isolation, worker: options.worker });
   }
-  return OrtNodeSession.create(ort ?? (await loadOrtNode()), programs, options);
+  return OrtNodeSession.create(waysTo(ort), programs, options);
 }
 
 /** Everything a session of ort-node runs, made by passes before it. */

@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
 import type { NamedTensors } from "../session.ts";
+import type { StateStore } from "./state-store.ts";
 
 /** The part of ONNX Runtime's module that this package calls. onnxruntime-web can stand in for onnxruntime-node. */
 export interface OrtModule {
@@ -9,6 +10,15 @@ export interface OrtModule {
   readonly InferenceSession: {
     create(model: Uint8Array, options?: Readonly<Record<string, unknown>>): Promise<OrtSession>;
   };
+  /**
+   * Keeps the state of a training run where it is computed. Where it is absent, the state is kept in tensors of JavaScript.
+   * @param provider an execution provider, with options of its own
+   * @param options what sessions of this run are made with
+   */
+  readonly createState?: (
+    provider: Readonly<Record<string, unknown>> & { readonly name: string },
+    options: Readonly<Record<string, unknown>>,
+  ) => StateStore;
 }
 
 export interface OrtSession {

@@ -11,12 +11,14 @@ import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { toOrtTensor } from "../feeds.ts";
 import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
-import type { OrtModule } from "./load.ts";
-import { chooseProvider, type OrtNodeOptions } from "./providers.ts";
+import { chooseProvider, type OrtNodeOptions, type Reached } from "./providers.ts";
+import { BINDING, WAYS } from "./ways.ts";
 
 /** Where the nodes of a training step ran. */
 export interface Placement {
   readonly executionProvider: string;
+  /** How a session that trains reaches ONNX Runtime. */
+  readonly way: Reached;
   /** Providers that were preferred and did not work, with the reason. */
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
   /** By execution provider, as ONNX Runtime calls it, how many nodes of each operator ran there, after its own rewriting. */
@@ -32,7 +34,6 @@ const SIZE = 2;
  * @throws BackendError `E_EXECUTION_PROVIDER`, `E_LOAD`
  */
 export async function placementOf(
-  ort: OrtModule,
   {
     step,
     role,
@@ -40,7 +41,9 @@ export async function placementOf(
   }: { readonly step: Model; readonly role: "train_step" | "gradients"; readonly state: TrainingState },
   options: OrtNodeOptions,
 ): Promise<Placement> {
-  const { name, passedOver, create } = await chooseProvider(ort, options);
+  const { way } = await chooseProvider(WAYS, options);
+  /** Profiles are written through the binding alone; the nodes are the same. */
+  const { name, passedOver, create } = await chooseProvider([BINDING], options);
   const folder = await mkdtemp(join(tmpdir(), "onnx-agr-profile-"));
   try {
     const profiling = { enableProfiling: true, profileFilePrefix: join(folder, "step") };
@@ -51,7 +54,7 @@ export async function placementOf(
     const [file] = await readdir(folder);
     if (file === undefined) throw new Error("ONNX Runtime wrote no profile");
     const events = JSON.parse(await readFile(join(folder, file), "utf8")) as readonly ProfileEvent[];
-    return { executionProvider: name, passedOver, nodes: count(events) };
+    return { executionProvider: name, passedOver, way, nodes: count(events) };
   } catch (cause) {
     throw runtimeError("E_LOAD", `ONNX Runtime could not run the ${role} model on ${name}`, cause, { field: role });
   } finally {

@@ -7,6 +7,8 @@ import { tensorType } from "../../graph/value-type.ts";
 import { explain } from "../ort-errors.ts";
 import { NO_LOG } from "../session-options.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
+import { DeviceState, HostState, type StateStore } from "./state-store.ts";
+import type { Way } from "./ways.ts";
 
 /** An execution provider by name, or with options of its own as onnxruntime-node takes them. */
 export type Provider = string | (Readonly<Record<string, unknown>> & { readonly name: string });
@@ -51,26 +53,36 @@ export const PROVIDERS: readonly ProviderEntry[] = [
 ];
 
 /** `wasm` is what the CPU was called where this interface comes from. */
-function nameOf(provider: Provider): string {
-  const name = typeof provider === "string" ? provider : provider.name;
-  return name === "wasm" ? "cpu" : name;
+function fullOf(provider: Provider): Exclude<Provider, string> {
+  const full = typeof provider === "string" ? { name: provider } : provider;
+  return full.name === "wasm" ? { ...full, name: "cpu" } : full;
 }
+
+const nameOf = (provider: Provider): string => fullOf(provider).name;
 
 export interface Chosen {
   readonly name: string;
   readonly keepsAt: "gpu-buffer" | null;
-  /** Whether a run writes into output tensors that it is given. */
-  readonly fillsOutputs: boolean;
   readonly create: (model: Uint8Array, options: Readonly<Record<string, unknown>>) => Promise<OrtSession>;
+  /** Makes what keeps the state of a training run. */
+  readonly createState: () => StateStore;
+  /** How ONNX Runtime is reached, and which ways before it do not work here, with the reason. */
+  readonly way: Reached;
   /** Providers that were preferred and did not work, with the reason. */
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
 }
 
+/** How ONNX Runtime is reached. */
+export interface Reached {
+  readonly name: Way["name"];
+  readonly passedOver: readonly (readonly [name: Way["name"], reason: string])[];
+}
+
 /**
- * Finds the first provider that works, by a model that doubles a number.
+ * Finds the first provider that works, by a model that doubles a number, and the first way to it.
  * @throws BackendError `E_EXECUTION_PROVIDER` for a name that is none, and where none of those asked for works
  */
-export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): Promise<Chosen> {
+export async function chooseProvider(ways: readonly Way[], options: OrtNodeOptions): Promise<Chosen> {
   const asked = options.executionProviders ?? ["cpu"];
   const unknown = asked.find((provider) => !PROVIDERS.some(({ name }) => name === nameOf(provider)));
   if (unknown !== undefined || asked.length === 0) {
@@ -86,18 +98,13 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
   const passedOver: (readonly [string, string])[] = [];
   let lastCause: unknown;
   for (const provider of asked) {
-    const entry = PROVIDERS.find(({ name }) => name === nameOf(provider));
-    const settings = sessionOptions(provider, options);
-    const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
-      ort.InferenceSession.create(model, { ...settings, ...extra });
+    const { name } = fullOf(provider);
     try {
-      /** Alone: beside another one, a provider that this build lacks is left out without an error. */
-      const alone = { executionProviders: [nameOf(provider) === "cpu" ? "cpu" : provider] };
-      const fillsOutputs = await tryOut(ort, await create(probeModel(), alone));
-      return { name: nameOf(provider), keepsAt: entry?.keepsAt ?? null, fillsOutputs, create, passedOver };
+      return { ...(await reach(ways, provider, options)), passedOver };
     } catch (cause) {
+      if (cause instanceof BackendError) throw cause;
       lastCause = cause;
-      passedOver.push([nameOf(provider), explain(cause).reason]);
+      passedOver.push([name, explain(cause).reason]);
     }
   }
   const reasons = passedOver.map(([name, reason]) => `${name}: ${reason}`).join("; ");
@@ -107,6 +114,49 @@ export async function chooseProvider(ort: OrtModule, options: OrtNodeOptions): P
     hint: `${needs.join(" ")} To use the CPU instead, put cpu into the list.`,
     ...(lastCause === undefined ? {} : { cause: lastCause }),
   });
+}
+
+/** @throws what the last way to the provider throws; BackendError where there is none */
+async function reach(
+  ways: readonly Way[],
+  provider: Provider,
+  options: OrtNodeOptions,
+): Promise<Omit<Chosen, "passedOver">> {
+  const full = fullOf(provider);
+  const passedOver: (readonly [Way["name"], string])[] = [];
+  const fitting = ways.filter(({ providers }) => providers?.includes(full.name) !== false);
+  for (const [index, way] of fitting.entries()) {
+    try {
+      return { ...(await open(await way.load(), provider, options)), way: { name: way.name, passedOver } };
+    } catch (cause) {
+      if (index === fitting.length - 1) throw cause;
+      passedOver.push([way.name, cause instanceof Error ? cause.message : String(cause)]);
+    }
+  }
+  throw new BackendError("E_EXECUTION_PROVIDER", `nothing given has the execution provider "${full.name}"`);
+}
+
+async function open(
+  ort: OrtModule,
+  provider: Provider,
+  options: OrtNodeOptions,
+): Promise<Omit<Chosen, "passedOver" | "way">> {
+  const full = fullOf(provider);
+  const settings = sessionOptions(provider, options);
+  const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
+    ort.InferenceSession.create(model, { ...settings, ...extra });
+  /** Alone: beside another one, a provider that this build lacks is left out without an error. */
+  const alone = { executionProviders: [full.name === "cpu" ? "cpu" : provider] };
+  const fillsOutputs = await tryOut(ort, await create(probeModel(), alone));
+  const entry = PROVIDERS.find(({ name }) => name === full.name);
+  const keepsAt = entry?.keepsAt ?? null;
+  const own = ort.createState;
+  const createState = (): StateStore => {
+    if (own !== undefined) return own(full, settings);
+    if (keepsAt === null) return new HostState(ort.Tensor, fillsOutputs);
+    return new DeviceState((model, outputs) => create(model, { preferredOutputLocation: outputs }));
+  };
+  return { name: full.name, keepsAt, create, createState };
 }
 
 /**
@@ -140,7 +190,10 @@ function probeModel(): Uint8Array {
   return encodeModel(model);
 }
 
-function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): object {
+function sessionOptions(
+  provider: Provider,
+  { threads, denormalsAsZero = true }: OrtNodeOptions,
+): Readonly<Record<string, unknown>> {
   return {
     ...NO_LOG,
     executionProviders: nameOf(provider) === "cpu" ? ["cpu"] : [provider, "cpu"],

@@ -14,13 +14,13 @@ import { checkBatches, checkFeeds, deliver, FEEDS, fromOrtTensor, toOrtTensor, w
 import { firstNotFinite } from "../not-finite.ts";
 import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import { NAMES } from "../session.ts";
-import type { OrtModule } from "./load.ts";
 import { joinParameters, sizeOfAll, splitParameters } from "./parameter-buffer.ts";
 import { Program } from "./program.ts";
 import { type Chosen, chooseProvider, type OrtNodeOptions } from "./providers.ts";
 import { stacked } from "./stack.ts";
 import { requireFit } from "./state-fit.ts";
-import { DeviceState, HostState, type StateStore } from "./state-store.ts";
+import type { StateStore } from "./state-store.ts";
+import type { Way } from "./ways.ts";
 
 /** What a session runs. */
 export interface OrtNodePrograms extends PortableArtifacts {
@@ -51,6 +51,8 @@ export class OrtNodeSession implements TrainingSession {
   readonly executionProvider: string;
   /** Providers that were preferred and did not work, with the reason. */
   readonly passedOver: Chosen["passedOver"];
+  /** How ONNX Runtime is reached. */
+  readonly way: Chosen["way"];
   readonly #programs: Programs;
   readonly #store: StateStore;
   readonly #exporter: Exporter;
@@ -60,7 +62,7 @@ export class OrtNodeSession implements TrainingSession {
   #rate: (step: number) => number;
   #resets = true;
 
-  private constructor(ort: OrtModule, programs: OrtNodePrograms, provider: Chosen) {
+  private constructor(programs: OrtNodePrograms, provider: Chosen) {
     const optional = (model: Model | null, role: "train_step" | "apply" | "eval"): Program | null =>
       model === null ? null : new Program(model, role, provider);
     /** State that stays on a device is not copied between calls. */
@@ -77,11 +79,9 @@ export class OrtNodeSession implements TrainingSession {
     this.stepsPerCall = this.#programs.repeated === null ? 1 : programs.stepsPerCall;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
+    this.way = provider.way;
     this.#exporter = programs.exporter;
-    this.#store =
-      provider.keepsAt === null
-        ? new HostState(ort.Tensor, provider.fillsOutputs)
-        : new DeviceState((model, outputs) => provider.create(model, { preferredOutputLocation: outputs }));
+    this.#store = provider.createState();
     this.#loaded = programs.state;
     this.#steps = programs.state.step;
     this.#rate = programs.learningRate;
@@ -92,7 +92,7 @@ export class OrtNodeSession implements TrainingSession {
    * @throws CheckpointError `E_CHECKPOINT_MISMATCH`; BackendError `E_EXECUTION_PROVIDER`, `E_LOAD`; FormatError `E_PLAN`
    */
   static async create(
-    ort: OrtModule,
+    ways: readonly Way[],
     programs: OrtNodePrograms,
     options: OrtNodeOptions = {},
   ): Promise<OrtNodeSession> {
@@ -102,8 +102,8 @@ export class OrtNodeSession implements TrainingSession {
       "threads",
       "a whole number from 1 on",
     );
-    const provider = await chooseProvider(ort, options);
-    const session = new OrtNodeSession(ort, programs, provider);
+    const provider = await chooseProvider(ways, options);
+    const session = new OrtNodeSession(programs, provider);
     try {
       await session.#programs.gradients.load();
     } catch (error) {

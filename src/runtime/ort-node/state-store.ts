@@ -206,7 +206,8 @@ const TYPES = new Map<string, number>([
   ["bool", DataType.bool],
 ]);
 
-function copier(tensors: readonly Tensor[]): Uint8Array {
+/** A model that gives each of its inputs as an output: `in0` as `out0`. */
+export function copier(tensors: readonly Tensor[]): Uint8Array {
   const graph = new Graph("copy");
   const model = new Model(8, graph);
   model.opsets.set(ONNX_DOMAIN, 17);

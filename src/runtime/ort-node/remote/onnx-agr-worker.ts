@@ -5,8 +5,8 @@ import { BackendError } from "../../../errors.ts";
 import { decodeModel } from "../../../graph/serde/decode.ts";
 import { DEFAULT_LEARNING_RATE } from "../../learning-rate.ts";
 import type { TrainingSession } from "../../session.ts";
-import { loadOrtNode } from "../load.ts";
 import { OrtNodeSession } from "../session.ts";
+import { WAYS } from "../ways.ts";
 import { pack, unpack } from "./packing.ts";
 import type { Opened, Opening, Reply, Request } from "./protocol.ts";
 
@@ -17,7 +17,7 @@ async function open({ models, state, stepsPerCall, options }: Opening): Promise<
   const { gradients, ...others } = models;
   if (gradients === null) throw new RangeError("there is no gradients model");
   const opened = await OrtNodeSession.create(
-    await loadOrtNode(),
+    WAYS,
     {
       gradients: decodeModel(gradients),
       trainStep: decode(others.trainStep),
@@ -34,9 +34,9 @@ async function open({ models, state, stepsPerCall, options }: Opening): Promise<
     options,
   );
   session = opened;
-  const { trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, steps } = opened;
+  const { trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, way, steps } = opened;
   return {
-    ...{ trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, steps },
+    ...{ trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, way, steps },
     evaluation: opened.evaluationSpecs,
     stepsPerCall: opened.stepsPerCall,
   };

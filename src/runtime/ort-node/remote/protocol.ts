@@ -1,7 +1,7 @@
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { TrainingSession } from "../../session.ts";
-import type { OrtNodeOptions } from "../providers.ts";
+import type { OrtNodeOptions, Reached } from "../providers.ts";
 
 /** What the other side makes its session of. */
 export interface Opening {
@@ -25,6 +25,7 @@ export interface Opened {
   readonly stepsPerCall: number | "auto";
   readonly executionProvider: string;
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
+  readonly way: Reached;
   readonly steps: number;
 }
 

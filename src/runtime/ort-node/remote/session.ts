@@ -163,6 +163,11 @@ export class RemoteSession implements TrainingSession {
     return this.#opened.executionProvider;
   }
 
+  /** How ONNX Runtime is reached there. */
+  get way(): Opened["way"] {
+    return this.#opened.way;
+  }
+
   get steps(): number {
     return this.#line.steps;
   }

@@ -1,0 +1,63 @@
+import { Tensor } from "onnxruntime-common";
+import type { OrtModule } from "../ort-node/load.ts";
+import { OrtApi } from "./api.ts";
+import { findInstallation } from "./koffi.ts";
+import { tryOutNative } from "./probe.ts";
+import { Resources } from "./resources.ts";
+import { Runner } from "./runner.ts";
+import { type Native, NativeSession } from "./session.ts";
+import { NativeState } from "./state.ts";
+import { NativeTensors } from "./tensors.ts";
+
+/** Execution providers that this way has; for the others there is the binding. */
+export const NATIVE_PROVIDERS: readonly string[] = ["cpu", "cuda"];
+
+/** Memory of a provider that keeps tensors on a device, by its name in ONNX Runtime. */
+const DEVICES: Readonly<Record<string, string>> = { cuda: "Cuda" };
+
+let loaded: Promise<OrtModule> | null = null;
+
+/**
+ * ONNX Runtime through the C API of the library that onnxruntime-node ships. Found, and tried out, once per process.
+ * @throws Error that says in words why it cannot be used here
+ */
+export async function loadNative(): Promise<OrtModule> {
+  loaded ??= make();
+  return loaded;
+}
+
+async function make(): Promise<OrtModule> {
+  const installation = findInstallation();
+  const api = new OrtApi(installation);
+  const resources = new Resources(api);
+  const runner = new Runner(api, installation.koffiFile);
+  const tensors = new NativeTensors(api, resources);
+  const native: Native = { api, resources, runner, tensors, running: new Set() };
+  process.on("exit", () => end(native));
+  await tryOutNative(native);
+  return moduleOf(native);
+}
+
+/** The end of the process: a run under way is cut short, and all memory given back, before the library is unloaded. */
+function end({ api, resources, runner, running }: Native): void {
+  for (const runOptions of running) api.call("RunOptionsSetTerminate", runOptions.pointer);
+  if (runner.close()) resources.giveBackAll();
+}
+
+/** The C API as the module that sessions of training are made with. */
+export function moduleOf(native: Native): OrtModule {
+  return {
+    Tensor,
+    InferenceSession: { create: (model, options = {}) => NativeSession.create(native, model, options) },
+    createState: (provider, options) => {
+      const device = DEVICES[provider.name];
+      if (device === undefined) return new NativeState(native.tensors, null);
+      const { deviceId } = provider;
+      return new NativeState(native.tensors, {
+        name: device,
+        id: typeof deviceId === "number" ? deviceId : 0,
+        create: (model) => NativeSession.create(native, model, options),
+      });
+    },
+  };
+}

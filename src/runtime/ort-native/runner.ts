@@ -1,0 +1,111 @@
+import { Worker } from "node:worker_threads";
+import { BackendError } from "../../errors.ts";
+import type { OrtApi } from "./api.ts";
+import { ORT_API, type OrtFunction } from "./api-table.ts";
+import { FLOAT_CONTROLS, RUNNER_SOURCE } from "./runner-source.ts";
+
+/** Functions that take long, which the runner's thread calls. */
+const LONG: readonly OrtFunction[] = ["Run", "CreateSessionFromArray"];
+type LongFunction = "Run" | "CreateSessionFromArray";
+
+/** Places in the memory that both threads see. */
+const BUSY = 0;
+const CLOSING = 1;
+/** How long the end of the process waits for a call that cannot be cut short. */
+const LONGEST_WAIT_MS = 10_000;
+
+/** A call under way. What its pointers point to is kept from being collected. */
+interface Pending {
+  readonly resolve: (status: bigint | null) => void;
+  readonly reject: (error: Error) => void;
+  readonly keeps: unknown;
+}
+
+export interface LongCall {
+  readonly name: LongFunction;
+  readonly args: readonly (bigint | number)[];
+  /** Whether denormal numbers are taken to be zero while it runs. */
+  readonly flush: boolean;
+  /** What has to stay where it is until the call has ended. */
+  readonly keeps: unknown;
+}
+
+interface Reply {
+  readonly id: number;
+  readonly status?: bigint | null;
+  readonly error?: string;
+}
+
+/**
+ * The thread that runs models, one call at a time, so that the caller's event loop is free. It holds the process alive only
+ * while a call is under way.
+ */
+export class Runner {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #control = new Int32Array(new SharedArrayBuffer(8));
+  #count = 0;
+  #gone: string | null = null;
+
+  /** @throws Error where it is not known how this system flushes denormal numbers */
+  constructor(api: OrtApi, koffiFile: string) {
+    const environment = FLOAT_CONTROLS[`${process.platform} ${process.arch}`];
+    if (environment === undefined) throw new Error(`there is no way known for ${process.platform} on ${process.arch}`);
+    const functions = LONG.map((name) => [name, api.pointerTo(name), ORT_API[name].takes]);
+    this.#worker = new Worker(RUNNER_SOURCE, {
+      eval: true,
+      workerData: { koffiFile, functions, control: this.#control, busy: BUSY, closing: CLOSING, environment },
+      /** Flags of the caller, such as a loader for its own files, are not for this code. */
+      execArgv: [],
+      env: {},
+    });
+    this.#worker.on("message", (reply: Reply) => this.#take(reply));
+    this.#worker.on("error", (error) => this.#lose(error.message));
+    this.#worker.on("exit", (code) => this.#lose(`its thread ended with ${code}`));
+    this.#worker.unref();
+  }
+
+  /** Calls a function of the library in the thread. @returns its status */
+  async call({ name, args, flush, keeps }: LongCall): Promise<bigint | null> {
+    if (this.#gone !== null) throw lost(this.#gone);
+    const id = this.#count++;
+    const answered = new Promise<bigint | null>((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject, keeps });
+    });
+    this.#worker.ref();
+    this.#worker.postMessage({ id, name, args, flush });
+    return answered;
+  }
+
+  #take({ id, status, error }: Reply): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#worker.unref();
+    if (error === undefined) pending?.resolve(status ?? null);
+    else pending?.reject(new Error(error));
+  }
+
+  #lose(reason: string): void {
+    this.#gone ??= reason;
+    for (const { reject } of this.#pending.values()) reject(lost(reason));
+    this.#pending.clear();
+  }
+
+  /**
+   * Lets no further call begin, and waits for the one under way; at the end of the process, when nothing else can run.
+   * @returns whether there is none any more
+   */
+  close(): boolean {
+    Atomics.store(this.#control, CLOSING, 1);
+    while (Atomics.load(this.#control, BUSY) === 1) {
+      if (Atomics.wait(this.#control, BUSY, 1, LONGEST_WAIT_MS) === "timed-out") return false;
+    }
+    return true;
+  }
+}
+
+function lost(reason: string): BackendError {
+  return new BackendError("E_CRASHED", `the thread that runs ONNX Runtime is gone: ${reason}`, {
+    hint: "Set ONNX_AGR_NATIVE=0 to train without it.",
+  });
+}

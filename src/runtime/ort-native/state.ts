@@ -1,0 +1,154 @@
+import { Tensor } from "onnxruntime-common";
+import type { OrtSession } from "../ort-node/load.ts";
+import { copier, type Renewals, type StateStore } from "../ort-node/state-store.ts";
+import type { NamedTensors } from "../session.ts";
+import type { Shape } from "./api.ts";
+import type { Owned } from "./resources.ts";
+import type { NativeSession } from "./session.ts";
+import { type NativeTensors, shapeOf } from "./tensors.ts";
+
+/** Memory that is not the CPU's, by its name in ONNX Runtime, and how a session is made that can copy to it and from it. */
+export interface Device {
+  readonly name: string;
+  readonly id: number;
+  readonly create: (model: Uint8Array) => Promise<NativeSession>;
+}
+
+/**
+ * State in native tensors, two each, one read and one written, which change places: nothing is copied or allocated between
+ * steps. On a device it is brought there before the first run, and back when it is read, by models that do nothing.
+ */
+export class NativeState implements StateStore {
+  readonly #tensors: NativeTensors;
+  readonly #device: Device | null;
+  readonly #now = new Map<string, Tensor>();
+  readonly #next = new Map<string, Tensor>();
+  /** Of JavaScript, still to be brought to the device. */
+  readonly #waiting = new Map<string, Tensor>();
+  /** Gives memory of the device; with the session that it belongs to. */
+  #allocator: { readonly session: OrtSession; readonly owned: Owned } | null = null;
+
+  constructor(tensors: NativeTensors, device: Device | null) {
+    this.#tensors = tensors;
+    this.#device = device;
+  }
+
+  get(name: string): Tensor {
+    const tensor = this.#waiting.get(name) ?? this.#now.get(name);
+    if (tensor === undefined) throw missing(name);
+    return tensor;
+  }
+
+  set(name: string, tensor: Tensor): void {
+    if (this.#device !== null) {
+      this.#waiting.set(name, tensor);
+      return;
+    }
+    const shape = shapeOf(name, tensor);
+    const held = this.#fitting(this.#now, name, shape) ?? this.#tensors.make(shape);
+    this.#tensors.copyInto(held, tensor);
+    this.#now.set(name, held);
+  }
+
+  /** What is held under the name where it has the shape; what has another is released. */
+  #fitting(held: Map<string, Tensor>, name: string, { type, dims }: Shape): Tensor | undefined {
+    const before = held.get(name);
+    if (before === undefined) return undefined;
+    if (before.type === type && before.dims.join() === dims.join()) return before;
+    this.#tensors.release(before);
+    held.delete(name);
+    return undefined;
+  }
+
+  async prepare(): Promise<void> {
+    const device = this.#device;
+    if (device === null || this.#waiting.size === 0) return;
+    const waiting = [...this.#waiting];
+    const session = await device.create(copier(waiting.map(([, tensor]) => tensor)));
+    const allocator = this.#allocator?.owned ?? session.allocatorOf(device.name, device.id);
+    const isFirst = this.#allocator === null;
+    this.#allocator ??= { session, owned: allocator };
+    const placed = waiting.map(([name, tensor]): [string, Tensor] => {
+      const shape = shapeOf(name, tensor);
+      return [name, this.#fitting(this.#now, name, shape) ?? this.#tensors.makeOn(allocator, shape)];
+    });
+    const feeds = Object.fromEntries(waiting.map(([, tensor], index) => [`in${index}`, tensor]));
+    await session.run(feeds, Object.fromEntries(placed.map(([, tensor], index) => [`out${index}`, tensor])));
+    for (const [name, tensor] of placed) this.#now.set(name, tensor);
+    this.#waiting.clear();
+    if (!isFirst) await session.release();
+  }
+
+  targets(renewals: Renewals): Readonly<Record<string, Tensor>> {
+    return Object.fromEntries(
+      renewals.map(([name, output]) => {
+        const shape = shapeOf(name, this.get(name));
+        const target = this.#fitting(this.#next, name, shape) ?? this.#make(shape);
+        this.#next.set(name, target);
+        return [output, target];
+      }),
+    );
+  }
+
+  #make(shape: Shape): Tensor {
+    const allocator = this.#allocator?.owned;
+    return allocator === undefined ? this.#tensors.make(shape) : this.#tensors.makeOn(allocator, shape);
+  }
+
+  commit(renewals: Renewals): void {
+    for (const [name] of renewals) {
+      const [now, next] = [this.get(name), this.#next.get(name)];
+      if (next === undefined) throw missing(name);
+      this.#now.set(name, next);
+      this.#next.set(name, now);
+    }
+  }
+
+  discard(): void {
+    return;
+  }
+
+  async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    await this.prepare();
+    if (this.#device !== null && names.length > 0) return this.#fetch(this.#device, names);
+    return new Map(
+      names.map((name) => {
+        const { type, data, dims } = this.get(name);
+        return [name, new Tensor(type as "float32", data.slice() as Float32Array, [...dims])];
+      }),
+    );
+  }
+
+  async #fetch(device: Device, names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    const held = names.map((name) => this.get(name));
+    const session = await device.create(copier(held));
+    try {
+      const results: NamedTensors = await session.run(
+        Object.fromEntries(held.map((tensor, index) => [`in${index}`, tensor])),
+      );
+      return new Map(
+        names.map((name, index) => {
+          const result = results[`out${index}`];
+          if (result === undefined) throw missing(name);
+          return [name, result];
+        }),
+      );
+    } finally {
+      await session.release();
+    }
+  }
+
+  async release(): Promise<void> {
+    for (const held of [this.#now, this.#next]) {
+      for (const tensor of held.values()) this.#tensors.release(tensor);
+      held.clear();
+    }
+    this.#waiting.clear();
+    this.#allocator?.owned.release();
+    await this.#allocator?.session.release();
+  }
+}
+
+function missing(name: string): Error {
+  return new Error(`there is no state "${name}"`);
+}

@@ -1,0 +1,112 @@
+import { Tensor } from "onnxruntime-common";
+import { type ElementType, isElementType, type OrtApi, type Shape } from "./api.ts";
+import type { Owned, Resources } from "./resources.ts";
+
+type Elements = Float32Array;
+type ElementsOf = new (buffer: ArrayBuffer) => Elements;
+
+/** The arrays that hold elements in JavaScript; those of float16 are what this version of Node has for them. */
+function arrayOf(type: ElementType): ElementsOf {
+  const found: object = ARRAYS[type] ?? new Tensor("float16", [], [0]).data.constructor;
+  return found as ElementsOf;
+}
+
+const ARRAYS: Readonly<Record<ElementType, object | null>> = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: null,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+};
+
+function bytesOf(type: ElementType, dims: readonly number[]): number {
+  return dims.reduce((product, dim) => product * dim, new (arrayOf(type))(new ArrayBuffer(8)).BYTES_PER_ELEMENT);
+}
+
+/** The bytes of a tensor of JavaScript. */
+function bytesIn({ data }: Tensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = data as Elements;
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** The type and shape of a tensor of JavaScript. @throws Error for strings */
+export function shapeOf(name: string, { type, dims }: Tensor): Shape {
+  if (isElementType(type)) return { type, dims };
+  throw new Error(`"${name}" has elements of type ${type}, which are not handed over`);
+}
+
+/** Memory of another device than WebGPU's has no object in JavaScript. */
+const NOT_WEBGPU = {} as Tensor.GpuBufferType;
+
+/** Tensors of ONNX Runtime's own memory. */
+export class NativeTensors {
+  readonly #api: OrtApi;
+  readonly #resources: Resources;
+  /** The native tensor whose memory a tensor shows. */
+  readonly #owners = new WeakMap<Tensor, Owned>();
+
+  constructor(api: OrtApi, resources: Resources) {
+    this.#api = api;
+    this.#resources = resources;
+  }
+
+  /** A tensor whose elements are those of a native one: what is written into one is in the other. Uninitialized. */
+  make(shape: Shape): Tensor {
+    const owned = this.#resources.own("tensor", this.#api.createTensor(shape));
+    const { type, dims } = shape;
+    const view = this.#api.viewOf(owned.pointer, bytesOf(type, dims));
+    const tensor = new Tensor(type as "float32", new (arrayOf(type))(view), [...dims]);
+    this.#owners.set(tensor, owned);
+    return tensor;
+  }
+
+  /** A tensor on a device, whose elements cannot be read from here. */
+  makeOn(allocator: Owned, shape: Shape): Tensor {
+    const owned = this.#resources.own("tensor", this.#api.createTensor(shape, allocator.pointer));
+    const dispose = (): void => owned.release();
+    const tensor = Tensor.fromGpuBuffer(NOT_WEBGPU, {
+      dataType: shape.type as "float32",
+      dims: [...shape.dims],
+      dispose,
+    });
+    this.#owners.set(tensor, owned);
+    return tensor;
+  }
+
+  /** The owner of the native tensor behind this one; undefined for a tensor of JavaScript. */
+  ownerOf(tensor: Tensor): Owned | undefined {
+    return this.#owners.get(tensor);
+  }
+
+  release(tensor: Tensor): void {
+    this.#owners.get(tensor)?.release();
+  }
+
+  copyInto(target: Tensor, source: Tensor): void {
+    bytesIn(target).set(bytesIn(source));
+  }
+
+  /** Reads a tensor that a run made, and releases it. */
+  take(pointer: bigint): Tensor {
+    const owned = this.#resources.own("tensor", pointer);
+    try {
+      const { type, dims } = this.#api.shapeOf(pointer);
+      const view = this.#api.viewOf(pointer, bytesOf(type, dims));
+      return new Tensor(type as "float32", new (arrayOf(type))(view.slice(0)), [...dims]);
+    } finally {
+      owned.release();
+    }
+  }
+
+  /** Gives back what a run made and nobody reads. */
+  drop(pointer: bigint): void {
+    this.#resources.own("tensor", pointer).release();
+  }
+}
