@@ -15,6 +15,7 @@ import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
+import { withoutReset } from "./passes/portable/without-reset.ts";
 import { builtInRate, removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
@@ -181,6 +182,8 @@ function programsOf(artifacts: PortableArtifacts, options: TrainingSessionOption
   return {
     ...artifacts,
     state,
+    overwriting: withoutReset(artifacts.gradients, true),
+    adding: withoutReset(artifacts.gradients, false),
     repeated: stepsPerCall !== 1 && trainStep !== null ? repeated(trainStep) : null,
     stepsPerCall,
     learningRate: rateOf(learningRate),

@@ -3,7 +3,7 @@ import { BOOLEAN, bytesOf, NUMBER, oneOf, optional, requireArgument } from "../.
 import { checkpointOfState } from "../../artifacts/checkpoint/training-state.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { type PlannedState, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
+import { type PlannedState, type Role, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
 import { A_STATE, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../errors.ts";
@@ -25,6 +25,10 @@ import type { Way } from "./ways.ts";
 /** What a session runs. */
 export interface OrtNodePrograms extends PortableArtifacts {
   readonly state: TrainingState;
+  /** `gradients` for the first batch after a reset; null where it can only be told with every run. */
+  readonly overwriting: Model | null;
+  /** `gradients` for the batches after that one. */
+  readonly adding: Model | null;
   /** The training step in a loop, for several steps per call; null where steps are run one by one. */
   readonly repeated: Model | null;
   readonly stepsPerCall: number | "auto";
@@ -34,7 +38,10 @@ export interface OrtNodePrograms extends PortableArtifacts {
 }
 
 interface Programs {
+  /** What the plan is read from; run where the other two are not there. */
   readonly gradients: Program;
+  readonly overwriting: Program | null;
+  readonly adding: Program | null;
   readonly trainStep: Program | null;
   readonly apply: Program | null;
   readonly evaluation: Program | null;
@@ -63,12 +70,14 @@ export class OrtNodeSession implements TrainingSession {
   #resets = true;
 
   private constructor(programs: OrtNodePrograms, provider: Chosen) {
-    const optional = (model: Model | null, role: "train_step" | "apply" | "eval"): Program | null =>
+    const optional = (model: Model | null, role: Role): Program | null =>
       model === null ? null : new Program(model, role, provider);
     /** State that stays on a device is not copied between calls. */
     const copies = provider.keepsAt === null;
     this.#programs = {
       gradients: new Program(programs.gradients, "gradients", provider),
+      overwriting: optional(programs.overwriting, "gradients"),
+      adding: optional(programs.adding, "gradients"),
       trainStep: optional(programs.trainStep, "train_step"),
       apply: optional(programs.apply, "apply"),
       evaluation: optional(programs.evalModel, "eval"),
@@ -105,7 +114,8 @@ export class OrtNodeSession implements TrainingSession {
     const provider = await chooseProvider(ways, options);
     const session = new OrtNodeSession(programs, provider);
     try {
-      await session.#programs.gradients.load();
+      const { overwriting, gradients } = session.#programs;
+      await (overwriting ?? gradients).load();
     } catch (error) {
       await session.release();
       throw error;
@@ -156,14 +166,21 @@ export class OrtNodeSession implements TrainingSession {
     const wanted = wantedOutputs(this.trainingOutputNames, fetches);
     this.#requireValues();
     return this.#call("runTrainStep", async () => {
-      const { gradients } = this.#programs;
-      const { reset } = gradients.plan;
-      const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(this.#resets ? 1 : 0), [1]) };
-      const ran = await gradients.run({ ...feeds, ...flag }, this.#store, wanted.names);
-      this.#store.commit(ran.renewals, ran.outputs);
+      const outputs = await this.#backward(feeds, wanted.names);
       this.#resets = false;
-      return deliver(ran.outputs, wanted);
+      return deliver(outputs, wanted);
     });
+  }
+
+  /** Forward and backward: the gradients take the place of those accumulated, or are added to them. */
+  async #backward(feeds: NamedTensors, wanted: readonly string[]): Promise<NamedTensors> {
+    const { gradients, overwriting, adding } = this.#programs;
+    const program = (this.#resets ? overwriting : adding) ?? gradients;
+    const { reset } = program.plan;
+    const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(this.#resets ? 1 : 0), [1]) };
+    const { renewals, outputs } = await program.run({ ...feeds, ...flag }, this.#store, wanted);
+    this.#store.commit(renewals, outputs);
+    return outputs;
   }
 
   async runOptimizerStep(): Promise<void> {
@@ -397,13 +414,9 @@ export class OrtNodeSession implements TrainingSession {
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
       if (fed !== null) return fed;
-      const { gradients } = this.#programs;
-      const { reset } = gradients.plan;
-      const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };
-      const ran = await gradients.run({ ...feeds, ...flag }, this.#store, []);
-      this.#store.commit(ran.renewals, ran.outputs);
       this.#resets = true;
-      const pairs = gradients.plan.gradients;
+      await this.#backward(feeds, []);
+      const pairs = this.#programs.gradients.plan.gradients;
       const tensors = await this.#store.read(pairs.map(([, accumulator]) => accumulator));
       return firstNotFinite(
         "the gradient of ",

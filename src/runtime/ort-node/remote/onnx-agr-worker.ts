@@ -21,6 +21,8 @@ async function open({ models, state, stepsPerCall, options }: Opening): Promise<
     {
       gradients: decodeModel(gradients),
       trainStep: decode(others.trainStep),
+      overwriting: decode(others.overwriting),
+      adding: decode(others.adding),
       apply: decode(others.apply),
       evalModel: decode(others.evalModel),
       repeated: decode(others.repeated),

@@ -3,10 +3,12 @@ import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { TrainingSession } from "../../session.ts";
 import type { OrtNodeOptions, Reached } from "../providers.ts";
 
+type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evalModel" | "repeated";
+
 /** What the other side makes its session of. */
 export interface Opening {
   /** Encoded models; null where there is none. */
-  readonly models: Readonly<Record<"trainStep" | "gradients" | "apply" | "evalModel" | "repeated", Uint8Array | null>>;
+  readonly models: Readonly<Record<ModelName, Uint8Array | null>>;
   readonly state: TrainingState;
   readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;

@@ -112,11 +112,12 @@ export class RemoteSession implements TrainingSession {
   static async create(programs: OrtNodePrograms, options: OrtNodeOptions, apart: Apart): Promise<RemoteSession> {
     const line = new Line(apart);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
-    const { gradients, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
+    const { gradients, overwriting, adding, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
     const opening: Opening = {
       models: {
         ...{ gradients: encode(gradients), trainStep: encode(trainStep), apply: encode(apply) },
+        ...{ overwriting: encode(overwriting), adding: encode(adding) },
         ...{ evalModel: encode(evalModel), repeated: encode(repeated) },
       },
       state,
