@@ -143,9 +143,11 @@ export { type OrtNodeOptions, PROVIDERS, type Provider } from "./runtime/ort-nod
 export type {
   Fetches,
   NamedTensors,
+  Reached,
   RunOptions,
   TrainingSessionCreateOptions,
   UriOrBuffer,
+  WayName,
 } from "./runtime/session.ts";
 export {
   type EpochEvent,

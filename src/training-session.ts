@@ -1,6 +1,6 @@
 import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { readPlan, writePlan } from "./artifacts/portable/plan.ts";
+import { type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
@@ -15,6 +15,7 @@ import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
+import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { builtInRate, removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
@@ -182,9 +183,9 @@ function programsOf(artifacts: PortableArtifacts, options: TrainingSessionOption
   return {
     ...artifacts,
     state,
-    overwriting: withoutReset(artifacts.gradients, true),
-    adding: withoutReset(artifacts.gradients, false),
-    repeated: stepsPerCall !== 1 && trainStep !== null ? repeated(trainStep) : null,
+    overwriting: derived(artifacts.gradients, "gradients", (step) => withoutReset(step, true)),
+    adding: derived(artifacts.gradients, "gradients", (step) => withoutReset(step, false)),
+    repeated: stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
     stepsPerCall,
     learningRate: rateOf(learningRate),
     exporter: exportForward,
@@ -197,10 +198,13 @@ function rateOf(learningRate: TrainingSessionOptions["learningRate"]): (step: nu
   return (step) => learningRateAt(schedule, step);
 }
 
-function repeated(trainStep: Model): Model {
-  const step = repeatStep({ model: trainStep.clone(), ...readPlan(trainStep, "train_step") });
-  const { model, ...plan } = step;
-  writePlan(model, { role: "train_step", ...plan });
+/** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */
+function derived(from: Model, role: Role, pass: (step: StepModel) => StepModel | null): Model | null {
+  const { role: _, ...plan } = readPlan(from, role);
+  const step = pass({ model: from.clone(), ...plan });
+  if (step === null) return null;
+  const { model, ...made } = step;
+  writePlan(model, { role, ...made });
   return model;
 }
 

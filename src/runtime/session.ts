@@ -41,11 +41,25 @@ export interface Abilities {
 }
 
 /**
+ * How ONNX Runtime is reached: `native` through the C API of onnxruntime-node's library, `binding` through onnxruntime-node
+ * itself, `given` through a module that the caller gave, `web` through the training build of onnxruntime-web.
+ */
+export type WayName = "native" | "binding" | "given" | "web";
+
+export interface Reached {
+  readonly name: WayName;
+  /** Ways that are preferred and do not work here, with the reason. */
+  readonly passedOver: readonly (readonly [name: WayName, reason: string])[];
+}
+
+/**
  * A training session, with the names and meaning it had in onnxruntime-common up to 1.19. Every runtime of this package
  * gives one.
  */
 export interface TrainingSession {
   readonly runtime: "ort-node" | "ort-training";
+  /** How ONNX Runtime is reached. */
+  readonly way: Reached;
   /** Ask this, not for the name of the runtime. */
   readonly can: Abilities;
   /** The user's inputs of the training model, in their order; without parameters and gradient buffers. */

@@ -237,7 +237,15 @@ async function trainSession(
     const runtime = session.runtime;
     console.result(
       {
-        ...{ type: "end", command: "train", runtime, steps, plannedSteps: plan.totalSteps, loss },
+        ...{
+          type: "end",
+          command: "train",
+          runtime,
+          reached: session.way.name,
+          steps,
+          plannedSteps: plan.totalSteps,
+          loss,
+        },
         ...{ output, checkpoints, interrupted, next },
         ...(communicator.size === 1 ? {} : { ranks: communicator.size, exchange: exchanged.shares }),
       },

@@ -1,20 +1,18 @@
-import { readPlan, writePlan } from "../../artifacts/portable/plan.ts";
 import { type Graph, Node, Value } from "../../graph/graph.ts";
-import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { removeDeadNodes } from "../dead-nodes.ts";
+import type { StepModel } from "./step-model.ts";
 
 /**
  * The `gradients` model of a portable set for one value of its reset: with true it puts the gradients in the place of the
  * accumulated ones, which it does not read; with false it adds. Choosing in the graph costs passes over every gradient.
- * Changes nothing of the model it is given.
- * @returns null where the model has no reset, or does with it something other than choose
+ * Changes the model it is given.
+ * @returns null, and the model as it was, where it has no reset, or does with it something other than choose
  */
-export function withoutReset(gradients: Model, resets: boolean): Model | null {
-  const model = gradients.clone();
-  const plan = readPlan(model, "gradients");
+export function withoutReset(step: StepModel, resets: boolean): StepModel | null {
+  const { model } = step;
   const { graph } = model;
-  const reset = graph.inputs.find(({ name }) => name === plan.reset);
+  const reset = graph.inputs.find(({ name }) => name === step.reset);
   if (reset === undefined) return null;
   const choices = choicesBy(reset);
   if (choices === null) return null;
@@ -28,8 +26,7 @@ export function withoutReset(gradients: Model, resets: boolean): Model | null {
   }
   graph.replaceInputs(graph.inputs.filter((value) => value !== reset));
   removeDeadNodes(graph);
-  writePlan(model, { ...plan, reset: null });
-  return model;
+  return { ...step, reset: null };
 }
 
 interface Choice {

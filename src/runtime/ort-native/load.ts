@@ -15,18 +15,23 @@ export const NATIVE_PROVIDERS: readonly string[] = ["cpu", "cuda"];
 /** Memory of a provider that keeps tensors on a device, by its name in ONNX Runtime. */
 const DEVICES: Readonly<Record<string, string>> = { cuda: "Cuda" };
 
-let loaded: Promise<OrtModule> | null = null;
+let reached: Promise<Native> | null = null;
 
 /**
- * ONNX Runtime through the C API of the library that onnxruntime-node ships. Found, and tried out, once per process.
+ * The C API of the library that onnxruntime-node ships, found and tried out once per process.
  * @throws Error that says in words why it cannot be used here
  */
-export async function loadNative(): Promise<OrtModule> {
-  loaded ??= make();
-  return loaded;
+export async function reachNative(): Promise<Native> {
+  reached ??= make();
+  return reached;
 }
 
-async function make(): Promise<OrtModule> {
+/** @throws as `reachNative` */
+export async function loadNative(): Promise<OrtModule> {
+  return moduleOf(await reachNative());
+}
+
+async function make(): Promise<Native> {
   const installation = findInstallation();
   const api = new OrtApi(installation);
   const resources = new Resources(api);
@@ -35,7 +40,7 @@ async function make(): Promise<OrtModule> {
   const native: Native = { api, resources, runner, tensors, running: new Set() };
   process.on("exit", () => end(native));
   await tryOutNative(native);
-  return moduleOf(native);
+  return native;
 }
 
 /** The end of the process: a run under way is cut short, and all memory given back, before the library is unloaded. */

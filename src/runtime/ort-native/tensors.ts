@@ -5,16 +5,13 @@ import type { Owned, Resources } from "./resources.ts";
 type Elements = Float32Array;
 type ElementsOf = new (buffer: ArrayBuffer) => Elements;
 
-/** The arrays that hold elements in JavaScript; those of float16 are what this version of Node has for them. */
-function arrayOf(type: ElementType): ElementsOf {
-  const found: object = ARRAYS[type] ?? new Tensor("float16", [], [0]).data.constructor;
-  return found as ElementsOf;
-}
+const arrayOf = (type: ElementType): ElementsOf => ARRAYS[type] as ElementsOf;
 
-const ARRAYS: Readonly<Record<ElementType, object | null>> = {
+/** The arrays that tensors are made of; where there are arrays of float16, a tensor takes those over the same memory. */
+const ARRAYS: Readonly<Record<ElementType, object>> = {
   float32: Float32Array,
   float64: Float64Array,
-  float16: null,
+  float16: Uint16Array,
   int8: Int8Array,
   uint8: Uint8Array,
   bool: Uint8Array,

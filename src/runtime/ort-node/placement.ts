@@ -10,8 +10,8 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { toOrtTensor } from "../feeds.ts";
 import { runtimeError } from "../ort-errors.ts";
-import type { NamedTensors } from "../session.ts";
-import { chooseProvider, type OrtNodeOptions, type Reached } from "./providers.ts";
+import type { NamedTensors, Reached } from "../session.ts";
+import { chooseProvider, type OrtNodeOptions } from "./providers.ts";
 import { BINDING, WAYS } from "./ways.ts";
 
 /** Where the nodes of a training step ran. */

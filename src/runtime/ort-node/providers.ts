@@ -5,6 +5,7 @@ import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { explain } from "../ort-errors.ts";
+import type { Reached, WayName } from "../session.ts";
 import { NO_LOG } from "../session-options.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
 import { DeviceState, HostState, type StateStore } from "./state-store.ts";
@@ -66,16 +67,10 @@ export interface Chosen {
   readonly create: (model: Uint8Array, options: Readonly<Record<string, unknown>>) => Promise<OrtSession>;
   /** Makes what keeps the state of a training run. */
   readonly createState: () => StateStore;
-  /** How ONNX Runtime is reached, and which ways before it do not work here, with the reason. */
+  /** How ONNX Runtime is reached. */
   readonly way: Reached;
   /** Providers that were preferred and did not work, with the reason. */
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
-}
-
-/** How ONNX Runtime is reached. */
-export interface Reached {
-  readonly name: Way["name"];
-  readonly passedOver: readonly (readonly [name: Way["name"], reason: string])[];
 }
 
 /**
@@ -123,7 +118,7 @@ async function reach(
   options: OrtNodeOptions,
 ): Promise<Omit<Chosen, "passedOver">> {
   const full = fullOf(provider);
-  const passedOver: (readonly [Way["name"], string])[] = [];
+  const passedOver: (readonly [WayName, string])[] = [];
   const fitting = ways.filter(({ providers }) => providers?.includes(full.name) !== false);
   for (const [index, way] of fitting.entries()) {
     try {

@@ -1,10 +1,10 @@
 import { loadNative, NATIVE_PROVIDERS } from "../ort-native/load.ts";
+import type { WayName } from "../session.ts";
 import { loadOrtNode, type OrtModule } from "./load.ts";
 
 /** A way to ONNX Runtime. */
 export interface Way {
-  /** `native`: its C API; `binding`: onnxruntime-node; `given`: a module of the caller's. */
-  readonly name: "native" | "binding" | "given";
+  readonly name: WayName;
   /** Execution providers that it has; null: what the module has. */
   readonly providers: readonly string[] | null;
   /** @throws where it does not work here */

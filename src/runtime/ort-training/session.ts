@@ -19,6 +19,7 @@ import type {
   Exporter,
   Fetches,
   NamedTensors,
+  Reached,
   RunOptions,
   TrainingSession,
   TrainingSessionCreateOptions,
@@ -43,6 +44,7 @@ export interface OrtTrainingOptions {
 /** Training through ONNX Runtime's own training API: the training build of onnxruntime-web 1.19.2, WebAssembly on the CPU. */
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
+  readonly way: Reached = { name: "web", passedOver: [] };
   readonly can = { setLearningRate: false, getGradients: false, keepState: false };
   readonly stepsPerCall = 1;
   readonly trainingInputs: readonly InputSpec[];

@@ -77,9 +77,12 @@ describe("isolation", () => {
       optimizerModel: encodeModel(optimizerModel),
     };
     const options = { runtime: "ort-node", stepsPerCall: 16 } as const;
-    const here = await ticksWhile(await built.TrainingSession.create(artifacts, options));
+    const ort = await built.loadOrtNode();
+    const here = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, ort }));
     const apart = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, isolation: "thread" }));
+    const native = await ticksWhile(await built.TrainingSession.create(artifacts, options));
     expect(apart).toBeGreaterThan(here + 5);
+    expect(native).toBeGreaterThan(here + 5);
   });
 
   it.skipIf(process.platform !== "linux")(

@@ -1,7 +1,7 @@
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
-import type { TrainingSession } from "../../session.ts";
-import type { OrtNodeOptions, Reached } from "../providers.ts";
+import type { Reached, TrainingSession } from "../../session.ts";
+import type { OrtNodeOptions } from "../providers.ts";
 
 type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evalModel" | "repeated";
 
