@@ -108,6 +108,11 @@ export class NativeState implements StateStore {
     return;
   }
 
+  /** Copies: whoever holds a tensor that shows native memory could read it after it was released. */
+  async lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return this.read(names);
+  }
+
   async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     await this.prepare();
     if (this.#device !== null && names.length > 0) return this.#fetch(this.#device, names);
