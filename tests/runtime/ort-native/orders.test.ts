@@ -15,7 +15,7 @@ const ORDERS: readonly (readonly [name: string, said: string, ended: number | "S
   ["released in a run", "losses 64", 0],
   ["released at once, and twice", "released", 0],
   ["used after it was released", "E_RELEASED", 0],
-  ["a run that fails, and others after it", "true true\nsteps 1 true", 0],
+  ["a session that cannot be made, and another", "E_EXECUTION_PROVIDER\nsteps 1", 0],
   ["several sessions at once", "equal true", 0],
   ["forgotten, and collected", "collected", 0],
   ["in a thread that is ended in a run", "steps 1", 0],
