@@ -18,7 +18,7 @@ export interface Koffi {
   /** @param path null: what the process has loaded already */
   load(path: string | null, options?: { readonly lazy?: boolean; readonly global?: boolean }): NativeLibrary;
   address(value: unknown): bigint;
-  config(options: { readonly async_stack_size: number }): unknown;
+  config(options?: { readonly async_stack_size: number }): { readonly async_stack_size?: number };
 }
 
 /** MPICH's collective operations overflow the 128 KiB that koffi gives to a call in another thread, and crash. */
@@ -38,9 +38,11 @@ export async function loadKoffi(): Promise<Koffi> {
         };
       },
       address: (value) => koffi.address(value),
-      config: (options) => koffi.config(options),
+      config: (options) => (options === undefined ? koffi.config() : koffi.config(options)),
     };
-    loaded.config({ async_stack_size: STACK_BYTES });
+    /** What was set once cannot be set again after a library was loaded. */
+    const { async_stack_size: stackBytes = 0 } = loaded.config();
+    if (stackBytes < STACK_BYTES) loaded.config({ async_stack_size: STACK_BYTES });
     return loaded;
   } catch (cause) {
     throw new DistributedError("E_KOFFI_MISSING", "koffi is not installed, through which MPI is called", {

@@ -17,6 +17,7 @@ export interface Koffi {
     (pointer: bigint, type: "void *", length: number): readonly bigint[];
     readonly string: (pointer: bigint) => string;
   };
+  config(options?: { readonly async_stack_size: number }): { readonly async_stack_size: number };
   address(value: ArrayBufferView): bigint;
   view(pointer: bigint, bytes: number): ArrayBuffer;
 }
@@ -74,11 +75,28 @@ function find(require: NodeJS.Require, name: string, otherwise: string): string 
   }
 }
 
+/**
+ * The stack of koffi's calls in other threads, which this code has none of: training on several ranks has, and koffi takes no
+ * settings once a library is loaded.
+ */
+const STACK_BYTES = 2 ** 21;
+
 function load(require: NodeJS.Require, file: string): Koffi {
   try {
-    return require(file);
+    const koffi: Koffi = require(file);
+    prepare(koffi);
+    return koffi;
   } catch (cause) {
     throw new Error("koffi has no build for this system", { cause });
+  }
+}
+
+function prepare(koffi: Koffi): void {
+  if (koffi.config().async_stack_size >= STACK_BYTES) return;
+  try {
+    koffi.config({ async_stack_size: STACK_BYTES });
+  } catch {
+    /** Somebody else has loaded a library through koffi already; who needs the stack says that it is not to be had. */
   }
 }
 
