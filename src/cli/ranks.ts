@@ -19,6 +19,7 @@ import {
 import type { RunIdentity } from "./checkpoints.ts";
 import { Console } from "./console.ts";
 import { packageVersion } from "./package-files.ts";
+import type { RuntimeOptions } from "./session-options.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options for a training that mpirun or srun starts. */
@@ -101,11 +102,23 @@ export async function onRanks(
   }
 }
 
-/** Threads per rank, the same on all: the cores of a machine are shared by its ranks. */
-export async function threadsPerRank(communicator: Communicator): Promise<number> {
+/** Who takes part, and who speaks. */
+export interface Ranks {
+  readonly communicator: Communicator;
+  readonly console: Console;
+}
+
+/** The options with threads per rank where they say nothing of it, the same on all: ranks of one machine share its cores. */
+export async function withThreads<Options extends Pick<RuntimeOptions, "threads">>(
+  options: Options,
+  { communicator, console }: Ranks,
+): Promise<Options> {
+  if (communicator.size === 1 || options.threads !== undefined) return options;
   const here = ranksHere() ?? communicator.size;
   const own = Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / here)));
-  return Math.min(...(await exchangeNumbers(communicator, [own])).map(([threads = 1]) => threads));
+  const threads = Math.min(...(await exchangeNumbers(communicator, [own])).map(([each = 1]) => each));
+  console.note(`${threads} thread${threads === 1 ? "" : "s"} per rank (--threads)`);
+  return { ...options, threads };
 }
 
 /**

@@ -21,8 +21,15 @@ export async function identify(
       ...apartOf(plan, ranks),
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
-    hashes: { ...hashes, ...(await hashesOfData(options.data)), ...(await hashesOfConstants(options)) },
+    hashes: { ...hashes, ...(await hashesOfInputs(options)) },
   };
+}
+
+/** SHA-256 of the files that samples and constants are read from. */
+export async function hashesOfInputs(
+  options: Pick<TrainCommandOptions, "data" | "input">,
+): Promise<Record<string, string>> {
+  return { ...(await hashesOfData(options.data)), ...(await hashesOfConstants(options)) };
 }
 
 /** Of the one file, or of each of several by its place. */
@@ -33,7 +40,7 @@ async function hashesOfData(specification: string): Promise<Record<string, strin
 }
 
 /** Of the files that constants are read from, wherever they lie. */
-async function hashesOfConstants({ input }: InputFlags): Promise<Record<string, string>> {
+async function hashesOfConstants({ input }: Pick<InputFlags, "input">): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const [name, value] of Object.entries(input)) {
     if (typeof value === "string") hashes[`input ${name}`] = await sha256OfFile(value);

@@ -82,7 +82,9 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       await sleep(400 * Math.random());
       const victim = Math.floor(2 * Math.random());
       expect([...job.pids.keys()].toSorted()).toEqual([0, 1]);
-      process.kill(job.pids.get(victim) ?? 0, "SIGKILL");
+      const pid = job.pids.get(victim);
+      if (pid === undefined) throw new Error(`rank ${victim} is not to be found`);
+      process.kill(pid, "SIGKILL");
       const killed = performance.now();
       const { status } = await job.ended;
       while (job.left() > 0 && performance.now() - killed < 10_000) await sleep(50);

@@ -174,6 +174,18 @@ describe.skipIf(whyNoMpi !== null)(`ranks that train together${whyNoMpi === null
     expect(moved.map(([name]) => name)).toEqual(expect.arrayContaining(["bn.mean", "bn.var"]));
   });
 
+  it("evaluate together", async () => {
+    const folder = await writeTask(temporaryFolder(), smallNet(), {}, SAMPLES);
+    const evaluate = ["eval", "artifacts", "--data", "data.safetensors", "--batch-size", "16", "--json"];
+    const whole = JSON.parse(cli(evaluate, { cwd: folder }).stdout) as { readonly loss: number };
+    const { status, stdout } = await startRanks(mpi, 3, [MAIN, ...evaluate], { cwd: folder }).ended;
+    expect(status).toBe(0);
+    const together = JSON.parse(stdout) as { readonly loss: number };
+    /** Sums in float64 of losses in float32, in another order. */
+    expect(Math.abs(together.loss - whole.loss)).toBeLessThan(1e-12);
+    expect(together).toEqual({ ...whole, loss: together.loss });
+  });
+
   it("say in the log and at the end what the exchange took", async () => {
     const folder = await writeTask(temporaryFolder(), smallNet(), OPTIMIZERS[0] ?? {}, SAMPLES);
     const args = [MAIN, ...TRAIN, "--log", "run.jsonl", "--checkpoints", "run"];

@@ -1,14 +1,21 @@
 import { Command } from "commander";
 import {
   batches,
+  type Communicator,
   type Dataset,
   DataType,
+  encodeState,
+  exchangeNumbers,
   fixedBatchSize,
   type InputSpec,
+  identityOf,
+  isPortable,
   type NamedTensors,
   readTrainable,
   readWeights,
   samplesOf,
+  sha256,
+  type Trainable,
   TrainingSession,
   trainingInputsOf,
   UsageError,
@@ -17,11 +24,13 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
+import { compareRanks, onRanks, type RankFlags, type Ranks, withMpi, withThreads } from "../ranks.ts";
+import { hashesOfInputs } from "../run-identity.ts";
 import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
-interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption {
+interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, Pick<RankFlags, "mpi"> {
   readonly data: string;
   readonly batchSize: number;
   readonly checkpoint?: string;
@@ -32,7 +41,7 @@ export function evalCommand(io: Io): Command {
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
     .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
     .requiredOption("--data <file>", `data: ${DATA_HELP}`);
-  return withStrict(withInputs(withRuntime(command)))
+  return withStrict(withInputs(withMpi(withRuntime(command))))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
     .addHelpText(
@@ -43,11 +52,16 @@ Examples:
   onnx-agr eval artifacts --data test.safetensors --checkpoint run --json`,
     )
     .action(async (folder: string, options: EvalOptions, self: Command) => {
-      await evaluate(folder, options, new Console(io, self.optsWithGlobals<OutputOptions>()));
+      const console = new Console(io, self.optsWithGlobals<OutputOptions>());
+      io.exitCode = await onRanks(options, console, (communicator, own) =>
+        evaluate(folder, options, { communicator, console: own }),
+      );
     });
 }
 
-async function evaluate(folder: string, options: EvalOptions, console: Console): Promise<void> {
+/** Each rank takes its share of the batches. */
+async function evaluate(folder: string, options: EvalOptions, ranks: Ranks): Promise<number> {
+  const { communicator, console } = ranks;
   if (options.normalize === "computed") {
     throw new UsageError("E_OPTION", "--normalize computed would take the mean of the data that are evaluated", {
       hint: "Give the numbers that train said: --normalize <mean>,<deviation>.",
@@ -58,17 +72,26 @@ async function evaluate(folder: string, options: EvalOptions, console: Console):
   const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
   const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const fixed = fixedBatchSize(inputs, dataset);
-  const session = await TrainingSession.create(source, sessionOptionsOf(options, source));
+  const batchSize = fixed ?? options.batchSize;
+  if (communicator.size > 1) {
+    const hashes = { ...(await hashesOfInputs(options)), ...identityOf(given).hashes, weights: hashOfWeights(source) };
+    await compareRanks(communicator, { options: { batchSize }, hashes });
+  }
+  const session = await TrainingSession.create(source, sessionOptionsOf(await withThreads(options, ranks), source));
   try {
     const totals = new Totals(session.evalOutputNames, inputs);
-    for (const feeds of inOrder(dataset, fixed ?? options.batchSize)) {
+    let batch = 0;
+    for (const feeds of inOrder(dataset, batchSize)) {
+      if (batch++ % communicator.size !== communicator.rank) continue;
       totals.add(feeds, samplesOf(dataset, feeds), await session.runEvalStep(feeds));
     }
+    await totals.reduce(communicator);
     const { loss, accuracy, samples } = totals;
     console.result(
       { command: "eval", runtime: session.runtime, samples, loss, accuracy },
       `${samples} samples, loss ${loss.toPrecision(6)}${accuracy === null ? "" : `, accuracy ${(accuracy * 100).toFixed(2)} %`}`,
     );
+    return 0;
   } finally {
     await session.release();
   }
@@ -76,6 +99,11 @@ async function evaluate(folder: string, options: EvalOptions, console: Console):
 
 const inOrder = (dataset: Dataset, batchSize: number): Iterable<NamedTensors> =>
   batches(dataset, 0, { batchSize, shuffle: false, seed: 0, dropLast: false });
+
+function hashOfWeights(source: Trainable): string {
+  if (!isPortable(source)) return sha256(source.checkpoint ?? new Uint8Array());
+  return source.state === null ? "" : sha256(encodeState(source.state));
+}
 
 /** Sums over batches. The loss is taken to be a mean over the samples of its batch, as training artifacts have it. */
 class Totals {
@@ -93,6 +121,17 @@ class Totals {
     this.#outputs = others;
     const labels = inputs.filter(({ dtype, shape }) => dtype === DataType.int64 && shape?.length === 1);
     this.#labels = labels.length === 1 ? (labels[0]?.name ?? null) : null;
+  }
+
+  /** Adds up what all ranks have. */
+  async reduce(communicator: Communicator): Promise<void> {
+    const own = [this.samples, this.#loss, this.#right, this.#judged];
+    const all = await exchangeNumbers(communicator, own);
+    const [samples = 0, loss = 0, right = 0, judged = 0] = own.map((_, index) =>
+      all.reduce((sum, numbers) => sum + (numbers[index] ?? 0), 0),
+    );
+    this.samples = samples;
+    [this.#loss, this.#right, this.#judged] = [loss, right, judged];
   }
 
   get loss(): number {

@@ -2,7 +2,6 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
 import {
-  type Communicator,
   checkTrainingSet,
   type Dataset,
   type LearningRateSchedule,
@@ -33,7 +32,7 @@ import type { Io } from "../io.ts";
 import { JsonLines } from "../json-lines.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
-import { compareRanks, onRanks, type Resumed, shareResumed, threadsPerRank, withRanks } from "../ranks.ts";
+import { compareRanks, onRanks, type Ranks, type Resumed, shareResumed, withRanks, withThreads } from "../ranks.ts";
 import { identify } from "../run-identity.ts";
 import { preferredBy, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { readingOf, withStrict } from "../strict.ts";
@@ -74,12 +73,6 @@ interface Prepared {
   /** The checkpoint that was read, on rank 0. */
   readonly loaded: LoadedRun | null;
   readonly resumed: Resumed | null;
-}
-
-/** Who takes part, and who speaks. */
-interface Ranks {
-  readonly communicator: Communicator;
-  readonly console: Console;
 }
 
 async function prepare(
@@ -171,17 +164,6 @@ async function runTraining(folder: string, options: TrainCommandOptions, ranks: 
 }
 
 const NOWHERE: Destination = { checkpoints: null, output: null, release: async () => undefined };
-
-/** Ranks of one machine share its cores. */
-async function withThreads(
-  options: TrainCommandOptions,
-  { communicator, console }: Ranks,
-): Promise<TrainCommandOptions> {
-  if (communicator.size === 1 || options.threads !== undefined) return options;
-  const threads = await threadsPerRank(communicator);
-  console.note(`${threads} thread${threads === 1 ? "" : "s"} per rank (--threads)`);
-  return { ...options, threads };
-}
 
 async function trainSession(
   session: TrainingSession,
