@@ -128,6 +128,7 @@ export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts
 export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
+export { type ModelSummary, type SummaryLayer, type SummaryOptions, summarizeModel } from "./passes/summary/index.ts";
 export { inspectPlacement } from "./placement.ts";
 export { dataFilesOf } from "./runtime/data/data-files.ts";
 export { type BatchOptions, batches, type Dataset, datasetFor } from "./runtime/data/dataset.ts";

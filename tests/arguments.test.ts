@@ -133,6 +133,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   raiseOpset: [model("model"), number("to")],
   readArtifacts: [path("folder"), options("options")],
   readCheckpointFile: [path("path")],
+  summarizeModel: [model("model"), options("options")],
   readData: [path("specification"), options("options")],
   readDataFile: [path("path"), options("options")],
   readDataset: [inputs("inputs"), path("specification"), options("options")],

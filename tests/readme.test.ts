@@ -78,7 +78,7 @@ describe("the README's", () => {
     const lines = blocks("sh")
       .slice(1)
       .flatMap((block) => block.trim().split("\n"));
-    expect(lines).toHaveLength(12);
+    expect(lines).toHaveLength(13);
     rmSync(join(project, "trained.onnx"), { force: true });
     for (const line of lines) {
       const args = line.replace(/#.*/, "").trim().split(/\s+/).slice(1);

@@ -30,6 +30,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "say what differs between two models",
     load: async (io) => (await import("./commands/diff.ts")).diffCommand(io),
   },
+  summary: {
+    summary: "say what a forward model consists of: layers, shapes, parameters, multiply-adds, memory",
+    load: async (io) => (await import("./commands/summary.ts")).summaryCommand(io),
+  },
   build: {
     summary: "make training artifacts from a forward model: loss, gradients, optimizer, checkpoint",
     load: async (io) => (await import("./commands/build.ts")).buildCommand(io),

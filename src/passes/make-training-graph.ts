@@ -136,7 +136,8 @@ function among(values: readonly Value[]): (value: Value) => boolean {
 }
 
 /** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */
-function prepare(model: Model): {
+/** Makes of a forward model as it comes one whose parameters can be told: opset, functions, weights in nodes, what an exporter merged. */
+export function prepare(model: Model): {
   readonly notes: readonly string[];
   readonly roles: ReadonlyMap<string, string | null>;
 } {

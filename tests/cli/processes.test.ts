@@ -28,6 +28,7 @@ describe("as a process", () => {
     train: [["train", at("portable"), ...data, "--checkpoints", at("run")], /run/],
     eval: [["eval", at("portable"), ...data, "--checkpoint", at("run")], /accuracy/],
     diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],
+    summary: [["summary", at("forward.onnx")], /3818 elements are trained/],
     gradcheck: [["gradcheck", at("forward.onnx"), "--loss", "cross-entropy"], /fc\.weight/],
     upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
     data: [["data", at("data.safetensors")], /^input: float \[40,1,16,16\]/],

@@ -107,6 +107,7 @@ describe("row 40: --strict reaches the model that a command reads", () => {
     strip: ["strip", model, "-o", out],
     verify: ["verify", own],
     diff: ["diff", DIGITS, own],
+    summary: ["summary", model],
     build: ["build", model, "--loss", "mse", "-o", out],
     gradcheck: ["gradcheck", model, "--loss", "mse"],
     lower: ["lower", own, "-o", out],
