@@ -26,6 +26,7 @@ describe("as a process", () => {
     diff: [["diff", at("set"), at("plain")], /^no structural difference\n$/],
     lower: [["lower", DIGITS, "-o", at("portable")], /portable/],
     train: [["train", at("portable"), ...data, "--checkpoints", at("run")], /run/],
+    average: [["average", at("run"), at("run"), "-o", at("mean.safetensors")], /mean\.safetensors/],
     eval: [["eval", at("portable"), ...data, "--checkpoint", at("run")], /accuracy/],
     diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],
     summary: [["summary", at("forward.onnx")], /3818 elements are trained/],

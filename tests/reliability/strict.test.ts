@@ -119,7 +119,9 @@ describe("row 40: --strict reaches the model that a command reads", () => {
   };
 
   it("is an option of every command that reads models", () => {
-    expect([...Object.keys(COMMAND_LINES), "demo", "data"].toSorted()).toEqual(Object.keys(COMMANDS).toSorted());
+    expect([...Object.keys(COMMAND_LINES), "demo", "data", "average"].toSorted()).toEqual(
+      Object.keys(COMMANDS).toSorted(),
+    );
   });
 
   it.each(Object.entries(COMMAND_LINES))("%s", async (_, args) => {
