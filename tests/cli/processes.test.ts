@@ -31,6 +31,10 @@ describe("as a process", () => {
     diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],
     summary: [["summary", at("forward.onnx")], /3818 elements are trained/],
     gradcheck: [["gradcheck", at("forward.onnx"), "--loss", "cross-entropy"], /fc\.weight/],
+    transform: [
+      ["transform", at("forward.onnx"), "-o", at("transformed.onnx"), "--passes", "inline-functions"],
+      /transformed\.onnx/,
+    ],
     upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
     data: [["data", at("data.safetensors")], /^input: float \[40,1,16,16\]/],
     demo: [["demo", "--epochs", "1"], /Picture: agr-demo\.svg/],

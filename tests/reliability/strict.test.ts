@@ -111,6 +111,7 @@ describe("row 40: --strict reaches the model that a command reads", () => {
     build: ["build", model, "--loss", "mse", "-o", out],
     gradcheck: ["gradcheck", model, "--loss", "mse"],
     lower: ["lower", own, "-o", out],
+    transform: ["transform", model, "-o", out, "--passes", "inline-functions"],
     upgrade: ["upgrade", model, "-o", out],
     train: ["train", own, "--data", "none"],
     eval: ["eval", own, "--data", "none"],
