@@ -11,7 +11,7 @@ import type { Model } from "./graph/model.ts";
 import { A_MODEL } from "./graph/model.ts";
 import { isGradientName } from "./onnxruntime/training-names.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
-import type { ParameterGroup } from "./optim/parameter-groups.ts";
+import { allGroups, type ParameterGroup } from "./optim/parameter-groups.ts";
 import { WITH_LOSS } from "./passes/add-loss.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
@@ -39,6 +39,11 @@ export interface BuildOptions extends TrainingGraphOptions {
   readonly parameterGroups?: readonly ParameterGroup[];
   /** Portable set: parameters of lower rank get no weight decay; 2 leaves out biases and norm scales. Default 0. */
   readonly decayMinRank?: number;
+  /**
+   * Portable set: what the learning rate is multiplied by from one layer to the one before it, so that layers near the input
+   * change less. A parameter that a group has is of that group alone. Default 1.
+   */
+  readonly layerDecay?: number;
 }
 
 export interface BuildReport {
@@ -96,6 +101,9 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
       skipped: graphs.skipped,
       notes: [
         ...graphs.notes,
+        ...(onnxruntime !== null && (options.layerDecay ?? 1) !== 1
+          ? ["rates by depth are those of the portable set: ONNX Runtime's training API has one for all parameters"]
+          : []),
         ...(typeof made === "string" ? [`no files for ONNX Runtime's training API: ${made}`] : []),
       ],
     },
@@ -130,14 +138,15 @@ function forTrainingApi(
 }
 
 /** The graphs lie in the set afterwards. */
-function portableOf(
-  { training, evaluation, trainable, frozen }: TrainingGraphs,
-  optimizer: OptimizerOptions,
-  { agr, parameterGroups = [], decayMinRank = 0 }: BuildOptions,
-): PortableArtifacts {
-  const flat = trainable.filter(({ tensor }) => tensor.dims.length < decayMinRank).map(({ name }) => name);
-  const groups = flat.length === 0 ? parameterGroups : [...parameterGroups, { parameters: flat, weightDecay: 0 }];
-  const { planned, ...models } = makePortableSet(training, evaluation, { optimizer, agr: agr ?? null, groups });
+function portableOf(graphs: TrainingGraphs, optimizer: OptimizerOptions, options: BuildOptions): PortableArtifacts {
+  const { training, evaluation, trainable, frozen, depths } = graphs;
+  const members = trainable.map(({ name, tensor: { dims } }) => ({
+    name,
+    rank: dims.length,
+    depth: depths.get(name) ?? 0,
+  }));
+  const groups = allGroups(members, options);
+  const { planned, ...models } = makePortableSet(training, evaluation, { optimizer, agr: options.agr ?? null, groups });
   return { ...models, state: firstState([...trainable, ...frozen], planned) };
 }
 

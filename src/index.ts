@@ -118,6 +118,7 @@ export type {
   OptimizerSite,
   Refusal,
 } from "./passes/find-optimizers/site.ts";
+export { INITIALIZATIONS, type Initialization, type InitializeOptions } from "./passes/initialize.ts";
 export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
 export type { LoraOptions } from "./passes/lora.ts";
@@ -126,6 +127,7 @@ export { type Pass, type Report, type RunPassOptions, runPass, type Skipped, typ
 export { type PassRequest, type PipelineReport, pipeline } from "./passes/pipeline.ts";
 export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
 export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
+export type { HeadOptions } from "./passes/replace-head.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";
 export { type ModelSummary, type SummaryLayer, type SummaryOptions, summarizeModel } from "./passes/summary/index.ts";

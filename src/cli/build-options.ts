@@ -2,7 +2,10 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   BUILD_TARGETS,
   type BuildOptions,
+  type HeadOptions,
+  INITIALIZATIONS,
   INSERT_AGR_DEFAULTS,
+  type InitializeOptions,
   LOSS_DEFAULTS,
   LOSS_KINDS,
   type LossKind,
@@ -57,6 +60,10 @@ export interface BuildFlags extends LossFlags, ParameterFlags {
   readonly lora?: number;
   readonly loraAlpha?: number;
   readonly target: readonly string[];
+  readonly head?: HeadOptions;
+  readonly init: readonly InitializeOptions[];
+  readonly initSeed: number;
+  readonly layerDecay: number;
 }
 
 const integer = wholeNumber(Number.MIN_SAFE_INTEGER);
@@ -165,6 +172,44 @@ export function withLora(command: Command): Command {
     .option("--lora-alpha <x>", "LoRA: scale times the rank (default: the rank)", nonNegative);
 }
 
+/** Adds the options of what begins anew: the last layer, and parameters. */
+export function withBeginning(command: Command): Command {
+  return command
+    .option(
+      "--head <classes=n>",
+      "put a fresh last layer for n classes in the place of the model's, and cut off a Softmax behind it",
+      headOf,
+    )
+    .option(
+      "--init <globs=kind>",
+      `parameters that begin anew: ${INITIALIZATIONS.join(", ")}, as in 'head.*=zeros'; repeatable`,
+      initOf,
+      [],
+    )
+    .option("--init-seed <n>", "seed of --head and --init", wholeNumber(0), 0)
+    .option(
+      "--layer-decay <x>",
+      "portable: what the learning rate is multiplied by from each layer to the one before it",
+      nonNegative,
+      1,
+    );
+}
+
+function headOf(text: string): HeadOptions {
+  const classes = /^classes=([1-9][0-9]*)$/.exec(text)?.[1];
+  if (classes === undefined) throw new InvalidArgumentError("Give the number of classes: classes=7.");
+  return { classes: Number(classes) };
+}
+
+function initOf(text: string, earlier: readonly InitializeOptions[]): readonly InitializeOptions[] {
+  const at = text.lastIndexOf("=");
+  const kind = INITIALIZATIONS.find((each) => each === text.slice(at + 1));
+  if (at <= 0 || kind === undefined) {
+    throw new InvalidArgumentError(`Give globs, "=" and one of ${INITIALIZATIONS.join(", ")}: 'head.*=zeros'.`);
+  }
+  return [...earlier, { parameters: text.slice(0, at).split(","), kind }];
+}
+
 export function withTargets(command: Command): Command {
   return command.addOption(
     new Option("--set <kind...>", "what to write (default: both, where the training API has the optimizer)")
@@ -206,12 +251,15 @@ function optimizerOf(flags: BuildFlags): OptimizerOptions {
 
 export function buildOptionsOf(flags: BuildFlags): BuildOptions {
   const { agr, scope, strength, minElements, set, group, decayMinRank, lora: rank, loraAlpha: alpha, target } = flags;
+  const { init, initSeed, layerDecay, head } = flags;
   return {
     ...parametersOf(flags),
     loss: lossOf(flags),
     optimizer: optimizerOf(flags),
     parameterGroups: group,
     decayMinRank,
+    layerDecay,
+    ...{ initialize: init, initSeed, ...given({ head }) },
     ...(agr === true ? { agr: given({ scope, strength, minElements }) } : {}),
     ...(set.length === 0 ? {} : { targets: set }),
     ...(rank === undefined ? {} : { lora: { rank, targets: target, ...given({ alpha }) } }),

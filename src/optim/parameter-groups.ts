@@ -1,5 +1,5 @@
 import { requireOption, UsageError } from "../errors.ts";
-import { nameMatcher } from "../ops/name-globs.ts";
+import { globOf, nameMatcher } from "../ops/name-globs.ts";
 
 /** Parameters that are trained in a way of their own. */
 export interface ParameterGroup {
@@ -52,4 +52,46 @@ export function groupSettings(
     });
   }
   return (name) => matchers[groupOf(name)]?.settings ?? UNGROUPED;
+}
+
+/** What decides the group of a parameter that none is given for. */
+export interface GroupMember {
+  readonly name: string;
+  readonly rank: number;
+  /** How many layers lie between it and the loss. */
+  readonly depth: number;
+}
+
+/**
+ * The groups that are given, then those of depth and of rank, of the parameters that belong to none.
+ * @throws UsageError `E_OPTION`
+ */
+export function allGroups(
+  members: readonly GroupMember[],
+  {
+    parameterGroups = [],
+    decayMinRank = 0,
+    layerDecay = 1,
+  }: {
+    readonly parameterGroups?: readonly ParameterGroup[];
+    /** Parameters of lower rank get no weight decay. */
+    readonly decayMinRank?: number;
+    /** What the learning rate is multiplied by from one layer to the one before it. */
+    readonly layerDecay?: number;
+  },
+): readonly ParameterGroup[] {
+  requireOption(Number.isFinite(layerDecay) && layerDecay > 0, "layerDecay", "a number above 0");
+  const isGiven = parameterGroups.map(({ parameters }) => nameMatcher(parameters, "parameterGroups"));
+  const made = new Map<string, ParameterGroup & { readonly parameters: string[] }>();
+  for (const { name, rank, depth } of members) {
+    const scale = layerDecay ** depth;
+    const isFlat = rank < decayMinRank;
+    if ((scale === 1 && !isFlat) || isGiven.some((matches) => matches(name))) continue;
+    const key = `${scale} ${isFlat}`;
+    const settings = { ...(scale === 1 ? {} : { learningRateScale: scale }), ...(isFlat ? { weightDecay: 0 } : {}) };
+    const group = made.get(key) ?? { parameters: [], ...settings };
+    group.parameters.push(globOf(name));
+    made.set(key, group);
+  }
+  return [...parameterGroups, ...made.values()];
 }

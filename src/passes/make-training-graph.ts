@@ -12,13 +12,16 @@ import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { decompose } from "./decompose/index.ts";
 import { restoreProgram } from "./exported-program/index.ts";
+import { type InitializeOptions, initialize } from "./initialize.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { chooseParameters, type ParameterChoice } from "./parameters/choose.ts";
+import { layersBehind } from "./parameters/depths.ts";
 import { liftWeights } from "./parameters/lift-weights.ts";
 import type { Skipped } from "./pass.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
+import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { separateInitializers } from "./separate-initializers.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 import { warningsOf } from "./warnings.ts";
@@ -31,6 +34,12 @@ export interface TrainingGraphOptions extends ParameterChoice {
   readonly loss: LossOptions;
   /** Adds low-rank adapters and trains them alone. Default: none. */
   readonly lora?: LoraOptions;
+  /** Puts a fresh last layer in the place of the model's, for other classes. Default: not. */
+  readonly head?: HeadOptions;
+  /** Parameters that begin anew. Default: none. */
+  readonly initialize?: readonly InitializeOptions[];
+  /** Seed of the head and of `initialize`. Default 0. */
+  readonly initSeed?: number;
 }
 
 /** The graph that trains a forward model, and the model that evaluates it, with the tensors that both take as inputs. */
@@ -43,6 +52,8 @@ export interface TrainingGraphs {
   readonly frozen: readonly NamedTensor[];
   readonly skipped: readonly Skipped[];
   readonly notes: readonly string[];
+  /** How many layers lie between a trained parameter and the loss, by name. */
+  readonly depths: ReadonlyMap<string, number>;
 }
 
 /**
@@ -59,6 +70,7 @@ export function makeTrainingGraphs(
 ): TrainingGraphs {
   const [{ notes, roles }] = [prepare(training), prepare(evaluation)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
+  const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   decompose(training);
@@ -77,6 +89,7 @@ export function makeTrainingGraphs(
     adapters === undefined ? options : { ...options, parameters: adapters.map(globOf) },
   );
   requireSingle(candidates);
+  const depths = layersBehind(training.graph, candidates);
   const gradients = addGradients(training, loss, candidates, types);
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {
@@ -109,7 +122,8 @@ export function makeTrainingGraphs(
     trainable: named(order.filter(isReached)),
     frozen: named(order.filter(isConstant)),
     skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
-    notes: [...notes, ...warnings],
+    notes: [...notes, ...changes, ...warnings],
+    depths: new Map(reached.map((value) => [value.name, depths.get(value) ?? 0])),
   };
   for (const value of order) value.tensor = null;
   return result;
@@ -133,6 +147,31 @@ function keepAlive(graph: Graph, loss: Value, gradients: ReadonlyMap<Value, Valu
 function among(values: readonly Value[]): (value: Value) => boolean {
   const set = new Set(values);
   return (value) => set.has(value);
+}
+
+/** Cuts the model at the tensor that the loss is computed from, and gives it a fresh head and other values, as is asked for. */
+function beginAnew(
+  model: Model,
+  { loss, head, initialize: anew = [], initSeed = 0 }: TrainingGraphOptions,
+): readonly string[] {
+  const end = cutAt(model.graph, loss.output);
+  const renewed = head === undefined ? null : replaceHead(model, head, loss.output, initSeed);
+  const begun = initialize(model.graph, anew, initSeed);
+  return [
+    ...(end === null ? [] : [`the model ends at "${end}", which was no output of it`]),
+    ...(renewed === null ? [] : [renewed]),
+    ...(begun.length === 0 ? [] : [`begins anew: ${begun.map(([name, kind]) => `${name} (${kind})`).join(", ")}`]),
+  ];
+}
+
+/** Makes a tensor inside the graph its only output. @returns its name; null where it is an output, or there is none */
+function cutAt(graph: Graph, name: string | undefined): string | null {
+  if (name === undefined || graph.outputs.some((output) => output.name === name)) return null;
+  const inner = graph.nodes.flatMap(({ outputs }) => outputs).find((output) => output?.name === name);
+  if (!inner) return null;
+  graph.replaceOutputs([inner]);
+  removeDeadNodes(graph);
+  return name;
 }
 
 /** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */

@@ -5,6 +5,7 @@ import {
   buildOptionsOf,
   OPTIMIZER_HELP,
   withAgr,
+  withBeginning,
   withLora,
   withLoss,
   withOptimizer,
@@ -29,7 +30,7 @@ export function buildCommand(io: Io): Command {
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
     .argument("<model>", "ONNX model, opset 7 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
-  return withStrict(withTargets(withLora(withAgr(withOptimizer(withParameters(withLoss(command)))))))
+  return withStrict(withTargets(withBeginning(withLora(withAgr(withOptimizer(withParameters(withLoss(command))))))))
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -43,6 +44,8 @@ Examples:
   onnx-agr build model.onnx --loss cross-entropy --agr -o artifacts
   onnx-agr build gpt.onnx --loss cross-entropy --class-axis -1 --optimizer adan --agr --decay-min-rank 2 -o artifacts
   onnx-agr build gpt.onnx --loss cross-entropy --class-axis -1 --lora 8 --target '*attn*' -o adapters
+  onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --layer-decay 0.7 -o flowers
+  onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --params 'head.*' -o probe
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {
