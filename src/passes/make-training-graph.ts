@@ -11,6 +11,7 @@ import { addGradients, inferTypes } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { decompose } from "./decompose/index.ts";
+import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { restoreProgram } from "./exported-program/index.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
 import { inlineFunctions } from "./inline-functions.ts";
@@ -90,6 +91,7 @@ export function makeTrainingGraphs(
   );
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
+  writeDepthwiseProducts(training, types);
   const gradients = addGradients(training, loss, candidates, types);
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {

@@ -1,0 +1,115 @@
+import { InferenceSession } from "onnxruntime-node";
+import { expect, it } from "vitest";
+import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { attribute, encodeModel, GraphTensor, type Model, Tensor } from "../../src/index.ts";
+import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
+import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
+import { writeDepthwiseProducts } from "../../src/passes/depthwise-convolutions.ts";
+import { valuesOf } from "../support/tensor-values.ts";
+
+interface Layer {
+  readonly sizes: readonly number[];
+  readonly kernel: readonly number[];
+  readonly strides?: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly pads?: readonly number[];
+  readonly autoPad?: string;
+  readonly hasBias?: boolean;
+  readonly isOpen?: boolean;
+}
+
+const [BATCH, CHANNELS] = [4, 3];
+const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+const waves = (dims: readonly number[], by: number): GraphTensor =>
+  GraphTensor.floats(
+    dims,
+    Array.from({ length: product(dims) }, (_, index) => Math.sin(index * by)),
+  );
+
+const imageOf = ({ sizes }: Layer): GraphTensor => waves([BATCH, CHANNELS, ...sizes], 1.7);
+
+function networkOf(layer: Layer): Model {
+  const { sizes, kernel, strides, dilations, pads, autoPad, hasBias = false, isOpen = false } = layer;
+  const sketch = new Sketch("layer");
+  if (isOpen) sketch.input("x", float(["batch", CHANNELS, ...sizes]));
+  else sketch.initializer("x", imageOf(layer));
+  sketch.initializer("w", waves([CHANNELS, 1, ...kernel], 0.9));
+  if (hasBias) sketch.initializer("b", waves([CHANNELS], 2.3));
+  const attributes = [
+    attribute.int("group", CHANNELS),
+    ...(strides === undefined ? [] : [attribute.ints("strides", strides)]),
+    ...(dilations === undefined ? [] : [attribute.ints("dilations", dilations)]),
+    ...(pads === undefined ? [] : [attribute.ints("pads", pads)]),
+    ...(autoPad === undefined ? [] : [attribute.string("auto_pad", autoPad)]),
+  ];
+  sketch.node("Conv", hasBias ? ["x", "w", "b"] : ["x", "w"], ["y"], attributes);
+  sketch.node("Sin", ["y"], ["bent"]);
+  sketch.node("ReduceSum", ["bent"], ["loss"], [attribute.int("keepdims", 0)]);
+  sketch.output("loss", float([]));
+  return model(sketch.graph, 8, [["", 17]]);
+}
+
+/** The results and gradients of a depthwise convolution, with or without the pass. */
+async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Readonly<Record<string, readonly number[]>>> {
+  const net = networkOf(layer);
+  const { graph } = net;
+  const types = inferTypes(net);
+  if (isRewritten) {
+    expect(writeDepthwiseProducts(net, types)).toBe(1);
+    expect(graph.nodes.filter(({ opType }) => opType === "MatMul").length).toBeGreaterThan(0);
+  }
+  const [loss] = graph.outputs;
+  const y = graph.nodes.find(({ opType }) => opType === "Sin")?.inputs[0];
+  if (loss === undefined || !y) throw new Error("no loss");
+  const wanted = [...graph.inputs, ...graph.initializers].filter(({ name }) => ["x", "w", "b"].includes(name));
+  for (const [value, gradient] of addGradients(net, loss, wanted, types)) {
+    gradient.type = value.type;
+    graph.addOutput(gradient);
+  }
+  y.type = float(["batch", CHANNELS, ...layer.sizes.map((_, axis) => `size${axis}`)]);
+  graph.addOutput(y);
+  removeDeadNodes(graph);
+  const session = await InferenceSession.create(encodeModel(net), { logSeverityLevel: 3 });
+  const image = imageOf(layer);
+  const feeds = { x: new Tensor("float32", image.values() as Float32Array, [...image.dims]) };
+  const results = await session.run(layer.isOpen === true ? feeds : {});
+  await session.release();
+  return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, valuesOf(tensor)]));
+}
+
+it.each<[string, Layer]>([
+  ["a matrix per channel", { sizes: [5, 4], kernel: [3, 3], pads: [1, 1, 1, 1] }],
+  ["a kernel larger than the plane", { sizes: [4, 4], kernel: [7, 7], pads: [3, 3, 3, 3], hasBias: true }],
+  ["strides and dilations", { sizes: [8, 7], kernel: [3, 2], strides: [2, 3], dilations: [1, 2], pads: [1, 0, 2, 1] }],
+  ["pads by the operator's own rule", { sizes: [6, 6], kernel: [2, 3], strides: [2, 2], autoPad: "SAME_UPPER" }],
+  ["one axis", { sizes: [20], kernel: [5], pads: [2, 2], hasBias: true }],
+  ["three axes", { sizes: [3, 4, 3], kernel: [3, 3, 3], pads: [1, 1, 1, 1, 1, 1] }],
+  ["a batch that is not known", { sizes: [6, 5], kernel: [3, 3], pads: [1, 1, 1, 1], isOpen: true, hasBias: true }],
+  ["bands of rows", { sizes: [24, 12], kernel: [3, 3], pads: [1, 1, 1, 1], hasBias: true }],
+  [
+    "bands, strides and dilations",
+    { sizes: [24, 15], kernel: [3, 4], strides: [2, 1], dilations: [2, 3], pads: [0, 2, 1, 1] },
+  ],
+  ["bands, strides along the rows", { sizes: [20, 16], kernel: [5, 3], strides: [1, 2], pads: [2, 1, 2, 1] }],
+  ["bands, three axes", { sizes: [5, 6, 7], kernel: [2, 3, 3], pads: [0, 1, 1, 1, 1, 1] }],
+  ["bands, a batch that is not known", { sizes: [20, 12], kernel: [7, 7], pads: [3, 3, 3, 3], isOpen: true }],
+])("depthwise convolutions as products give what Conv gives, forward and backward: %s", async (_, layer) => {
+  const [expected, actual] = [await resultsOf(layer, false), await resultsOf(layer, true)];
+  expect(Object.keys(actual).length).toBe(layer.hasBias === true ? 5 : 4);
+  /** The loss is a sum of terms of both signs, and all else is compared element by element. */
+  for (const [name, values] of Object.entries(expected).filter(([each]) => each !== "loss")) {
+    const own = actual[name] ?? [];
+    expect(own).toHaveLength(values.length);
+    const scale = Math.max(...values.map(Math.abs));
+    const largest = Math.max(...own.map((value, index) => Math.abs(value - (values[index] ?? Number.NaN))));
+    expect(largest / scale, name).toBeLessThan(2e-6);
+  }
+});
+
+it.each<[string, Layer]>([
+  ["long rows", { sizes: [40, 40], kernel: [3, 3] }],
+  ["one position", { sizes: [4, 4], kernel: [1, 1] }],
+])("depthwise convolutions stay where products cost more: %s", (_, layer) => {
+  const net = networkOf(layer);
+  expect(writeDepthwiseProducts(net, inferTypes(net))).toBe(0);
+});
