@@ -4,7 +4,7 @@
  *     npm run docs
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { GRADIENT_RULES } from "../src/autodiff/table.ts";
 import { COMPOUNDS } from "../src/passes/decompose/table.ts";
@@ -18,9 +18,10 @@ interface Case {
 }
 
 const FILE = fileURLToPath(new URL("../docs/operators.md", import.meta.url));
-const CASES = JSON.parse(
-  readFileSync(new URL("../tests/autodiff/pytorch.json", import.meta.url), "utf8"),
-) as readonly Case[];
+const FOLDER = new URL("../tests/autodiff/pytorch/", import.meta.url);
+const CASES = readdirSync(FOLDER)
+  .toSorted()
+  .flatMap((name) => JSON.parse(readFileSync(new URL(name, FOLDER), "utf8")) as readonly Case[]);
 
 const nameOf = ({ op, domain }: Case): string => (domain === "" ? op : `${domain}.${op}`);
 

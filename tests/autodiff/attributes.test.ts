@@ -90,7 +90,7 @@ describe("row 105: every attribute of ONNX's schema is used by a case or refused
 it("row 105: the engine names the node, the attribute and its value", () => {
   const plain = CASES.find(({ op }) => op === "Relu");
   if (plain === undefined) throw new Error("no case");
-  const odd = { ...plain, attributes: { slope_of_mine: 3 } };
+  const odd = { ...plain, attributes: { slope_of_mine: { int: 3 } } };
   expect(() => build(odd, "float", false)).toThrow(GradientError);
   expect(() => build(odd, "float", false)).toThrow(
     'node "node" (Relu) has no gradient: its attribute slope_of_mine is 3, which is not known to the gradient\'s rule',

@@ -68,7 +68,7 @@ describe("operators that are made of others", () => {
   it("row 105: are refused with attributes that the parts do not know, where they are trained and where they are lowered", () => {
     const found = CASES.find(({ op }) => op === "GroupQueryAttention");
     if (found === undefined) throw new Error("no case");
-    const odd = { ...found, attributes: { ...found.attributes, smooth_softmax: 1 } };
+    const odd = { ...found, attributes: { ...found.attributes, smooth_softmax: { int: 1 } } };
     const reason = "its attribute smooth_softmax is 1, which is not known";
     expect(() => decompose(forward(odd))).toThrow(GradientError);
     expect(() => decompose(forward(odd))).toThrow(reason);
