@@ -6,6 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { benchGradients } from "./gradients.ts";
+import { benchLarge } from "./large.ts";
 import { benchModelFile } from "./model-file.ts";
 import { benchProof } from "./proof.ts";
 import { benchScale } from "./scale.ts";
@@ -32,6 +33,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   gradients: benchGradients,
   "model-file": benchModelFile,
   scale: benchScale,
+  large: benchLarge,
   "weight-gradients": benchWeightGradients,
   proof: () => benchProof({ parameters: 1e8 }),
 };

@@ -1,5 +1,5 @@
 import { OPTIONS, PATH, requireArgument } from "./arguments.ts";
-import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
+import { checkpointSpace, encodeCheckpoint, MOST_CHECKPOINT_BYTES } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { firstState } from "./artifacts/portable/state.ts";
@@ -127,6 +127,10 @@ function forTrainingApi(
   const { model, refused } = makeOptimizerModel(optimizer, { irVersion, opset });
   if (model === null) return refused;
   const checkpoint = { trainable, frozen, nominal: false, optimizerGroups: [], properties: new Map() };
+  const space = checkpointSpace(checkpoint);
+  if (space > MOST_CHECKPOINT_BYTES) {
+    return `its checkpoint format holds 2 GiB, and the parameters take ${(space / 2 ** 30).toFixed(1)}`;
+  }
   return {
     prefix: "",
     trainingModel: toTrainingModel(copyTrainingGraph(training)),

@@ -217,6 +217,27 @@ describe("buildTrainingArtifacts", () => {
     expect([only.onnxruntime, only.portable === null]).toEqual([null, false]);
   });
 
+  it("row 94: parameters of more than 2 GiB are the portable set's alone, and their bytes are not copied", async () => {
+    const sketch = new Sketch("large");
+    sketch.input("x", float(["batch", 8192]));
+    const bytes = new Uint8Array(2 ** 28);
+    for (let layer = 0; layer < 9; layer++) {
+      sketch.initializer(`w${layer}`, new GraphTensor(DataType.float, [8192, 8192], { kind: "raw", bytes }));
+      sketch.node("MatMul", [layer === 0 ? "x" : `h${layer - 1}`, `w${layer}`], [`h${layer}`]);
+    }
+    sketch.output("h8", float(["batch", 8192]));
+    const large = model(sketch.graph, 8, [["", 17]]);
+    const { onnxruntime, portable, report } = await buildTrainingArtifacts(large, { loss: { kind: "mse" } });
+    expect(onnxruntime).toBeNull();
+    expect(report.notes).toEqual([
+      "no files for ONNX Runtime's training API: its checkpoint format holds 2 GiB, and the parameters take 2.3",
+    ]);
+    const data = portable?.state?.tensors.get("w8")?.data;
+    expect(data?.kind === "raw" && data.bytes.buffer === bytes.buffer).toBe(true);
+    const asked = await rejectionOf(buildTrainingArtifacts(large, { loss: { kind: "mse" }, targets: ["onnxruntime"] }));
+    expect([asked.code, asked.exitCode]).toEqual(["E_TARGET", 4]);
+  });
+
   it("takes the weight decay from biases and norms where it is told to", async () => {
     const build = (decayMinRank: number) =>
       buildTrainingArtifacts(convNet(), { ...CE, optimizer: { name: "sgd", weightDecay: 0.5 }, decayMinRank });

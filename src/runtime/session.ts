@@ -38,6 +38,8 @@ export interface Abilities {
   readonly getGradients: boolean;
   /** `getState` and `loadState`: the optimizer's state too. */
   readonly keepState: boolean;
+  /** `saveCheckpoint`: false where the state has more bytes than ONNX Runtime's format holds, 2 GiB. */
+  readonly saveCheckpoint: boolean;
 }
 
 /**
@@ -130,7 +132,10 @@ export interface TrainingSession {
   /** How many steps one call of `trainSteps` does best; `auto` where any number gives the same and the clock tells. */
   readonly stepsPerCall: number | "auto";
 
-  /** The session's state as a checkpoint file of ONNX Runtime. */
+  /**
+   * The session's state as a checkpoint file of ONNX Runtime.
+   * @throws CheckpointError `E_CHECKPOINT_SIZE` where it would have more than 2 GiB
+   */
   saveCheckpoint(): Promise<Uint8Array>;
   /**
    * The whole state, optimizer slots included, by name.

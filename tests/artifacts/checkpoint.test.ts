@@ -1,11 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "../../src/artifacts/checkpoint/write-odtc.ts";
 import { TENSOR, type TensorProto } from "../../src/graph/proto/schema.ts";
 import { writeMessage } from "../../src/graph/proto/write.ts";
 import {
   type Checkpoint,
   checkCheckpointFits,
+  DataType,
   decodeCheckpoint,
   decodeModel,
   encodeCheckpoint,
@@ -66,6 +68,32 @@ describe("a checkpoint", () => {
       return data;
     };
     expect(await parameters(encodeCheckpoint(checkpoint))).toEqual(await parameters(bytes));
+  });
+
+  it("is written into as much memory as it may take, and no more than a few kilobytes are left", () => {
+    const [long] = [["weight".repeat(300), "ünïcode/".repeat(50)]];
+    const many = (names: readonly string[]): Checkpoint => ({
+      ...CHECKPOINT,
+      trainable: names.map((name) => ({ name, tensor: GraphTensor.floats([1, 1, 1, 1, 2], [1, 2]) })),
+      properties: new Map(names.map((name) => [name, { kind: "string", value: name.repeat(9) }])),
+    });
+    const numbered = Array.from({ length: 200 }, (_, index) => `p${index}`);
+    for (const checkpoint of [CHECKPOINT, many([]), many(long ?? []), many(numbered)]) {
+      const { length } = encodeCheckpoint(checkpoint);
+      expect(length).toBeLessThanOrEqual(checkpointSpace(checkpoint));
+      expect(decodeCheckpoint(encodeCheckpoint(checkpoint))).toEqual(checkpoint);
+    }
+  });
+
+  it("of more than 2 GiB is refused, with another way to save", () => {
+    const zeros = new Uint8Array(2 ** 28);
+    const tensor = new GraphTensor(DataType.float, [2 ** 26], { kind: "raw", bytes: zeros });
+    const trainable = Array.from({ length: 8 }, (_, index) => ({ name: `w${index}`, tensor }));
+    const error = errorOf(() => encodeCheckpoint({ ...CHECKPOINT, trainable }));
+    expect([error.code, error.exitCode]).toEqual(["E_CHECKPOINT_SIZE", 8]);
+    expect(error.message).toContain("2.0 GiB");
+    expect(error.hint).toContain("--checkpoints");
+    expect(checkpointSpace({ ...CHECKPOINT, trainable: trainable.slice(1) })).toBeLessThan(MOST_CHECKPOINT_BYTES);
   });
 
   it("that is nominal says so and has no values", () => {

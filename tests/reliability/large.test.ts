@@ -1,18 +1,25 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import {
+  buildTrainingArtifacts,
+  DataType,
   encodeSafetensors,
   GraphTensor,
   loadRun,
   lowerArtifacts,
+  type Model,
+  type PortableArtifacts,
   readArtifacts,
   SET_MANIFEST,
   saveRun,
+  TrainingSession,
   writePortable,
 } from "../../src/index.ts";
 import { cli, DIGITS } from "../support/cli.ts";
+import { rejectionOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 /** What takes minutes and 8 GB of memory too: `ONNX_AGR_LARGE=all npx vitest run tests/reliability/large.test.ts`. */
@@ -102,6 +109,41 @@ describe("row 94: more than 2 GiB", () => {
         PATIENT,
       );
       expect([status, stderr]).toEqual([0, expect.not.stringContaining("[E_")]);
+    },
+    LONG,
+  );
+
+  it.skipIf(!isFull)(
+    "of a checkpoint in ONNX Runtime's format are refused before the training; between 1 and 2 it is written",
+    async () => {
+      const bytes = new Uint8Array(2 ** 28).fill(1);
+      const tensor = new GraphTensor(DataType.float, [8192, 8192], { kind: "raw", bytes });
+      const wide = (layers: number): Model => {
+        const sketch = new Sketch("wide");
+        sketch.input("x", float([1, 8192]));
+        for (let layer = 0; layer < layers; layer++) {
+          sketch.initializer(`w${layer}`, tensor);
+          sketch.node("MatMul", [layer === 0 ? "x" : `h${layer - 1}`, `w${layer}`], [`h${layer}`]);
+        }
+        sketch.output(`h${layers - 1}`, float([1, 8192]));
+        return model(sketch.graph, 8, [["", 17]]);
+      };
+      const saved = async (layers: number): Promise<number> => {
+        const { portable } = await buildTrainingArtifacts(wide(layers), {
+          ...{ loss: { kind: "mse" }, optimizer: { name: "sgd" }, targets: ["portable"] },
+        });
+        const session = await TrainingSession.create(portable as PortableArtifacts);
+        try {
+          const checkpoint = session.saveCheckpoint();
+          const { length } = session.can.saveCheckpoint ? await checkpoint : { length: 0 };
+          if (length === 0) expect((await rejectionOf(checkpoint)).code).toBe("E_CHECKPOINT_SIZE");
+          return length;
+        } finally {
+          await session.release();
+        }
+      };
+      const [large, tooLarge] = [await saved(5), await saved(8)];
+      expect([Math.floor(large / 2 ** 28), tooLarge]).toEqual([5, 0]);
     },
     LONG,
   );

@@ -8,8 +8,10 @@ import {
   encodeState,
   GraphTensor,
   insertAgr,
+  type NamedTensors,
   readArtifacts,
   type StepEvent,
+  Tensor,
   type TrainingArtifacts,
   TrainingSession,
   type TrainingState,
@@ -95,6 +97,33 @@ const SUBJECTS = [
   { name: "MLP", dims: [6], epochs: 40, artifacts: () => makeMlpArtifacts([6, 8, 4]) },
   { name: "conv net", dims: [1, 16, 16], epochs: 8, artifacts: () => readArtifacts(DIGITS) },
 ] as const;
+
+it("a state that was given out is what it was, whatever the session does then", async () => {
+  const session = await TrainingSession.create(makeMlpArtifacts([12, 16, 5]), { runtime: "ort-node" });
+  const batch = (seed: number): NamedTensors => ({
+    input: new Tensor(
+      "float32",
+      Float32Array.from({ length: 24 }, (_, index) => Math.sin(seed + index)),
+      [2, 12],
+    ),
+    labels: new Tensor("int64", BigInt64Array.of(1n, 3n), [2]),
+  });
+  const states: { readonly state: TrainingState; readonly bytes: Uint8Array }[] = [];
+  for (let step = 0; step < 4; step++) {
+    const state = await session.getState();
+    states.push({ state, bytes: encodeState(state) });
+    await session.trainSteps([batch(step)]);
+    await session.trainSteps([batch(-step)]);
+  }
+  for (const { state, bytes } of states) expect(encodeState(state)).toEqual(bytes);
+  const texts = states.map(({ bytes }) => Buffer.from(bytes).toString("base64"));
+  expect(new Set(texts).size).toBe(4);
+  await session.loadState(states[0]?.state as TrainingState);
+  await session.trainSteps([batch(0)]);
+  await session.trainSteps([batch(-0)]);
+  expect(encodeState(await session.getState())).toEqual(states[1]?.bytes);
+  await session.release();
+});
 
 describe("row 55: a run that was cut off and resumed is the unbroken run, bit for bit", () => {
   for (const { name, dims, artifacts } of SUBJECTS) {

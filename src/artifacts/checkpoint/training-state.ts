@@ -3,6 +3,7 @@ import type { NamedTensor } from "../../graph/attribute.ts";
 import type { PlannedState } from "../portable/plan.ts";
 import { DEFAULT_INITIAL_RATE, slotOf, slotZeros, type TrainingState } from "../portable/state.ts";
 import type { Checkpoint, ParameterState } from "./checkpoint.ts";
+import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./write-odtc.ts";
 
 /** ONNX Runtime's one group of parameters. */
 const GROUP = "group0";
@@ -39,6 +40,11 @@ export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly Plan
     initialLearningRate: group?.initialLearningRate ?? DEFAULT_INITIAL_RATE,
     properties: checkpoint.properties,
   };
+}
+
+/** Whether ONNX Runtime's checkpoint format holds as much. */
+export function fitsCheckpoint(state: TrainingState, planned: readonly PlannedState[]): boolean {
+  return checkpointSpace(checkpointOfState(state, planned)) <= MOST_CHECKPOINT_BYTES;
 }
 
 /** The state as an ONNX Runtime checkpoint, the optimizer's moments included. Names of the planned state say what is what. */

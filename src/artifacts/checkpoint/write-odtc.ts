@@ -1,15 +1,50 @@
 import { Builder, type Offset } from "flatbuffers";
 import { requireArgument } from "../../arguments.ts";
-import { FormatError } from "../../errors.ts";
+import { CheckpointError, FormatError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import type { Checkpoint, OptimizerGroup, Property } from "./checkpoint.ts";
 import { A_CHECKPOINT } from "./checkpoint.ts";
 import { ODTC, ODTC_VERSION } from "./read-odtc.ts";
 
-/** Encodes a checkpoint for ONNX Runtime's training API. Tensors come in the order of `checkpoint`. */
+/** FlatBuffers' offsets are of 31 bits, and ONNX Runtime's reader takes no larger file. */
+export const MOST_CHECKPOINT_BYTES = 2 ** 31 - 1;
+
+/** Of a table with what refers to it, without the texts and the elements in it. */
+const TABLE_BYTES = 256;
+const BYTES_PER_CHARACTER = 3;
+
+/** A bound of the bytes that a checkpoint takes. */
+export function checkpointSpace({ trainable, frozen, optimizerGroups, properties }: Checkpoint): number {
+  const states = optimizerGroups.flatMap((group) => group.states);
+  const tensors = [...trainable, ...frozen, ...states.flatMap(({ moments }) => moments)];
+  const texts = [
+    ...tensors.map(({ name }) => name),
+    ...optimizerGroups.map(({ name }) => name),
+    ...states.map(({ parameter }) => parameter),
+    ...[...properties].flatMap(([name, { value }]) => [name, String(value)]),
+  ];
+  const around = texts.reduce((sum, text) => sum + TABLE_BYTES + BYTES_PER_CHARACTER * text.length, 4 * TABLE_BYTES);
+  return tensors.reduce((sum, { tensor: { dims, data } }) => {
+    return sum + 8 * dims.length + (data.kind === "raw" ? data.bytes.length : 0);
+  }, around);
+}
+
+/**
+ * Encodes a checkpoint for ONNX Runtime's training API. Tensors come in the order of `checkpoint`.
+ * @throws CheckpointError `E_CHECKPOINT_SIZE` where it would have more than 2 GiB
+ */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
-  const builder = new Builder(1024);
+  const space = checkpointSpace(checkpoint);
+  if (space > MOST_CHECKPOINT_BYTES) {
+    throw new CheckpointError(
+      "E_CHECKPOINT_SIZE",
+      `the checkpoint would have ${(space / 2 ** 30).toFixed(1)} GiB, and ONNX Runtime's format holds 2`,
+      { hint: "Save the state as safetensors: --checkpoints <folder> of train, or encodeState." },
+    );
+  }
+  /** It cannot grow beyond 1 GiB, and has all that it needs from the start. */
+  const builder = new Builder(space);
   const parameters = (list: readonly NamedTensor[]): Offset =>
     vector(
       builder,

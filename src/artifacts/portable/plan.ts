@@ -46,6 +46,12 @@ export interface Plan {
   readonly ranges?: readonly (readonly [input: string, range: ValueRange])[];
 }
 
+/** Everything that a checkpoint of a training keeps: all state but the sums of gradients. */
+export function keptState(gradients: Plan, apply: Plan | null): readonly PlannedState[] {
+  const slots = apply?.state.filter(({ kind }) => kind === "slot") ?? [];
+  return [...gradients.state.filter(({ kind }) => kind !== "accumulator"), ...slots];
+}
+
 const SCHEMA = 1;
 
 export function writePlan(model: Model, plan: Plan): void {

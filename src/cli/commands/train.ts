@@ -1,43 +1,22 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
-import {
-  checkTrainingSet,
-  type Dataset,
-  type LearningRateSchedule,
-  type LoadedRun,
-  loadTrainingSet,
-  lockRuns,
-  newRun,
-  planTraining,
-  readWeights,
-  type StepEvent,
-  type Trainable,
-  type TrainingPlan,
-  TrainingSession,
-  train,
-  trainableOf,
-  trainingInputsOf,
-  UsageError,
-  withWeights,
-  writeFileAtomic,
-} from "../../index.ts";
-import { type RunIdentity, resumeFrom, saver } from "../checkpoints.ts";
+import { lockRuns, newRun, type StepEvent, type TrainingSession, train, writeFileAtomic } from "../../index.ts";
+import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
 import { Exchanged } from "../exchanged.ts";
-import { DATA_HELP, datasetOf, withInputs } from "../input-options.ts";
+import { DATA_HELP, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { JsonLines } from "../json-lines.ts";
+import { type Opened, openSession } from "../open-training.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
-import { compareRanks, onRanks, type Ranks, type Resumed, shareResumed, withRanks, withThreads } from "../ranks.ts";
-import { identify } from "../run-identity.ts";
-import { preferredBy, sessionOptionsOf, withRuntime } from "../session-options.ts";
-import { readingOf, withStrict } from "../strict.ts";
-import { checkTarget } from "../target.ts";
-import { scheduleOf, type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
+import { onRanks, type Ranks, withRanks } from "../ranks.ts";
+import { withRuntime } from "../session-options.ts";
+import { withStrict } from "../strict.ts";
+import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
 
 export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
@@ -64,57 +43,6 @@ Examples:
     });
 }
 
-interface Prepared {
-  readonly source: Trainable;
-  readonly dataset: Dataset;
-  readonly plan: TrainingPlan;
-  readonly schedule: LearningRateSchedule | null;
-  readonly identity: RunIdentity;
-  /** The checkpoint that was read, on rank 0. */
-  readonly loaded: LoadedRun | null;
-  readonly resumed: Resumed | null;
-}
-
-async function prepare(
-  folder: string,
-  options: TrainCommandOptions,
-  { communicator, console }: Ranks,
-): Promise<Prepared> {
-  if (options.resume !== undefined && options.initFrom !== undefined) {
-    throw new UsageError("E_OPTION", "--resume and --init-from cannot be given together");
-  }
-  if (options.saveEvery !== undefined && options.checkpoints === undefined) {
-    throw new UsageError("E_OPTION", "--save-every needs --checkpoints", { hint: "Give --checkpoints <folder>." });
-  }
-  const isFirst = communicator.rank === 0;
-  const overwrite = { force: options.force === true, inPlace: false };
-  if (isFirst && options.output !== undefined) await checkTarget(null, options.output, overwrite);
-  /** A run that goes on goes on with its log. */
-  const logForce = overwrite.force || options.resume !== undefined;
-  if (isFirst && options.log !== undefined)
-    await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
-  const set = await loadTrainingSet(folder, readingOf(options));
-  const given = trainableOf(set, preferredBy(options));
-  const inputs = trainingInputsOf(given, folder);
-  const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
-  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
-  const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
-  const schedule = scheduleOf(options, plan.totalSteps);
-  const identity = await identify(given, plan, options, communicator.size);
-  if (communicator.size > 1) {
-    await compareRanks(communicator, identity);
-    const each = options.globalBatchSize === undefined ? ` (${plan.batchSize / communicator.size} each)` : "";
-    console.note(`${communicator.size} ranks, ${communicator.library}; batches of ${plan.batchSize}${each}`);
-  }
-  const loaded =
-    options.resume === undefined || !isFirst
-      ? null
-      : await resumeFrom(options.resume, identity, options.allowMismatch, communicator.size);
-  const resumed = await shareResumed(communicator, loaded);
-  await checkTrainingSet(folder, set);
-  return { source, dataset, plan, schedule, identity, loaded, resumed };
-}
-
 /** Keeps the folder of checkpoints for this process while it trains. */
 async function trainLocked(folder: string, options: TrainCommandOptions, ranks: Ranks): Promise<number> {
   const { communicator, console } = ranks;
@@ -131,30 +59,15 @@ async function trainLocked(folder: string, options: TrainCommandOptions, ranks: 
 
 async function runTraining(folder: string, options: TrainCommandOptions, ranks: Ranks): Promise<number> {
   const { communicator, console } = ranks;
-  const prepared = await prepare(folder, options, ranks);
-  const { source, schedule, loaded, resumed } = prepared;
-  for (const path of loaded?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
-  const needsNode =
-    options.checkpoints !== undefined ||
-    resumed !== null ||
-    communicator.size > 1 ||
-    (options.stepsPerCall ?? 1) > 1 ||
-    options.group.length > 0;
-  const session = await TrainingSession.create(source, {
-    ...sessionOptionsOf(await withThreads(options, ranks), source),
-    ...(needsNode && options.runtime === undefined ? { runtime: "ort-node" } : {}),
-    ...(options.stepsPerCall === undefined ? {} : { stepsPerCall: options.stepsPerCall }),
-    parameterGroups: options.group,
-    ...(schedule === null ? {} : { learningRate: schedule }),
-  });
+  const opened = await openSession(folder, options, ranks);
+  const { session } = opened;
   try {
-    if (resumed !== null) await session.loadState(resumed.state);
     const destination =
       communicator.rank > 0
         ? NOWHERE
         : await destinationOf(options, session.can.keepState, (text) => console.note(text));
     try {
-      return await trainSession(session, folder, prepared, destination, options, ranks);
+      return await trainSession(opened, folder, destination, options, ranks);
     } finally {
       await destination.release();
     }
@@ -166,9 +79,8 @@ async function runTraining(folder: string, options: TrainCommandOptions, ranks: 
 const NOWHERE: Destination = { checkpoints: null, output: null, release: async () => undefined };
 
 async function trainSession(
-  session: TrainingSession,
+  { session, hasEvaluation, dataset, plan, identity, loaded, resumed }: Opened,
   folder: string,
-  { source, dataset, plan, identity, loaded, resumed }: Prepared,
   { checkpoints, output }: Destination,
   options: TrainCommandOptions,
   { communicator, console }: Ranks,
@@ -208,10 +120,10 @@ async function trainSession(
     });
     progress.end();
     if (output !== null) await writeFileAtomic(output, [await session.saveCheckpoint()]);
-    const steps = run.last?.step ?? resumed?.state.step ?? 0;
+    const steps = run.last?.step ?? resumed?.step ?? 0;
     const loss = run.last?.loss ?? null;
     const interrupted = exitCode !== null;
-    const next = nextCommand(folder, source, checkpoints, output, interrupted ? communicator.size : null);
+    const next = nextCommand(folder, hasEvaluation, checkpoints, output, interrupted ? communicator.size : null);
     const saved = [
       ...(checkpoints === null ? [] : [`; run saved in ${checkpoints}`]),
       ...(output === null ? [] : [`; checkpoint written to ${output}`]),
@@ -249,7 +161,7 @@ async function saverOf(
   folder: string,
   session: TrainingSession,
   identity: RunIdentity,
-  resumed: LoadedRun | null,
+  resumed: Opened["loaded"],
   { keep }: TrainCommandOptions,
   console: Console,
 ): Promise<ReturnType<typeof saver>> {
@@ -270,7 +182,7 @@ async function isSame(a: string, b: string): Promise<boolean> {
  */
 function nextCommand(
   folder: string,
-  { evalModel }: Trainable,
+  hasEvaluation: boolean,
   checkpoints: string | null,
   output: string | null,
   interrupted: number | null,
@@ -278,7 +190,7 @@ function nextCommand(
   const weights = checkpoints ?? output;
   if (weights === null) return null;
   if (interrupted === null) {
-    return evalModel === null ? null : commandLine(["export", folder, "--checkpoint", weights, "-o", "model.onnx"]);
+    return !hasEvaluation ? null : commandLine(["export", folder, "--checkpoint", weights, "-o", "model.onnx"]);
   }
   if (checkpoints === null) return null;
   const command = commandLine(resumingArguments(process.argv.slice(2), checkpoints));

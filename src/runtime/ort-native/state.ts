@@ -113,6 +113,10 @@ export class NativeState implements StateStore {
     return this.read(names);
   }
 
+  handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return this.read(names);
+  }
+
   async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     await this.prepare();
     if (this.#device !== null && names.length > 0) return this.#fetch(this.#device, names);

@@ -1,9 +1,9 @@
 import { Tensor } from "onnxruntime-common";
 import { BOOLEAN, bytesOf, NUMBER, oneOf, optional, requireArgument } from "../../arguments.ts";
-import { checkpointOfState } from "../../artifacts/checkpoint/training-state.ts";
+import { checkpointOfState, fitsCheckpoint } from "../../artifacts/checkpoint/training-state.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { type PlannedState, type Role, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
+import { keptState, type PlannedState, type Role, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
 import { A_STATE, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../errors.ts";
@@ -12,7 +12,7 @@ import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, FEEDS, fromOrtTensor, toOrtTensor, wantedOutputs } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
+import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import { NAMES } from "../session.ts";
 import { joinParameters, sizeOfAll, splitParameters } from "./parameter-buffer.ts";
 import { Program } from "./program.ts";
@@ -51,7 +51,7 @@ interface Programs {
 /** Training through ONNX Runtime's inference API: models in standard operators that take the state and give the next. */
 export class OrtNodeSession implements TrainingSession {
   readonly runtime = "ort-node";
-  readonly can = { setLearningRate: true, getGradients: true, keepState: true };
+  readonly can: Abilities;
   readonly trainingInputs: readonly InputSpec[];
   readonly stepsPerCall: number | "auto";
   /** The execution provider in use. */
@@ -64,7 +64,8 @@ export class OrtNodeSession implements TrainingSession {
   readonly #store: StateStore;
   readonly #exporter: Exporter;
   readonly #queue = new CallQueue();
-  #loaded: TrainingState;
+  /** What a state has beside its tensors. */
+  #loaded: Omit<TrainingState, "tensors" | "step">;
   #steps: number;
   #rate: (step: number) => number;
   #resets = true;
@@ -91,9 +92,16 @@ export class OrtNodeSession implements TrainingSession {
     this.way = provider.way;
     this.#exporter = programs.exporter;
     this.#store = provider.createState();
-    this.#loaded = programs.state;
-    this.#steps = programs.state.step;
     this.#rate = programs.learningRate;
+    this.can = {
+      setLearningRate: true,
+      getGradients: true,
+      keepState: true,
+      saveCheckpoint: fitsCheckpoint(programs.state, this.#planned()),
+    };
+    const { step, ...loaded } = withoutTensors(programs.state);
+    this.#loaded = loaded;
+    this.#steps = step;
     this.#take(programs.state);
   }
 
@@ -344,7 +352,7 @@ export class OrtNodeSession implements TrainingSession {
   async getState(): Promise<TrainingState> {
     this.#requireValues();
     return this.#call("getState", async () => {
-      const tensors = await this.#store.read(this.#planned().map(({ name }) => name));
+      const tensors = await this.#store.handOut(this.#planned().map(({ name }) => name));
       return {
         ...this.#loaded,
         step: this.#steps,
@@ -353,11 +361,8 @@ export class OrtNodeSession implements TrainingSession {
     });
   }
 
-  /** Everything that a checkpoint keeps: all state but the accumulators. */
   #planned(): readonly PlannedState[] {
-    const { gradients, apply } = this.#programs;
-    const slots = apply?.plan.state.filter(({ kind }) => kind === "slot") ?? [];
-    return [...gradients.plan.state.filter(({ kind }) => kind !== "accumulator"), ...slots];
+    return keptState(this.#programs.gradients.plan, this.#programs.apply?.plan ?? null);
   }
 
   async loadState(state: TrainingState): Promise<void> {
@@ -388,8 +393,9 @@ export class OrtNodeSession implements TrainingSession {
       const like = shapes.get(parameter);
       if (like !== undefined) this.#store.set(accumulator, toOrtTensor(zeros(like.dtype, like.dims), accumulator));
     }
-    this.#loaded = state;
-    this.#steps = state.step;
+    const { step, ...loaded } = withoutTensors(state);
+    this.#loaded = loaded;
+    this.#steps = step;
     this.#resets = true;
   }
 
@@ -410,7 +416,7 @@ export class OrtNodeSession implements TrainingSession {
     if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
     return this.#call("findNotFinite", async () => {
       const looked = this.#planned().filter(({ kind }) => feeds !== undefined || kind !== "frozen");
-      const held = firstNotFinite("", [...(await this.#store.read(looked.map(({ name }) => name)))]);
+      const held = firstNotFinite("", [...(await this.#store.lend(looked.map(({ name }) => name)))]);
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
       if (fed !== null) return fed;
@@ -457,6 +463,9 @@ export class OrtNodeSession implements TrainingSession {
     return this.#queue.call(method, run);
   }
 }
+
+/** What is kept of a state that was loaded: its tensors are not, which may be of gigabytes. */
+const withoutTensors = ({ tensors: _, ...rest }: TrainingState): Omit<TrainingState, "tensors"> => rest;
 
 /** Steps write into the tensors of the state by turns, and what they were loaded from is not ours. */
 function copyOf({ type, dims, data }: Tensor): Tensor {

@@ -26,6 +26,8 @@ export interface StateStore {
   lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
   /** Copies of the tensors in memory. */
   read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
+  /** The tensors in memory for good, copied only where they must be: no run writes into them any more. */
+  handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
   release(): Promise<void>;
 }
 
@@ -34,12 +36,15 @@ function missing(name: string): Error {
 }
 
 /**
- * State in memory: two tensors each, one read and one written, which change places. So steps allocate nothing. Where the
- * runtime does not fill the tensors it is given, it makes new ones with every step.
+ * State in memory: two tensors each, one read and one written, which change places. So steps allocate nothing, but in the
+ * place of tensors that were handed out. Where the runtime does not fill the tensors it is given, it makes new ones with
+ * every step.
  */
 export class HostState implements StateStore {
   readonly #now = new Map<string, Tensor>();
   readonly #next = new Map<string, Tensor>();
+  /** Names of tensors that someone else has too. */
+  readonly #handedOut = new Set<string>();
   readonly #TensorType: typeof Tensor;
   readonly #fillsOutputs: boolean;
 
@@ -58,6 +63,7 @@ export class HostState implements StateStore {
   set(name: string, { type, data, dims }: Tensor): void {
     this.#now.set(name, new this.#TensorType(type as "float32", data as Float32Array, [...dims]));
     this.#next.delete(name);
+    this.#handedOut.delete(name);
   }
 
   async prepare(): Promise<void> {
@@ -85,7 +91,8 @@ export class HostState implements StateStore {
       const [now, next] = [this.get(name), this.#fillsOutputs ? this.#next.get(name) : results[output]];
       if (next === undefined) throw missing(name);
       this.#now.set(name, next);
-      if (this.#fillsOutputs) this.#next.set(name, now);
+      if (this.#handedOut.delete(name)) this.#next.delete(name);
+      else if (this.#fillsOutputs) this.#next.set(name, now);
     }
   }
 
@@ -104,6 +111,15 @@ export class HostState implements StateStore {
         return [name, new Tensor(tensor.type as "float32", tensor.data.slice() as Float32Array, [...tensor.dims])];
       }),
     );
+  }
+
+  async handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    for (const name of names) {
+      this.#handedOut.add(name);
+      /** While the state is saved, the other half of the memory is free for that. */
+      this.#next.delete(name);
+    }
+    return new Map(names.map((name) => [name, this.get(name)]));
   }
 
   async release(): Promise<void> {
@@ -174,6 +190,10 @@ export class DeviceState implements StateStore {
     const { tensors, session } = await this.#copy(held, "cpu");
     await session.release();
     return tensors;
+  }
+
+  handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    return this.read(names);
   }
 
   async #copy(

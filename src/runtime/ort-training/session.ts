@@ -45,7 +45,7 @@ export interface OrtTrainingOptions {
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
   readonly way: Reached = { name: "web", passedOver: [] };
-  readonly can = { setLearningRate: false, getGradients: false, keepState: false };
+  readonly can = { setLearningRate: false, getGradients: false, keepState: false, saveCheckpoint: true };
   readonly stepsPerCall = 1;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;

@@ -1,7 +1,8 @@
 import type { Tensor } from "onnxruntime-common";
 import { bytesOf, NUMBER, optional, requireArgument } from "../../../arguments.ts";
+import { fitsCheckpoint } from "../../../artifacts/checkpoint/training-state.ts";
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
-import type { StateKind } from "../../../artifacts/portable/plan.ts";
+import { keptState, readPlan, type StateKind } from "../../../artifacts/portable/plan.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../../errors.ts";
@@ -9,7 +10,7 @@ import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
-import type { Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
+import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { noEvalModel, type OrtNodePrograms } from "../session.ts";
@@ -89,7 +90,7 @@ function crashed(method: string, reason: string): BackendError {
  */
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
-  readonly can = { setLearningRate: true, getGradients: true, keepState: true };
+  readonly can: Abilities;
   readonly #line: Line;
   readonly #opened: Opened;
   readonly #exporter: Exporter;
@@ -97,7 +98,15 @@ export class RemoteSession implements TrainingSession {
   readonly #queue = new CallQueue();
   #rate: (step: number) => number;
 
-  private constructor(line: Line, opened: Opened, { learningRate, exporter, evalModel }: OrtNodePrograms) {
+  private constructor(line: Line, opened: Opened, programs: OrtNodePrograms) {
+    const { learningRate, exporter, evalModel, gradients, apply, state } = programs;
+    const kept = keptState(readPlan(gradients, "gradients"), apply === null ? null : readPlan(apply, "apply"));
+    this.can = {
+      setLearningRate: true,
+      getGradients: true,
+      keepState: true,
+      saveCheckpoint: fitsCheckpoint(state, kept),
+    };
     this.#line = line;
     this.#opened = opened;
     this.#rate = learningRate;

@@ -1,0 +1,132 @@
+import {
+  CheckpointError,
+  checkTrainingSet,
+  type Dataset,
+  type LearningRateSchedule,
+  type LoadedRun,
+  loadTrainingSet,
+  planTraining,
+  readWeights,
+  type Trainable,
+  type TrainingPlan,
+  TrainingSession,
+  type TrainPosition,
+  trainableOf,
+  trainingInputsOf,
+  UsageError,
+  withWeights,
+} from "../index.ts";
+import { type RunIdentity, resumeFrom } from "./checkpoints.ts";
+import { datasetOf } from "./input-options.ts";
+import { compareRanks, type Ranks, type Resumed, shareResumed, withThreads } from "./ranks.ts";
+import { identify } from "./run-identity.ts";
+import { preferredBy, sessionOptionsOf } from "./session-options.ts";
+import { readingOf } from "./strict.ts";
+import { checkTarget } from "./target.ts";
+import { scheduleOf, type TrainCommandOptions, trainOptions } from "./train-options.ts";
+
+interface Prepared {
+  readonly source: Trainable;
+  readonly dataset: Dataset;
+  readonly plan: TrainingPlan;
+  readonly schedule: LearningRateSchedule | null;
+  readonly identity: RunIdentity;
+  /** The checkpoint that was read, on rank 0. */
+  readonly loaded: LoadedRun | null;
+  readonly resumed: Resumed | null;
+}
+
+async function prepare(
+  folder: string,
+  options: TrainCommandOptions,
+  { communicator, console }: Ranks,
+): Promise<Prepared> {
+  if (options.resume !== undefined && options.initFrom !== undefined) {
+    throw new UsageError("E_OPTION", "--resume and --init-from cannot be given together");
+  }
+  if (options.saveEvery !== undefined && options.checkpoints === undefined) {
+    throw new UsageError("E_OPTION", "--save-every needs --checkpoints", { hint: "Give --checkpoints <folder>." });
+  }
+  const isFirst = communicator.rank === 0;
+  const overwrite = { force: options.force === true, inPlace: false };
+  if (isFirst && options.output !== undefined) await checkTarget(null, options.output, overwrite);
+  /** A run that goes on goes on with its log. */
+  const logForce = overwrite.force || options.resume !== undefined;
+  if (isFirst && options.log !== undefined)
+    await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
+  const set = await loadTrainingSet(folder, readingOf(options));
+  const given = trainableOf(set, preferredBy(options));
+  const inputs = trainingInputsOf(given, folder);
+  const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
+  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
+  const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
+  const schedule = scheduleOf(options, plan.totalSteps);
+  const identity = await identify(given, plan, options, communicator.size);
+  if (communicator.size > 1) {
+    await compareRanks(communicator, identity);
+    const each = options.globalBatchSize === undefined ? ` (${plan.batchSize / communicator.size} each)` : "";
+    console.note(`${communicator.size} ranks, ${communicator.library}; batches of ${plan.batchSize}${each}`);
+  }
+  const loaded =
+    options.resume === undefined || !isFirst
+      ? null
+      : await resumeFrom(options.resume, identity, options.allowMismatch, communicator.size);
+  const resumed = await shareResumed(communicator, loaded);
+  await checkTrainingSet(folder, set);
+  return { source, dataset, plan, schedule, identity, loaded, resumed };
+}
+
+/** A session ready to train. The tensors it was made of are its own now: nothing here holds them, which may be gigabytes. */
+export interface Opened extends Omit<Prepared, "source" | "loaded" | "resumed"> {
+  readonly session: TrainingSession;
+  readonly hasEvaluation: boolean;
+  readonly loaded: Omit<LoadedRun, "state"> | null;
+  readonly resumed: { readonly step: number; readonly position: TrainPosition } | null;
+}
+
+export async function openSession(folder: string, options: TrainCommandOptions, ranks: Ranks): Promise<Opened> {
+  const { communicator, console } = ranks;
+  const { source, loaded, resumed, ...prepared } = await prepare(folder, options, ranks);
+  for (const path of loaded?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
+  const { schedule } = prepared;
+  const needsNode =
+    options.checkpoints !== undefined ||
+    resumed !== null ||
+    communicator.size > 1 ||
+    (options.stepsPerCall ?? 1) > 1 ||
+    options.group.length > 0;
+  const session = await TrainingSession.create(source, {
+    ...sessionOptionsOf(await withThreads(options, ranks), source),
+    ...(needsNode && options.runtime === undefined ? { runtime: "ort-node" } : {}),
+    ...(options.stepsPerCall === undefined ? {} : { stepsPerCall: options.stepsPerCall }),
+    parameterGroups: options.group,
+    ...(schedule === null ? {} : { learningRate: schedule }),
+  });
+  try {
+    requireSavable(session, options.output);
+    if (resumed !== null) await session.loadState(resumed.state);
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+  return {
+    ...{ ...prepared, session, hasEvaluation: source.evalModel !== null, loaded: withoutState(loaded) },
+    resumed: resumed === null ? null : { step: resumed.state.step, position: resumed.position },
+  };
+}
+
+function withoutState(run: LoadedRun | null): Opened["loaded"] {
+  if (run === null) return null;
+  const { state: _, ...rest } = run;
+  return rest;
+}
+
+/** @throws CheckpointError `E_CHECKPOINT_SIZE` before the training, not after it */
+function requireSavable({ can }: TrainingSession, output: string | undefined): void {
+  if (output === undefined || can.saveCheckpoint) return;
+  throw new CheckpointError(
+    "E_CHECKPOINT_SIZE",
+    "parameters and optimizer state have more than 2 GiB, which ONNX Runtime's checkpoint format does not hold",
+    { file: output, field: "--output", hint: "Save with --checkpoints <folder> in place of -o." },
+  );
+}
