@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { operatorsDocument } from "../scripts/operators.ts";
 import { passesDocument } from "../scripts/passes.ts";
@@ -13,6 +15,18 @@ describe("the docs", () => {
 
   it("of passes are what npm run docs makes", () => {
     expect(read("passes.md")).toBe(passesDocument());
+  });
+
+  it("link to what is there", () => {
+    const root = fileURLToPath(new URL("..", import.meta.url));
+    const pages = ["README.md", "CONTRIBUTING.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+    const broken = pages.flatMap((page) => {
+      const links = [...readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:)([^)#\s]+)/g)].map(
+        ([, to = ""]) => to,
+      );
+      return links.filter((to) => !existsSync(join(root, dirname(page), to))).map((to) => `${page}: ${to}`);
+    });
+    expect(broken).toEqual([]);
   });
 
   it("of building name every loss and every optimizer with its defaults", () => {
