@@ -166,6 +166,7 @@ export {
   checkTrainingSet,
   identityOf,
   isPortable,
+  isStep,
   type ReadTrainableOptions,
   readTrainable,
   readWeights,
@@ -174,6 +175,7 @@ export {
   trainingInputsOf,
   withWeights,
 } from "./source.ts";
+export { readStep, type StepArtifacts, stepArtifacts, withInitialState } from "./step-artifacts.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
 export {
   type FinishedCheck,

@@ -33,18 +33,24 @@ import type { Tensor } from "./graph/tensor.ts";
 import { A_TENSOR } from "./graph/tensor.ts";
 import { AGR_RECORD } from "./passes/record.ts";
 import { valueRanges } from "./passes/value-ranges.ts";
+import { STEP, type StepArtifacts, withInitialState } from "./step-artifacts.ts";
 
-/** What can be trained: ONNX Runtime's artifacts, or a portable set. */
-export type Trainable = TrainingArtifacts | PortableArtifacts;
+/** What can be trained: ONNX Runtime's artifacts, a portable set, or a whole step. */
+export type Trainable = TrainingArtifacts | PortableArtifacts | StepArtifacts;
 
 export const TRAINABLE: Kind = {
-  what: "a portable set or training artifacts, as readPortable, readArtifacts and readTrainable give them",
-  holds: (given) => PORTABLE.holds(given) || ARTIFACTS.holds(given),
+  what: "a portable set, training artifacts or a whole step, as readPortable, readArtifacts, readTrainable and readStep give them",
+  holds: (given) => PORTABLE.holds(given) || ARTIFACTS.holds(given) || STEP.holds(given),
 };
 
 export function isPortable(source: Trainable): source is PortableArtifacts {
   requireArgument("source", source, TRAINABLE);
   return "gradients" in source;
+}
+
+export function isStep(source: Trainable): source is StepArtifacts {
+  requireArgument("source", source, TRAINABLE);
+  return "step" in source;
 }
 
 export interface ReadTrainableOptions extends ReadSetOptions {
@@ -96,6 +102,7 @@ export function trainingInputsOf(source: Trainable, folder: string): readonly In
   requireArgument("folder", folder, PATH);
   const missing = (file: string): UsageError =>
     new UsageError("E_ARTIFACT_MISSING", `${folder} has no ${file}, which training needs`, { file: folder });
+  if (isStep(source)) return plannedInputs(source.step, readPlan(source.step, "train_step"));
   if (isPortable(source)) {
     if (source.state === null) throw missing("state.safetensors");
     return plannedInputs(source.gradients, readPlan(source.gradients, "gradients"));
@@ -128,9 +135,11 @@ export function identityOf(source: Trainable): {
   readonly agr: string | null;
 } {
   requireArgument("source", source, TRAINABLE);
-  const models: Readonly<Record<string, Model | null>> = isPortable(source)
-    ? { train_step: source.trainStep, gradients: source.gradients, apply: source.apply }
-    : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
+  const models: Readonly<Record<string, Model | null>> = isStep(source)
+    ? { train_step: source.step }
+    : isPortable(source)
+      ? { train_step: source.trainStep, gradients: source.gradients, apply: source.apply }
+      : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
   const present = Object.entries(models).flatMap(([name, model]) => (model === null ? [] : [[name, model] as const]));
   const record = present.map(([, { metadata }]) => metadata.get(AGR_RECORD)).find((text) => text !== undefined);
   return {
@@ -172,6 +181,10 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
 export function withWeights<Source extends Trainable>(source: Source, weights: ReadonlyMap<string, Tensor>): Source {
   requireArgument("source", source, TRAINABLE);
   requireArgument("weights", weights, mapTo(A_TENSOR, "a map of names to tensors, as readWeights gives it"));
+  if (isStep(source)) {
+    const kept = [...(source.state?.tensors ?? []), ...weights].filter(([name]) => !source.zeros.has(name));
+    return { ...source, ...withInitialState(source, new Map(kept)) };
+  }
   if (isPortable(source)) {
     return source.state === null ? source : { ...source, state: stateWith(source, source.state, weights) };
   }

@@ -23,12 +23,13 @@ import type { OrtModule } from "./runtime/ort-node/load.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
 import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
 import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
-import { type OrtNodePrograms, OrtNodeSession } from "./runtime/ort-node/session.ts";
+import { type OrtNodePrograms, OrtNodeSession, rateIsBuiltIn } from "./runtime/ort-node/session.ts";
 import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
 import { rangedInputs, TRAINABLE } from "./source.ts";
+import type { StepArtifacts } from "./step-artifacts.ts";
 
 export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
   /**
@@ -79,13 +80,13 @@ const FILES = withFields(
 );
 const SOURCE: Kind = {
   what:
-    "training artifacts, as readTrainable(folder) gives them, or { checkpointState, trainModel, evalModel?, " +
+    "training artifacts, as readTrainable(folder) gives them, a whole step, as readStep gives it, or { checkpointState, trainModel, evalModel?, " +
     "optimizerModel? }, each a path or bytes",
   holds: (given) => FILES.holds(given) || TRAINABLE.holds(given),
 };
 
-/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, or a portable set. */
-export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | PortableArtifacts;
+/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, a portable set, or a whole step. */
+export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | PortableArtifacts | StepArtifacts;
 
 /**
  * Composition: passes prepare the artifacts, a runtime trains them. The runtimes themselves contain no passes.
@@ -93,7 +94,7 @@ export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | P
 export const TrainingSession = {
   /**
    * Makes a session from the four artifacts, given as paths or bytes, from what `readArtifacts` returned, or from a portable
-   * set.
+   * set, or from a whole train step (`readStep`, `withInitialState`). A whole step has `trainSteps` alone: it gives out no gradients and sums up none.
    * @throws what `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
    *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
@@ -105,6 +106,11 @@ export const TrainingSession = {
       throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {
         field: "runtime",
       });
+    }
+    if ("step" in source) {
+      const isGrouped = needsNode(options).includes("parameterGroups");
+      requireOption(!isGrouped, "parameterGroups", "left out: a whole step has its groups in it");
+      return openPortable({ ...source, trainStep: source.step, gradients: null, apply: null }, options);
     }
     if ("gradients" in source) {
       const isGrouped = needsNode(options).includes("parameterGroups");
@@ -155,7 +161,10 @@ async function lowered(
   return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
 }
 
-async function openPortable(artifacts: PortableArtifacts, options: TrainingSessionOptions): Promise<TrainingSession> {
+/** What ort-node runs; a whole step has no gradients model beside it. */
+type Models = Omit<PortableArtifacts, "gradients"> & { readonly gradients: Model | null };
+
+async function openPortable(artifacts: Models, options: TrainingSessionOptions): Promise<TrainingSession> {
   const { runtime = "ort-node", ort } = options;
   if (runtime !== "ort-node") {
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
@@ -170,24 +179,26 @@ async function openPortable(artifacts: PortableArtifacts, options: TrainingSessi
 }
 
 /** Everything a session of ort-node runs, made by passes before it. */
-function programsOf(artifacts: PortableArtifacts, options: TrainingSessionOptions): OrtNodePrograms {
+function programsOf(artifacts: Models, options: TrainingSessionOptions): OrtNodePrograms {
   const { stepsPerCall = "auto", learningRate } = options;
   requireOption(
     stepsPerCall === "auto" || (Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1),
     "stepsPerCall",
     "a whole number from 1 on, or auto",
   );
-  const { trainStep, state } = artifacts;
-  if (state === null) throw missingArtifact("checkpoint");
+  const { trainStep, gradients, state } = artifacts;
+  if (state === null) throw missingArtifact(gradients === null ? "initial state" : "checkpoint");
   if (learningRate !== undefined && trainStep === null) throw noOptimizer();
+  const isBuiltIn = gradients === null && trainStep !== null && readPlan(trainStep, "train_step").learningRate === null;
+  if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
   return {
     ...artifacts,
     state,
-    overwriting: derived(artifacts.gradients, "gradients", (step) => withoutReset(step, true)),
-    adding: derived(artifacts.gradients, "gradients", (step) => withoutReset(step, false)),
+    overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
+    adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
     repeated: stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
     stepsPerCall,
-    learningRate: rateOf(learningRate),
+    learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
     exporter: exportForward,
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makePlainStep } from "../fixtures/plain-steps.ts";
 import * as onnxAgr from "../src/index.ts";
 
 const FOLDER = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
@@ -55,6 +56,7 @@ const text = parameter(["text"], () => "x");
 const checkpoint = parameter([], () => onnxAgr.decodeCheckpoint(artifacts.checkpoint as Uint8Array));
 const state = parameter([], () => portable.state);
 const source = parameter([], () => portable);
+const wholeStep = parameter([], () => onnxAgr.stepArtifacts(makePlainStep({ update: "sgd" })));
 const set = parameter([], () => ({ onnxruntime: artifacts, portable }));
 const inputs = parameter([], () => session.trainingInputs);
 const data = parameter([], () => dataset);
@@ -110,6 +112,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   isCheckpointFolder: [path("path")],
   isPbseqFile: [path("name")],
   isPortable: [source("source")],
+  isStep: [source("source")],
   isPortableFolder: [path("folder")],
   learningRateAt: [parameter([], () => ({ rate: 1 }))("schedule"), number("step")],
   loadOrtNode: [],
@@ -145,6 +148,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   readPortable: [path("folder"), options("options")],
   readRecord: [model("model"), text("key")],
   readSetManifest: [path("folder")],
+  readStep: [path("path"), options("options")],
   readTrainable: [path("folder"), options("options")],
   readTrainingSet: [path("folder"), options("options")],
   readWeights: [path("path")],
@@ -160,6 +164,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   setLearningRate: [model("model"), parameter([], () => ({ rate: 1 }))("schedule")],
   sha256: [bytes("parts")],
   sha256OfFile: [path("path")],
+  stepArtifacts: [model("model"), options("options")],
   stripAgr: [model("model")],
   train: [parameter([], () => session)("session"), data("dataset"), options("options")],
   trainableOf: [set("set"), prefer("prefer")],
@@ -168,6 +173,11 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   userInputs: [model("model"), checkpoint("checkpoint")],
   verifyInsertion: [model("original"), model("inserted"), options("options"), optionalNumber("seed")],
   whatIs: [parameter([], () => ({ isDirectory: () => true }))("found")],
+  withInitialState: [
+    wholeStep("source"),
+    parameter([], () => new Map())("tensors"),
+    parameter(["undefined", "number"], () => 0)("step"),
+  ],
   withWeights: [source("source"), parameter([], () => new Map())("weights")],
   verifyFinished: [model("model"), options("options")],
   writeArtifacts: [path("folder"), parameter([], () => artifacts)("artifacts")],

@@ -1,17 +1,15 @@
 import {
   CheckpointError,
-  checkTrainingSet,
   type Dataset,
+  isStep,
   type LearningRateSchedule,
   type LoadedRun,
-  loadTrainingSet,
   planTraining,
   readWeights,
   type Trainable,
   type TrainingPlan,
   TrainingSession,
   type TrainPosition,
-  trainableOf,
   trainingInputsOf,
   UsageError,
   withWeights,
@@ -20,8 +18,8 @@ import { type RunIdentity, resumeFrom } from "./checkpoints.ts";
 import { datasetOf } from "./input-options.ts";
 import { compareRanks, type Ranks, type Resumed, shareResumed, withThreads } from "./ranks.ts";
 import { identify } from "./run-identity.ts";
-import { preferredBy, sessionOptionsOf } from "./session-options.ts";
-import { readingOf } from "./strict.ts";
+import { sessionOptionsOf } from "./session-options.ts";
+import { requireState, sourceAt } from "./source.ts";
 import { checkTarget } from "./target.ts";
 import { scheduleOf, type TrainCommandOptions, trainOptions } from "./train-options.ts";
 
@@ -54,10 +52,11 @@ async function prepare(
   const logForce = overwrite.force || options.resume !== undefined;
   if (isFirst && options.log !== undefined)
     await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
-  const set = await loadTrainingSet(folder, readingOf(options));
-  const given = trainableOf(set, preferredBy(options));
+  const { given, check } = await sourceAt(folder, options, console);
+  if (isStep(given)) requireStepOptions(options, communicator.size);
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
+  if (options.resume === undefined) requireState(source, folder, "--init <file>");
   const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
   const schedule = scheduleOf(options, plan.totalSteps);
@@ -72,8 +71,23 @@ async function prepare(
       ? null
       : await resumeFrom(options.resume, identity, options.allowMismatch, communicator.size);
   const resumed = await shareResumed(communicator, loaded);
-  await checkTrainingSet(folder, set);
-  return { source, dataset, plan, schedule, identity, loaded, resumed };
+  await check();
+  const begun = isStep(source) && resumed !== null ? { ...source, state: resumed.state } : source;
+  return { source: begun, dataset, plan, schedule, identity, loaded, resumed };
+}
+
+/** A whole step updates what it trains in every call. */
+function requireStepOptions({ accumulate, group, output, localSteps }: TrainCommandOptions, ranks: number): void {
+  const wrong: readonly (readonly [isWrong: boolean, reason: string, hint: string])[] = [
+    [accumulate > 1, "--accumulate sums up gradients", "Put the accumulation into the step, or leave the option out."],
+    [group.length > 0, "--group writes an optimizer", "The step has its groups in it; leave the option out."],
+    [output !== undefined, "-o writes a checkpoint of ONNX Runtime", "Use --checkpoints, and export for the result."],
+    [ranks > 1 && localSteps === undefined, "ranks average gradients", "Give --local-steps <n>."],
+  ];
+  const [first] = wrong.filter(([isWrong]) => isWrong);
+  if (first === undefined) return;
+  const [, reason, hint] = first;
+  throw new UsageError("E_OPTION", `${reason}, and a whole step gives out none: it is trained as it is`, { hint });
 }
 
 /** A session ready to train. The tensors it was made of are its own now: nothing here holds them, which may be gigabytes. */

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isPortable, PROVIDERS, type Trainable, type TrainingSessionOptions } from "../index.ts";
+import { isPortable, isStep, PROVIDERS, type Trainable, type TrainingSessionOptions } from "../index.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options that say what runs the models. */
@@ -43,7 +43,8 @@ export function sessionOptionsOf(
   { runtime, ep, threads, isolate }: RuntimeOptions,
   source: Trainable,
 ): TrainingSessionOptions {
-  const needsNode = isPortable(source) || isolate === true || ep?.some((name) => name !== "cpu") === true;
+  const needsNode =
+    isPortable(source) || isStep(source) || isolate === true || ep?.some((name) => name !== "cpu") === true;
   const chosen = runtime ?? (needsNode ? "ort-node" : undefined);
   const options: TrainingSessionOptions = {
     ...(isolate === true ? { isolation: "process" } : {}),

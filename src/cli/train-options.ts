@@ -10,10 +10,11 @@ import {
 import type { InputFlags } from "./input-options.ts";
 import type { RankFlags } from "./ranks.ts";
 import type { RuntimeOptions } from "./session-options.ts";
+import type { StepFlags } from "./source.ts";
 import type { StrictOption } from "./strict.ts";
 import { nonNegative, wholeNumber } from "./values.ts";
 
-export interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption, RankFlags {
+export interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption, RankFlags, StepFlags {
   readonly data: string;
   readonly epochs: number;
   readonly batchSize?: number;

@@ -101,7 +101,7 @@ function forwardOutputs(graph: Graph, weights: ReadonlyMap<string, Tensor>): rea
     .flatMap((node) => valuesReadBy(node).filter((value) => isForward(value) && value.producer !== null));
   if (frontier.length > 0) return [...new Set(frontier)];
   throw new PassError("E_NO_FORWARD", "the eval model gives only the loss, and no input is only a target of it", {
-    hint: "Name the tensors to give with --output.",
+    hint: "Name the tensors to give with --tensor, or write the weights alone: -o weights.safetensors.",
   });
 }
 

@@ -10,27 +10,26 @@ import {
   type InputSpec,
   identityOf,
   isPortable,
+  isStep,
   type NamedTensors,
-  readTrainable,
-  readWeights,
   samplesOf,
   sha256,
   type Trainable,
   TrainingSession,
   trainingInputsOf,
   UsageError,
-  withWeights,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { compareRanks, onRanks, type RankFlags, type Ranks, withMpi, withThreads } from "../ranks.ts";
 import { hashesOfInputs } from "../run-identity.ts";
-import { preferredBy, type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
-import { readingOf, type StrictOption, withStrict } from "../strict.ts";
+import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
+import { requireState, type StepFlags, sourceAt, withStep, withWeightsAt } from "../source.ts";
+import { type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
-interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, Pick<RankFlags, "mpi"> {
+interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, StepFlags, Pick<RankFlags, "mpi"> {
   readonly data: string;
   readonly batchSize: number;
   readonly checkpoint?: string;
@@ -39,9 +38,12 @@ interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, Pick<Ran
 export function evalCommand(io: Io): Command {
   const command = new Command("eval")
     .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
-    .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
+    .argument(
+      "<path>",
+      "folder of training artifacts, ONNX Runtime's or portable ones, or a file with a whole train step",
+    )
     .requiredOption("--data <file>", `data: ${DATA_HELP}`);
-  return withStrict(withInputs(withMpi(withRuntime(command))))
+  return withStep(withStrict(withInputs(withMpi(withRuntime(command)))))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
     .addHelpText(
@@ -49,7 +51,8 @@ export function evalCommand(io: Io): Command {
       `
 Examples:
   onnx-agr eval artifacts --data test.safetensors --checkpoint trained-checkpoint
-  onnx-agr eval artifacts --data test.safetensors --checkpoint run --json`,
+  onnx-agr eval artifacts --data test.safetensors --checkpoint run --json
+  onnx-agr eval step.onnx --data test.safetensors --checkpoint run`,
     )
     .action(async (folder: string, options: EvalOptions, self: Command) => {
       const console = new Console(io, self.optsWithGlobals<OutputOptions>());
@@ -67,9 +70,11 @@ async function evaluate(folder: string, options: EvalOptions, ranks: Ranks): Pro
       hint: "Give the numbers that train said: --normalize <mean>,<deviation>.",
     });
   }
-  const given = await readTrainable(folder, { prefer: preferredBy(options), ...readingOf(options) });
+  const { given, check } = await sourceAt(folder, options, console);
   const inputs = trainingInputsOf(given, folder);
-  const source = options.checkpoint === undefined ? given : withWeights(given, await readWeights(options.checkpoint));
+  const source = await withWeightsAt(given, options.checkpoint);
+  requireState(source, folder, "--checkpoint <path> or --init <file>");
+  await check();
   const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const fixed = fixedBatchSize(inputs, dataset);
   const batchSize = fixed ?? options.batchSize;
@@ -101,7 +106,7 @@ const inOrder = (dataset: Dataset, batchSize: number): Iterable<NamedTensors> =>
   batches(dataset, 0, { batchSize, shuffle: false, seed: 0, dropLast: false });
 
 function hashOfWeights(source: Trainable): string {
-  if (!isPortable(source)) return sha256(source.checkpoint ?? new Uint8Array());
+  if (!isPortable(source) && !isStep(source)) return sha256(source.checkpoint ?? new Uint8Array());
   return source.state === null ? "" : sha256(encodeState(source.state));
 }
 

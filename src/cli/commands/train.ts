@@ -15,15 +15,19 @@ import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
 import { onRanks, type Ranks, withRanks } from "../ranks.ts";
 import { withRuntime } from "../session-options.ts";
+import { withStep } from "../source.ts";
 import { withStrict } from "../strict.ts";
 import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
 
 export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
     .description("Train exported artifacts through ONNX Runtime")
-    .argument("<folder>", "folder of training artifacts, ONNX Runtime's or portable ones")
+    .argument(
+      "<path>",
+      "folder of training artifacts, ONNX Runtime's or portable ones, or a file with a whole train step",
+    )
     .requiredOption("--data <file>", `training data: ${DATA_HELP}`);
-  return withTraining(withStrict(withGroups(withInputs(withRanks(withRuntime(command))))))
+  return withTraining(withStep(withStrict(withGroups(withInputs(withRanks(withRuntime(command)))))))
     .addHelpText(
       "after",
       `
@@ -33,6 +37,7 @@ Examples:
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --save-every 500
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --resume run
   onnx-agr train artifacts --data train.npz --ep webgpu,cpu
+  onnx-agr train step.onnx --data train.npz --init state.safetensors --checkpoints run
   mpirun -n 4 onnx-agr train artifacts --data train.npz --checkpoints run --save-every 500`,
     )
     .action(async (folder: string, options: TrainCommandOptions, self: CommandType) => {

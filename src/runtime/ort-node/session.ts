@@ -3,7 +3,14 @@ import { BOOLEAN, bytesOf, NUMBER, oneOf, optional, requireArgument } from "../.
 import { checkpointOfState, fitsCheckpoint } from "../../artifacts/checkpoint/training-state.ts";
 import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { keptState, type PlannedState, type Role, STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
+import {
+  keptState,
+  type PlannedState,
+  type Role,
+  readPlan,
+  STATE_KINDS,
+  type StateKind,
+} from "../../artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
 import { A_STATE, type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../errors.ts";
@@ -23,7 +30,9 @@ import type { StateStore } from "./state-store.ts";
 import type { Way } from "./ways.ts";
 
 /** What a session runs. */
-export interface OrtNodePrograms extends PortableArtifacts {
+export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
+  /** Null where all there is is a whole step. */
+  readonly gradients: Model | null;
   readonly state: TrainingState;
   /** `gradients` for the first batch after a reset; null where it can only be told with every run. */
   readonly overwriting: Model | null;
@@ -38,8 +47,8 @@ export interface OrtNodePrograms extends PortableArtifacts {
 }
 
 interface Programs {
-  /** What the plan is read from; run where the other two are not there. */
-  readonly gradients: Program;
+  /** What the plan is read from; run where the other two are not there. Null where all there is is a whole step. */
+  readonly gradients: Program | null;
   readonly overwriting: Program | null;
   readonly adding: Program | null;
   readonly trainStep: Program | null;
@@ -61,6 +70,8 @@ export class OrtNodeSession implements TrainingSession {
   /** How ONNX Runtime is reached. */
   readonly way: Chosen["way"];
   readonly #programs: Programs;
+  /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
+  readonly #first: Program;
   readonly #store: StateStore;
   readonly #exporter: Exporter;
   readonly #queue = new CallQueue();
@@ -76,7 +87,7 @@ export class OrtNodeSession implements TrainingSession {
     /** State that stays on a device is not copied between calls. */
     const copies = provider.keepsAt === null;
     this.#programs = {
-      gradients: new Program(programs.gradients, "gradients", provider),
+      gradients: optional(programs.gradients, "gradients"),
       overwriting: optional(programs.overwriting, "gradients"),
       adding: optional(programs.adding, "gradients"),
       trainStep: optional(programs.trainStep, "train_step"),
@@ -84,8 +95,12 @@ export class OrtNodeSession implements TrainingSession {
       evaluation: optional(programs.evalModel, "eval"),
       repeated: copies || programs.stepsPerCall !== "auto" ? optional(programs.repeated, "train_step") : null,
     };
-    const { gradients } = this.#programs;
-    this.trainingInputs = gradients.inputs;
+    const { gradients, trainStep } = this.#programs;
+    const first = gradients ?? trainStep;
+    if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
+    this.#first = first;
+    this.can = abilitiesOf(programs);
+    this.trainingInputs = first.inputs;
     this.stepsPerCall = this.#programs.repeated === null ? 1 : programs.stepsPerCall;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
@@ -93,12 +108,6 @@ export class OrtNodeSession implements TrainingSession {
     this.#exporter = programs.exporter;
     this.#store = provider.createState();
     this.#rate = programs.learningRate;
-    this.can = {
-      setLearningRate: true,
-      getGradients: true,
-      keepState: true,
-      saveCheckpoint: fitsCheckpoint(programs.state, this.#planned()),
-    };
     const { step, ...loaded } = withoutTensors(programs.state);
     this.#loaded = loaded;
     this.#steps = step;
@@ -122,8 +131,7 @@ export class OrtNodeSession implements TrainingSession {
     const provider = await chooseProvider(ways, options);
     const session = new OrtNodeSession(programs, provider);
     try {
-      const { overwriting, gradients } = session.#programs;
-      await (overwriting ?? gradients).load();
+      await (session.#programs.overwriting ?? session.#first).load();
     } catch (error) {
       await session.release();
       throw error;
@@ -136,11 +144,11 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   get trainingInputNames(): readonly string[] {
-    return this.#programs.gradients.plan.inputs;
+    return this.#first.plan.inputs;
   }
 
   get trainingOutputNames(): readonly string[] {
-    return this.#programs.gradients.plan.outputs;
+    return this.#first.plan.outputs;
   }
 
   get evalInputNames(): readonly string[] {
@@ -172,6 +180,7 @@ export class OrtNodeSession implements TrainingSession {
   async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     checkFeeds(this.trainingInputs, feeds);
     const wanted = wantedOutputs(this.trainingOutputNames, fetches);
+    this.#gradients("runTrainStep");
     this.#requireValues();
     return this.#call("runTrainStep", async () => {
       const outputs = await this.#backward(feeds, wanted.names);
@@ -182,8 +191,8 @@ export class OrtNodeSession implements TrainingSession {
 
   /** Forward and backward: the gradients take the place of those accumulated, or are added to them. */
   async #backward(feeds: NamedTensors, wanted: readonly string[]): Promise<NamedTensors> {
-    const { gradients, overwriting, adding } = this.#programs;
-    const program = (this.#resets ? overwriting : adding) ?? gradients;
+    const { overwriting, adding } = this.#programs;
+    const program = (this.#resets ? overwriting : adding) ?? this.#first;
     const { reset } = program.plan;
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(this.#resets ? 1 : 0), [1]) };
     const { renewals, outputs } = await program.run({ ...feeds, ...flag }, this.#store, wanted);
@@ -192,10 +201,11 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   async runOptimizerStep(): Promise<void> {
+    const { plan } = this.#gradients("runOptimizerStep");
     const apply = this.#optimizer(this.#programs.apply);
     this.#requireValues();
     await this.#call("runOptimizerStep", async () => {
-      const accumulators = new Map(this.#programs.gradients.plan.gradients);
+      const accumulators = new Map(plan.gradients);
       await this.#apply(apply, (parameter) => this.#store.get(accumulators.get(parameter) ?? ""));
     });
   }
@@ -203,6 +213,7 @@ export class OrtNodeSession implements TrainingSession {
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
     requireArgument("gradients", gradients, FEEDS);
     requireArgument("statistics", statistics, FEEDS);
+    const program = this.#gradients("applyGradients");
     const apply = this.#optimizer(this.#programs.apply);
     const pairs = apply.plan.gradients;
     const specs = apply.specs(pairs.map(([, input]) => input));
@@ -210,7 +221,6 @@ export class OrtNodeSession implements TrainingSession {
       specs.map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? spec.name })),
       gradients,
     );
-    const program = this.#programs.gradients;
     checkFeeds(
       program.specs(Object.keys(statistics).filter((name) => this.#names("buffer").includes(name))),
       statistics,
@@ -235,7 +245,7 @@ export class OrtNodeSession implements TrainingSession {
     return this.#call("lendState", async () => {
       const names =
         kind === "accumulator"
-          ? this.#programs.gradients.plan.gradients
+          ? this.#gradients("lendState").plan.gradients
           : this.#names(kind).map((name) => [name, name] as const);
       const tensors = await this.#store.lend(names.map(([, held]) => held));
       return Object.fromEntries(names.map(([name, held]) => [name, tensors.get(held) as Tensor]));
@@ -307,14 +317,15 @@ export class OrtNodeSession implements TrainingSession {
 
   async setLearningRate(rate: number): Promise<void> {
     requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
+    if (!this.can.setLearningRate) throw rateIsBuiltIn();
     await this.#call("setLearningRate", async () => {
       this.#rate = () => rate;
     });
   }
 
   async getGradients(): Promise<NamedTensors> {
+    const { gradients } = this.#gradients("getGradients").plan;
     return this.#call("getGradients", async () => {
-      const { gradients } = this.#programs.gradients.plan;
       const tensors = await this.#store.read(gradients.map(([, accumulator]) => accumulator));
       return Object.fromEntries(gradients.map(([name, accumulator]) => [name, tensors.get(accumulator) as Tensor]));
     });
@@ -328,7 +339,7 @@ export class OrtNodeSession implements TrainingSession {
   #parameters(trainableOnly: boolean): readonly string[] {
     requireArgument("trainableOnly", trainableOnly, BOOLEAN);
     const kinds: readonly PlannedState["kind"][] = trainableOnly ? ["parameter"] : ["parameter", "frozen", "buffer"];
-    return this.#programs.gradients.plan.state.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
+    return this.#first.plan.state.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
   }
 
   async loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly = true): Promise<void> {
@@ -362,7 +373,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   #planned(): readonly PlannedState[] {
-    return keptState(this.#programs.gradients.plan, this.#programs.apply?.plan ?? null);
+    return keptState(this.#first.plan, this.#programs.apply?.plan ?? null);
   }
 
   async loadState(state: TrainingState): Promise<void> {
@@ -373,7 +384,7 @@ export class OrtNodeSession implements TrainingSession {
   #take(state: TrainingState): void {
     const { gradients, apply } = this.#programs;
     const specs = new Map(
-      [gradients, ...(apply === null ? [] : [apply])].flatMap((program) =>
+      [this.#first, ...(apply === null ? [] : [apply])].flatMap((program) =>
         program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
       ),
     );
@@ -389,7 +400,7 @@ export class OrtNodeSession implements TrainingSession {
       shapes.set(name, tensor);
       this.#store.set(name, copyOf(toOrtTensor(tensor, name)));
     }
-    for (const [parameter, accumulator] of gradients.plan.gradients) {
+    for (const [parameter, accumulator] of gradients?.plan.gradients ?? []) {
       const like = shapes.get(parameter);
       if (like !== undefined) this.#store.set(accumulator, toOrtTensor(zeros(like.dtype, like.dims), accumulator));
     }
@@ -401,6 +412,7 @@ export class OrtNodeSession implements TrainingSession {
 
   /** The parameters and the optimizer's moments as they are now. */
   async saveCheckpoint(): Promise<Uint8Array> {
+    this.#gradients("saveCheckpoint");
     const state = await this.getState();
     return encodeCheckpoint(checkpointOfState(state, this.#planned()));
   }
@@ -420,9 +432,11 @@ export class OrtNodeSession implements TrainingSession {
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
       if (fed !== null) return fed;
+      const { gradients } = this.#programs;
+      if (gradients === null) return null;
       this.#resets = true;
       await this.#backward(feeds, []);
-      const pairs = this.#programs.gradients.plan.gradients;
+      const pairs = gradients.plan.gradients;
       const tensors = await this.#store.read(pairs.map(([, accumulator]) => accumulator));
       return firstNotFinite(
         "the gradient of ",
@@ -444,6 +458,20 @@ export class OrtNodeSession implements TrainingSession {
     throw new BackendError("E_NOMINAL", "the checkpoint is nominal: it has the parameters' names and no values", {
       hint: "Load all parameters first, with loadParametersBuffer(bytes, false).",
     });
+  }
+
+  /** @throws BackendError `E_UNSUPPORTED` of a whole step */
+  #gradients(method: string): Program {
+    const { gradients } = this.#programs;
+    if (gradients !== null) return gradients;
+    throw new BackendError(
+      "E_UNSUPPORTED",
+      `a whole train step has no ${method}: it updates what it trains in every call`,
+      {
+        field: method,
+        hint: "Use trainSteps, and getState for what was trained.",
+      },
+    );
   }
 
   #optimizer(program: Program | null): Program {
@@ -476,4 +504,23 @@ export function noEvalModel(): BackendError {
   return new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
     hint: "Give evalModel to TrainingSession.create.",
   });
+}
+
+export const rateIsBuiltIn = (): BackendError =>
+  new BackendError("E_UNSUPPORTED", "the step takes no learning rate: its rate is built in, or state", {
+    field: "learningRate",
+    hint: "Name the input that takes it where there is one: --lr-input <name> (learningRate).",
+  });
+
+/** What a session over these models can do. */
+export function abilitiesOf({ gradients, trainStep, apply, state }: OrtNodePrograms): Abilities {
+  if (gradients === null) {
+    const setLearningRate = trainStep !== null && readPlan(trainStep, "train_step").learningRate !== null;
+    return { setLearningRate, getGradients: false, keepState: true, saveCheckpoint: false };
+  }
+  const kept = keptState(readPlan(gradients, "gradients"), apply === null ? null : readPlan(apply, "apply"));
+  return {
+    ...{ setLearningRate: true, getGradients: true, keepState: true },
+    saveCheckpoint: fitsCheckpoint(state, kept),
+  };
 }

@@ -14,18 +14,16 @@ let session: OrtNodeSession | null = null;
 
 async function open({ models, state, stepsPerCall, options }: Opening): Promise<Opened> {
   const decode = (bytes: Uint8Array | null) => (bytes === null ? null : decodeModel(bytes));
-  const { gradients, ...others } = models;
-  if (gradients === null) throw new RangeError("there is no gradients model");
   const opened = await OrtNodeSession.create(
     WAYS,
     {
-      gradients: decodeModel(gradients),
-      trainStep: decode(others.trainStep),
-      overwriting: decode(others.overwriting),
-      adding: decode(others.adding),
-      apply: decode(others.apply),
-      evalModel: decode(others.evalModel),
-      repeated: decode(others.repeated),
+      gradients: decode(models.gradients),
+      trainStep: decode(models.trainStep),
+      overwriting: decode(models.overwriting),
+      adding: decode(models.adding),
+      apply: decode(models.apply),
+      evalModel: decode(models.evalModel),
+      repeated: decode(models.repeated),
       state,
       stepsPerCall,
       learningRate: () => DEFAULT_LEARNING_RATE,

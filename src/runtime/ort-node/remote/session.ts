@@ -1,8 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { bytesOf, NUMBER, optional, requireArgument } from "../../../arguments.ts";
-import { fitsCheckpoint } from "../../../artifacts/checkpoint/training-state.ts";
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
-import { keptState, readPlan, type StateKind } from "../../../artifacts/portable/plan.ts";
+import type { StateKind } from "../../../artifacts/portable/plan.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
 import { BackendError, requireOption } from "../../../errors.ts";
@@ -13,7 +12,7 @@ import { checkBatches, checkFeeds, deliver, wantedOutputs } from "../../feeds.ts
 import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import { noEvalModel, type OrtNodePrograms } from "../session.ts";
+import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../session.ts";
 import { pack, unpack } from "./packing.ts";
 import { type Isolation, PEERS, type Peer } from "./peer.ts";
 import type { Method, Opened, Opening, Reply } from "./protocol.ts";
@@ -99,14 +98,8 @@ export class RemoteSession implements TrainingSession {
   #rate: (step: number) => number;
 
   private constructor(line: Line, opened: Opened, programs: OrtNodePrograms) {
-    const { learningRate, exporter, evalModel, gradients, apply, state } = programs;
-    const kept = keptState(readPlan(gradients, "gradients"), apply === null ? null : readPlan(apply, "apply"));
-    this.can = {
-      setLearningRate: true,
-      getGradients: true,
-      keepState: true,
-      saveCheckpoint: fitsCheckpoint(state, kept),
-    };
+    const { learningRate, exporter, evalModel } = programs;
+    this.can = abilitiesOf(programs);
     this.#line = line;
     this.#opened = opened;
     this.#rate = learningRate;
@@ -220,6 +213,7 @@ export class RemoteSession implements TrainingSession {
   }
 
   async setLearningRate(rate: number): Promise<void> {
+    if (!this.can.setLearningRate) throw rateIsBuiltIn();
     requireOption(Number.isFinite(rate) && rate >= 0, "learningRate", "a finite number from 0 on");
     await this.#inTurn("setLearningRate", async () => {
       this.#rate = () => rate;
