@@ -9,6 +9,7 @@ import { benchGradients } from "./gradients.ts";
 import { benchLarge } from "./large.ts";
 import { benchModelFile } from "./model-file.ts";
 import { benchProof } from "./proof.ts";
+import { benchRanks } from "./ranks.ts";
 import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
 import { benchWeightGradients } from "./weight-gradients.ts";
@@ -34,6 +35,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   "model-file": benchModelFile,
   scale: benchScale,
   large: benchLarge,
+  ranks: benchRanks,
   "weight-gradients": benchWeightGradients,
   proof: () => benchProof({ parameters: 1e8 }),
 };
