@@ -68,7 +68,8 @@ class Differentiation {
       if (this.#entryOf(node) === "zero" || !valuesReadBy(node).some((value) => dependent.has(value))) continue;
       for (const output of node.outputs) {
         if (output === null || this.#options.constants?.has(output)) continue;
-        if (isGradientType(elementTypeOf(output))) dependent.add(output);
+        /** What has no type may be a number: a gradient that were left out would be wrong in silence. */
+        if (output.type === null || isGradientType(elementTypeOf(output))) dependent.add(output);
       }
     }
     return dependent;

@@ -6,6 +6,7 @@ import type { TypeInference } from "../ops/inference/inference.ts";
 import { NodeView } from "../ops/node-view.ts";
 import type { OperatorName } from "../ops/operators/index.ts";
 import { SizeMath } from "../ops/sizes.ts";
+import { unknownShapeOf } from "../ops/unknown-shape.ts";
 import { shapeOf } from "../ops/value-types.ts";
 
 /** Gradients of a node's inputs, one entry per input; null or left out: none flows there. */
@@ -86,11 +87,11 @@ export class Backward extends NodeView {
   rank(index: number): number {
     const rank = shapeOf(this.input(index))?.length;
     if (rank !== undefined) return rank;
-    throw new GradientError(
-      "E_NO_SHAPE",
-      `${describeNode(this.node)}: the rank of "${this.input(index).name}" is not known`,
-      { field: this.input(index).name, hint: "Export the model with value_info (onnx.shape_inference.infer_shapes)." },
-    );
+    const { reason, hint } = unknownShapeOf(this.input(index));
+    throw new GradientError("E_NO_SHAPE", `${describeNode(this.node)}: ${reason}`, {
+      field: this.input(index).name,
+      hint,
+    });
   }
 
   /** The elements of an integer input (axes, pads, ...), where they are constant; null where it is left out. */

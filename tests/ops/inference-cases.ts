@@ -41,15 +41,15 @@ const given =
     };
   };
 
-const i64 = given(DataType.int64, false);
-const i32 = given(DataType.int32, false);
-const u8 = given(DataType.uint8, false);
-const i8 = given(DataType.int8, false);
-const f32 = given(DataType.float, false);
+export const i64 = given(DataType.int64, false);
+export const i32 = given(DataType.int32, false);
+export const u8 = given(DataType.uint8, false);
+export const i8 = given(DataType.int8, false);
+export const f32 = given(DataType.float, false);
 const f64 = given(DataType.double, false);
-const bool = given(DataType.bool, false);
-const x = given(DataType.float, true);
-const fedInts = given(DataType.int64, true);
+export const bool = given(DataType.bool, false);
+export const x = given(DataType.float, true);
+export const fedInts = given(DataType.int64, true);
 const fedBool = given(DataType.bool, true);
 
 const { int, ints, string } = attribute;
@@ -61,8 +61,8 @@ const make =
     return { op, inputs, attributes: [], outputs: 1, opset: 17, tells, ...given };
   };
 const elements = make("elements");
-const shape = make("shape");
-const type = make("type");
+export const shape = make("shape");
+export const type = make("type");
 
 /** Operands of one arithmetic operator: types, signs, broadcasting. */
 const operands = (op: string): readonly InferenceCase[] => [
@@ -434,6 +434,7 @@ export const WITHOUT_CASE: Readonly<Record<string, string>> = {
   If: "its branches are graphs: tested with the gradients of control flow",
   Loop: "its body is a graph: tested with the gradients of control flow",
   Scan: "its body is a graph: tested with the gradients of control flow",
+  TensorScatter: "onnxruntime-node has no kernel",
   "com.microsoft.NhwcConv": "onnxruntime-node has no kernel for the CPU",
   "com.microsoft.BatchNormInternal": "onnxruntime-node has no training operators",
 };

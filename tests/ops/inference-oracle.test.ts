@@ -6,6 +6,9 @@ import { TypeInference } from "../../src/ops/inference/inference.ts";
 import { INFERENCE_RULES } from "../../src/ops/inference/table.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 import { INFERENCE_CASES, type InferenceCase, WITHOUT_CASE } from "./inference-cases.ts";
+import { SIGNALS } from "./signal-cases.ts";
+
+const CASES = [...INFERENCE_CASES, ...SIGNALS];
 
 const ORT_NAMES: Readonly<Record<string, string>> = { float32: "float", float64: "double" };
 const FEED_TYPES = new Map<number, "float32" | "int64" | "bool">([
@@ -61,7 +64,7 @@ async function both(each: InferenceCase) {
 }
 
 describe("what is inferred of an operator is what ONNX Runtime makes:", () => {
-  it.each(INFERENCE_CASES.map((each) => [titleOf(each), each] as const))("%s", async (_, each) => {
+  it.each(CASES.map((each) => [titleOf(each), each] as const))("%s", async (_, each) => {
     for (const { output, content, result } of await both(each)) {
       if (result === undefined) throw new Error("there is no result");
       const { type } = output;
@@ -80,7 +83,7 @@ describe("what is inferred of an operator is what ONNX Runtime makes:", () => {
 
 describe("every rule of inference", () => {
   it("has a case, or a reason for none", () => {
-    const tested = new Set(INFERENCE_CASES.map(({ op }) => op));
+    const tested = new Set(CASES.map(({ op }) => op));
     const missing = [...INFERENCE_RULES.keys()].filter((op) => !tested.has(op) && !(op in WITHOUT_CASE));
     expect(missing).toEqual([]);
     expect(Object.keys(WITHOUT_CASE).filter((op) => tested.has(op) || !INFERENCE_RULES.has(op))).toEqual([]);

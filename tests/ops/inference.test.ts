@@ -166,6 +166,46 @@ describe("shapes that the graph computes", () => {
     expect([told, expectTrue(values, await runAll(subject, of), of)]).toEqual([told, values.length]);
   });
 
+  /** Adds up rows: what is carried keeps its shape, what is stacked gets an axis of its own. */
+  function turns(op: "Loop" | "Scan"): Model {
+    const sketch = new Sketch("turns");
+    sketch.input("x", float([4, 3, "batch"]));
+    sketch.input("start", float([3, "batch"]));
+    const body = new Sketch("body");
+    const isLoop = op === "Loop";
+    if (isLoop) {
+      sketch.initializer("count", GraphTensor.scalar(DataType.int64, 4));
+      body.input("turn", tensor(DataType.int64, []));
+      body.input("going", tensor(DataType.bool, []));
+    }
+    body.input("sum", float([]));
+    if (isLoop) {
+      body.outer(sketch, "x");
+      body.node("Gather", ["x", "turn"], ["row"]);
+      body.node("Identity", ["going"], ["goes"]);
+      body.output("goes", tensor(DataType.bool, []));
+    } else body.input("row", float([]));
+    body.node("Add", ["sum", "row"], ["next"]);
+    body.node("Flatten", ["row"], ["flat"], [attribute.int("axis", 0)]);
+    for (const name of ["next", "flat"]) body.output(name, float([]));
+    for (const value of [...body.graph.inputs, ...body.graph.outputs]) value.type = null;
+    const attributes = [attribute.graph("body", body.graph)];
+    if (isLoop) sketch.node("Loop", ["count", "", "start"], ["last", "all"], attributes);
+    else sketch.node("Scan", ["start", "x"], ["last", "all"], [attribute.int("num_scan_inputs", 1), ...attributes]);
+    return model(sketch.graph, 8, [["", 17]]);
+  }
+
+  it.each([
+    ["Loop", "float", "float[?,1,3*batch]"],
+    ["Scan", "float[3,batch]", "float[4,1,3*batch]"],
+  ] as const)("are told of %s", async (op, last, all) => {
+    const subject = turns(op);
+    inferTypes(subject);
+    const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+    expect(values.map(({ type }) => formatType(type))).toEqual([last, all]);
+    expectTrue(values, await runAll(subject, sizes), sizes);
+  });
+
   it("are never guessed: what two different symbols broadcast to is open", () => {
     const sketch = new Sketch("open");
     sketch.input("a", float(["n", 3]));

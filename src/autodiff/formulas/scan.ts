@@ -3,7 +3,7 @@ import type { Graph, Value } from "../../graph/graph.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import type { Formula } from "../../ops/formula.ts";
 
-/** A loop over the first axis of some values. */
+/** A loop over the first axis of some values; what a step gets and gives are matrices. */
 export interface Scan {
   readonly name: string;
   /** Values carried from step to step, with what they begin with. */
@@ -20,7 +20,8 @@ export interface Scan {
 /** @returns the last carried values, then the collected ones stacked in order of time */
 export function scan(f: Formula, { name, carried, scanned, backward = false, step, collected }: Scan): Value[] {
   const names = [...Object.keys(carried), ...Object.keys(scanned)];
-  const type = tensorType(f.dtype);
+  /** Inside a branch, ONNX Runtime does not find out ranks by itself. */
+  const type = tensorType(f.dtype, [null, null]);
   const body: Graph = f.body(
     name,
     names.map((each) => [each, type] as const),

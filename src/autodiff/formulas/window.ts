@@ -92,6 +92,7 @@ export function windowOf(
   const reaches = reach(window);
   const totals = size.map((_, axis) => {
     const [input, stride] = [spatial?.[axis] ?? null, window.strides[axis] ?? 1];
+    if (stride === 1) return (reaches[axis] ?? 1) - 1;
     if (input === null) throw node.refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
     return Math.max(0, (Math.ceil(input / stride) - 1) * stride + (reaches[axis] ?? 1) - input);
   });

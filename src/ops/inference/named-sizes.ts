@@ -182,3 +182,26 @@ export function areEqual(a: Dimension, b: Dimension): boolean | null {
   if (typeof difference === "number") return difference === 0;
   return isPositive(difference) || isPositive(minus(b, a)) ? false : null;
 }
+
+/** What a size is where those that have names are known; null where one that is made in a way of its own is not. */
+export function evaluate(dim: Dimension, sizeOf: (name: string) => number): number | null {
+  const terms = parse(dim);
+  if (terms === null) return typeof dim === "string" ? sizeOf(dim) : null;
+  const values = [...terms].map(([key, count]) =>
+    factorsOf(key).reduce<number | null>((all, factor) => {
+      const value = factor.endsWith(")") ? quotientOf(factor, sizeOf) : sizeOf(factor);
+      return all === null || value === null ? null : all * value;
+    }, count),
+  );
+  return values.reduce((sum, value) => (sum === null || value === null ? null : sum + value), 0);
+}
+
+/** `div(above,below)`, of which the last comma parts the two. */
+function quotientOf(text: string, sizeOf: (name: string) => number): number | null {
+  const [, above, below] = /^div\((.*),([^,()]+)\)$/s.exec(text) ?? [];
+  if (above === undefined || below === undefined) return null;
+  const [top, bottom] = [numeral(above), numeral(below)].map((part) => evaluate(part, sizeOf));
+  return typeof top !== "number" || typeof bottom !== "number" ? null : Math.trunc(top / bottom);
+}
+
+const numeral = (text: string): Dimension => (/^-?\d+$/.test(text) ? Number(text) : text);

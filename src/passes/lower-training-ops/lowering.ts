@@ -3,6 +3,7 @@ import { describeNode, type Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import type { OperatorName } from "../../ops/operators/index.ts";
+import { unknownShapeOf } from "../../ops/unknown-shape.ts";
 import { rankOf } from "../../ops/value-types.ts";
 
 /** The operators that have a row, without their domain. */
@@ -36,14 +37,11 @@ export class Call extends NodeView {
   rank(index: number): number {
     const rank = rankOf(this.input(index));
     if (rank !== null) return rank;
-    throw new PassError(
-      "E_NO_SHAPE",
-      `${describeNode(this.node)}: the rank of "${this.input(index).name}" is not known`,
-      {
-        field: this.input(index).name,
-        hint: "Run ONNX shape inference on the model first, so that it has value_info.",
-      },
-    );
+    const { reason, hint } = unknownShapeOf(this.input(index));
+    throw new PassError("E_NO_SHAPE", `${describeNode(this.node)}: ${reason}`, {
+      field: this.input(index).name,
+      hint,
+    });
   }
 
   /** The node cannot be lowered with these attributes. */
