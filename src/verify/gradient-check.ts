@@ -1,16 +1,17 @@
 import { Tensor } from "onnxruntime-common";
 import { requireArgument } from "../arguments.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
+import { fromHalf } from "../graph/half.ts";
 import { readExternalTensors } from "../graph/io/model-file.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL, walkGraphs } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 import { WITH_LOSS } from "../passes/add-loss.ts";
+import { toDouble } from "../passes/change-precision.ts";
 import { makeTrainingGraphs, type TrainingGraphOptions } from "../passes/make-training-graph.ts";
 import { toGradients } from "../passes/portable/gradients.ts";
 import type { StepModel } from "../passes/portable/step-model.ts";
-import { toDouble } from "../passes/to-double.ts";
 import { toOrtTensor } from "../runtime/feeds.ts";
 import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
@@ -55,6 +56,9 @@ export interface GradientCheck {
 
 /** Operators whose float64 kernel of ONNX Runtime's CPU provider computes in float32. */
 const SINGLE_INSIDE: ReadonlySet<string> = new Set(["Shrink"]);
+
+/** How much smaller the next step is where one was too large. */
+const FINER = 8;
 
 /** Step of the central differences relative to the element's size, and what they are good for. */
 const PRECISIONS = {
@@ -115,8 +119,8 @@ function inputsOf(
   const feeds: Record<string, Tensor> = { ...made };
   const isDouble = (name: string): boolean => feeds[name]?.type === "float64";
   const fitted = (name: string, { type, data, dims }: Tensor): Tensor =>
-    isDouble(name) && type === "float32"
-      ? new Tensor("float64", Float64Array.from(data as Float32Array), dims)
+    isDouble(name) && (type === "float32" || type === "float16")
+      ? new Tensor("float64", doubles(type, data), dims)
       : new Tensor(type as "float32", data as Float32Array, dims);
   for (const [name, tensor] of tensors) if (name in feeds) feeds[name] = fitted(name, toOrtTensor(tensor, name));
   for (const [name, tensor] of Object.entries(given ?? {})) if (name in feeds) feeds[name] = fitted(name, tensor);
@@ -132,6 +136,9 @@ function inputsOf(
   if (reset !== null) feeds[reset] = new Tensor("bool", Uint8Array.of(1), [1]);
   return feeds;
 }
+
+const doubles = (type: "float32" | "float16", data: Tensor["data"]): Float64Array =>
+  type === "float16" ? Float64Array.from(data as Uint16Array, fromHalf) : Float64Array.from(data as Float32Array);
 
 /** Runs the model with some elements of its parameters moved. */
 class Probe {
@@ -223,17 +230,24 @@ async function compare(
     const scale = Math.max(largestOf(gradient), 1e-4 * overall);
     let worst: CheckedParameter | null = null;
     for (const element of elementsOf(gradient, samples, seed + index)) {
-      const delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
-      const wide = await probe.slope(parameter, element, delta);
-      const numeric = await probe.slope(parameter, element, delta / 2);
       const analytic = gradient[element] ?? Number.NaN;
-      const difference = Math.abs(numeric - analytic) / scale;
       /** Two losses, each off by a rounding or so, over two half steps. */
-      const rounding = (2 * epsilon * Math.abs(probe.loss)) / delta;
-      /** What a smaller step still changes: curvature, and kinks such as ReLU's within the step. */
-      const truncation = Math.abs(wide - numeric);
-      const tolerance = smooth + (rounding + truncation) / scale;
-      const found = { parameter, difference, tolerance, element, analytic, numeric };
+      const rounding = (delta: number): number => (2 * epsilon * Math.abs(probe.loss)) / delta / scale;
+      const check = async (delta: number): Promise<CheckedParameter> => {
+        const wide = await probe.slope(parameter, element, delta);
+        const numeric = await probe.slope(parameter, element, delta / 2);
+        /** What a smaller step still changes: curvature, and kinks such as ReLU's within the step. */
+        const truncation = Math.abs(wide - numeric) / scale;
+        const difference = Math.abs(numeric - analytic) / scale;
+        return { parameter, difference, tolerance: smooth + rounding(delta) + truncation, element, analytic, numeric };
+      };
+      let delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
+      let found = await check(delta);
+      /** A loss that bends more than a step of this size shows: smaller ones, as long as rounding does not hide what is wrong. */
+      while (excess(found) > 1 && rounding(delta / FINER) < smooth) {
+        delta /= FINER;
+        found = await check(delta);
+      }
       if (worst === null || !(excess(found) <= excess(worst))) worst = found;
     }
     if (worst !== null) checked.push(worst);

@@ -3,7 +3,9 @@ import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { DataType } from "../graph/data-type.ts";
 import type { Graph, Value } from "../graph/graph.ts";
+import { toHalf } from "../graph/half.ts";
 import { formatType } from "../graph/value-type.ts";
+import { evaluate } from "../ops/inference/named-sizes.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 
 /** What an unknown or symbolic dimension is taken to be. */
@@ -51,6 +53,15 @@ const MAKERS = new Map<number, Make>([
   [DataType.float, (size, seed, dims) => new Tensor("float32", randomFloats(size, seed, Math.abs), dims)],
   [DataType.double, (size, seed, dims) => new Tensor("float64", randomValues(size, seed).map(Math.abs), dims)],
   [
+    DataType.float16,
+    (size, seed, dims) =>
+      new Tensor(
+        "float16",
+        Uint16Array.from(randomValues(size, seed), (value) => toHalf(Math.abs(value))),
+        dims,
+      ),
+  ],
+  [
     DataType.int64,
     (size, seed, dims) =>
       new Tensor(
@@ -81,7 +92,7 @@ export function randomInputs(
     if (tensor !== null) continue;
     const make = type?.kind === "tensor" ? MAKERS.get(type.dtype) : undefined;
     if (type?.kind !== "tensor" || make === undefined) return `its input "${name}" is ${formatType(type)}`;
-    const dims = (type.shape ?? []).map((dim) => (typeof dim === "number" ? dim : SYMBOLIC_SIZE));
+    const dims = (type.shape ?? []).map((dim) => evaluate(dim, () => SYMBOLIC_SIZE) ?? SYMBOLIC_SIZE);
     const size = dims.reduce((product, dim) => product * dim, 1);
     const isFloat = type.dtype === DataType.float || type.dtype === DataType.double;
     const made = isFloat && floats !== undefined ? floats(input, index, dims, size) : make(size, seed + index, dims);
