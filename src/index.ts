@@ -125,6 +125,8 @@ export type { LoraOptions } from "./passes/lora.ts";
 export { type LowerReport, lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 export { type Pass, type Report, type RunPassOptions, runPass, type Skipped, type Validation } from "./passes/pass.ts";
 export { type PassRequest, type PipelineReport, pipeline } from "./passes/pipeline.ts";
+export { PRECISIONS, type Precision } from "./passes/prepare-forward.ts";
+export { type PutWeightsReport, putWeights } from "./passes/put-weights.ts";
 export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
 export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
 export type { HeadOptions } from "./passes/replace-head.ts";

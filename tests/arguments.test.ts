@@ -133,6 +133,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   planTraining: [inputs("inputs"), data("dataset"), options("options")],
   printModel: [model("model"), options("options")],
   proveGradients: [model("model"), options("options"), optionalNumber("seed")],
+  putWeights: [model("model"), parameter([], () => new Map())("weights")],
   raiseOpset: [model("model"), number("to")],
   readArtifacts: [path("folder"), options("options")],
   readCheckpointFile: [path("path")],

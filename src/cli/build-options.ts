@@ -16,6 +16,7 @@ import {
   type OptimizerOptions,
   type ParameterGroup,
 } from "../index.ts";
+import { type ModelFlags, modelOptionsOf } from "./model-options.ts";
 import { withGroups } from "./parameter-groups.ts";
 import { collect, nonNegative, wholeNumber } from "./values.ts";
 
@@ -37,7 +38,7 @@ export interface ParameterFlags {
   readonly freeze: readonly string[];
 }
 
-export interface BuildFlags extends LossFlags, ParameterFlags {
+export interface BuildFlags extends LossFlags, ParameterFlags, ModelFlags {
   readonly optimizer: OptimizerName;
   readonly momentum?: number;
   readonly nesterov?: boolean;
@@ -79,7 +80,7 @@ function numbers(text: string): readonly number[] {
 export function withLoss(command: Command): Command {
   return command
     .addOption(new Option("--loss <kind>", "what is made small").choices(LOSS_KINDS).makeOptionMandatory())
-    .option("--loss-output <name>", "output the loss is computed from (default: the first)")
+    .option("--loss-output <name>", "output the loss is computed from (default: the first of floating-point numbers)")
     .addOption(
       new Option("--reduction <kind>", "how a batch becomes one number")
         .choices(["mean", "sum"])
@@ -254,6 +255,7 @@ export function buildOptionsOf(flags: BuildFlags): BuildOptions {
   const { init, initSeed, layerDecay, head } = flags;
   return {
     ...parametersOf(flags),
+    ...modelOptionsOf(flags),
     loss: lossOf(flags),
     optimizer: optimizerOf(flags),
     parameterGroups: group,

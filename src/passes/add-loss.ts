@@ -22,7 +22,7 @@ export const WITH_LOSS: Kind = {
 export interface LossOptions {
   /** `output`: a scalar that the model computes itself. */
   readonly kind: LossKind;
-  /** Name of the output the loss is computed from. Default: the first. */
+  /** Name of the output the loss is computed from. Default: the first that is a floating-point tensor. */
   readonly output?: string;
   /** Default `mean`. A mean of cross-entropy is weighted by the class weights, as PyTorch and ONNX have it. */
   readonly reduction?: "mean" | "sum";
@@ -218,7 +218,7 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   const settings: Settings = { ...LOSS_DEFAULTS, ...options };
   checkSettings(settings);
   const { graph } = model;
-  const scores = chosenOutput(model, settings.output);
+  const scores = lossOutputOf(model, settings.output);
   const type = scores.type?.kind === "tensor" ? scores.type : null;
   const refuse = (reason: string): PassError =>
     new PassError("E_LOSS", `the output "${scores.name}" ${reason}`, {
@@ -246,8 +246,17 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   return { loss: made, inputs };
 }
 
-function chosenOutput({ graph }: Model, name: string | undefined): Value {
-  const found = name === undefined ? graph.outputs[0] : graph.outputs.find((output) => output.name === name);
+/**
+ * The output that a loss is computed from: the one of a name, else the first that is a floating-point tensor, as far as types
+ * are known; a label that a model decides on may come before.
+ * @throws UsageError `E_OUTPUT` for a name that no output has
+ */
+export function lossOutputOf({ graph }: Model, name: string | undefined): Value {
+  const isFloat = ({ type }: Value): boolean => type?.kind === "tensor" && isGradientType(type.dtype);
+  const found =
+    name === undefined
+      ? (graph.outputs.find(isFloat) ?? graph.outputs[0])
+      : graph.outputs.find((output) => output.name === name);
   if (found !== undefined) return found;
   const all = graph.outputs.map((output) => output.name).join(", ");
   throw new UsageError("E_OUTPUT", `the model has no output "${name ?? ""}"; it has ${all || "none"}`, {

@@ -1,6 +1,6 @@
 import { GraphError, PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
-import { DataType, dataTypeName } from "../graph/data-type.ts";
+import { dataTypeName } from "../graph/data-type.ts";
 import { type Graph, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
@@ -8,30 +8,23 @@ import { tensorType } from "../graph/value-type.ts";
 import { globOf } from "../ops/name-globs.ts";
 import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients, inferTypes } from "./add-gradients.ts";
-import { addLoss, type LossOptions } from "./add-loss.ts";
+import { addLoss, type LossOptions, lossOutputOf } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { decompose } from "./decompose/index.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
-import { restoreProgram } from "./exported-program/index.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
-import { inlineFunctions } from "./inline-functions.ts";
+import { HALVES } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { chooseParameters, type ParameterChoice } from "./parameters/choose.ts";
 import { layersBehind } from "./parameters/depths.ts";
-import { liftWeights } from "./parameters/lift-weights.ts";
 import type { Skipped } from "./pass.ts";
+import { type ForwardOptions, prepareForward } from "./prepare-forward.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
-import { raiseOpset } from "./raise-opset/index.ts";
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
-import { separateInitializers } from "./separate-initializers.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 import { warningsOf } from "./warnings.ts";
 
-/** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
-const TARGET_OPSET = 17;
-const TARGET_IR = 8;
-
-export interface TrainingGraphOptions extends ParameterChoice {
+export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly loss: LossOptions;
   /** Adds low-rank adapters and trains them alone. Default: none. */
   readonly lora?: LoraOptions;
@@ -69,7 +62,7 @@ export function makeTrainingGraphs(
   options: TrainingGraphOptions,
   rows: "as trained" | "all" = "as trained",
 ): TrainingGraphs {
-  const [{ notes, roles }] = [prepare(training), prepare(evaluation)];
+  const [{ notes, roles }] = [prepareForward(training, options), prepareForward(evaluation, options)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
   const { lora } = options;
@@ -78,9 +71,11 @@ export function makeTrainingGraphs(
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
-  const { output: outputName = training.graph.outputs[0]?.name, kind } = options.loss;
-  const scores = training.graph.outputs.find(({ name }) => name === outputName);
-  const warnings = warningsOf(training.graph, scores, kind);
+  const scores = lossOutputOf(training, options.loss.output);
+  const warnings = [
+    ...chosenOutput(training.graph, scores, options.loss),
+    ...warningsOf(training.graph, scores, options.loss.kind),
+  ];
   const { loss } = addLoss(training, options.loss, (node) => types.node(node));
   types.graph(training.graph);
   const { candidates, frozen, skipped } = chooseParameters(
@@ -107,7 +102,7 @@ export function makeTrainingGraphs(
   const order = training.graph.initializers.filter(among(held));
   const inputs = [...training.graph.inputs];
   moveToInputs(training, order);
-  finishEvaluation(evaluation, options.loss, order);
+  finishEvaluation(evaluation, { ...options.loss, output: scores.name }, order);
   const isReached = among(reached);
   const isConstant = (value: Value): boolean => !isReached(value);
   const named = (values: readonly Value[]): NamedTensor[] =>
@@ -176,33 +171,11 @@ function cutAt(graph: Graph, name: string | undefined): string | null {
   return name;
 }
 
-/** The opset is raised, functions are put in, and initializers that are inputs too are initializers alone. */
-/** Makes of a forward model as it comes one whose parameters can be told: opset, functions, weights in nodes, what an exporter merged. */
-export function prepare(model: Model): {
-  readonly notes: readonly string[];
-  readonly roles: ReadonlyMap<string, string | null>;
-} {
-  const { notes: raised } = raiseOpset(model, TARGET_OPSET);
-  const inlined = inlineFunctions(model);
-  const { graph } = model;
-  const initializers = new Set(graph.initializers.map(({ name }) => name));
-  graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
-  const lifted = liftWeights(model);
-  const program = restoreProgram(model);
-  const apart = separateInitializers(model).length;
-  const notes = [
-    ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
-    ...(lifted > 0 ? [`${lifted} constants in nodes or branches are taken for weights`] : []),
-    ...(apart > 0
-      ? [
-          `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
-        ]
-      : []),
-    ...(program?.notes ?? []),
-    ...raised,
-  ];
-  model.irVersion = Math.max(model.irVersion, TARGET_IR);
-  return { notes, roles: program?.roles ?? new Map() };
+/** Said where it is not the first output that is learned from. */
+function chosenOutput(graph: Graph, scores: Value, { output }: LossOptions): readonly string[] {
+  const [first] = graph.outputs;
+  if (output !== undefined || first === undefined || first === scores) return [];
+  return [`the loss is computed from "${scores.name}": the first output, "${first.name}", is no floating-point tensor`];
 }
 
 /** @throws PassError `E_PRECISION` for parameters of half precision: updates smaller than their rounding would be lost */
@@ -216,12 +189,10 @@ function requireSingle(candidates: readonly Value[]): void {
     `the parameter "${first.name}"${others} ${half.length === 1 ? "is" : "are"} of type ${dataTypeName(first.tensor.dtype)}, in which nothing is trained`,
     {
       field: first.name,
-      hint: "Export or convert the model in float32, or train its other parameters: --freeze takes globs.",
+      hint: "Train the model in float32 with --precision float32, or its other parameters alone: --freeze takes globs.",
     },
   );
 }
-
-const HALVES: ReadonlySet<number> = new Set([DataType.float16, DataType.bfloat16]);
 
 /** What to do where nothing is trained. */
 function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): string {

@@ -14,6 +14,7 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
+import { withModel } from "../model-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
@@ -30,7 +31,9 @@ export function buildCommand(io: Io): Command {
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
     .argument("<model>", "ONNX model, opset 7 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
-  return withStrict(withTargets(withBeginning(withLora(withAgr(withOptimizer(withParameters(withLoss(command))))))))
+  return withStrict(
+    withTargets(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command)))))))),
+  )
     .option("--force", "replace files that exist")
     .addHelpText(
       "after",
@@ -46,6 +49,7 @@ Examples:
   onnx-agr build gpt.onnx --loss cross-entropy --class-axis -1 --lora 8 --target '*attn*' -o adapters
   onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --layer-decay 0.7 -o flowers
   onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --params 'head.*' -o probe
+  onnx-agr build half.onnx --loss cross-entropy --precision float32 --dim batch=32 -o artifacts
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {

@@ -22,10 +22,11 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, tableOptionsOf, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
+import { type ModelFlags, modelOptionsOf, withModel } from "../model-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
-interface GradcheckOptions extends LossFlags, ParameterFlags, InputFlags, StrictOption {
+interface GradcheckOptions extends LossFlags, ParameterFlags, ModelFlags, InputFlags, StrictOption {
   readonly samples: number;
   readonly seed: number;
   readonly data?: string;
@@ -39,7 +40,7 @@ export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
-  return withStrict(withInputs(withParameters(withLoss(command))))
+  return withStrict(withInputs(withModel(withParameters(withLoss(command)))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",
@@ -69,6 +70,7 @@ Example:
       const model = await readModel(path, readingOf(options));
       const check = await checkGradients(model, {
         ...parametersOf(options),
+        ...modelOptionsOf(options),
         ...{ loss: lossOf(options), samples, seed },
         ...(data === undefined ? {} : { feeds: await firstBatch(model, data, options) }),
       });

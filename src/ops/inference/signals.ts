@@ -64,8 +64,7 @@ function col2im(call: InferenceCall): readonly Inferred[] {
 function centerCropPad(call: InferenceCall): readonly Inferred[] {
   const [dims, sizes] = [call.shape(0), call.content(1)];
   if (dims === null || sizes === null) return [call.open(call.dtype(0), dims?.length ?? null)];
-  const axes =
-    call.ints("axes")?.map((axis) => (axis < 0 ? axis + dims.length : axis)) ?? dims.map((_, at) => at);
+  const axes = call.ints("axes")?.map((axis) => (axis < 0 ? axis + dims.length : axis)) ?? dims.map((_, at) => at);
   return single(
     call.dtype(0),
     dims.map((dim, axis) => (axes.includes(axis) ? (sizes[axes.indexOf(axis)] ?? null) : dim)),

@@ -7,8 +7,8 @@ import { NodeView } from "../../ops/node-view.ts";
 import { operatorOf } from "../../ops/operators/index.ts";
 import { shapeOf } from "../../ops/value-types.ts";
 import { inferTypes } from "../add-gradients.ts";
-import { prepare } from "../make-training-graph.ts";
 import { chooseParameters, type ParameterChoice } from "../parameters/choose.ts";
+import { prepareForward } from "../prepare-forward.ts";
 import { multiplyAddsOf } from "./multiply-adds.ts";
 
 export interface SummaryOptions extends ParameterChoice {
@@ -58,7 +58,7 @@ export function summarizeModel(model: Model, options: SummaryOptions = {}): Mode
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, SUMMARY_OPTIONS);
   const own = model.clone();
-  const { roles } = prepare(own);
+  const { roles } = prepareForward(own, {});
   const { graph } = own;
   const sizes = fixSizes(graph, options.sizes ?? {});
   inferTypes(own);

@@ -1,0 +1,67 @@
+import { requireOption } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
+import { restoreProgram } from "./exported-program/index.ts";
+import { inlineFunctions } from "./inline-functions.ts";
+import { liftPrecision } from "./lift-precision.ts";
+import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
+import { liftWeights } from "./parameters/lift-weights.ts";
+import { raiseOpset } from "./raise-opset/index.ts";
+import { separateInitializers } from "./separate-initializers.ts";
+import { unwrapMaps } from "./unwrap-maps.ts";
+
+/** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
+const TARGET_OPSET = 17;
+const TARGET_IR = 8;
+
+export const PRECISIONS = ["float32"] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** How a forward model is read before anything is added to it. */
+export interface ForwardOptions {
+  /** Sizes to fix that the inputs leave open, by name: `{ batch: 32 }`; one without a name is `<input>.<axis>`. Default: none. */
+  readonly sizes?: Readonly<Record<string, number>>;
+  /** `float32`: a model of float16 or bfloat16 computes and is trained in float32. Default: as it is. */
+  readonly precision?: Precision;
+}
+
+/**
+ * Makes a forward model as the passes behind take it: the opset is raised, functions are put in, sizes have names or are
+ * fixed, and what is trained are initializers, one per use. Changes the model it is given.
+ * @throws PassError `E_OPSET`, `E_NO_UPGRADE`; UsageError `E_OPTION`
+ */
+export function prepareForward(
+  model: Model,
+  { sizes = {}, precision }: ForwardOptions,
+): {
+  readonly notes: readonly string[];
+  readonly roles: ReadonlyMap<string, string | null>;
+} {
+  requireOption(precision === undefined || PRECISIONS.includes(precision), "precision", PRECISIONS.join(" or "));
+  const { notes: raised } = raiseOpset(model, TARGET_OPSET);
+  const inlined = inlineFunctions(model);
+  const { graph } = model;
+  const initializers = new Set(graph.initializers.map(({ name }) => name));
+  graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
+  const widened = precision === "float32" ? liftPrecision(model) : [];
+  nameOpenSizes(model);
+  fixSizes(model, sizes);
+  const unwrapped = unwrapMaps(model);
+  const lifted = liftWeights(model);
+  const program = restoreProgram(model);
+  const apart = separateInitializers(model).length;
+  const notes = [
+    ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
+    ...widened,
+    ...unwrapped.map((name) => `the output "${name}" is the tensor that ZipMap makes maps of`),
+    ...(lifted > 0 ? [`${lifted} constants in nodes or branches are taken for weights`] : []),
+    ...(apart > 0
+      ? [
+          `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
+        ]
+      : []),
+    ...(program?.notes ?? []),
+    ...raised,
+  ];
+  model.irVersion = Math.max(model.irVersion, TARGET_IR);
+  return { notes, roles: program?.roles ?? new Map() };
+}
