@@ -196,7 +196,7 @@ describe("shapes that the graph computes", () => {
   }
 
   it.each([
-    ["Loop", "float", "float[?,1,3*batch]"],
+    ["Loop", "float[3,?]", "float[?,1,3*batch]"],
     ["Scan", "float[3,batch]", "float[4,1,3*batch]"],
   ] as const)("are told of %s", async (op, last, all) => {
     const subject = turns(op);

@@ -145,7 +145,7 @@ const bitwise: InferenceRule = (call) => single(call.dtype(0), broadcastShapes([
 
 export const SIGNAL_INFERENCE: readonly (readonly [op: string, rule: InferenceRule])[] = [
   ...["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"].map((op) => [op, bitwise] as const),
-  ...["ReverseSequence", "Scatter", "TensorScatter"].map((op) => [op, first] as const),
+  ...["Scatter", "TensorScatter"].map((op) => [op, first] as const),
   ...["BlackmanWindow", "HammingWindow", "HannWindow"].map((op) => [op, window] as const),
   ...["Bernoulli", "RandomNormalLike", "RandomUniformLike"].map((op) => [op, likeOr((call) => call.dtype(0))] as const),
   ...["RandomNormal", "RandomUniform"].map((op) => [op, drawn] as const),
