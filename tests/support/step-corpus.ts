@@ -70,9 +70,13 @@ export async function verdictOf(step: CorpusStep, options: InsertProvenOptions =
   return error <= TOLERANCE ? "right" : `wrong: ${error.toExponential(1)}`;
 }
 
-/** What the network reads of a schedule-free parameter is a mean of two tensors, of which only one would be float16. */
+/**
+ * What the network reads of a schedule-free parameter is a mean of two tensors, of which only one would be float16; some
+ * optimizers are written for matrices.
+ */
 const isWritten = ({ optimizer, variant }: CorpusStep): boolean =>
-  !(optimizer === "schedule-free sgd" && variant === "half with masters");
+  !(optimizer === "schedule-free sgd" && variant === "half with masters") &&
+  !(["muon", "shampoo", "adafactor"].includes(optimizer) && variant === "stacked layers");
 
 /** Every optimizer with every variant. */
 export const CORPUS: readonly CorpusStep[] = Object.keys(CORPUS_OPTIMIZERS)

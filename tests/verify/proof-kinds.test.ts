@@ -6,6 +6,7 @@ import {
   attribute,
   DataType,
   GraphTensor,
+  type InsertProvenOptions,
   insertProven,
   type Model,
   Node,
@@ -103,6 +104,18 @@ describe("losses of several parts", () => {
       ["critic", "critic_gradient", "critic_loss"],
       ["generator", "generator_gradient", "generator_loss"],
     ]);
+  });
+});
+
+describe("several layers in one parameter", () => {
+  it("are said, with the scope that takes one sum for each", async () => {
+    const step = (): Model => makeCorpusStep({ optimizer: "adamw", variant: "stacked layers" });
+    const note = /^"layers" holds 2 layers: AGR takes one sum over all of them; .*--scope channel$/;
+    const notes = async (options: InsertProvenOptions): Promise<readonly string[]> =>
+      (await insertProven(step(), options)).report.notes.filter((each) => note.test(each));
+    expect(await notes({})).toHaveLength(1);
+    expect(await notes({ scope: "channel" })).toHaveLength(0);
+    expect((await proveGradients(plain()))?.parameters.map(({ layers }) => layers)).toEqual([null, null]);
   });
 });
 

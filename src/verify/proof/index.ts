@@ -27,6 +27,8 @@ export interface ProvenParameter {
   readonly accumulators: readonly string[];
   /** State inside an If in which gradients are added up after AGR: it reaches each of them, not their sum. */
   readonly summedIn: readonly string[];
+  /** How many layers the network takes out of it one by one along the first axis; null where it is one layer's. */
+  readonly layers: number | null;
   /** Whether a person named the tensor. */
   readonly told: boolean;
 }

@@ -2,6 +2,7 @@ import { OPTIONS, requireArgument } from "../../arguments.ts";
 import { PassError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { A_MODEL } from "../../graph/model.ts";
+import type { AgrScope } from "../../optim/agr.ts";
 import { findOptimizers } from "../../passes/find-optimizers/index.ts";
 import { type InsertAgrReport, insertAgr } from "../../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, settingsOf } from "../../passes/insert-agr/options.ts";
@@ -40,7 +41,10 @@ export async function insertProven(
   else if (!allowPartial) requireAll(model, asked);
   const settled = isRun ? { ...asked, ...proof.options } : asked;
   const report = insertAgr(model, settled);
-  return { report: { ...report, proof, notes: [...report.notes, ...notesOf(proof)] }, options: settled };
+  return {
+    report: { ...report, proof, notes: [...report.notes, ...notesOf(proof, report.options.scope)] },
+    options: settled,
+  };
 }
 
 /** Unproven parameters that AGR was meant for: neither too small for it nor left out by choice. */
@@ -81,7 +85,7 @@ function requireAll(model: Model, options: InsertAgrOptions): void {
   );
 }
 
-function notesOf(proof: Proof | null): readonly string[] {
+function notesOf(proof: Proof | null, scope: AgrScope): readonly string[] {
   if (proof === null) return [];
   if (proof.precision === null)
     return [`not proven that what is regularized is the gradient: ${proof.reason ?? "there is no reason"}`];
@@ -125,6 +129,13 @@ function notesOf(proof: Proof | null): readonly string[] {
       : [
           `AGR comes on each gradient before it is added up inside an If, in ${list(summedIn)}: not on the sum, as the optimizer would read it`,
         ]),
+    ...parameters.flatMap(({ parameter, layers }) =>
+      layers === null || scope !== "tensor"
+        ? []
+        : [
+            `"${parameter}" holds ${layers} layers: AGR takes one sum over all of them; one for each entry of the first axis with --scope channel`,
+          ],
+    ),
     ...(otherState.length === 0
       ? []
       : [`state that is no parameter, left alone: ${list(otherState.map(({ state }) => state))}`]),
