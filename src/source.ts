@@ -31,7 +31,7 @@ import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
 import { A_TENSOR } from "./graph/tensor.ts";
-import { AGR_RECORD } from "./passes/record.ts";
+import { AGR_RECORD, readRecord } from "./passes/record.ts";
 import { valueRanges } from "./passes/value-ranges.ts";
 import { STEP, type StepArtifacts, withInitialState } from "./step-artifacts.ts";
 
@@ -141,10 +141,10 @@ export function identityOf(source: Trainable): {
       ? { train_step: source.trainStep, gradients: source.gradients, apply: source.apply }
       : { training_model: source.trainingModel, optimizer_model: source.optimizerModel };
   const present = Object.entries(models).flatMap(([name, model]) => (model === null ? [] : [[name, model] as const]));
-  const record = present.map(([, { metadata }]) => metadata.get(AGR_RECORD)).find((text) => text !== undefined);
+  const record = present.map(([, model]) => readRecord(model, AGR_RECORD)).find((each) => each !== null);
   return {
     hashes: Object.fromEntries(present.map(([name, model]) => [name, sha256(encodeModel(model))])),
-    agr: record === undefined ? null : JSON.stringify((JSON.parse(record) as { readonly options: object }).options),
+    agr: record === undefined ? null : JSON.stringify(record.options),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   FormatError,
   GraphFunction,
   GraphTensor,
+  identityOf,
   insertAgr,
   Node,
   raiseOpset,
@@ -332,6 +333,21 @@ describe("an entry of the metadata that is damaged", () => {
       });
     },
   );
+
+  it("of a step is refused where the run is told apart from others", async () => {
+    const linear = new Sketch("linear");
+    linear.input("x", float([2, 4]));
+    linear.initializer("w", GraphTensor.floats([4, 1], [1, 2, 3, 4]));
+    linear.node("MatMul", ["x", "w"], ["y"]);
+    linear.output("y", float([2, 1]));
+    const forward = model(linear.graph, 8, [["", 17]]);
+    const { portable } = await buildTrainingArtifacts(forward, { loss: { kind: "mse" }, agr: {} });
+    if (portable?.trainStep == null) throw new Error("not built");
+    for (const text of ["x", "7", '{"schema":1}']) {
+      portable.trainStep.metadata.set("onnx-agr", text);
+      expect(errorOf(() => identityOf(portable))).toMatchObject({ code: "E_RECORD", exitCode: 3 });
+    }
+  });
 
   it("ends inspect with 3", () => {
     const damaged = makeOptimizer();

@@ -4,6 +4,7 @@ import type { Value } from "../../graph/graph.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
 import type { OperatorName } from "../../ops/operators/index.ts";
+import { sigmoidDerivative, swishDerivative, tanhDerivative } from "../formulas/activations.ts";
 import { geluDerivative, tanhGeluDerivative } from "../formulas/gelu.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
@@ -66,12 +67,6 @@ const pow = broadcasting((b) => {
 
 /** 2 / sqrt(pi) */
 const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
-
-/** d/dx x s(a x) = s (1 + a x (1 - s)) */
-const swishDerivative = (f: Formula, x: Value, alpha: number): Value => {
-  const s = f.sigmoid(f.mul(x, alpha));
-  return f.mul(s, f.add(f.mul(f.mul(x, alpha), f.sub(1, s)), 1));
-};
 
 /** softplus'(x) = sigmoid(x); mish(x) = x tanh(softplus(x)) */
 function mishDerivative(f: Formula, x: Value): Value {
@@ -159,8 +154,8 @@ export const ELEMENTWISE_RULES: GradientTable = {
   Asinh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sqrt(f.add(f.square(input(0)), 1)))] },
   Acosh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sqrt(f.sub(f.square(input(0)), 1)))] },
   Atanh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sub(1, f.square(input(0))))] },
-  Tanh: derivative((f, b) => f.sub(1, f.square(b.output(0)))),
-  Sigmoid: derivative((f, b) => f.mul(b.output(0), f.sub(1, b.output(0)))),
+  Tanh: derivative((f, b) => tanhDerivative(f, b.output(0))),
+  Sigmoid: derivative((f, b) => sigmoidDerivative(f, b.output(0))),
   Erf: derivative((f, _, x) => f.mul(f.exp(f.neg(f.square(x))), TWO_OVER_ROOT_PI)),
   Softplus: derivative((f, _, x) => f.sigmoid(x)),
   Softsign: { gradient: ({ f, dy, input }) => [f.div(dy, f.square(f.add(f.emit("Abs", [input(0)]), 1)))] },

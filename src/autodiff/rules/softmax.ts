@@ -1,6 +1,7 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
+import { logSoftmaxGradient } from "../formulas/activations.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 /** dX = y (dY - sum(y dY)) */
@@ -11,11 +12,7 @@ function softmax(b: Backward): InputGradients {
   return [f.sub(weighted, f.mul(y, f.sum(weighted, [b.axis()])))];
 }
 
-/** dX = dY - exp(y) sum(dY) */
-function logSoftmax(b: Backward): InputGradients {
-  const { f, dy } = b;
-  return [f.sub(dy, f.mul(f.exp(b.output(0)), f.sum(dy, [b.axis()])))];
-}
+const logSoftmax = (b: Backward): InputGradients => [logSoftmaxGradient(b.f, b.dy, b.output(0), b.axis())];
 
 /** Labels, with what is ignored told apart and given a class that exists. */
 interface Labels {

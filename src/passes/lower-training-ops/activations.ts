@@ -1,3 +1,4 @@
+import { sigmoidDerivative, swish, swishDerivative, tanhDerivative } from "../../autodiff/formulas/activations.ts";
 import { gelu, geluDerivative, tanhGelu, tanhGeluDerivative } from "../../autodiff/formulas/gelu.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
@@ -18,12 +19,12 @@ export const ACTIVATIONS: readonly Lowering[] = [
   {
     op: "SigmoidGrad",
     source: SOURCE,
-    lower: (f, call) => [f.mul(call.input(0), f.mul(call.input(1), f.sub(1, call.input(1))))],
+    lower: (f, call) => [f.mul(call.input(0), sigmoidDerivative(f, call.input(1)))],
   },
   {
     op: "TanhGrad",
     source: SOURCE,
-    lower: (f, call) => [f.mul(call.input(0), f.sub(1, f.square(call.input(1))))],
+    lower: (f, call) => [f.mul(call.input(0), tanhDerivative(f, call.input(1)))],
   },
   {
     op: "LeakyReluGrad",
@@ -36,16 +37,12 @@ export const ACTIVATIONS: readonly Lowering[] = [
   {
     op: "QuickGelu",
     source: "onnxruntime/core/graph/contrib_ops/contrib_defs.cc",
-    lower: (f, call) => [f.mul(call.input(0), f.sigmoid(f.mul(call.float("alpha"), call.input(0))))],
+    lower: (f, call) => [swish(f, call.input(0), call.float("alpha"))],
   },
   {
     op: "QuickGeluGrad",
     source: SOURCE,
-    lower: (f, call) => {
-      const scaled = f.mul(call.float("alpha"), call.input(1));
-      const gate = f.sigmoid(scaled);
-      return [f.mul(call.input(0), f.mul(gate, f.add(1, f.mul(scaled, f.sub(1, gate)))))];
-    },
+    lower: (f, call) => [f.mul(call.input(0), swishDerivative(f, call.input(1), call.float("alpha")))],
   },
   {
     op: "Gelu",

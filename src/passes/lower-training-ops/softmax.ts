@@ -1,3 +1,4 @@
+import { logSoftmaxGradient } from "../../autodiff/formulas/activations.ts";
 import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
@@ -10,9 +11,6 @@ type Rule = (f: Formula, dY: Value, y: Value, axis: number) => Value;
 
 /** dX = y (dY - sum(y dY)) */
 const softmaxGrad: Rule = (f, dY, y, axis) => f.mul(y, f.sub(dY, f.sum(f.mul(y, dY), [axis])));
-
-/** dX = dY - exp(y) sum(dY), with y the log-probabilities */
-const logSoftmaxGrad: Rule = (f, dY, y, axis) => f.sub(dY, f.mul(f.exp(y), f.sum(dY, [axis])));
 
 /** Before opset 13 softmax ran over all axes from `axis` on, as one. */
 const flattened =
@@ -40,8 +38,8 @@ function biased(f: Formula, call: Call): Value {
 export const SOFTMAX: readonly Lowering[] = [
   { op: "SoftmaxGrad", source: SOURCE, lower: flattened(softmaxGrad) },
   { op: "SoftmaxGrad_13", source: SOURCE, lower: along(softmaxGrad) },
-  { op: "LogSoftmaxGrad", source: SOURCE, lower: flattened(logSoftmaxGrad) },
-  { op: "LogSoftmaxGrad_13", source: SOURCE, lower: along(logSoftmaxGrad) },
+  { op: "LogSoftmaxGrad", source: SOURCE, lower: flattened(logSoftmaxGradient) },
+  { op: "LogSoftmaxGrad_13", source: SOURCE, lower: along(logSoftmaxGradient) },
   {
     op: "BiasSoftmax",
     source: "onnxruntime/core/graph/contrib_ops/contrib_defs.cc",
