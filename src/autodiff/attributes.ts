@@ -114,6 +114,7 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   LpPool: { ...WINDOW, dilations: [], ceil_mode: [0], p: "read" },
   LRN: { alpha: "read", beta: "read", bias: "read", size: "read" },
   LSTM: { ...RECURRENT, input_forget: "read" },
+  MeanVarianceNormalization: { axes: "read" },
   MaxPool: { ...POOL, storage_order: "free" },
   /** Of real numbers there is the remainder of C alone. */
   Mod: { fmod: [1] },

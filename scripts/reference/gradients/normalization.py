@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from case import NO_KERNEL, away, case, real, single, unary
 
-single(NO_KERNEL, "InstanceNormalization LRN")
+single(NO_KERNEL, "InstanceNormalization LRN MeanVarianceNormalization")
 
 case("LayerNormalization", {"x": real(2, 3, 4), "s": real(4), "b": real(4)}, {"axis": -1, "epsilon": 1e-5}, lambda x, s, b: F.layer_norm(x, (4,), s, b))
 case("LayerNormalization", {"x": real(2, 3, 4), "s": real(3, 4)}, {"axis": 1}, lambda x, s: F.layer_norm(x, (3, 4), s, None), title="two axes, no bias")
@@ -25,3 +25,11 @@ for size in [3, 5]:
         total = sum(square[:, i : i + x.shape[1]] for i in range(size))
         return x / (0.9 + 0.3 / size * total) ** 0.6
     unary("LRN", response, real(2, 5, 2, 3), {"alpha": 0.3, "beta": 0.6, "bias": 0.9, "size": size}, title=f"size {size}")
+
+def standard(x, axes=(0, 2, 3)):
+    """As ONNX has it: the deviation is that of all elements, not of a sample of them."""
+    return (x - x.mean(axes, keepdim=True)) / (x.var(axes, unbiased=False, keepdim=True).sqrt() + 1e-9)
+
+
+unary("MeanVarianceNormalization", standard, real(2, 3, 2, 2))
+unary("MeanVarianceNormalization", lambda x: standard(x, (1, -1)), real(2, 3, 4), {"axes": [1, -1]}, title="axes of its own")

@@ -25,6 +25,15 @@ function perScale(b: Backward, gradient: Value, scale: Value): Value {
   return unbroadcast(b.f, gradient, shapeOf(b.input(0)), scale);
 }
 
+/** y = (x - mean(x)) / sd(x); the 1e-9 that ONNX adds to the deviation is left out of the slope. */
+function meanVariance(b: Backward): InputGradients {
+  const { f } = b;
+  const rank = b.rank(0);
+  const axes = (b.ints("axes") ?? []).map((axis) => (axis < 0 ? axis + rank : axis));
+  const { inv } = statistics(f, b.input(0), axes, 0);
+  return [throughNorm(f, b.dy, b.output(0), inv, axes, true)];
+}
+
 /** The forward node's outputs 1 and 2, mean and inverse deviation, save computing them again. */
 function layerNorm(b: Backward): InputGradients {
   const { f, dy } = b;
@@ -205,4 +214,5 @@ export const NORMALIZATION_RULES: GradientTable = {
   InstanceNormalization: { gradient: instanceNorm },
   GroupNormalization: { gradient: groupNorm },
   LpNormalization: { gradient: lpNorm },
+  MeanVarianceNormalization: { gradient: meanVariance },
 };
