@@ -1,9 +1,15 @@
 import type { Node } from "../graph/graph.ts";
 import { subgraphsOf, walkGraphs } from "../graph/model.ts";
+import { opTypes } from "../ops/operators/index.ts";
 import type { Backward } from "./rule.ts";
 
-const RANDOM: ReadonlySet<string> = new Set([
-  ...["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
+const RANDOM = opTypes([
+  "Bernoulli",
+  "Multinomial",
+  "RandomNormal",
+  "RandomNormalLike",
+  "RandomUniform",
+  "RandomUniformLike",
 ]);
 
 const isRandom = ({ opType, inputs }: Node): boolean =>

@@ -1,5 +1,6 @@
 import type { Graph, Node } from "../graph/graph.ts";
 import { removeUnusedNodes } from "../graph/unused-nodes.ts";
+import { opTypes } from "../ops/operators/index.ts";
 import { replaceNode } from "./replace-node.ts";
 
 /**
@@ -15,7 +16,7 @@ export function removeDeadNodes(graph: Graph): number {
 }
 
 /** Operators whose second output is for the backward pass only: it costs time, and WebGPU has no indices. */
-const SECOND_IS_OPTIONAL = new Set(["MaxPool", "Dropout"]);
+const SECOND_IS_OPTIONAL = opTypes(["MaxPool", "Dropout"]);
 
 /** @returns whether there was one */
 function dropOptionalOutput(graph: Graph, node: Node): boolean {

@@ -7,6 +7,7 @@ import { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
+import { opTypes } from "../ops/operators/index.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { initialValues } from "./initialize.ts";
 
@@ -16,12 +17,12 @@ export interface HeadOptions {
 }
 
 /** Cut off: a loss takes what goes into them. */
-const CUT: ReadonlySet<string> = new Set(["Softmax", "LogSoftmax", "Sigmoid", "Hardmax"]);
+const CUT = opTypes(["Softmax", "LogSoftmax", "Sigmoid", "Hardmax"]);
 /** What may lie between the last product and the output: it does not mix classes and has no parameters of theirs. */
-const PASSED: ReadonlySet<string> = new Set([
-  ...["Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Dropout", "Relu", "Clip", "Cast"],
-  ...["GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Add"],
-]);
+const PASSED = opTypes(
+  ["Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Dropout", "Relu", "Clip", "Cast"],
+  ["GlobalAveragePool", "AveragePool", "GlobalMaxPool", "ReduceMean", "Add"],
+);
 
 /** The last product of a model, with what lies between it and the output. */
 interface Head {

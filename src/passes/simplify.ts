@@ -4,14 +4,15 @@ import { type Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { opTypes } from "../ops/operators/index.ts";
 import { inferTypes } from "./add-gradients.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 
 /** Not the same at every call, or there for its name: gradients are marked by an Identity. */
-const KEPT_APART: ReadonlySet<string> = new Set([
-  ...["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
-  ...["Bernoulli", "Multinomial", "Dropout", "Identity"],
-]);
+const KEPT_APART = opTypes(
+  ["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"],
+  ["Bernoulli", "Multinomial", "Dropout", "Identity"],
+);
 
 /**
  * Makes a graph small without changing a bit of what it computes: sizes that follow from the inputs' shapes are constants,

@@ -3,6 +3,7 @@ import type { Model } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
+import { type OperatorName, operatorOf, opTypes } from "../ops/operators/index.ts";
 import { shapeOf } from "../ops/value-types.ts";
 import { inferTypes } from "./add-gradients.ts";
 
@@ -36,7 +37,7 @@ const GATHER: Lookup = {
   fromEnd: (tensor) => shapeOf(tensor)?.length !== 2,
 };
 
-const LOOKUPS = new Map<string, Lookup>([
+const LOOKUPS: ReadonlyMap<string, Lookup> = new Map<OperatorName, Lookup>([
   ["SoftmaxCrossEntropyLoss", LOSS],
   ["NegativeLogLikelihoodLoss", LOSS],
   ["com.microsoft.SoftmaxCrossEntropyLossInternal", LOSS_WITH_INPUT],
@@ -48,7 +49,7 @@ const LOOKUPS = new Map<string, Lookup>([
 ]);
 
 /** Operators whose output has the elements of their first input, all of them. */
-const REARRANGING = new Set(["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand"]);
+const REARRANGING = opTypes(["Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Expand"]);
 
 /**
  * Which numbers inputs must have that a graph uses as classes of a loss or as rows of a table, where the graph tells how
@@ -61,7 +62,7 @@ export function valueRanges(model: Model): ReadonlyMap<string, ValueRange> {
   const inputs = new Set<Value | null>(copy.graph.inputs);
   const ranges = new Map<string, ValueRange>();
   for (const node of copy.graph.nodes) {
-    const lookup = LOOKUPS.get(node.domain === "" ? node.opType : `${node.domain}.${node.opType}`);
+    const lookup = LOOKUPS.get(operatorOf(node));
     if (lookup === undefined) continue;
     const origin = originOf(node.inputs[lookup.numbers] ?? null);
     const range = rangeOf(node, lookup);

@@ -1,12 +1,13 @@
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { walkGraphs } from "../graph/model.ts";
+import type { OpType } from "../ops/operators/index.ts";
 import type { LossKind } from "./add-loss.ts";
 import { madeBy } from "./parameters/readings.ts";
 
 /** A loss that takes scores, and outputs that are none any more. */
 interface TwiceTaken {
   readonly loss: LossKind;
-  readonly operators: readonly string[];
+  readonly operators: readonly OpType[];
   readonly consequence: string;
 }
 
@@ -39,7 +40,7 @@ export function warningsOf(graph: Graph, scores: Value | undefined, loss: LossKi
 
 function takenTwice(scores: Value | undefined, loss: LossKind): readonly string[] {
   const maker = scores === undefined ? null : madeBy(scores);
-  const found = TWICE_TAKEN.find((each) => each.loss === loss && each.operators.includes(maker?.opType ?? ""));
+  const found = TWICE_TAKEN.find((each) => each.loss === loss && each.operators.some((op) => op === maker?.opType));
   if (found === undefined || maker === null) return [];
   return [
     `the output "${scores?.name}" is a ${maker.opType} already: ${found.consequence}; make what goes into ${describeNode(maker)} the output`,

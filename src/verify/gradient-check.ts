@@ -7,6 +7,7 @@ import type { Model } from "../graph/model.ts";
 import { A_MODEL, walkGraphs } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import { opTypes } from "../ops/operators/index.ts";
 import { WITH_LOSS } from "../passes/add-loss.ts";
 import { toDouble } from "../passes/change-precision.ts";
 import { makeTrainingGraphs, type TrainingGraphOptions } from "../passes/make-training-graph.ts";
@@ -55,7 +56,7 @@ export interface GradientCheck {
 }
 
 /** Operators whose float64 kernel of ONNX Runtime's CPU provider computes in float32. */
-const SINGLE_INSIDE: ReadonlySet<string> = new Set(["Shrink"]);
+const SINGLE_INSIDE = opTypes(["Shrink"]);
 
 /** How much smaller the next step is where one was too large. */
 const FINER = 8;

@@ -14,6 +14,16 @@ export type StandardOperator = keyof typeof ONNX_OPERATORS;
 /** An operator that has a row: those of ONNX's domain by their name, others as `domain.operator`. */
 export type OperatorName = keyof Rows;
 
+/** The type of a node of an operator that has a row: its name without the domain. */
+export type OpType = OperatorName extends infer Name
+  ? Name extends `com.microsoft.${infer Op}` | `ai.onnx.preview.training.${infer Op}`
+    ? Op
+    : Name
+  : never;
+
+/** A set of types of nodes, none mistyped. */
+export const opTypes = (...types: readonly OpType[]): ReadonlySet<string> => new Set<string>(types);
+
 type NamesIn<Attributes, Kind extends AttributeKind> = {
   [Name in keyof Attributes]: Attributes[Name] extends AttributeSchema<Kind> ? Name : never;
 }[keyof Attributes];

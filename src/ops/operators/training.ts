@@ -121,6 +121,9 @@ export const TRAINING_OPERATORS = {
   "com.microsoft.MixedPrecisionScale": {
     since: [1], inputs: "S X+", outputs: "Y+", attributes: { fuse_outputs: int(0), to: required(int()) },
   },
+  "com.microsoft.NegativeLogLikelihoodLossInternal": {
+    since: [1], inputs: "input target weight? ignore_index?", outputs: "loss", attributes: { reduction: string("mean") },
+  },
   "com.microsoft.PadAndUnflatten": { since: [1], inputs: "input indices unflatten_dims", outputs: "output", attributes: {} },
   "com.microsoft.PassThrough": { since: [1], inputs: "inputs+", outputs: "outputs+", attributes: {} },
   "com.microsoft.QuickGeluGrad": { since: [1], inputs: "dY X", outputs: "dX", attributes: { alpha: float(1.702) } },

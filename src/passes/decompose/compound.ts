@@ -3,7 +3,8 @@ import { GradientError, type OnnxAgrError } from "../../errors.ts";
 import { describeNode, type Node, type Value } from "../../graph/graph.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import type { Formula } from "../../ops/formula.ts";
-import { Call, type Lowering, type OpType } from "../lower-training-ops/lowering.ts";
+import type { OpType } from "../../ops/operators/index.ts";
+import { Call, type Lowering } from "../lower-training-ops/lowering.ts";
 
 /** How an operator that is made of others is written in those. */
 export interface Compound {

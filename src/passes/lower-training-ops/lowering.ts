@@ -2,16 +2,9 @@ import { type OnnxAgrError, PassError } from "../../errors.ts";
 import { describeNode, type Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { NodeView } from "../../ops/node-view.ts";
-import type { OperatorName } from "../../ops/operators/index.ts";
+import type { OpType } from "../../ops/operators/index.ts";
 import { unknownShapeOf } from "../../ops/unknown-shape.ts";
 import { rankOf } from "../../ops/value-types.ts";
-
-/** The operators that have a row, without their domain. */
-export type OpType = OperatorName extends infer Name
-  ? Name extends `com.microsoft.${infer Op}` | `ai.onnx.preview.training.${infer Op}`
-    ? Op
-    : Name
-  : never;
 
 /** How one operator of ONNX Runtime's training builds is written in standard operators. */
 export interface Lowering {

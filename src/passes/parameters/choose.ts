@@ -73,7 +73,7 @@ function constantReason(initializer: Value, raw: ReadonlySet<Value>, initializer
   const uses = readings.map((reading) =>
     CONSTANT_USES.find(
       ({ operators, inputs, when }) =>
-        operators.includes(reading.node.opType) &&
+        operators.some((op) => op === reading.node.opType) &&
         (inputs === undefined || inputs.includes(reading.index)) &&
         (when === undefined || when({ ...reading, initializer, raw, initializers })),
     ),

@@ -1,5 +1,6 @@
 import type { Node, Value } from "../../graph/graph.ts";
 import { isHeld } from "../../ops/constants.ts";
+import { type OpType, opTypes } from "../../ops/operators/index.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
 import { madeBy, type Reading } from "./readings.ts";
 
@@ -14,7 +15,7 @@ export interface ConstantReading extends Reading {
 
 /** A use that tells a constant of the program from a parameter. */
 export interface ConstantUse {
-  readonly operators: readonly string[];
+  readonly operators: readonly OpType[];
   /** Default: any input. */
   readonly inputs?: readonly number[];
   readonly when?: (reading: ConstantReading) => boolean;
@@ -26,9 +27,15 @@ const RECURRENT = ["LSTM", "GRU", "RNN"] as const;
 const SCATTERS = ["Scatter", "ScatterElements", "ScatterND", "TensorScatter"] as const;
 const ARITHMETIC = ["Add", "Sub", "Mul", "Div"] as const;
 const COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"] as const;
-const PRODUCTS: ReadonlySet<string> = new Set([
-  ...["MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"],
-  ...["FusedMatMul", "FusedConv", "FusedGemm"],
+const PRODUCTS = opTypes([
+  "MatMul",
+  "Gemm",
+  "Conv",
+  "ConvTranspose",
+  "Einsum",
+  "FusedMatMul",
+  "FusedConv",
+  "FusedGemm",
 ]);
 
 const sizeOf = ({ initializer: { tensor } }: ConstantReading): number => tensor?.size ?? 0;

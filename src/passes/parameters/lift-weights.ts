@@ -81,7 +81,9 @@ const isSlot = ({ node, index, value }: Reading): boolean =>
 const isToldByOperator = ({ node, index }: Reading): boolean =>
   CONSTANT_USES.some(
     ({ operators, inputs, when }) =>
-      when === undefined && operators.includes(node.opType) && (inputs === undefined || inputs.includes(index)),
+      when === undefined &&
+      operators.some((op) => op === node.opType) &&
+      (inputs === undefined || inputs.includes(index)),
   );
 
 /** Branches may call different values by one name, which two initializers may not. */

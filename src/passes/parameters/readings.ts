@@ -2,6 +2,7 @@ import { DataType, isGradientType } from "../../graph/data-type.ts";
 import { type Graph, Node, type Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
 import { isHeld } from "../../ops/constants.ts";
+import { opTypes } from "../../ops/operators/index.ts";
 
 /** One place where a node reads a tensor. */
 export interface Reading {
@@ -11,24 +12,23 @@ export interface Reading {
   readonly index: number;
 }
 
-/** Operators whose output holds the elements of these inputs, elsewhere. */
-const MOVES: Readonly<Record<string, readonly number[] | "all">> = {
-  ...Object.fromEntries(
-    ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile", "Slice"].map(
-      (op) => [op, [0]],
-    ),
-  ),
-  ...{ Gather: [0], GatherElements: [0], GatherND: [0], Split: [0], Pad: [0], Concat: "all" },
-};
+/** Operators whose output holds the elements of their first input, elsewhere. */
+const FIRST_MOVES = opTypes(
+  ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile", "Slice"],
+  ["Gather", "GatherElements", "GatherND", "Split", "Pad"],
+);
 
 /** Operators whose output is made of shapes or positions alone. */
-const POSITIONS: ReadonlySet<string> = new Set(["Shape", "Size", "Range", "ConstantOfShape", "EyeLike", "NonZero"]);
+const POSITIONS = opTypes(["Shape", "Size", "Range", "ConstantOfShape", "EyeLike", "NonZero"]);
 
 /** Operators that scale or shift what they read. */
-const FACTORS: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div"]);
+const FACTORS = opTypes(["Add", "Sub", "Mul", "Div"]);
 
+/** The inputs whose elements the output of a node holds, elsewhere. */
 function movedBy({ domain, opType }: Node): readonly number[] | "all" {
-  return domain === "" && Object.hasOwn(MOVES, opType) ? (MOVES[opType] ?? []) : [];
+  if (domain !== "") return [];
+  if (opType === "Concat") return "all";
+  return FIRST_MOVES.has(opType) ? [0] : [];
 }
 
 /** Where a tensor is read, behind the operators that only move its elements. */

@@ -4,7 +4,7 @@ import { describeNode, type Graph, type Node } from "../../graph/graph.ts";
 import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { TypeInference } from "../../ops/inference/inference.ts";
-import { versionsOf } from "../../ops/operators/index.ts";
+import { opTypes, versionsOf } from "../../ops/operators/index.ts";
 import { type Report, rehearsed } from "../pass.ts";
 import { ConversionSite } from "./site.ts";
 import { stepOf } from "./steps.ts";
@@ -29,7 +29,7 @@ const IR_VERSIONS: readonly (readonly [opset: number, irVersion: number])[] = [
 const FIRST_IR_WITH_CONSTANTS = 4;
 
 /** Operators that ONNX Runtime has in ONNX's domain in any opset; one of them came to be ONNX's, with opset 17. */
-const FOREIGN = new Set(["LayerNormalization", "SimplifiedLayerNormalization"]);
+const FOREIGN = opTypes(["LayerNormalization", "SimplifiedLayerNormalization"]);
 
 export interface RaiseOpsetReport extends Report {
   readonly pass: "raise-opset";
