@@ -22,7 +22,7 @@ export type OpType = OperatorName extends infer Name
   : never;
 
 /** A set of types of nodes, none mistyped. */
-export const opTypes = (...types: readonly OpType[]): ReadonlySet<string> => new Set<string>(types);
+export const opTypes = (...lists: readonly (readonly OpType[])[]): ReadonlySet<string> => new Set<string>(lists.flat());
 
 type NamesIn<Attributes, Kind extends AttributeKind> = {
   [Name in keyof Attributes]: Attributes[Name] extends AttributeSchema<Kind> ? Name : never;
