@@ -36,6 +36,14 @@ describe("an exchange", () => {
     expect([...exchange.of("b")]).toEqual([3, 4].map((value) => Math.fround(Math.fround(0.3) + value)));
   });
 
+  it("adds up in float64 where it is asked to", async () => {
+    const exchange = new Exchange(SINGLE, [["a", 2]], { isDouble: true, scalars: 1 });
+    const values = Float64Array.of(0.1, 1e-12);
+    exchange.add(new Map([["a", { values, weight: 0.3 }]]));
+    const { scalars } = await exchange.sum(new Map([["a", { values, weight: 0.7 }]]), [1 / 3]);
+    expect([...exchange.of("a"), ...scalars]).toEqual([0.3 * 0.1 + 0.7 * 0.1, 0.3e-12 + 0.7e-12, 1 / 3]);
+  });
+
   it("goes in buckets of 8 to 25 MB that hold everything once, one under way while the next is filled", async () => {
     const calls: { readonly length: number; readonly isFirst: boolean }[] = [];
     let underWay = 0;

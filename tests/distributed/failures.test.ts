@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
-import { loadRun } from "../../src/index.ts";
-import { cli, MAIN } from "../support/cli.ts";
+import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { encodeSafetensors, loadRun } from "../../src/index.ts";
+import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { type Launched, MPIS, type Mpi, startRanks, whyNoMpi } from "../support/mpi.ts";
 import { processesWith } from "../support/processes-of.ts";
 import { smallNet, writeData, writeTask } from "../support/small-net.ts";
@@ -201,6 +203,29 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
     }
     const other = await startRanks(mpi, 2, [MAIN, ...TRAIN, "--mpi", "libmpich.so.12"], { cwd: folder }).ended;
     expect([other.status, other.stderr]).toEqual([10, expect.stringMatching(/libmpich\.so\.12 is MPICH Version: 4/)]);
+  });
+
+  it("row 85: without koffi, are told to install it", async () => {
+    const folder = await makeTask();
+    /** The package without its optional dependency. */
+    const root = fileURLToPath(new URL("../..", import.meta.url));
+    const copy = temporaryFolder();
+    for (const name of ["dist", "package.json"]) cpSync(join(root, name), join(copy, name), { recursive: true });
+    mkdirSync(join(copy, "node_modules"));
+    for (const name of readdirSync(join(root, "node_modules"))) {
+      if (name !== "koffi") symlinkSync(join(root, "node_modules", name), join(copy, "node_modules", name));
+    }
+    const { status, stderr } = await startRanks(mpi, 2, [join(copy, "dist/cli/main.js"), ...TRAIN], { cwd: folder })
+      .ended;
+    expect([status, stderr]).toEqual([10, expect.stringMatching(/\[E_KOFFI_MISSING\] .*npm install koffi/)]);
+  });
+
+  it("of a runtime that gives out no gradients are refused", async () => {
+    const args = [MAIN, "train", DIGITS, "--data", "data.safetensors", "--runtime", "ort-training"];
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "data.safetensors"), encodeSafetensors(drawDigits(64, 1)));
+    const { status, stderr } = await startRanks(mpi, 2, args, { cwd: folder }).ended;
+    expect([status, stderr]).toEqual([9, expect.stringMatching(/\[E_UNSUPPORTED\] rank 0: ort-training cannot/)]);
   });
 
   it("row 87: with another batch over all are refused by name, with what to give", async () => {

@@ -174,6 +174,14 @@ describe.skipIf(whyNoMpi !== null)(`ranks that train together${whyNoMpi === null
     expect(moved.map(([name]) => name)).toEqual(expect.arrayContaining(["bn.mean", "bn.var"]));
   });
 
+  it("with ONNX Runtime in processes of their own, to the same bits", async () => {
+    const folder = await writeTask(temporaryFolder(), normalizedNet(), OPTIMIZERS[0] ?? {}, SAMPLES);
+    const inside = await onRanks(mpi, 2, folder, "inside", ["--batch-size", "16", "--epochs", "2"]);
+    const apart = await onRanks(mpi, 2, folder, "apart", ["--batch-size", "16", "--epochs", "2", "--isolate"]);
+    expect(apart.losses).toEqual(inside.losses);
+    expect(apart.state).toEqual(inside.state);
+  });
+
   it("evaluate together", async () => {
     const folder = await writeTask(temporaryFolder(), smallNet(), {}, SAMPLES);
     const evaluate = ["eval", "artifacts", "--data", "data.safetensors", "--batch-size", "16", "--json"];
