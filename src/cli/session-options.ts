@@ -16,7 +16,7 @@ export function withRuntime(command: Command): Command {
     .addOption(
       new Option(
         "--runtime <name>",
-        "what runs the models (default: ort-node, or ort-training where that cannot run these artifacts)",
+        "what runs the models (default: ort-node, or ort-training where that cannot run these artifacts; with ONNX_AGR_NATIVE=0 in the environment, ort-node does without ONNX Runtime's C API)",
       ).choices(["ort-node", "ort-training"]),
     )
     .option(
