@@ -3,7 +3,6 @@ import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
-import { readExternalTensors } from "./graph/io/model-file.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
@@ -28,6 +27,7 @@ import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
+import { decodedOf, missingArtifact, toFiles } from "./session-source.ts";
 import { rangedInputs, TRAINABLE } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
 
@@ -117,18 +117,19 @@ export const TrainingSession = {
       requireOption(!isGrouped, "parameterGroups", "given to lowerArtifacts: a portable set has its groups in it");
       return openPortable(source, options);
     }
-    const files = "checkpointState" in source ? source : await toFiles(source);
+    const files = async (): Promise<TrainingSessionCreateOptions> =>
+      "checkpointState" in source ? source : await toFiles(source);
     if (runtime === "ort-training") {
       const [needs] = needsNode(options);
       requireOption(needs === undefined, needs ?? "", "left out: ort-training has nothing of the kind");
-      return openTrainingBuild(files, options);
+      return openTrainingBuild(await files(), options);
     }
-    const { decoded } = await readSessionFiles(files);
+    const decoded = "checkpointState" in source ? (await readSessionFiles(source)).decoded : await decodedOf(source);
     try {
       return await openPortable(await lowered(decoded, options), options);
     } catch (error) {
       if (runtime === undefined && needsNode(options).length === 0 && mayFallBack(error))
-        return openTrainingBuild(files, options);
+        return openTrainingBuild(await files(), options);
       throw error;
     }
   },
@@ -254,29 +255,6 @@ function requireCpu(providers: readonly Provider[]): void {
   );
 }
 
-async function toFiles(artifacts: TrainingArtifacts): Promise<TrainingSessionCreateOptions> {
-  const { checkpoint, trainingModel, evalModel, optimizerModel } = artifacts;
-  if (checkpoint === null) throw missingArtifact("checkpoint");
-  if (trainingModel === null) throw missingArtifact("training model");
-  const optional = async (
-    name: "evalModel" | "optimizerModel",
-    model: Model | null,
-  ): Promise<Record<string, Uint8Array>> => (model === null ? {} : { [name]: await wholeModel(model) });
-  return {
-    checkpointState: checkpoint,
-    trainModel: await wholeModel(trainingModel),
-    ...(await optional("evalModel", evalModel)),
-    ...(await optional("optimizerModel", optimizerModel)),
-  };
-}
-
-/** The model's bytes with its external data in it: the runtime gets no folder to look into. */
-async function wholeModel(model: Model): Promise<Uint8Array> {
-  const own = model.clone();
-  await readExternalTensors(own);
-  return encodeModel(own);
-}
-
 async function withLearningRate(
   files: TrainingSessionCreateOptions,
   learningRate: number | LearningRateSchedule,
@@ -288,12 +266,6 @@ async function withLearningRate(
   );
   setLearningRate(model, typeof learningRate === "number" ? { rate: learningRate } : learningRate);
   return { ...files, optimizerModel: encodeModel(model) };
-}
-
-function missingArtifact(file: string): UsageError {
-  return new UsageError("E_ARTIFACT_MISSING", `training needs the ${file}, which the artifacts do not have`, {
-    field: file,
-  });
 }
 
 function noOptimizer(): UsageError {

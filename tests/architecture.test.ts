@@ -36,8 +36,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "consistency.ts": ["graph", "passes", "artifacts"],
   "source.ts": ["graph", "passes", "artifacts", "consistency.ts", "step-artifacts.ts"],
   "step-artifacts.ts": ["graph", "passes", "artifacts"],
+  "session-source.ts": ["graph", "artifacts", "runtime"],
   "training-session.ts": [
-    ...["graph", "optim", "passes", "artifacts", "runtime"],
+    ...["graph", "optim", "passes", "artifacts", "runtime", "session-source.ts"],
     ...["lower-artifacts.ts", "source.ts", "step-artifacts.ts"],
   ],
   "build-artifacts.ts": ["graph", "onnxruntime", "optim", "passes", "artifacts", "portable-set.ts"],
