@@ -1,21 +1,26 @@
-import { type Kind, listOf, NUMBER, oneOf, optional, TEXT } from "../arguments.ts";
+import { type Kind, listOf, NUMBER, OPTIONS, oneOf, optional, TEXT } from "../arguments.ts";
 import type { Model } from "../graph/model.ts";
 import { uniqueRows } from "../ops/unique-rows.ts";
 import type { LearningRateSchedule } from "../optim/schedule.ts";
 import { addLoss, LOSS_KINDS, type LossOptions } from "./add-loss.ts";
 import { removeDeadNodes } from "./dead-nodes.ts";
 import { decompose } from "./decompose/index.ts";
+import { INITIALIZATIONS, type InitializeOptions, initialize } from "./initialize.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { insertAgr } from "./insert-agr/index.ts";
 import type { InsertAgrOptions } from "./insert-agr/options.ts";
+import { liftPrecision } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { lowerOwnModel } from "./lower-training-ops/index.ts";
+import { fixSizes } from "./open-sizes.ts";
 import type { Pass, Report } from "./pass.ts";
 import { raiseOwnModel } from "./raise-opset/index.ts";
+import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { separateInitializers } from "./separate-initializers.ts";
 import { removeLearningRate, setLearningRate } from "./set-learning-rate.ts";
 import { simplify } from "./simplify.ts";
 import { stripAgr } from "./strip-agr.ts";
+import { unwrapMaps } from "./unwrap-maps.ts";
 
 /** A pass that a pipeline can have by name. */
 export interface PassDefinition {
@@ -51,6 +56,15 @@ const named = (what: string, names: readonly string[]): readonly string[] =>
   names.length === 0 ? [] : [`${what}: ${names.join(", ")}`];
 
 const NAMES = listOf(TEXT, "a list of names");
+const SIZES: Kind = {
+  what: "sizes by name",
+  holds: (given) => OPTIONS.holds(given) && Object.values(given as object).every(NUMBER.holds),
+};
+
+interface Seeded {
+  /** Default 0. */
+  readonly seed?: number;
+}
 
 /** What InsertAgrOptions has that is data, and not told by the other files of a set. */
 type AgrOptions = Pick<
@@ -108,6 +122,38 @@ export const PASSES: readonly PassDefinition[] = [
       counts.reduce((sum, count) => sum + count, 0),
     );
   }),
+  define("unwrap-maps", "tensors in place of outputs that are lists of maps", {}, (model) => {
+    const names = unwrapMaps(model);
+    return done("unwrap-maps", names.length, named("unwrapped", names));
+  }),
+  define("lift-precision", "float32 in place of float16 and bfloat16", {}, (model) => {
+    const notes = liftPrecision(model);
+    return done("lift-precision", notes.length, notes);
+  }),
+  define<{ readonly sizes: Readonly<Record<string, number>> }>(
+    "fix-sizes",
+    "numbers in place of sizes that the inputs leave open",
+    { sizes: SIZES },
+    (model, { sizes }) => {
+      fixSizes(model, sizes);
+      return done("fix-sizes", Object.keys(sizes).length);
+    },
+  ),
+  define<HeadOptions & Seeded & { readonly output?: string }>(
+    "replace-head",
+    "a fresh last layer, for other classes",
+    { classes: NUMBER, output: optional(TEXT), seed: optional(NUMBER) },
+    (model, { classes, output, seed = 0 }) => done("replace-head", 1, [replaceHead(model, { classes }, output, seed)]),
+  ),
+  define<InitializeOptions & Seeded>(
+    "initialize",
+    "new values for parameters",
+    { parameters: NAMES, kind: oneOf(...INITIALIZATIONS), seed: optional(NUMBER) },
+    ({ graph }, { parameters, kind, seed = 0 }) => {
+      const names = initialize(graph, [{ parameters, kind }], seed).map(([name]) => name);
+      return done("initialize", names.length, named("initialized", names));
+    },
+  ),
   define("separate-initializers", "parameters that an exporter merged by chance, apart again", {}, (model) => {
     const names = separateInitializers(model);
     return done("separate-initializers", names.length, named("taken apart", names));

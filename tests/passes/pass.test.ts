@@ -185,6 +185,9 @@ const REFUSED: Readonly<Record<string, readonly [make: () => Model, options: obj
   "add-lora": [plain, { rank: 1, targets: ["*"] }, "E_NO_PARAMETERS"],
   "add-loss": [whole, { kind: "mse" }, "E_LOSS"],
   simplify: [contradicting, {}, "E_SHAPE"],
+  "fix-sizes": [contradicting, { sizes: { none: 2 } }, "E_OPTION"],
+  "replace-head": [plain, { classes: 2 }, "E_HEAD"],
+  initialize: [unread, { parameters: ["zeros"], kind: "he" }, "E_INIT"],
 };
 
 describe("a pass that refuses leaves the model as it was", () => {
@@ -215,7 +218,11 @@ describe("a pass that refuses leaves the model as it was", () => {
 
   it("and every pass that can refuse has such a model", () => {
     const names = PASSES.map(({ name }) => name);
-    expect(names.filter((name) => !Object.hasOwn(REFUSED, name))).toEqual(["remove-dead-nodes"]);
+    expect(names.filter((name) => !Object.hasOwn(REFUSED, name))).toEqual([
+      "unwrap-maps",
+      "lift-precision",
+      "remove-dead-nodes",
+    ]);
   });
 });
 
