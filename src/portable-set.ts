@@ -2,6 +2,7 @@ import { type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { Model } from "./graph/model.ts";
 import type { ValueRange } from "./graph/value-range.ts";
+import { gradientSteps } from "./optim/gradient-steps.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";
 import { insertAgr } from "./passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
@@ -50,7 +51,8 @@ export function makePortableSet(
   const again = optimizer instanceof Model ? optimizer.clone() : optimizer;
   const apply = planned(makeApply(training, again, groups), "apply", new Map());
   const trainStep = planned(toTrainStep(training, optimizer, groups), "train_step", ranges);
-  if (agr !== null) for (const { model } of [apply, trainStep]) insertAgr(model, agr);
+  const wanted = agr ?? agrOf(optimizer);
+  if (wanted !== null) for (const { model } of [apply, trainStep]) insertAgr(model, wanted);
   return {
     trainStep: trainStep.model,
     gradients: gradients.model,
@@ -70,4 +72,9 @@ function planned(step: StepModel, role: Role, ranges: ReadonlyMap<string, ValueR
   const { model, ...plan } = step;
   writePlan(model, { role, ...plan, ...(ranges.size === 0 ? {} : { ranges: [...ranges] }) });
   return step;
+}
+
+/** A list of transforms may have AGR in it. */
+function agrOf(optimizer: OptimizerSource): InsertAgrOptions | null {
+  return !(optimizer instanceof Model) && gradientSteps(optimizer.transforms ?? []).hasAgr ? {} : null;
 }

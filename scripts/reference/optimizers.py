@@ -2,8 +2,8 @@
 
     python3 scripts/reference/optimizers.py > tests/optim/reference.json
 
-sgd, adam, adamw, adagrad and rmsprop are torch.optim's; adan, lion, lamb and the transformers mode of AdamW are written down
-here from their papers or authors' code. Needs torch and numpy; the project and its tests do not.
+sgd, adam, adamw, adagrad and rmsprop are torch.optim's; adan, lion, lamb, muon, cautious updates and the transformers mode of AdamW are
+written down here from their papers or authors' code. Needs torch and numpy; the project and its tests do not.
 """
 
 import json
@@ -100,6 +100,73 @@ def proximal(mu):
     return change
 
 
+def normalized(params):
+    for p in params:
+        p.grad /= p.grad.norm()
+
+
+def units(t):
+    return t.norm() if t.dim() < 2 else t.flatten(1).norm(dim=1).reshape([-1] + [1] * (t.dim() - 1))
+
+
+def clipped_adaptively(limit):
+    def change(params):
+        for p in params:
+            most = units(p.detach()).clamp(min=1e-3) * limit
+            own = units(p.grad)
+            p.grad = torch.where(own > most, p.grad * most / own.clamp(min=1e-6), p.grad)
+
+    return change
+
+
+def chained(*changes):
+    def change(params):
+        for each in changes:
+            each(params)
+
+    return change
+
+
+def cautious(direction, g):
+    mask = (direction * g > 0).astype(g.dtype)
+    return direction * mask / max(mask.mean(), 1e-3)
+
+
+def cautious_adamw(w, g, s, t, wd=0.1):
+    m, v = adam_moments(g, s, t, 0.9, 0.999)
+    return w * (1 - LR * wd) - LR * cautious(m / (np.sqrt(v) + 1e-8), g)
+
+
+def cautious_lion(w, g, s, t, b1=0.9, b2=0.99, wd=0.1):
+    c = b1 * s.get("m", 0) + (1 - b1) * g
+    s["m"] = b2 * s.get("m", 0) + (1 - b2) * g
+    return w * (1 - LR * wd) - LR * cautious(np.sign(c), g)
+
+
+def cautious_adan(w, g, s, t):
+    step = (w - adan(w, g, s, t, wd=0)) / LR
+    return (w - LR * cautious(step, g)) / (1 + LR * 0.02)
+
+
+def muon(nesterov):
+    def update(w, g, s, t, wd=0.1):
+        w = w * (1 - LR * wd)
+        if w.ndim < 2:
+            m, v = adam_moments(g, s, t, 0.9, 0.95)
+            return w - LR * m / (np.sqrt(v) + 1e-10)
+        s["m"] = 0.95 * s.get("m", 0) + 0.05 * g
+        u = 0.05 * g + 0.95 * s["m"] if nesterov else s["m"]
+        x = u.T if u.shape[0] > u.shape[1] else u
+        x = x / max(np.linalg.norm(x), 1e-7)
+        for _ in range(5):
+            a = x @ x.T
+            x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+        x = x.T if u.shape[0] > u.shape[1] else x
+        return w - LR * np.sqrt(max(1, w.shape[0] / w.shape[1])) * x
+
+    return update
+
+
 O = torch.optim
 CASES = [
     ("sgd", {}, torch_run(lambda p: O.SGD(p, LR))),
@@ -122,6 +189,14 @@ CASES = [
     ("sgd", {"centralize": True}, torch_run(lambda p: O.SGD(p, LR), centralized)),
     ("sgd", {"proximal": 0.5}, torch_run(lambda p: O.SGD(p, LR), proximal(0.5))),
     ("adamw", {"proximal": 2, "weightDecay": 0.1}, torch_run(lambda p: O.AdamW(p, LR, weight_decay=0.1), proximal(2))),
+    ("adamw", {"cautious": True, "weightDecay": 0.1}, own_run(cautious_adamw)),
+    ("lion", {"cautious": True, "weightDecay": 0.1}, own_run(cautious_lion)),
+    ("adan", {"cautious": True}, own_run(cautious_adan)),
+    ("muon", {}, own_run(muon(True))),
+    ("muon", {"nesterov": False}, own_run(muon(False))),
+    ("sgd", {"transforms": ["normalize"]}, torch_run(lambda p: O.SGD(p, LR), normalized)),
+    ("sgd", {"transforms": ["agc:0.5"]}, torch_run(lambda p: O.SGD(p, LR), clipped_adaptively(0.5))),
+    ("adamw", {"transforms": ["clip-norm:1", "centralize", "agc:0.1", "clip-value:0.05"]}, torch_run(lambda p: O.AdamW(p, LR), chained(lambda p: torch.nn.utils.clip_grad_norm_(p, 1), centralized, clipped_adaptively(0.1), lambda p: torch.nn.utils.clip_grad_value_(p, 0.05)))),
 ]
 
 plain = lambda value: [float(f"{v:.9g}") for v in np.asarray(value).ravel()]

@@ -51,6 +51,8 @@ export interface BuildFlags extends LossFlags, ParameterFlags, ModelFlags {
   readonly clipNorm?: number;
   readonly clipValue?: number;
   readonly centralize?: boolean;
+  readonly transform?: readonly string[];
+  readonly cautious?: boolean;
   readonly decayMinRank: number;
   readonly group: readonly ParameterGroup[];
   readonly agr?: boolean;
@@ -124,11 +126,11 @@ export function withParameters(command: Command): Command {
 export function withOptimizer(command: Command): Command {
   const withOwn = command
     .addOption(new Option("--optimizer <name>", "update rule").choices(OPTIMIZER_NAMES).default("adamw"))
-    .option("--momentum <x>", "sgd, rmsprop", nonNegative)
+    .option("--momentum <x>", "sgd, rmsprop, muon", nonNegative)
     .option("--nesterov", "sgd: Nesterov's momentum")
-    .option("--betas <list>", "adam, adamw, lamb, lion: two; adan: three", numbers)
+    .option("--betas <list>", "adam, adamw, lamb, lion, muon: two; adan: three", numbers)
     .option("--eps <x>", "all but sgd and lion", nonNegative)
-    .option("--weight-decay <x>", "decoupled for adamw, adan and lion, coupled for the others", nonNegative)
+    .option("--weight-decay <x>", "decoupled for adamw, adan, lion and muon, coupled for the others", nonNegative)
     .addOption(
       new Option("--mode <name>", "adamw: as PyTorch or as Hugging Face transformers had it").choices([
         "pytorch",
@@ -140,6 +142,12 @@ export function withOptimizer(command: Command): Command {
     .option("--clip-norm <x>", "limit the global norm of the gradients", nonNegative)
     .option("--clip-value <x>", "limit every element of the gradients", nonNegative)
     .option("--centralize", "gradient centralization")
+    .option(
+      "--transform <list>",
+      "what is done to the gradients, in this order, in the place of the three above: clip-norm:<x>, clip-value:<x>, centralize, agc[:<x>], normalize, and agr, which says where AGR stands",
+      (text: string) => text.split(",").map((each) => each.trim()),
+    )
+    .option("--cautious", "adamw, adan, lion: leave out of every update what points against the gradient")
     .option(
       "--decay-min-rank <n>",
       "portable: no weight decay for parameters of lower rank; 2 leaves out biases and norms",
@@ -241,12 +249,12 @@ export function parametersOf({ params, freeze }: ParameterFlags): Pick<BuildOpti
 
 function optimizerOf(flags: BuildFlags): OptimizerOptions {
   const { optimizer: name, momentum, nesterov, betas = [], eps: epsilon, weightDecay, mode, alpha } = flags;
-  const { proximal, clipNorm, clipValue, centralize } = flags;
+  const { proximal, clipNorm, clipValue, centralize, transform: transforms, cautious } = flags;
   const [beta1, beta2, beta3] = betas;
   return {
     name,
     ...given({ momentum, nesterov, beta1, beta2, beta3, epsilon, weightDecay, mode, alpha }),
-    ...given({ proximal, clipNorm, clipValue, centralize }),
+    ...given({ proximal, clipNorm, clipValue, centralize, transforms, cautious }),
   };
 }
 
@@ -262,7 +270,7 @@ export function buildOptionsOf(flags: BuildFlags): BuildOptions {
     decayMinRank,
     layerDecay,
     ...{ initialize: init, initSeed, ...given({ head }) },
-    ...(agr === true ? { agr: given({ scope, strength, minElements }) } : {}),
+    ...(agr === true || flags.transform?.includes("agr") ? { agr: given({ scope, strength, minElements }) } : {}),
     ...(set.length === 0 ? {} : { targets: set }),
     ...(rank === undefined ? {} : { lora: { rank, targets: target, ...given({ alpha }) } }),
   };

@@ -1,4 +1,6 @@
 import { UsageError } from "../errors.ts";
+import { gradientSteps } from "./gradient-steps.ts";
+import { scaleByMuon } from "./muon.ts";
 import type { GradientTransform, Optimizer } from "./transform.ts";
 import {
   addCoupledDecay,
@@ -7,6 +9,7 @@ import {
   centralize,
   clipByGlobalNorm,
   clipByValue,
+  maskCautiously,
   nonNegative,
   scaleByAdagrad,
   scaleByAdam,
@@ -27,6 +30,11 @@ export interface GradientOptions {
   readonly clipValue?: number;
   /** Gradient centralization (arXiv 2004.01461). Default false. */
   readonly centralize?: boolean;
+  /**
+   * What is done to the gradients, in this order, in the place of the three above: `clip-norm:1`, `clip-value:0.5`, `centralize`,
+   * `agc:0.01` (adaptive clipping, arXiv 2102.06171), `normalize`, and `agr`, which says where AGR stands. Default: none.
+   */
+  readonly transforms?: readonly string[];
 }
 
 /** Hyperparameters; each optimizer takes some of them, and has its own defaults. */
@@ -44,9 +52,11 @@ export interface Hyperparameters {
   readonly alpha?: number;
   /** Adagrad: how the rate falls. */
   readonly rateDecay?: number;
+  /** AdamW, Adan, Lion: leave out of every update what points against the gradient (arXiv 2411.16085). */
+  readonly cautious?: boolean;
 }
 
-export type OptimizerName = "sgd" | "adam" | "adamw" | "adan" | "adagrad" | "rmsprop" | "lamb" | "lion";
+export type OptimizerName = "sgd" | "adam" | "adamw" | "adan" | "adagrad" | "rmsprop" | "lamb" | "lion" | "muon";
 
 export interface OptimizerOptions extends GradientOptions, Hyperparameters {
   readonly name: OptimizerName;
@@ -81,19 +91,21 @@ export const OPTIMIZERS: Readonly<Record<OptimizerName, Entry>> = {
     ],
   },
   adamw: {
-    defaults: { ...ADAM, weightDecay: 0.01, mode: "pytorch" },
+    defaults: { ...ADAM, weightDecay: 0.01, mode: "pytorch", cautious: false },
     source: "torch.optim.AdamW; com.microsoft.AdamWOptimizer adam_mode 0 and 1; arXiv 1711.05101",
-    links: ({ weightDecay, mode, ...adam }) => [
+    links: ({ weightDecay, mode, cautious, ...adam }) => [
       scaleByAdam("adamw", { ...adam, epsilonFirst: mode === "transformers" }),
+      ...(cautious ? [maskCautiously()] : []),
       addDecayedWeights(weightDecay),
     ],
     application: ({ mode }) => (mode === "transformers" ? "after" : "decoupled"),
   },
   adan: {
-    defaults: { beta1: 0.98, beta2: 0.92, beta3: 0.99, epsilon: 1e-8, weightDecay: 0.02 },
+    defaults: { beta1: 0.98, beta2: 0.92, beta3: 0.99, epsilon: 1e-8, weightDecay: 0.02, cautious: false },
     source: "the authors' code, proximal weight decay; arXiv 2208.06677",
-    links: ({ beta1, beta2, beta3, epsilon, weightDecay }) => [
+    links: ({ beta1, beta2, beta3, epsilon, weightDecay, cautious }) => [
       scaleByAdan([beta1, beta2, beta3], epsilon),
+      ...(cautious ? [maskCautiously()] : []),
       addDecayedWeights(weightDecay),
     ],
     application: () => "proximal",
@@ -124,9 +136,18 @@ export const OPTIMIZERS: Readonly<Record<OptimizerName, Entry>> = {
     ],
   },
   lion: {
-    defaults: { beta1: 0.9, beta2: 0.99, weightDecay: 0 },
+    defaults: { beta1: 0.9, beta2: 0.99, weightDecay: 0, cautious: false },
     source: "arXiv 2302.06675, algorithm 2",
-    links: ({ beta1, beta2, weightDecay }) => [scaleByLion(beta1, beta2), addDecayedWeights(weightDecay)],
+    links: ({ beta1, beta2, weightDecay, cautious }) => [
+      scaleByLion(beta1, beta2),
+      ...(cautious ? [maskCautiously()] : []),
+      addDecayedWeights(weightDecay),
+    ],
+  },
+  muon: {
+    defaults: { momentum: 0.95, nesterov: true, beta1: 0.9, beta2: 0.95, epsilon: 1e-10, weightDecay: 0.1 },
+    source: "torch.optim.Muon; Adam for vectors",
+    links: ({ weightDecay, ...muon }) => [scaleByMuon(muon), addDecayedWeights(weightDecay)],
   },
 };
 
@@ -134,7 +155,7 @@ export const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as readonly OptimizerName
 
 /** The options with the optimizer's defaults filled in. @throws UsageError `E_OPTION` for one the optimizer does not take */
 export function completeOptimizer(options: OptimizerOptions): OptimizerOptions {
-  const { name, proximal, clipNorm, clipValue, centralize: isCentral, ...given } = options;
+  const { name, proximal, clipNorm, clipValue, centralize: isCentral, transforms, ...given } = options;
   const entry = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name] : undefined;
   if (entry === undefined) {
     throw new UsageError("E_OPTION", `there is no optimizer "${name}"; there is ${OPTIMIZER_NAMES.join(", ")}`, {
@@ -146,8 +167,18 @@ export function completeOptimizer(options: OptimizerOptions): OptimizerOptions {
     const taken = Object.keys(entry.defaults).join(", ");
     throw new UsageError("E_OPTION", `${name} does not take ${unknown}; it takes ${taken}`, { field: unknown });
   }
+  if (transforms !== undefined && (clipNorm ?? clipValue ?? isCentral) !== undefined) {
+    throw new UsageError(
+      "E_OPTION",
+      "transforms is a list of its own: clipNorm, clipValue and centralize stand in it",
+      {
+        field: "transforms",
+      },
+    );
+  }
   return {
     name,
+    ...(transforms === undefined ? {} : { transforms }),
     ...(proximal === undefined ? {} : { proximal }),
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(clipValue === undefined ? {} : { clipValue }),
@@ -162,7 +193,8 @@ export function makeOptimizer(options: OptimizerOptions): Optimizer {
   const complete = completeOptimizer(options);
   const entry = OPTIMIZERS[complete.name];
   const values = complete as Required<Hyperparameters>;
-  const { proximal, clipNorm, clipValue, centralize: isCentral = false } = complete;
+  const { proximal, clipNorm, clipValue, centralize: isCentral = false, transforms = [] } = complete;
+  const { before, after } = gradientSteps(transforms);
   return {
     name: complete.name,
     before: [
@@ -170,8 +202,9 @@ export function makeOptimizer(options: OptimizerOptions): Optimizer {
       ...(isCentral ? [centralize()] : []),
       ...(clipValue === undefined ? [] : [clipByValue(clipValue)]),
       ...(clipNorm === undefined ? [] : [clipByGlobalNorm(clipNorm)]),
+      ...before,
     ],
-    links: entry.links(values),
+    links: [...after, ...entry.links(values)],
     application: entry.application?.(values) ?? "decoupled",
   };
 }

@@ -25,6 +25,8 @@ export interface Parameter {
   readonly name: string;
   readonly value: Value;
   readonly update: Update;
+  /** The gradient as the optimizer reads it: after AGR, where that is put before the optimizer. */
+  readonly gradient: Value;
   /** The transform's own slots, in their order, as they were before this step. */
   readonly slots: readonly Value[];
   /** Weight decay in the place of the optimizer's own; null: the optimizer's own. */

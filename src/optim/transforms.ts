@@ -82,6 +82,49 @@ export function clipByValue(limit: number): GradientTransform {
   }));
 }
 
+/** Every gradient divided by its Euclidean norm, which is taken for 1e-12 at least. */
+export function normalize(): GradientTransform {
+  return perParameter("normalize", [], (step) => ({ update }) => {
+    const { f } = step;
+    const g = plain(step, update);
+    const norm = f.sqrt(f.sum(f.square(g), null, false));
+    return { update: asUpdate(f.div(g, f.max(norm, 1e-12))), slots: [] };
+  });
+}
+
+/**
+ * Adaptive gradient clipping (Brock et al. 2021, arXiv 2102.06171): no unit's gradient is longer than `limit` times its weights,
+ * whose norm is taken for 1e-3 at least. A unit is what feeds one output, along the first axis; a vector is one unit.
+ */
+export function clipAdaptively(limit: number): GradientTransform {
+  requireOption(Number.isFinite(limit) && limit > 0, "agc", "a number above 0");
+  return perParameter("agc", [], (step) => ({ value, update }) => {
+    const { f } = step;
+    const rank = rankOf(value) ?? 0;
+    const g = plain(step, update);
+    const axes = rank < 2 ? null : axesFrom(1, rank);
+    const norm = (tensor: Value): Value => f.sqrt(f.sum(f.square(tensor), axes, rank >= 2));
+    const most = f.mul(f.max(norm(value), 1e-3), limit);
+    const own = norm(g);
+    const clipped = f.mul(g, f.div(most, f.max(own, 1e-6)));
+    return { update: asUpdate(f.where(f.greater(own, most), clipped, g)), slots: [] };
+  });
+}
+
+/**
+ * Cautious updates (Liang et al. 2024, arXiv 2411.16085, as the authors' code has them): what points against the gradient is left
+ * out, and the rest scaled by the share that is left, 1e-3 at least.
+ */
+export function maskCautiously(): GradientTransform {
+  return perParameter("cautious", [], (step) => ({ update, gradient }) => {
+    const { f } = step;
+    const mask = f.cast(f.greater(f.mul(update.tensor, gradient), 0), f.dtype);
+    const scale = f.div(1, f.max(f.mean(mask, null, false), 1e-3));
+    const factor = update.factor === null ? scale : f.mul(update.factor, scale);
+    return { update: { ...update, tensor: f.mul(update.tensor, mask), factor }, slots: [] };
+  });
+}
+
 /**
  * Gradient centralization (arXiv 2004.01461): takes the mean over all axes but the first from the gradients of weights of two
  * or more axes.

@@ -10,6 +10,7 @@ interface Traveller {
   readonly name: string;
   readonly value: Value;
   readonly update: Update;
+  readonly gradient: Value;
   readonly slots: readonly Slot[];
 }
 
@@ -45,8 +46,8 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
     const held = travellers.map(({ name, value }) =>
       link.slots.map((slot) => new Value(names.fresh(`${name}/${link.name}/${slot}`), value.type)),
     );
-    const parameters = travellers.map(({ name, value, update }, index) => ({
-      ...{ name, value, update, slots: held[index] ?? [] },
+    const parameters = travellers.map(({ name, value, update, gradient }, index) => ({
+      ...{ name, value, update, gradient, slots: held[index] ?? [] },
       weightDecay: settingsOf(name).weightDecay,
     }));
     const results = link.transform(step, parameters);
@@ -60,9 +61,11 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
     });
   };
   const start = trained.map(({ name, parameter, gradient }) => ({
-    ...{ name, value: parameter, update: asUpdate(gradient), slots: [] },
+    ...{ name, value: parameter, update: asUpdate(gradient), gradient, slots: [] },
   }));
-  const before = optimizer.before.reduce(through, start);
+  const before = optimizer.before
+    .reduce(through, start)
+    .map((traveller) => ({ ...traveller, gradient: traveller.update.tensor }));
   const gradients = before.map(({ update }) => update.tensor);
   const finished = optimizer.links.reduce(through, before);
   const rates = new Map<number, Value>();

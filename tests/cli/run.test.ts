@@ -283,8 +283,22 @@ describe("build and gradcheck", () => {
     expect(readdirSync(folder).sort()).toEqual([...Object.values(PORTABLE_FILES), SET_MANIFEST].sort());
   });
 
+  it("take a list of transforms with AGR in it, and cautious updates", async () => {
+    const folder = join(temporaryFolder(), "built");
+    const { status, stderr } = await command([
+      ...["build", await forwardModel(), "--loss", "cross-entropy", "--optimizer", "lion", "--cautious"],
+      ...["--transform", "clip-norm:1,centralize,agc:0.01,agr", "--strength", "0.5", "-o", folder],
+    ]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("no files for ONNX Runtime's training API")]);
+    const inspected = await command(["inspect", join(folder, "train_step.onnx")]);
+    expect(inspected.stdout).toMatch(/optimizer\/Where:out" of conv1.weight, with AGR/);
+    const trained = await command(["train", folder, "--data", data(32), "--lr", "0.001", "--json"]);
+    expect(lossesOf(trained.stdout)).toHaveLength(1);
+  });
+
   it.each([
     ["no loss", [], 2, /--loss/],
+    ["a transform that there is not", ["--loss", "mse", "--transform", "agr,clip:1"], 2, /"clip:1" is no transform/],
     ["an unknown loss", ["--loss", "hinge"], 2, /Allowed choices are cross-entropy/],
     [
       "an option of another optimizer",

@@ -120,6 +120,38 @@ describe("AGR before an optimizer", () => {
     expect(actual).not.toEqual(await run(await artifacts(options)));
   });
 
+  it("stands where a list of transforms says", async () => {
+    const clipped = await artifacts({ name: "sgd", transforms: ["agr", "clip-value:0.5"] });
+    const nodes = clipped.trainStep?.graph.nodes ?? [];
+    const clips = nodes.filter(({ opType }) => opType === "Clip");
+    expect(clips.map(({ inputs }) => inputs[0]?.producer?.opType)).toEqual(["AGR", "AGR"]);
+    expectSame(await run(clipped), await run(await artifacts({ name: "sgd", clipValue: 0.5 }), regularized), 2e-6);
+    const last = await artifacts({ name: "adamw", transforms: ["clip-norm:1", "centralize", "agr"] });
+    const twice = await artifacts({ name: "adamw", transforms: ["clip-norm:1", "centralize"] }, { agr: {} });
+    expect(await run(last)).toEqual(await run(twice));
+  });
+
+  it.each([
+    [
+      ["clip-norm"],
+      '"clip-norm" is no transform of gradients; there is clip-norm:<x>, clip-value:<x>, centralize, agc[:<x>]',
+    ],
+    [["centralize:1"], '"centralize:1"'],
+    [["clip:1"], '"clip:1"'],
+    [["agr", "agr"], "agr once"],
+    [["clip-norm:-1"], "clipNorm must be a number above 0"],
+  ])("refuses the list %j", async (transforms, text) => {
+    const error = await rejectionOf(artifacts({ name: "sgd", transforms }));
+    expect([error.code, error.message]).toEqual(["E_OPTION", expect.stringContaining(text)]);
+  });
+
+  it("refuses a list beside the options that stand in it, and cautious updates of others", async () => {
+    const twice = await rejectionOf(artifacts({ name: "sgd", transforms: [], clipNorm: 1 }));
+    expect([twice.code, twice.field]).toEqual(["E_OPTION", "transforms"]);
+    const other = await rejectionOf(artifacts({ name: "sgd", cautious: true }));
+    expect([other.code, other.field]).toEqual(["E_OPTION", "cautious"]);
+  });
+
   it("regularizes the gradient of the objective with its proximal term", async () => {
     const options: OptimizerOptions = { name: "sgd", proximal: 0.5 };
     const { trainStep } = await artifacts(options, { agr: {} });

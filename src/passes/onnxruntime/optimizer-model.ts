@@ -91,7 +91,9 @@ export function makeOptimizerModel(
   return { model, refused: null };
 }
 
-function beforeGradients({ proximal, clipValue, centralize }: OptimizerOptions): string | null {
+function beforeGradients({ proximal, clipValue, centralize, transforms, cautious }: OptimizerOptions): string | null {
+  if (transforms !== undefined) return "list of transforms";
+  if (cautious === true) return "cautious updates";
   if (proximal !== undefined) return "proximal term";
   if (clipValue !== undefined) return "clipping by value";
   return centralize === true ? "gradient centralization" : null;
