@@ -12,7 +12,7 @@ import { requireSizesOf } from "../ops/sizes-that-fit.ts";
 import { shapeOf } from "../ops/value-types.ts";
 import { unknownAttribute } from "./attributes.ts";
 import { unbroadcast } from "./broadcast.ts";
-import { Backward, type GradientEntry, type GradientRule, type Inner } from "./rule.ts";
+import { Backward, type GradientEntry, type GradientRule, type Inner, type Successor } from "./rule.ts";
 import { GRADIENT_RULES } from "./table.ts";
 
 export interface DifferentiateOptions {
@@ -134,7 +134,9 @@ class Differentiation {
       reference === null ? DataType.float : elementTypeOf(node.outputs[gradients.indexOf(reference)] ?? reference);
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
-      const backward = new Backward(f, node, gradients, isWanted, this.#options.types);
+      const backward = new Backward(f, node, gradients, isWanted, this.#options.types, (make) =>
+        this.#giveWay(node, name, dtype, make),
+      );
       const unknown = unknownAttribute(node);
       if (unknown !== null) throw backward.refuse(unknown);
       const results = requireSizesOf(node, () => rule.gradient(backward));
@@ -148,6 +150,23 @@ class Differentiation {
       for (const [value, gradient] of rule.captured?.(backward, this.#inner) ?? []) this.#contribute(value, gradient);
       return null;
     });
+  }
+
+  #giveWay<Made>(node: Node, prefix: string, dtype: number, make: (f: Formula) => Successor<Made>): Made {
+    const { names, opset, types } = this.#options;
+    const build = new Builder({ prefix, names, onEmit: (each) => types.node(each) });
+    const { made, outputs } = make(new Formula(build, opset, dtype));
+    this.#graph.insertBefore(node, build.nodes);
+    for (const [index, old] of node.outputs.entries()) {
+      const next = outputs[index];
+      if (old === null || next === undefined) continue;
+      next.type = old.type ?? next.type;
+      old.replaceAllUsesWith(next);
+      const { name } = old;
+      old.name = names.fresh(name);
+      next.name = name;
+    }
+    return made;
   }
 
   #contribute(value: Value, gradient: Value): void {

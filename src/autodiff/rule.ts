@@ -37,6 +37,16 @@ export interface Inner {
   ) => ReadonlyMap<Value, Value>;
 }
 
+/** Nodes in the place of a forward node: what they make, and what takes the place of the node's outputs. */
+export interface Successor<Made> {
+  readonly made: Made;
+  /** One per output of the node, in their order. */
+  readonly outputs: readonly Value[];
+}
+
+/** Puts what is emitted before the node, and its outputs in the place of the node's. */
+export type GiveWay = <Made>(make: (f: Formula) => Successor<Made>) => Made;
+
 /** `zero`: the operator is flat or makes no number of its inputs, so that no gradient passes. */
 export type GradientEntry = GradientRule | "zero";
 
@@ -50,6 +60,8 @@ export class Backward extends NodeView {
   readonly #gradients: readonly (Value | null)[];
   readonly #wanted: (value: Value) => boolean;
   readonly #types: TypeInference;
+  /** Lets other nodes compute the node's outputs, where these make what the gradient needs. The node is left without uses. */
+  readonly giveWay: GiveWay;
 
   constructor(
     f: Formula,
@@ -57,6 +69,7 @@ export class Backward extends NodeView {
     gradients: readonly (Value | null)[],
     wanted: (value: Value) => boolean,
     types: TypeInference,
+    giveWay: GiveWay,
   ) {
     super(node, f.opset);
     this.f = f;
@@ -64,6 +77,7 @@ export class Backward extends NodeView {
     this.#gradients = gradients;
     this.#wanted = wanted;
     this.#types = types;
+    this.giveWay = giveWay;
   }
 
   /** The gradient of the first output; zeros where only others have one. */

@@ -29,13 +29,17 @@ export interface LstmLayer {
   readonly c0: Value | null;
 }
 
-/** What a layer gives, and what goes back through it needs. */
-export interface LstmStates {
-  /** Hidden states and cells of all steps, [T, 1, N, H]. */
+/** What the way back needs of the forward pass, [T, N, H] each. */
+export interface LstmTrace {
   readonly hidden: Value;
   readonly cells: Value;
-  /** [T, 1, N, 4H] */
-  readonly gates: Value;
+  /** i, o, f and g. */
+  readonly gates: Four;
+}
+
+/** What a layer gives. */
+export interface LstmStates {
+  readonly trace: LstmTrace;
   /** [1, N, H] */
   readonly lastHidden: Value;
   readonly lastCell: Value;
@@ -85,11 +89,11 @@ export function lstm(f: Formula, layer: LstmLayer, bias: Value | null, peephole:
         );
   const [pi, po, pf] = peephole === null ? [] : parts(f, f.squeeze(peephole, [0]), 3);
   const recurrent = transposed(f, r);
-  const [h, c, hs, cs, gates] = scan(f, {
+  const [h, c, hidden, cells, ...gates] = scan(f, {
     name: "lstm",
     carried: { h: squeezedOr(f, h0, 0, zero), c: squeezedOr(f, c0, 0, zero) },
     scanned: { x: scanned },
-    collected: 3,
+    collected: 6,
     step: (s, at) => {
       const [i, o, forget, g] = parts(s, s.add(at("x"), s.matmul(at("h"), recurrent)), 4) as Four;
       const gate = (value: Value, p: Value | undefined, cell: Value): Value =>
@@ -97,25 +101,11 @@ export function lstm(f: Formula, layer: LstmLayer, bias: Value | null, peephole:
       const [it, ft, gt] = [gate(i, pi, at("c")), gate(forget, pf, at("c")), s.tanh(g)];
       const cell = s.add(s.mul(ft, at("c")), s.mul(it, gt));
       const ot = gate(o, po, cell);
-      const hidden = s.mul(ot, s.tanh(cell));
-      return [hidden, cell, hidden, cell, s.concat([it, ot, ft, gt], -1)];
+      const next = s.mul(ot, s.tanh(cell));
+      return [next, cell, next, cell, it, ot, ft, gt];
     },
-  }) as [Value, Value, Value, Value, Value];
-  return {
-    hidden: f.unsqueeze(hs, DIRECTION),
-    lastHidden: f.unsqueeze(h, [0]),
-    lastCell: f.unsqueeze(c, [0]),
-    cells: f.unsqueeze(cs, DIRECTION),
-    gates: f.unsqueeze(gates, DIRECTION),
-  };
-}
-
-/** What the way back needs of the forward pass, [T, N, H] each. */
-export interface LstmTrace {
-  readonly hidden: Value;
-  readonly cells: Value;
-  /** i, o, f and g. */
-  readonly gates: Four;
+  }) as [Value, Value, Value, Value, ...Four];
+  return { trace: { hidden, cells, gates }, lastHidden: f.unsqueeze(h, [0]), lastCell: f.unsqueeze(c, [0]) };
 }
 
 /** The trace of a layer that gave all hidden states: all gates at once, since the hidden states are known; then the cells, step by step. */
@@ -145,10 +135,7 @@ export function lstmTrace(f: Formula, layer: LstmLayer, bias: Value | null, hidd
 }
 
 /** The trace as ONNX Runtime's training operator gives it: hidden states and cells [T, 1, N, H], gates [T, 1, N, 4H]. */
-export function traceOf(
-  f: Formula,
-  { hidden, cells, gates }: Pick<LstmStates, "hidden" | "cells" | "gates">,
-): LstmTrace {
+export function traceOf(f: Formula, hidden: Value, cells: Value, gates: Value): LstmTrace {
   const whole = (value: Value): Value => f.squeeze(value, DIRECTION);
   return { hidden: whole(hidden), cells: whole(cells), gates: parts(f, whole(gates), 4) as Four };
 }

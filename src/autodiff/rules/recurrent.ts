@@ -1,6 +1,7 @@
 import type { Value } from "../../graph/graph.ts";
+import { dimsOf } from "../../ops/value-types.ts";
 import { gru, gruGradients, gruTrace, traceOf as gruTraceOf } from "../formulas/gru.ts";
-import { lstm, lstmGradients, lstmTrace, traceOf as lstmTraceOf } from "../formulas/lstm.ts";
+import { type LstmTrace, lstm, lstmGradients, lstmTrace } from "../formulas/lstm.ts";
 import { affine, before, hiddenGradients, overTime, scan, zeroState } from "../formulas/scan.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
@@ -92,12 +93,33 @@ function requirePlain(b: Backward, defaults: readonly string[]): void {
   if (!isDefault) throw b.refuse(`its activations are ${names.join(", ")}`);
 }
 
-/** ONNX's operators give neither cells nor gates: they are made again from the hidden states, or with these where they are not given. */
+/**
+ * From these many multiplications per time step on, a loop in the place of the operator costs less than the operator and its gates once
+ * more: some 20 small nodes a step against the products of all steps.
+ */
+const MULTIPLICATIONS = 3e6;
+
+/** Whether the forward pass is to be a loop that keeps its cells and gates. */
+function isLoop(b: Backward): boolean {
+  const [, batch, inputs] = dimsOf(b.input(0)) ?? [];
+  const hidden = dimsOf(b.input(2))?.at(-1);
+  if (typeof batch !== "number" || typeof inputs !== "number" || typeof hidden !== "number") return false;
+  return b.string("direction") === "forward" && batch * 8 * hidden * (inputs + hidden) >= MULTIPLICATIONS;
+}
+
+/** ONNX's operator gives neither cells nor gates: they are made again from the hidden states, or the operator gives way to a loop that keeps them. */
 function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell, all }: Direction): DirectionGradients {
   const layer = { x, w, r, h0, c0 };
   const hidden = all();
-  const trace = hidden === null ? lstmTraceOf(b.f, lstm(b.f, layer, bias, null)) : lstmTrace(b.f, layer, bias, hidden);
-  const made = lstmGradients(b.f, layer, trace, { hidden: dAll, lastHidden: dLast, lastCell: dCell });
+  const again = (): LstmTrace =>
+    hidden === null ? lstm(b.f, layer, bias, null).trace : lstmTrace(b.f, layer, bias, hidden);
+  const loop = (): LstmTrace =>
+    b.giveWay((f) => {
+      const { trace, lastHidden, lastCell } = lstm(f, layer, bias, null);
+      return { made: trace, outputs: [f.unsqueeze(trace.hidden, [1]), lastHidden, lastCell] };
+    });
+  const given = { hidden: dAll, lastHidden: dLast, lastCell: dCell };
+  const made = lstmGradients(b.f, layer, isLoop(b) ? loop() : again(), given);
   return [made.x, made.w, made.r, made.bias, made.h0, made.c0];
 }
 

@@ -39,17 +39,19 @@ function lstmTraining(f: Formula, call: Call): readonly Value[] {
   requirePlain(call, 4);
   const [x, w, r] = [call.input(0), call.input(1), call.input(2)];
   const layer = { x, w, r, h0: call.optional(5), c0: call.optional(6) };
-  const { hidden, lastHidden, lastCell, cells, gates } = lstm(f, layer, call.optional(3), call.optional(7));
-  return [hidden, lastHidden, lastCell, cells, gates];
+  const { trace, lastHidden, lastCell } = lstm(f, layer, call.optional(3), call.optional(7));
+  const directed = (value: Value): Value => f.unsqueeze(value, [1]);
+  const gates = directed(f.concat(trace.gates, -1));
+  return [directed(trace.hidden), lastHidden, lastCell, directed(trace.cells), gates];
 }
 
 function lstmGrad(f: Formula, call: Call): readonly (Value | null)[] {
   requirePlain(call, 3);
   const [x, w, r] = [call.input(0), call.input(1), call.input(2)];
   const layer = { x, w, r, h0: call.optional(4), c0: call.optional(5) };
-  const states = { hidden: call.input(6), cells: call.input(7), gates: call.input(8) };
+  const trace = traceOf(f, call.input(6), call.input(7), call.input(8));
   const given = { hidden: call.optional(9), lastHidden: call.optional(10), lastCell: call.optional(11) };
-  const made = lstmGradients(f, layer, traceOf(f, states), given);
+  const made = lstmGradients(f, layer, trace, given);
   return [made.x, made.w, made.r, made.bias, made.h0, made.c0, call.wants(6) ? made.peephole() : null];
 }
 
