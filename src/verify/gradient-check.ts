@@ -58,6 +58,9 @@ export interface GradientCheck {
 /** Operators whose float64 kernel of ONNX Runtime's CPU provider computes in float32. */
 const SINGLE_INSIDE = opTypes(["Shrink"]);
 
+/** So much smaller a step is that the loss itself hardly changes over it. */
+const STILL = 1024;
+
 /** How much smaller the next step is where one was too large. */
 const FINER = 8;
 
@@ -191,6 +194,12 @@ class Probe {
     return ((await this.#at(parameter, element, delta)) - (await this.#at(parameter, element, -delta))) / (2 * delta);
   }
 
+  /** How far the loss is from itself after steps that should not matter. */
+  async noise(parameter: string, element: number, delta: number): Promise<number> {
+    const still = [await this.#at(parameter, element, delta), await this.#at(parameter, element, -delta)];
+    return Math.max(...still.map((loss) => Math.abs(loss - this.loss)));
+  }
+
   /** The loss with one element moved. */
   async #at(parameter: string, element: number, delta: number): Promise<number> {
     const tensor = this.#feeds[parameter];
@@ -244,6 +253,11 @@ async function compare(
       };
       let delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
       let found = await check(delta);
+      /** What the loss does over next to no step is rounding on the way to it, which may be far more than its own. */
+      if (excess(found) > 1) {
+        const noise = await probe.noise(parameter, element, delta / STILL);
+        found = { ...found, tolerance: found.tolerance + (2 * noise) / delta / scale };
+      }
       /** A loss that bends more than a step of this size shows: smaller ones, as long as rounding does not hide what is wrong. */
       while (excess(found) > 1 && rounding(delta / FINER) < smooth) {
         delta /= FINER;

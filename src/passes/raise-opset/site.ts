@@ -1,5 +1,6 @@
 import { PassError } from "../../errors.ts";
 import { type Attribute, attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Names } from "../../graph/names.ts";
 import { Tensor } from "../../graph/tensor.ts";
@@ -29,9 +30,13 @@ export class ConversionSite {
     this.#infer = infer;
   }
 
-  /** An int64 vector. */
+  /** An int64 vector. The largest numbers, of which exporters make ends that mean the border, are the largest that there are. */
   ints(values: readonly number[], hint: string): Value {
-    return this.#build.constant(Tensor.ints(values), hint);
+    const elements = BigInt64Array.from(values, (value) => {
+      if (value >= 2 ** 63) return 2n ** 63n - 1n;
+      return value <= -(2 ** 63) ? -(2n ** 63n) : BigInt(value);
+    });
+    return this.#build.constant(Tensor.from(DataType.int64, [values.length], elements), hint);
   }
 
   constant(tensor: Tensor, hint: string): Value {

@@ -56,6 +56,13 @@ const REDUCTIONS = ["L1", "L2", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum"
 
 export const CASES: readonly Case[] = [
   one(9, "Slice", [x(4, 5)], [ints("starts", [1, -4]), ints("ends", [3, 1000]), ints("axes", [0, 1])]),
+  one(
+    9,
+    "Slice",
+    [x(4, 5)],
+    [ints("starts", [1]), { name: "ends", kind: "ints", value: [2n ** 63n - 1n] }, ints("axes", [1])],
+    "to the border",
+  ),
   one(7, "Slice", [x(4, 5)], [ints("starts", [1]), ints("ends", [-1])], "without axes"),
   one(8, "Pad", [x(2, 3)], [ints("pads", [1, 0, 0, 2]), float("value", 1.5)]),
   one(10, "Pad", [x(1, 1, 4, 4)], [ints("pads", [0, 0, 1, 1, 0, 0, 1, 1]), string("mode", "reflect")], "reflect"),
