@@ -1,18 +1,11 @@
 import { Command } from "commander";
 import {
-  batches,
-  type Communicator,
-  type Dataset,
-  DataType,
   encodeState,
-  exchangeNumbers,
+  evaluate,
   fixedBatchSize,
-  type InputSpec,
   identityOf,
   isPortable,
   isStep,
-  type NamedTensors,
-  samplesOf,
   sha256,
   type Trainable,
   TrainingSession,
@@ -22,6 +15,7 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";
+import { describeMetrics } from "../metrics.ts";
 import { compareRanks, onRanks, type RankFlags, type Ranks, withMpi, withThreads } from "../ranks.ts";
 import { hashesOfInputs } from "../run-identity.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
@@ -37,7 +31,7 @@ interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, StepFlag
 
 export function evalCommand(io: Io): Command {
   const command = new Command("eval")
-    .description("Run the eval model over data: the mean loss, and the accuracy where there are classes")
+    .description("Run the eval model over data: the mean loss, and accuracy, top-5, F1 or errors, by what is predicted")
     .argument(
       "<path>",
       "folder of training artifacts, ONNX Runtime's or portable ones, or a file with a whole train step",
@@ -57,13 +51,13 @@ Examples:
     .action(async (folder: string, options: EvalOptions, self: Command) => {
       const console = new Console(io, self.optsWithGlobals<OutputOptions>());
       io.exitCode = await onRanks(options, console, (communicator, own) =>
-        evaluate(folder, options, { communicator, console: own }),
+        evaluateFolder(folder, options, { communicator, console: own }),
       );
     });
 }
 
 /** Each rank takes its share of the batches. */
-async function evaluate(folder: string, options: EvalOptions, ranks: Ranks): Promise<number> {
+async function evaluateFolder(folder: string, options: EvalOptions, ranks: Ranks): Promise<number> {
   const { communicator, console } = ranks;
   if (options.normalize === "computed") {
     throw new UsageError("E_OPTION", "--normalize computed would take the mean of the data that are evaluated", {
@@ -84,17 +78,12 @@ async function evaluate(folder: string, options: EvalOptions, ranks: Ranks): Pro
   }
   const session = await TrainingSession.create(source, sessionOptionsOf(await withThreads(options, ranks), source));
   try {
-    const totals = new Totals(session.evalOutputNames, inputs);
-    let batch = 0;
-    for (const feeds of inOrder(dataset, batchSize)) {
-      if (batch++ % communicator.size !== communicator.rank) continue;
-      totals.add(feeds, samplesOf(dataset, feeds), await session.runEvalStep(feeds));
-    }
-    await totals.reduce(communicator);
-    const { loss, accuracy, samples } = totals;
+    const evaluation = await evaluate(session, dataset, { batchSize, communicator });
+    const { samples, loss } = evaluation;
+    const told = describeMetrics(evaluation);
     console.result(
-      { command: "eval", runtime: session.runtime, samples, loss, accuracy },
-      `${samples} samples, loss ${loss.toPrecision(6)}${accuracy === null ? "" : `, accuracy ${(accuracy * 100).toFixed(2)} %`}`,
+      { command: "eval", runtime: session.runtime, samples, loss, ...told.json },
+      [`${samples} samples, loss ${loss.toPrecision(6)}`, ...told.parts].join(", "),
     );
     return 0;
   } finally {
@@ -102,64 +91,7 @@ async function evaluate(folder: string, options: EvalOptions, ranks: Ranks): Pro
   }
 }
 
-const inOrder = (dataset: Dataset, batchSize: number): Iterable<NamedTensors> =>
-  batches(dataset, 0, { batchSize, shuffle: false, seed: 0, dropLast: false });
-
 function hashOfWeights(source: Trainable): string {
   if (!isPortable(source) && !isStep(source)) return sha256(source.checkpoint ?? new Uint8Array());
   return source.state === null ? "" : sha256(encodeState(source.state));
-}
-
-/** Sums over batches. The loss is taken to be a mean over the samples of its batch, as training artifacts have it. */
-class Totals {
-  samples = 0;
-  readonly #lossName: string;
-  readonly #labels: string | null;
-  readonly #outputs: readonly string[];
-  #loss = 0;
-  #right = 0;
-  #judged = 0;
-
-  constructor(outputs: readonly string[], inputs: readonly InputSpec[]) {
-    const [loss = "", ...others] = outputs;
-    this.#lossName = loss;
-    this.#outputs = others;
-    const labels = inputs.filter(({ dtype, shape }) => dtype === DataType.int64 && shape?.length === 1);
-    this.#labels = labels.length === 1 ? (labels[0]?.name ?? null) : null;
-  }
-
-  /** Adds up what all ranks have. */
-  async reduce(communicator: Communicator): Promise<void> {
-    const own = [this.samples, this.#loss, this.#right, this.#judged];
-    const all = await exchangeNumbers(communicator, own);
-    const [samples = 0, loss = 0, right = 0, judged = 0] = own.map((_, index) =>
-      all.reduce((sum, numbers) => sum + (numbers[index] ?? 0), 0),
-    );
-    this.samples = samples;
-    [this.#loss, this.#right, this.#judged] = [loss, right, judged];
-  }
-
-  get loss(): number {
-    return this.#loss / this.samples;
-  }
-
-  /** Null where there is not one vector of labels and one matrix of scores. */
-  get accuracy(): number | null {
-    return this.#judged === 0 ? null : this.#right / this.#judged;
-  }
-
-  add(feeds: NamedTensors, count: number, results: NamedTensors): void {
-    this.samples += count;
-    this.#loss += Number(results[this.#lossName]?.data[0]) * count;
-    const labels = this.#labels === null ? undefined : feeds[this.#labels];
-    const scores = this.#outputs.map((name) => results[name]).find((each) => each?.dims.length === 2);
-    if (labels === undefined || scores === undefined) return;
-    const [rows = 0, classes = 0] = scores.dims;
-    const values = scores.data as Float32Array;
-    for (let row = 0; row < rows; row++) {
-      const own = values.subarray(row * classes, (row + 1) * classes);
-      if (own.indexOf(Math.max(...own)) === Number(labels.data[row])) this.#right++;
-      this.#judged++;
-    }
-  }
 }

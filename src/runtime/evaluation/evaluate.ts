@@ -1,0 +1,123 @@
+import type { Tensor } from "onnxruntime-common";
+import { NUMBER, OPTIONS, optional, requireArgument, withFields } from "../../arguments.ts";
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { A_COMMUNICATOR, type Communicator } from "../../distributed/communicator.ts";
+import { exchangeNumbers } from "../../distributed/consensus.ts";
+import { SINGLE } from "../../distributed/single.ts";
+import { DataError } from "../../errors.ts";
+import { DataType } from "../../graph/data-type.ts";
+import { A_DATASET, batches, type Dataset } from "../data/dataset.ts";
+import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
+import { A_SESSION, type NamedTensors, type TrainingSession } from "../session.ts";
+import { ClassificationSums, type MetricSums, type Metrics, RegressionSums } from "./metrics.ts";
+
+export interface EvaluateOptions {
+  /** Samples per batch. Default: what the model asks for where its batch is fixed, else 32. */
+  readonly batchSize?: number;
+  /** The ranks that evaluate together: each takes its share of the batches. Default: this process alone. */
+  readonly communicator?: Communicator;
+}
+
+export interface Evaluation {
+  readonly samples: number;
+  /** Mean of the batches' losses, weighted by their samples. */
+  readonly loss: number;
+  /** Null where labels and outputs do not tell what is predicted. */
+  readonly metrics: Metrics | null;
+}
+
+const EVALUATE_OPTIONS = withFields(
+  { batchSize: optional(NUMBER), communicator: optional(A_COMMUNICATOR) },
+  "options: { batchSize, communicator }",
+);
+
+/**
+ * Runs the eval model over data, in their order.
+ * @throws what `runEvalStep` throws; DataError `E_DATA` where there are no samples
+ */
+export async function evaluate(
+  session: TrainingSession,
+  dataset: Dataset,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  requireArgument("session", session, A_SESSION);
+  requireArgument("dataset", dataset, A_DATASET);
+  requireArgument("options", options, OPTIONS);
+  requireArgument("options", options, EVALUATE_OPTIONS);
+  const { communicator = SINGLE } = options;
+  const batchSize = fixedBatchSize(session.trainingInputs, dataset) ?? options.batchSize ?? 32;
+  const order = { batchSize, shuffle: false, seed: 0, dropLast: false };
+  const [lossName = "", ...outputs] = session.evalOutputNames;
+  let [samples, loss, batch] = [0, 0, 0];
+  let judge: Judge | null | undefined;
+  for (const feeds of batches(dataset, 0, order)) {
+    const isOwn = batch++ % communicator.size === communicator.rank;
+    // The first batch tells every rank what is predicted, so that all add up the same sums.
+    if (!isOwn && judge !== undefined) continue;
+    const results = await session.runEvalStep(feeds);
+    judge ??= judgeOf(session.trainingInputs, feeds, outputs, results);
+    if (!isOwn) continue;
+    const count = samplesOf(dataset, feeds);
+    samples += count;
+    loss += Number(results[lossName]?.data[0]) * count;
+    judge?.add(feeds, results);
+  }
+  const own = [samples, loss, ...(judge?.sums.sums ?? [])];
+  const all = communicator.size === 1 ? [own] : await exchangeNumbers(communicator, own);
+  const [total = 0, losses = 0, ...sums] = own.map((_, index) =>
+    all.reduce((sum, each) => sum + (each[index] ?? 0), 0),
+  );
+  if (total === 0) throw new DataError("E_DATA", "there are no samples to evaluate");
+  if (judge) judge.sums.sums = sums;
+  return { samples: total, loss: losses / total, metrics: judge?.sums.metrics() ?? null };
+}
+
+interface Judge {
+  readonly sums: MetricSums;
+  readonly add: (feeds: NamedTensors, results: NamedTensors) => void;
+}
+
+/** Whole numbers are labels of scores that have one axis more; floats are targets of an output of their shape. */
+function judgeOf(
+  inputs: readonly InputSpec[],
+  feeds: NamedTensors,
+  outputs: readonly string[],
+  results: NamedTensors,
+): Judge | null {
+  for (const input of inputs.toReversed()) {
+    const labels = feeds[input.name];
+    if (labels === undefined) continue;
+    for (const output of outputs) {
+      const predictions = results[output];
+      const sums = predictions === undefined ? null : sumsFor(input, labels, predictions);
+      if (sums === null) continue;
+      return {
+        sums,
+        add: (given, made) => {
+          const [label, prediction] = [given[input.name], made[output]];
+          if (label !== undefined && prediction !== undefined) sums.add(label, prediction);
+        },
+      };
+    }
+  }
+  return null;
+}
+
+function sumsFor({ dtype, range, name }: InputSpec, labels: Tensor, predictions: Tensor): MetricSums | null {
+  if (dtype === DataType.int64 && predictions.type === "float32") {
+    const axis = classAxisOf(labels.dims, predictions.dims);
+    return axis === null ? null : new ClassificationSums(predictions.dims[axis] ?? 0, axis, range?.ignored ?? null);
+  }
+  const isSame =
+    labels.dims.length === predictions.dims.length && labels.dims.every((dim, at) => dim === predictions.dims[at]);
+  return /^(labels?|targets?)$/.test(name) && labels.type === "float32" && isSame ? new RegressionSums() : null;
+}
+
+/** The axis that scores have and labels lack: the second, as losses have it, or the last. */
+function classAxisOf(labels: readonly number[], scores: readonly number[]): number | null {
+  if (scores.length !== labels.length + 1) return null;
+  const fits = [1, scores.length - 1].filter((axis) =>
+    scores.toSpliced(axis, 1).every((dim, at) => dim === labels[at]),
+  );
+  return fits[0] ?? null;
+}
