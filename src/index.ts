@@ -142,6 +142,7 @@ export type { DataContent, TableOptions } from "./runtime/data/formats/format.ts
 export type { Normalization } from "./runtime/data/normalize.ts";
 export { readData, readDataFile } from "./runtime/data/read-data.ts";
 export { type ReadDatasetOptions, readDataset } from "./runtime/data/read-dataset.ts";
+export { splitDataset } from "./runtime/data/split.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./runtime/evaluation/evaluate.ts";
 export type { ClassificationMetrics, Metrics, RegressionMetrics } from "./runtime/evaluation/metrics.ts";
 export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "./runtime/ort-node/load.ts";

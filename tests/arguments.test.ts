@@ -167,6 +167,8 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   sha256OfFile: [path("path")],
   stepArtifacts: [model("model"), options("options")],
   stripAgr: [model("model")],
+  splitDataset: [data("dataset"), number("fraction"), optionalNumber("seed")],
+  evaluate: [parameter([], () => session)("session"), data("dataset"), options("options")],
   train: [parameter([], () => session)("session"), data("dataset"), options("options")],
   trainableOf: [set("set"), prefer("prefer")],
   trainableParameters: [parameter([], () => artifacts)("artifacts")],

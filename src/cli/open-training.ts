@@ -1,4 +1,5 @@
 import {
+  BackendError,
   CheckpointError,
   type Dataset,
   isStep,
@@ -22,10 +23,13 @@ import { sessionOptionsOf } from "./session-options.ts";
 import { requireState, sourceAt } from "./source.ts";
 import { checkTarget } from "./target.ts";
 import { scheduleOf, type TrainCommandOptions, trainOptions } from "./train-options.ts";
+import { withoutValidation } from "./validation.ts";
 
 interface Prepared {
   readonly source: Trainable;
   readonly dataset: Dataset;
+  /** What is evaluated after each epoch. */
+  readonly validation: Dataset | null;
   readonly plan: TrainingPlan;
   readonly schedule: LearningRateSchedule | null;
   readonly identity: RunIdentity;
@@ -57,7 +61,9 @@ async function prepare(
   const inputs = trainingInputsOf(given, folder);
   const source = options.initFrom === undefined ? given : withWeights(given, await readWeights(options.initFrom));
   if (options.resume === undefined) requireState(source, folder, "--init <file>");
-  const dataset = await datasetOf(inputs, options, (note) => console.note(note));
+  const tell = (note: string): void => console.note(note);
+  const all = await datasetOf(inputs, options, tell);
+  const { dataset, validation } = await withoutValidation(inputs, all, options, tell);
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, plan, options, communicator.size);
@@ -73,7 +79,7 @@ async function prepare(
   const resumed = await shareResumed(communicator, loaded);
   await check();
   const begun = isStep(source) && resumed !== null ? { ...source, state: resumed.state } : source;
-  return { source: begun, dataset, plan, schedule, identity, loaded, resumed };
+  return { source: begun, dataset, validation, plan, schedule, identity, loaded, resumed };
 }
 
 /** A whole step updates what it trains in every call. */
@@ -103,6 +109,11 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
   const { source, loaded, resumed, ...prepared } = await prepare(folder, options, ranks);
   for (const path of loaded?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
   const { schedule } = prepared;
+  const hasEvaluation = source.evalModel !== null;
+  if (prepared.validation !== null && !hasEvaluation)
+    throw new BackendError("E_NO_EVAL_MODEL", `${folder} has no eval model, which --validation needs`, {
+      field: "--validation",
+    });
   const needsNode =
     options.checkpoints !== undefined ||
     resumed !== null ||
@@ -124,7 +135,7 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
     throw error;
   }
   return {
-    ...{ ...prepared, session, hasEvaluation: source.evalModel !== null, loaded: withoutState(loaded) },
+    ...{ ...prepared, session, hasEvaluation, loaded: withoutState(loaded) },
     resumed: resumed === null ? null : { step: resumed.state.step, position: resumed.position },
   };
 }

@@ -19,6 +19,7 @@ export async function identify(
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...inputsOf(options),
       ...apartOf(plan, ranks),
+      ...(typeof options.validation === "number" ? { validation: options.validation } : {}),
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
     hashes: { ...hashes, ...(await hashesOfInputs(options)) },

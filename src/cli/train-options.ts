@@ -12,9 +12,16 @@ import type { RankFlags } from "./ranks.ts";
 import type { RuntimeOptions } from "./session-options.ts";
 import type { StepFlags } from "./source.ts";
 import type { StrictOption } from "./strict.ts";
+import { type ValidationFlags, withValidation } from "./validation.ts";
 import { nonNegative, wholeNumber } from "./values.ts";
 
-export interface TrainCommandOptions extends RuntimeOptions, InputFlags, StrictOption, RankFlags, StepFlags {
+export interface TrainCommandOptions
+  extends RuntimeOptions,
+    InputFlags,
+    StrictOption,
+    RankFlags,
+    StepFlags,
+    ValidationFlags {
   readonly data: string;
   readonly epochs: number;
   readonly batchSize?: number;
@@ -42,7 +49,7 @@ const list = (text: string): readonly string[] => text.split(",").map((item) => 
 
 /** Adds the options of how it is trained, and where the result goes. */
 export function withTraining(command: Command): Command {
-  return command
+  return withValidation(command)
     .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
     .option(
       "--batch-size <n>",

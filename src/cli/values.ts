@@ -20,6 +20,14 @@ export function nonNegative(text: string): number {
   return value;
 }
 
+export function positive(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError("It must be a finite number above 0.");
+  }
+  return value;
+}
+
 /** Collects an option that may be given several times. */
 export function collect(text: string, earlier: readonly string[]): readonly string[] {
   return [...earlier, text];

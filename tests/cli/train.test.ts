@@ -83,7 +83,7 @@ describe("train", () => {
 
   it.each([
     ["data that are missing", ["--data", "missing.npz"], 3, /\[E_NO_FILE\]/],
-    ["data of another kind", ["--data", "x.csv"], 5, /\[E_DATA_FORMAT\]/],
+    ["data of another kind", ["--data", "x.txt"], 5, /\[E_DATA_FORMAT\]/],
     ["no data", [], 2, /required option '--data <file>'/],
     ["a NaN rate", ["--data", "x.npz", "--lr", "NaN"], 2, /finite number/],
     ["a schedule without a rate", ["--data", "DATA", "--schedule", "linear"], 2, /need --lr/],

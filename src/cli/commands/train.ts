@@ -18,6 +18,7 @@ import { withRuntime } from "../session-options.ts";
 import { withStep } from "../source.ts";
 import { withStrict } from "../strict.ts";
 import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
+import { bestSaver, Validation } from "../validation.ts";
 
 export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
@@ -84,12 +85,16 @@ async function runTraining(folder: string, options: TrainCommandOptions, ranks: 
 const NOWHERE: Destination = { checkpoints: null, output: null, release: async () => undefined };
 
 async function trainSession(
-  { session, hasEvaluation, dataset, plan, identity, loaded, resumed }: Opened,
+  opened: Opened,
   folder: string,
   { checkpoints, output }: Destination,
   options: TrainCommandOptions,
-  { communicator, console }: Ranks,
+  ranks: Ranks,
 ): Promise<number> {
+  const { session, hasEvaluation, dataset, plan, identity, loaded, resumed } = opened;
+  const { communicator, console } = ranks;
+  const validation = await validationOf(opened, checkpoints, options, ranks);
+  const began = performance.now();
   const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, loaded, options, console);
   const log =
     options.log === undefined || communicator.rank > 0
@@ -101,7 +106,12 @@ async function trainSession(
     const { length } = Object.keys(await session.lendState("buffer"));
     if (length > 0) console.note(`${length} running statistics are averaged over the ranks, weighted by samples`);
   }
-  const run: { last: StepEvent | null } = { last: null };
+  const run: { last: StepEvent | null; ended: string | null } = { last: null, ended: null };
+  const end = new AbortController();
+  const endEarly = (reason: string): void => {
+    run.ended ??= reason;
+    end.abort();
+  };
   try {
     const { exitCode } = await interruptible(async (signal) => {
       const events = train(session, dataset, {
@@ -109,18 +119,25 @@ async function trainSession(
         ...(save === null ? {} : { save }),
         ...(options.saveEvery === undefined ? {} : { saveEvery: options.saveEvery }),
         ...(resumed === null ? {} : { from: resumed.position }),
-        signal,
+        signal: AbortSignal.any([signal, end.signal]),
       });
       for await (const event of events) {
         if (console.options.json) console.line(event);
         await log?.write(event);
         if (event.type === "epoch") {
           progress.epoch(event);
+          const reason = await validation?.after(event.epoch, async (told) => {
+            if (console.options.json) console.line(told);
+            await log?.write(told);
+          });
+          if (reason) endEarly(reason);
           continue;
         }
         progress.step(event);
         exchanged.add(event);
         run.last = event;
+        if (options.maxSeconds !== undefined && performance.now() - began > 1000 * options.maxSeconds)
+          endEarly(`--max-seconds ${options.maxSeconds} are over`);
       }
     });
     progress.end();
@@ -145,12 +162,12 @@ async function trainSession(
           plannedSteps: plan.totalSteps,
           loss,
         },
-        ...{ output, checkpoints, interrupted, next },
+        ...{ output, checkpoints, interrupted, ended: run.ended, best: validation?.best ?? null, next },
         ...(communicator.size === 1 ? {} : { ranks: communicator.size, exchange: exchanged.shares }),
       },
       [
         ...(communicator.size === 1 ? [] : [exchanged.line]),
-        `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : ""}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
+        `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : run.ended === null || steps >= plan.totalSteps ? "" : ` (${run.ended})`}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
         ...(next === null ? [] : [`${interrupted ? "to go on" : "next"}: ${next}`]),
       ],
     );
@@ -159,6 +176,17 @@ async function trainSession(
     progress.end();
     await log?.close();
   }
+}
+
+async function validationOf(
+  { session, validation, plan, identity }: Opened,
+  checkpoints: string | null,
+  { patience }: TrainCommandOptions,
+  ranks: Ranks,
+): Promise<Validation | null> {
+  if (validation === null) return null;
+  const saveBest = checkpoints === null ? null : await bestSaver(checkpoints, session, identity);
+  return new Validation(validation, session, ranks, { batchSize: plan.batchSize, patience }, saveBest);
 }
 
 /** Saves into a folder, as the run that was resumed from its newest checkpoint, or as a run of its own. */

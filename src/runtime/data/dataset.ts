@@ -206,7 +206,7 @@ function* generateBatches(dataset: Dataset, epoch: number, options: BatchOptions
 }
 
 /** The given entries along an axis of a tensor, copied. */
-function gather(tensor: GraphTensor, entries: Uint32Array, axis: number): GraphTensor {
+export function gather(tensor: GraphTensor, entries: Uint32Array, axis: number): GraphTensor {
   const product = (sizes: readonly number[]): number => sizes.reduce((size, dim) => size * dim, 1);
   const { dims } = tensor;
   const length = dims[axis] ?? 1;

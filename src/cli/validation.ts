@@ -1,0 +1,154 @@
+import { join } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import {
+  type Dataset,
+  type Evaluation,
+  evaluate,
+  type InputSpec,
+  newRun,
+  saveRun,
+  splitDataset,
+  type TrainingSession,
+  type TrainPosition,
+  UsageError,
+} from "../index.ts";
+import type { RunIdentity } from "./checkpoints.ts";
+import { datasetOf, type InputFlags } from "./input-options.ts";
+import { describeMetrics } from "./metrics.ts";
+import type { Ranks } from "./ranks.ts";
+import { positive, wholeNumber } from "./values.ts";
+
+/** What ends a training before its last step, and what tells. */
+export interface ValidationFlags {
+  /** A share of the samples, or other data. */
+  readonly validation?: number | string;
+  readonly patience?: number;
+  readonly maxSeconds?: number;
+}
+
+/** The folder of the best checkpoint, in the folder of checkpoints. */
+const BEST = "best";
+
+/** Adds --validation, --patience and --max-seconds to a command. */
+export function withValidation(command: Command): Command {
+  return command
+    .option(
+      "--validation <share|data>",
+      "a share of the samples that is kept apart (0.1), or other data; evaluated after each epoch; the best state is kept in <checkpoints>/best",
+      shareOrData,
+    )
+    .option(
+      "--patience <epochs>",
+      "end when the loss of --validation has not become less for so many epochs",
+      wholeNumber(1),
+    )
+    .option("--max-seconds <s>", "end, and save, after the step in which so many seconds are over", positive);
+}
+
+function shareOrData(text: string): number | string {
+  if (!/^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text)) return text;
+  const share = Number(text);
+  if (share > 0 && share < 1) return share;
+  throw new InvalidArgumentError("A share lies between 0 and 1; anything else is a file.");
+}
+
+/** The samples to train with, and those to evaluate with after each epoch; null: none. */
+export async function withoutValidation(
+  inputs: readonly InputSpec[],
+  all: Dataset,
+  options: ValidationFlags & InputFlags & { readonly seed: number },
+  tell: (note: string) => void,
+): Promise<{ readonly dataset: Dataset; readonly validation: Dataset | null }> {
+  const { validation, patience, seed, normalize } = options;
+  if (validation === undefined) {
+    if (patience === undefined) return { dataset: all, validation: null };
+    throw new UsageError("E_OPTION", "--patience needs --validation", { hint: "Give --validation 0.1, or a file." });
+  }
+  if (typeof validation === "number") {
+    const { training, validation: apart } = splitDataset(all, validation, seed);
+    tell(`${apart.size} of ${all.size} samples are kept apart`);
+    return { dataset: training, validation: apart };
+  }
+  if (normalize === "computed") {
+    throw new UsageError("E_OPTION", "--normalize computed would take a mean of its own for the data of --validation", {
+      hint: "Give numbers: --normalize <mean>,<deviation>; onnx-agr data says the mean. Or give a share: --validation 0.1.",
+    });
+  }
+  return { dataset: all, validation: await datasetOf(inputs, { ...options, data: validation }, () => undefined) };
+}
+
+interface Told {
+  readonly type: "validation";
+  readonly epoch: number;
+  readonly samples: number;
+  readonly loss: number;
+  readonly isBest: boolean;
+}
+
+/** Evaluates after each epoch, keeps the best state and says when to end. */
+export class Validation {
+  readonly #dataset: Dataset;
+  readonly #session: TrainingSession;
+  readonly #ranks: Ranks;
+  readonly #batchSize: number;
+  readonly #patience: number;
+  readonly #saveBest: ((position: TrainPosition) => Promise<void>) | null;
+  #best: { readonly epoch: number; readonly loss: number } | null = null;
+
+  constructor(
+    dataset: Dataset,
+    session: TrainingSession,
+    ranks: Ranks,
+    options: { readonly batchSize: number; readonly patience?: number | undefined },
+    saveBest: ((position: TrainPosition) => Promise<void>) | null,
+  ) {
+    this.#dataset = dataset;
+    this.#session = session;
+    this.#ranks = ranks;
+    this.#batchSize = options.batchSize;
+    this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
+    this.#saveBest = saveBest;
+  }
+
+  /** The best epoch so far. */
+  get best(): { readonly epoch: number; readonly loss: number } | null {
+    return this.#best;
+  }
+
+  /** @returns why the training should end; null where it should not */
+  async after(epoch: number, tell: (told: Told & Record<string, unknown>) => Promise<void>): Promise<string | null> {
+    const { communicator, console } = this.#ranks;
+    const evaluation: Evaluation = await evaluate(this.#session, this.#dataset, {
+      batchSize: this.#batchSize,
+      communicator,
+    });
+    const { samples, loss } = evaluation;
+    const isBest = this.#best === null || loss < this.#best.loss;
+    if (isBest) {
+      this.#best = { epoch, loss };
+      await this.#saveBest?.({ epoch: epoch + 1, batch: 0, lossSum: 0, samples: 0 });
+    }
+    const { json, parts } = describeMetrics(evaluation);
+    const { confusion: _, ...short } = json;
+    await tell({ type: "validation", epoch, samples, loss, isBest, ...short });
+    console.note(
+      [`  validation: loss ${loss.toPrecision(4)}`, ...parts, ...(isBest ? ["the best so far"] : [])].join(", "),
+    );
+    const without = epoch - (this.#best?.epoch ?? epoch);
+    return without >= this.#patience ? `no better validation loss in ${without} epochs` : null;
+  }
+}
+
+/** Saves the best state beside the checkpoints of the run: one, which a better one replaces. */
+export async function bestSaver(
+  folder: string,
+  session: TrainingSession,
+  identity: RunIdentity,
+): Promise<(position: TrainPosition) => Promise<void>> {
+  const best = join(folder, BEST);
+  const run = await newRun(best);
+  return async (position) => {
+    const manifest = { step: session.steps, position, ...identity };
+    await saveRun(best, await session.getState(), manifest, { keep: 1, run });
+  };
+}
