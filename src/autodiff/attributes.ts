@@ -120,6 +120,9 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   Mod: { fmod: [1] },
   NegativeLogLikelihoodLoss: LABELLED,
   Pad: { mode: "read" },
+  DequantizeLinear: { axis: "read", block_size: [0], output_dtype: [0] },
+  /** Saturation is that of floating-point types of 8 bits, which are refused. */
+  QuantizeLinear: { axis: "read", block_size: [0], output_dtype: [0], precision: [0], saturate: "free" },
   ReduceL1: REDUCTION,
   ReduceL2: REDUCTION,
   ReduceLogSum: REDUCTION,

@@ -22,6 +22,8 @@ export interface DifferentiateOptions {
   readonly types: TypeInference;
   /** Values whose gradient is not followed to what they are made of. Default: none. */
   readonly constants?: ReadonlySet<Value>;
+  /** Goes back through operators that round, by straight-through estimation. Default false: they are refused. */
+  readonly straightThrough?: boolean;
   /** Default: all rules there are. */
   readonly table?: ReadonlyMap<string, GradientEntry>;
 }
@@ -43,6 +45,8 @@ export function differentiate(
 ): ReadonlyMap<Value, Value> {
   return new Differentiation(graph, wrt, options).run(new Map([[of, null]]));
 }
+
+const isReal = (value: Value): boolean => isGradientType(elementTypeOf(value));
 
 class Differentiation {
   readonly #graph: Graph;
@@ -66,13 +70,23 @@ class Differentiation {
     const dependent = new Set<Value>(this.#wrt);
     for (const node of this.#graph) {
       if (this.#entryOf(node) === "zero" || !valuesReadBy(node).some((value) => dependent.has(value))) continue;
-      for (const output of node.outputs) {
+      const carries = this.#carries(node, dependent);
+      for (const [index, output] of node.outputs.entries()) {
         if (output === null || this.#options.constants?.has(output)) continue;
         /** What has no type may be a number: a gradient that were left out would be wrong in silence. */
-        if (output.type === null || isGradientType(elementTypeOf(output))) dependent.add(output);
+        if (output.type === null || carries(output, index)) dependent.add(output);
       }
     }
     return dependent;
+  }
+
+  /** Which outputs of a node have a gradient: reals, and integers that stand for them. */
+  #carries(node: Node, dependent: ReadonlySet<Value>): (output: Value, index: number) => boolean {
+    const entry = this.#entryOf(node);
+    /** The scale that a quantization finds is taken for a constant. */
+    if (entry !== "zero" && entry?.isEstimate === true) return (_, index) => index === 0;
+    const readsIntegers = valuesReadBy(node).some((value) => dependent.has(value) && !isReal(value));
+    return (output) => readsIntegers || isReal(output);
   }
 
   #entryOf(node: Node): GradientEntry | undefined {
@@ -108,10 +122,10 @@ class Differentiation {
     const [first] = parts;
     if (first === undefined) return null;
     if (parts.length === 1) return first;
-    const sum = this.#write(`${value.name}/grad`, elementTypeOf(value), (f) =>
+    const sum = this.#write(`${value.name}/grad`, elementTypeOf(isReal(value) ? value : first), (f) =>
       parts.length === 2 ? f.emit("Add", parts) : f.emit("Sum", parts),
     );
-    sum.type = value.type;
+    sum.type = isReal(value) ? value.type : first.type;
     this.#contributions.set(value, [sum]);
     return sum;
   }
@@ -130,8 +144,9 @@ class Differentiation {
     const [first = null] = node.outputs;
     const name = node.name || first?.name || node.opType;
     const reference = gradients.find((gradient) => gradient !== null) ?? null;
-    const dtype =
-      reference === null ? DataType.float : elementTypeOf(node.outputs[gradients.indexOf(reference)] ?? reference);
+    const output = reference === null ? null : (node.outputs[gradients.indexOf(reference)] ?? reference);
+    const typed = output !== null && isReal(output) ? output : reference;
+    const dtype = typed === null ? DataType.float : elementTypeOf(typed);
     this.#write(`${name}/grad`, dtype, (f) => {
       const isWanted = (value: Value): boolean => this.#dependent.has(value);
       const backward = new Backward(f, node, gradients, isWanted, this.#options.types, (make) =>
@@ -139,6 +154,10 @@ class Differentiation {
       );
       const unknown = unknownAttribute(node);
       if (unknown !== null) throw backward.refuse(unknown);
+      if (rule.isEstimate === true) this.#requireEstimates(node);
+      else if (valuesReadBy(node).some((value) => isWanted(value) && !isReal(value))) {
+        throw backward.refuse("it reads quantized numbers, which DequantizeLinear alone may");
+      }
       const results = requireSizesOf(node, () => rule.gradient(backward));
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
@@ -169,8 +188,16 @@ class Differentiation {
     return made;
   }
 
+  #requireEstimates(node: Node): void {
+    if (this.#options.straightThrough === true) return;
+    throw new GradientError("E_NO_GRADIENT", `${describeNode(node)} has no gradient: it is of a quantization`, {
+      field: node.name,
+      hint: "Train through the quantization with --qat (straight-through estimation), or freeze the parameters before it.",
+    });
+  }
+
   #contribute(value: Value, gradient: Value): void {
-    gradient.type ??= value.type;
+    if (isReal(value)) gradient.type ??= value.type;
     const parts = this.#contributions.get(value);
     if (parts === undefined) this.#contributions.set(value, [gradient]);
     else parts.push(gradient);

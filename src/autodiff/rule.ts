@@ -18,6 +18,8 @@ export interface GradientRule {
   readonly source?: string;
   /** The operator broadcasts its inputs: gradients come in the output's shape, and the engine sums them to each input's. */
   readonly broadcasts?: true;
+  /** The operator rounds, and the gradient is that of what it rounds, which must be asked for. What it gives carries one whatever its type. */
+  readonly isEstimate?: true;
   readonly gradient: (b: Backward) => InputGradients;
   /** Gradients of what the graphs inside the node read from around it. */
   readonly captured?: (b: Backward, inner: Inner) => ReadonlyMap<Value, Value>;

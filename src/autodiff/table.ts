@@ -7,6 +7,7 @@ import { ELEMENTWISE_RULES, ZERO_RULES } from "./rules/elementwise.ts";
 import { LOOP_RULES } from "./rules/loops.ts";
 import { MATRIX_RULES } from "./rules/matrix.ts";
 import { NORMALIZATION_RULES } from "./rules/normalization.ts";
+import { QUANTIZATION_RULES } from "./rules/quantization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
 import { SAMPLING_RULES } from "./rules/sampling.ts";
@@ -26,6 +27,7 @@ export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
   rowsOf(CLASSIFICATION_RULES),
   rowsOf(RECURRENT_RULES),
   rowsOf(SAMPLING_RULES),
+  rowsOf(QUANTIZATION_RULES),
   rowsOf(CONTROL_RULES),
   rowsOf(LOOP_RULES),
   rowsOf(ZERO_RULES),

@@ -64,6 +64,7 @@ export interface BuildFlags extends LossFlags, ParameterFlags, ModelFlags {
   readonly loraAlpha?: number;
   readonly target: readonly string[];
   readonly head?: HeadOptions;
+  readonly qat?: boolean;
   readonly init: readonly InitializeOptions[];
   readonly initSeed: number;
   readonly layerDecay: number;
@@ -181,6 +182,14 @@ export function withLora(command: Command): Command {
     .option("--lora-alpha <x>", "LoRA: scale times the rank (default: the rank)", nonNegative);
 }
 
+/** Adds the option that trains through quantization. */
+export function withQat(command: Command): Command {
+  return command.option(
+    "--qat",
+    "train through QuantizeLinear and DequantizeLinear by straight-through estimation, and weights that are held as integers",
+  );
+}
+
 /** Adds the options of what begins anew: the last layer, and parameters. */
 export function withBeginning(command: Command): Command {
   return command
@@ -260,7 +269,7 @@ function optimizerOf(flags: BuildFlags): OptimizerOptions {
 
 export function buildOptionsOf(flags: BuildFlags): BuildOptions {
   const { agr, scope, strength, minElements, set, group, decayMinRank, lora: rank, loraAlpha: alpha, target } = flags;
-  const { init, initSeed, layerDecay, head } = flags;
+  const { init, initSeed, layerDecay, head, qat } = flags;
   return {
     ...parametersOf(flags),
     ...modelOptionsOf(flags),
@@ -269,7 +278,7 @@ export function buildOptionsOf(flags: BuildFlags): BuildOptions {
     parameterGroups: group,
     decayMinRank,
     layerDecay,
-    ...{ initialize: init, initSeed, ...given({ head }) },
+    ...{ initialize: init, initSeed, ...given({ head, quantizationAware: qat }) },
     ...(agr === true || flags.transform?.includes("agr") ? { agr: given({ scope, strength, minElements }) } : {}),
     ...(set.length === 0 ? {} : { targets: set }),
     ...(rank === undefined ? {} : { lora: { rank, targets: target, ...given({ alpha }) } }),

@@ -8,6 +8,7 @@ import { TypeInference } from "../ops/inference/inference.ts";
  * Adds the gradients of a loss with respect to parameters to a graph.
  * @param parameters inputs or initializers
  * @param constants values whose gradient is not followed to what they are made of
+ * @param straightThrough goes back through quantization by estimation
  * @returns their gradients, named `<parameter>_grad`; nothing for those that the loss does not depend on
  * @throws as `differentiate`
  */
@@ -17,6 +18,7 @@ export function addGradients(
   parameters: readonly Value[],
   types: TypeInference = inferTypes(model),
   constants: ReadonlySet<Value> = new Set(),
+  straightThrough = false,
 ): ReadonlyMap<Value, Value> {
   const { graph } = model;
   const gradients = differentiate(graph, loss, parameters, {
@@ -24,6 +26,7 @@ export function addGradients(
     opset: model.opset,
     types,
     constants,
+    straightThrough,
   });
   const names = new Names(model);
   const own = new Set<Value>();

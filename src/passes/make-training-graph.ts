@@ -20,6 +20,7 @@ import { layersBehind } from "./parameters/depths.ts";
 import type { Skipped } from "./pass.ts";
 import { type ForwardOptions, prepareForward } from "./prepare-forward.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
+import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quantized-weights.ts";
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 import { warningsOf } from "./warnings.ts";
@@ -32,6 +33,11 @@ export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly head?: HeadOptions;
   /** Parameters that begin anew. Default: none. */
   readonly initialize?: readonly InitializeOptions[];
+  /**
+   * Trains through quantization by straight-through estimation, and weights that are held as integers. `unrounded`: the pairs limit
+   * their input and do not round, so that differences can be taken. Default false: what lies before a quantization is refused.
+   */
+  readonly quantizationAware?: boolean | "unrounded";
   /** Seed of the head and of `initialize`. Default 0. */
   readonly initSeed?: number;
 }
@@ -64,6 +70,17 @@ export function makeTrainingGraphs(
 ): TrainingGraphs {
   const [{ notes, roles }] = [prepareForward(training, options), prepareForward(evaluation, options)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
+  const { quantizationAware = false } = options;
+  const isQuantized = !quantizationAware && hasQuantizedWeights(training);
+  const [weights = null] = [training, evaluation].map((model) =>
+    quantizationAware ? restoreRealWeights(model) : null,
+  );
+  if (quantizationAware === "unrounded") {
+    for (const model of [training, evaluation]) {
+      inferTypes(model);
+      withoutRounding(model);
+    }
+  }
   const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
@@ -87,12 +104,12 @@ export function makeTrainingGraphs(
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
   writeDepthwiseProducts(training, types);
-  const gradients = addGradients(training, loss, candidates, types);
+  const gradients = addGradients(training, loss, candidates, types, new Set(), quantizationAware !== false);
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {
     throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
       field: loss.name,
-      hint: hintFor(candidates, skipped),
+      hint: isQuantized ? QUANTIZED_HINT : hintFor(candidates, skipped),
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
@@ -118,8 +135,20 @@ export function makeTrainingGraphs(
     evaluation,
     trainable: named(order.filter(isReached)),
     frozen: named(order.filter(isConstant)),
-    skipped: [...skipped, ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" }))],
-    notes: [...notes, ...changes, ...warnings],
+    skipped: [
+      ...skipped,
+      ...(weights?.left ?? []),
+      ...unreached.map(({ name }) => ({ at: name, reason: "the loss does not depend on it" })),
+    ],
+    notes: [
+      ...notes,
+      ...(weights === null || weights.restored.length === 0
+        ? []
+        : [`held as integers, and trained as real numbers: ${weights.restored.join(", ")}`]),
+      ...(isQuantized ? [`weights that are held as integers are not trained. ${QUANTIZED_HINT}`] : []),
+      ...changes,
+      ...warnings,
+    ],
     depths: new Map(reached.map((value) => [value.name, depths.get(value) ?? 0])),
   };
   for (const value of order) value.tensor = null;
@@ -193,6 +222,8 @@ function requireSingle(candidates: readonly Value[]): void {
     },
   );
 }
+
+const QUANTIZED_HINT = "Train them with --qat (straight-through estimation).";
 
 /** What to do where nothing is trained. */
 function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): string {

@@ -89,7 +89,8 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     .find(({ opType }) => SINGLE_INSIDE.has(opType));
   if (narrow !== undefined) reason = `ONNX Runtime computes ${narrow.opType} in float32`;
   for (const precision of narrow === undefined ? (["float64", "float32"] as const) : (["float32"] as const)) {
-    const graphs = makeTrainingGraphs([own.clone(), own.clone()], options, "all");
+    const unrounded = options.quantizationAware ? ({ quantizationAware: "unrounded" } as const) : {};
+    const graphs = makeTrainingGraphs([own.clone(), own.clone()], { ...options, ...unrounded }, "all");
     const tensors = new Map([...graphs.trainable, ...graphs.frozen].map(({ name, tensor }) => [name, tensor]));
     const step = toGradients(graphs.training);
     if (precision === "float64") toDouble(step.model);

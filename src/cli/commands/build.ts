@@ -10,6 +10,7 @@ import {
   withLoss,
   withOptimizer,
   withParameters,
+  withQat,
   withTargets,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
@@ -32,7 +33,7 @@ export function buildCommand(io: Io): Command {
     .argument("<model>", "ONNX model, opset 7 or later")
     .requiredOption("-o, --output <folder>", "the artifacts");
   return withStrict(
-    withTargets(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command)))))))),
+    withTargets(withQat(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command))))))))),
   )
     .option("--force", "replace files that exist")
     .addHelpText(

@@ -18,6 +18,7 @@ import {
   parametersOf,
   withLoss,
   withParameters,
+  withQat,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, tableOptionsOf, withInputs } from "../input-options.ts";
@@ -29,6 +30,7 @@ import { wholeNumber } from "../values.ts";
 interface GradcheckOptions extends LossFlags, ParameterFlags, ModelFlags, InputFlags, StrictOption {
   readonly samples: number;
   readonly seed: number;
+  readonly qat?: boolean;
   readonly data?: string;
   readonly batchSize: number;
 }
@@ -40,7 +42,7 @@ export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
-  return withStrict(withInputs(withModel(withParameters(withLoss(command)))))
+  return withStrict(withQat(withInputs(withModel(withParameters(withLoss(command))))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",
@@ -57,6 +59,7 @@ export function gradcheckCommand(io: Io): Command {
       "after",
       `
 Runs in float64 where onnxruntime-node has the kernels, else in float32. Exits with 7 where a difference is larger than rounding explains.
+With --qat the model is taken without the rounding of its quantization, of which the straight-through estimate is the gradient: that has differences.
 
 Example:
   onnx-agr gradcheck model.onnx --loss cross-entropy`,
@@ -71,7 +74,7 @@ Example:
       const check = await checkGradients(model, {
         ...parametersOf(options),
         ...modelOptionsOf(options),
-        ...{ loss: lossOf(options), samples, seed },
+        ...{ loss: lossOf(options), samples, seed, quantizationAware: options.qat === true },
         ...(data === undefined ? {} : { feeds: await firstBatch(model, data, options) }),
       });
       const isRight = check.parameters.every(({ difference, tolerance }) => difference <= tolerance);
