@@ -234,24 +234,6 @@ function attention(call: InferenceCall): readonly (Inferred | null)[] {
   return [{ dtype: call.dtype(0), shape: [...q.slice(0, -1), out] }];
 }
 
-function quantize(call: InferenceCall): readonly Inferred[] {
-  const given = call.int("output_dtype");
-  const ofZero = call.has(2) ? call.dtype(2) : DataType.uint8;
-  return [{ dtype: given === DataType.undefined ? ofZero : given, shape: call.shape(0) }];
-}
-
-function dequantize(call: InferenceCall): readonly Inferred[] {
-  const given = call.int("output_dtype");
-  return [{ dtype: given === DataType.undefined ? call.dtype(1) : given, shape: call.shape(0) }];
-}
-
-/** With the scale and the zero point that were found. */
-const quantizeDynamically: InferenceRule = (call) => [
-  { dtype: DataType.uint8, shape: call.shape(0) },
-  { dtype: DataType.float, shape: [] },
-  { dtype: DataType.uint8, shape: [] },
-];
-
 export const NETWORK_INFERENCE: InferenceRows = [
   ["MatMul", matmul],
   ["Gemm", gemm],
@@ -262,9 +244,6 @@ export const NETWORK_INFERENCE: InferenceRows = [
   ["Det", (call) => [{ dtype: call.dtype(0), shape: call.shape(0)?.slice(0, -2) ?? null }]],
   ["GridSample", gridSample],
   ["Einsum", einsum],
-  ["QuantizeLinear", quantize],
-  ["DequantizeLinear", dequantize],
-  ["DynamicQuantizeLinear", quantizeDynamically],
   ["Conv", conv],
   ["ConvTranspose", convTranspose],
   ...each(["MaxPool", "AveragePool", "LpPool"], pool),
