@@ -48,6 +48,9 @@ export function differentiate(
 
 const isReal = (value: Value): boolean => isGradientType(elementTypeOf(value));
 
+/** What is known to be whole numbers. */
+const isWhole = (value: Value): boolean => value.type !== null && !isReal(value);
+
 class Differentiation {
   readonly #graph: Graph;
   readonly #options: DifferentiateOptions;
@@ -85,7 +88,7 @@ class Differentiation {
     const entry = this.#entryOf(node);
     /** The scale that a quantization finds is taken for a constant. */
     if (entry !== "zero" && entry?.isEstimate === true) return (_, index) => index === 0;
-    const readsIntegers = valuesReadBy(node).some((value) => dependent.has(value) && !isReal(value));
+    const readsIntegers = valuesReadBy(node).some((value) => dependent.has(value) && isWhole(value));
     return (output) => readsIntegers || isReal(output);
   }
 
@@ -155,7 +158,7 @@ class Differentiation {
       const unknown = unknownAttribute(node);
       if (unknown !== null) throw backward.refuse(unknown);
       if (rule.isEstimate === true) this.#requireEstimates(node);
-      else if (valuesReadBy(node).some((value) => isWanted(value) && !isReal(value))) {
+      else if (valuesReadBy(node).some((value) => isWanted(value) && isWhole(value))) {
         throw backward.refuse("it reads quantized numbers, which DequantizeLinear alone may");
       }
       const results = requireSizesOf(node, () => rule.gradient(backward));
