@@ -7,6 +7,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { removeDeadNodes } from "../src/edits/dead-nodes.ts";
 import {
   buildTrainingArtifacts,
   DataType,
@@ -22,7 +23,6 @@ import {
   readModel,
   Tensor,
 } from "../src/index.ts";
-import { removeDeadNodes } from "../src/passes/dead-nodes.ts";
 import { median, type Row, table } from "./table.ts";
 
 const BATCH = 32;

@@ -2,12 +2,12 @@ import { type TrainableParameter, type TrainingArtifacts, trainableParameters } 
 import { type Plan, type Role, readPlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import type { TrainingSet } from "./artifacts/training-set.ts";
+import { AGR_RECORD, readRecord } from "./edits/record.ts";
 import { FormatError } from "./errors.ts";
 import { describeTensor, isSameAttribute } from "./graph/diff.ts";
 import type { Node, Value } from "./graph/graph.ts";
 import type { Model } from "./graph/model.ts";
 import { formatType } from "./graph/value-type.ts";
-import { AGR_RECORD, readRecord } from "./passes/record.ts";
 
 interface PortableModel {
   readonly file: string;

@@ -1,6 +1,15 @@
 /** onnx-agr: adaptive gradient regularization for exported ONNX training graphs, and training them from Node.js. */
 
 export { Tensor } from "onnxruntime-common";
+export { type Explanation, explainOptimizers, findOptimizers } from "./analysis/find-optimizers/index.ts";
+export type {
+  EdgeParameter,
+  FindOptions,
+  Found,
+  GradientEdge,
+  OptimizerSite,
+  Refusal,
+} from "./analysis/find-optimizers/site.ts";
 export { AVERAGE_DEFAULTS, AVERAGE_METHODS, type AverageMethod, type AverageOptions } from "./artifacts/average.ts";
 export type { Checkpoint, OptimizerGroup, ParameterState, Property } from "./artifacts/checkpoint/checkpoint.ts";
 export { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
@@ -58,6 +67,7 @@ export {
 export type { Communicator, Summable } from "./distributed/communicator.ts";
 export { exchangeBytes, exchangeNumbers, requireAlike } from "./distributed/consensus.ts";
 export { type JoinOptions, joinRanks, ranksHere } from "./distributed/join.ts";
+export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./edits/record.ts";
 export {
   BackendError,
   CheckpointError,
@@ -109,15 +119,6 @@ export { type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 export { LOSS_DEFAULTS, LOSS_KINDS, type LossKind, type LossOptions } from "./passes/add-loss.ts";
 export { PASSES, type PassDefinition } from "./passes/catalog.ts";
 export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "./passes/extract-forward.ts";
-export { type Explanation, explainOptimizers, findOptimizers } from "./passes/find-optimizers/index.ts";
-export type {
-  EdgeParameter,
-  FindOptions,
-  Found,
-  GradientEdge,
-  OptimizerSite,
-  Refusal,
-} from "./passes/find-optimizers/site.ts";
 export { INITIALIZATIONS, type Initialization, type InitializeOptions } from "./passes/initialize.ts";
 export { type InsertAgrReport, insertAgr } from "./passes/insert-agr/index.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
@@ -128,7 +129,6 @@ export { type PassRequest, type PipelineReport, pipeline } from "./passes/pipeli
 export { PRECISIONS, type Precision } from "./passes/prepare-forward.ts";
 export { type PutWeightsReport, putWeights } from "./passes/put-weights.ts";
 export { type RaiseOpsetReport, raiseOpset } from "./passes/raise-opset/index.ts";
-export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./passes/record.ts";
 export type { HeadOptions } from "./passes/replace-head.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "./passes/set-learning-rate.ts";
 export { type StripAgrReport, stripAgr } from "./passes/strip-agr.ts";

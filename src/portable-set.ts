@@ -1,3 +1,4 @@
+import { valueRanges } from "./analysis/value-ranges.ts";
 import { type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { Model } from "./graph/model.ts";
@@ -11,7 +12,6 @@ import { toGradients } from "./passes/portable/gradients.ts";
 import { makeApply, type OptimizerSource, toTrainStep } from "./passes/portable/optimizer.ts";
 import type { StateTensor, StepModel } from "./passes/portable/step-model.ts";
 import { copyTrainingGraph, type TrainingGraph } from "./passes/training-graph.ts";
-import { valueRanges } from "./passes/value-ranges.ts";
 
 export interface PortableSetOptions {
   /** Null: the set has no optimizer. */

@@ -1,3 +1,4 @@
+import { valueRanges } from "./analysis/value-ranges.ts";
 import { type Kind, mapTo, OPTIONS, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
@@ -22,6 +23,7 @@ import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
 import { decodeSafetensors } from "./artifacts/safetensors.ts";
 import { A_SET, checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
 import { checkConsistency } from "./consistency.ts";
+import { AGR_RECORD, readRecord } from "./edits/record.ts";
 import { CheckpointError, FormatError, namingFile, PassError, UsageError } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
 import { sha256 } from "./graph/io/digest.ts";
@@ -31,8 +33,6 @@ import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import type { Tensor } from "./graph/tensor.ts";
 import { A_TENSOR } from "./graph/tensor.ts";
-import { AGR_RECORD, readRecord } from "./passes/record.ts";
-import { valueRanges } from "./passes/value-ranges.ts";
 import { STEP, type StepArtifacts, withInitialState } from "./step-artifacts.ts";
 
 /** What can be trained: ONNX Runtime's artifacts, a portable set, or a whole step. */

@@ -1,3 +1,4 @@
+import { valueRanges } from "./analysis/value-ranges.ts";
 import { type Kind, mapTo, NUMBER, OPTIONS, orNull, PATH, requireArgument, withFields } from "./arguments.ts";
 import { PLAN_METADATA, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import { A_STATE, DEFAULT_INITIAL_RATE, type TrainingState, zeros } from "./artifacts/portable/state.ts";
@@ -9,7 +10,6 @@ import { A_TENSOR, type Tensor } from "./graph/tensor.ts";
 import { formatType, tensorType } from "./graph/value-type.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { type WholeStepOptions, wholeStep } from "./passes/portable/whole-step.ts";
-import { valueRanges } from "./passes/value-ranges.ts";
 
 /** A whole train step as artifacts: one model that takes data and state and gives the loss and the next state. */
 export interface StepArtifacts {

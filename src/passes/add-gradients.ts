@@ -2,7 +2,8 @@ import { differentiate } from "../autodiff/differentiate.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
-import { TypeInference } from "../ops/inference/inference.ts";
+import { inferTypes } from "../ops/inference/infer-types.ts";
+import type { TypeInference } from "../ops/inference/inference.ts";
 
 /**
  * Adds the gradients of a loss with respect to parameters to a graph.
@@ -36,11 +37,4 @@ export function addGradients(
     gradient.name = names.fresh(`${parameter.name}_grad`);
   }
   return gradients;
-}
-
-/** Types of all values of a model's graph, as far as they can be told. */
-export function inferTypes(model: Model): TypeInference {
-  const types = new TypeInference(model.opset);
-  types.graph(model.graph);
-  return types;
 }

@@ -1,9 +1,9 @@
 import { type Kind, listOf, NUMBER, OPTIONS, oneOf, optional, TEXT } from "../arguments.ts";
+import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import type { Model } from "../graph/model.ts";
 import { uniqueRows } from "../ops/unique-rows.ts";
 import type { LearningRateSchedule } from "../optim/schedule.ts";
 import { addLoss, LOSS_KINDS, type LossOptions } from "./add-loss.ts";
-import { removeDeadNodes } from "./dead-nodes.ts";
 import { decompose } from "./decompose/index.ts";
 import { INITIALIZATIONS, type InitializeOptions, initialize } from "./initialize.ts";
 import { inlineFunctions } from "./inline-functions.ts";

@@ -1,4 +1,6 @@
 import { type Kind, listOf, mapTo, optional, requireArgument, TEXT, withFields } from "../arguments.ts";
+import { removeDeadNodes } from "../edits/dead-nodes.ts";
+import { AGR_RECORD } from "../edits/record.ts";
 import { PassError, UsageError } from "../errors.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { A_MODEL, type Model, valuesReadBy } from "../graph/model.ts";
@@ -6,9 +8,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { A_TENSOR } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
 import { elementTypeOf } from "../ops/element-type.ts";
-import { removeDeadNodes } from "./dead-nodes.ts";
 import { type Report, rehearsed } from "./pass.ts";
-import { AGR_RECORD } from "./record.ts";
 
 export interface ExtractForwardOptions {
   /** The parameters, which become initializers. */

@@ -1,5 +1,6 @@
 import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { jsonMetadata, wrongMetadata } from "../edits/json-metadata.ts";
 import { GraphError, PassError, requireOption } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { type Graph, Node, Value } from "../graph/graph.ts";
@@ -11,7 +12,6 @@ import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
 import { nameMatcher } from "../ops/name-globs.ts";
 import { NodeView } from "../ops/node-view.ts";
-import { jsonMetadata, wrongMetadata } from "./json-metadata.ts";
 
 /** Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): y = x W + alpha / rank (x A) B, where only A and B are trained. */
 export interface LoraOptions {

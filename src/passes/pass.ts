@@ -1,15 +1,12 @@
+import type { Skipped } from "../analysis/skipped.ts";
 import { METHOD, OPTIONS, oneOf, optional, requireArgument, TEXT, withFields } from "../arguments.ts";
 import { type OnnxAgrError, PassError } from "../errors.ts";
 import { A_MODEL, type Model } from "../graph/model.ts";
 import { checkValidity } from "./check-validity.ts";
 
-/** What a pass did. Passes change the model they are given and say what they changed. */
+export type { Skipped };
 
-export interface Skipped {
-  /** What was left alone: a parameter, a node, a graph. */
-  readonly at: string;
-  readonly reason: string;
-}
+/** What a pass did. Passes change the model they are given and say what they changed. */
 
 export interface Report {
   readonly pass: string;

@@ -1,3 +1,4 @@
+import { replaceNode } from "../edits/replace-node.ts";
 import { attribute } from "../graph/attribute.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
@@ -6,7 +7,6 @@ import { Names } from "../graph/names.ts";
 import { MICROSOFT } from "../onnxruntime/domain.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
-import { replaceNode } from "./replace-node.ts";
 
 /** What a forward operator becomes where it is trained. */
 interface Preparation {

@@ -1,3 +1,4 @@
+import { replaceNode } from "../edits/replace-node.ts";
 import { DataType } from "../graph/data-type.ts";
 import { type Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
@@ -11,7 +12,6 @@ import { NodeView } from "../ops/node-view.ts";
 import { alongAxis, quantizedRange } from "../ops/quantization.ts";
 import { rankOf } from "../ops/value-types.ts";
 import type { Skipped } from "./pass.ts";
-import { replaceNode } from "./replace-node.ts";
 
 const isOf = (node: Node, opType: string): boolean => node.domain === "" && node.opType === opType;
 

@@ -1,3 +1,4 @@
+import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import { PassError, requireOption, UsageError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import { describeNode, type Graph, type Node, Value } from "../graph/graph.ts";
@@ -8,7 +9,6 @@ import { tensorType } from "../graph/value-type.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
 import { opTypes } from "../ops/operators/index.ts";
-import { removeDeadNodes } from "./dead-nodes.ts";
 import { initialValues } from "./initialize.ts";
 
 /** A fresh last layer, for other classes than those that the model was trained for. */

@@ -1,13 +1,13 @@
+import { findOptimizers } from "../analysis/find-optimizers/index.ts";
 import { requireArgument } from "../arguments.ts";
+import { PREFIX, readRecord, undo, writeRecord } from "../edits/record.ts";
 import { PassError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { Builder } from "../ops/builder.ts";
 import { completeSchedule, emitSchedule, type LearningRateSchedule, learningRateAt } from "../optim/schedule.ts";
-import { findOptimizers } from "./find-optimizers/index.ts";
 import { type Report, rehearsed } from "./pass.ts";
-import { PREFIX, readRecord, undo, writeRecord } from "./record.ts";
 
 /** Where in a model's metadata the built-in learning rate is recorded. */
 export const LEARNING_RATE_RECORD = "onnx-agr.learning-rate";

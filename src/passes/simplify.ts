@@ -1,12 +1,12 @@
+import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import { type Attribute, attribute } from "../graph/attribute.ts";
 import { DataType } from "../graph/data-type.ts";
 import { type Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
+import { inferTypes } from "../ops/inference/infer-types.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
 import { opTypes } from "../ops/operators/index.ts";
-import { inferTypes } from "./add-gradients.ts";
-import { removeDeadNodes } from "./dead-nodes.ts";
 
 /** Not the same at every call, or there for its name: gradients are marked by an Identity. */
 const KEPT_APART = opTypes(

@@ -1,8 +1,8 @@
 import { requireArgument } from "../arguments.ts";
+import { AGR_DOMAIN } from "../edits/agr-domain.ts";
+import { AGR_RECORD, readRecord, undo } from "../edits/record.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN } from "../graph/model.ts";
-import { AGR_DOMAIN } from "./agr-domain.ts";
 import type { Report } from "./pass.ts";
-import { AGR_RECORD, readRecord, undo } from "./record.ts";
 
 export interface StripAgrReport extends Report {
   readonly pass: "strip-agr";

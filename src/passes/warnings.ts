@@ -1,8 +1,8 @@
+import { madeBy } from "../analysis/parameters/readings.ts";
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { walkGraphs } from "../graph/model.ts";
 import type { OpType } from "../ops/operators/index.ts";
 import type { LossKind } from "./add-loss.ts";
-import { madeBy } from "./parameters/readings.ts";
 
 /** A loss that takes scores, and outputs that are none any more. */
 interface TwiceTaken {

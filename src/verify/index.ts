@@ -1,16 +1,16 @@
 import { Tensor } from "onnxruntime-common";
+import { findOptimizers } from "../analysis/find-optimizers/index.ts";
 import { NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
+import { AGR_RECORD, type RecordedEdge, readRecord } from "../edits/record.ts";
 import { NumericError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
-import { findOptimizers } from "../passes/find-optimizers/index.ts";
 import { insertAgr } from "../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, type Settings, settingsOf } from "../passes/insert-agr/options.ts";
 import { appliesTo, select } from "../passes/insert-agr/selection.ts";
-import { AGR_RECORD, type RecordedEdge, readRecord } from "../passes/record.ts";
 import { loadOrtNode, type OrtModule } from "../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 import { NO_LOG } from "../runtime/session-options.ts";

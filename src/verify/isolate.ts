@@ -1,10 +1,10 @@
+import type { RecordedEdge } from "../edits/record.ts";
 import { attribute } from "../graph/attribute.ts";
 import { DataType } from "../graph/data-type.ts";
 import { Graph, Node, Value } from "../graph/graph.ts";
 import { Model, valuesReadBy } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
-import type { RecordedEdge } from "../passes/record.ts";
 
 /** One inserted edge to be cut out: the gradients it takes, in their order. */
 export interface Cut {

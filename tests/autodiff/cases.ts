@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { walkGraphs } from "../../src/graph/model.ts";
 import {
   type Attribute,
@@ -15,8 +16,8 @@ import {
   Node,
   Value,
 } from "../../src/index.ts";
-import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
+import { inferTypes } from "../../src/ops/inference/infer-types.ts";
+import { addGradients } from "../../src/passes/add-gradients.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
 
 interface Numbers {

@@ -1,9 +1,9 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, checkModel, DataType, decodeModel, encodeModel, GraphTensor, type Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 /** y = c ? tanh of x w with its columns turned round : (x w) * v; loss = sum(y^2). The second branch alone reads v. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import {
   type Attribute,
   attribute,
@@ -14,7 +15,6 @@ import {
   type Model,
 } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Numbers {

@@ -11,7 +11,8 @@ import {
   type Model,
   type Value,
 } from "../../src/index.ts";
-import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
+import { inferTypes } from "../../src/ops/inference/infer-types.ts";
+import { addGradients } from "../../src/passes/add-gradients.ts";
 import { errorOf } from "../support/errors.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

@@ -1,9 +1,9 @@
 import { InferenceSession } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, checkModel, decodeModel, encodeModel, GraphTensor } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Sizes {

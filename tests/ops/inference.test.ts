@@ -13,7 +13,7 @@ import {
   readModel,
   type Value,
 } from "../../src/index.ts";
-import { inferTypes } from "../../src/passes/add-gradients.ts";
+import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { evaluateSize } from "../support/evaluate-size.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { encodeModel, GraphTensor, type Model, printModel } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
 import { errorOf } from "../support/errors.ts";
 
 /** loss = mean((relu(x W) b)^2), with some operator in the middle. */

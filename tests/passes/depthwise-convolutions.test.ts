@@ -1,9 +1,10 @@
 import { InferenceSession } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, encodeModel, GraphTensor, type Model, Tensor } from "../../src/index.ts";
-import { addGradients, inferTypes } from "../../src/passes/add-gradients.ts";
-import { removeDeadNodes } from "../../src/passes/dead-nodes.ts";
+import { inferTypes } from "../../src/ops/inference/infer-types.ts";
+import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeDepthwiseProducts } from "../../src/passes/depthwise-convolutions.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

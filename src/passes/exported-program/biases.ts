@@ -1,8 +1,8 @@
+import { replaceNode } from "../../edits/replace-node.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import type { Node } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { NodeView } from "../../ops/node-view.ts";
-import { replaceNode } from "../replace-node.ts";
 import type { Assignment } from "./assign.ts";
 import type { GraphParameters } from "./graph-parameters.ts";
 import { type ExportedProgram, FUSIONS, isMadeBy } from "./program.ts";

@@ -1,9 +1,9 @@
+import { DIALECTS, findOptimizers, LAST_DIALECTS } from "../../analysis/find-optimizers/index.ts";
+import type { FindOptions, OptimizerSite, Refusal } from "../../analysis/find-optimizers/site.ts";
 import { PassError } from "../../errors.ts";
 import { describeNode, type Value } from "../../graph/graph.ts";
 import { type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
-import { DIALECTS, findOptimizers, LAST_DIALECTS } from "../find-optimizers/index.ts";
-import type { FindOptions, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import { irVersionFor } from "../raise-opset/index.ts";
 import type { Form, InsertAgrOptions, Settings } from "./options.ts";
 

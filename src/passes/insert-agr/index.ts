@@ -1,8 +1,8 @@
 import { OPTIONS, requireArgument } from "../../arguments.ts";
+import { AGR_RECORD, type RecordedEdge, readRecord, writeRecord } from "../../edits/record.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import type { Report } from "../pass.ts";
-import { AGR_RECORD, type RecordedEdge, readRecord, writeRecord } from "../record.ts";
 import { stripAgr } from "../strip-agr.ts";
 import { chooseForm, chooseOpset, chooseSites } from "./choose.ts";
 import type { Intent } from "./intent.ts";

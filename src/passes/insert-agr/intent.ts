@@ -1,6 +1,6 @@
+import type { RecordedEdge } from "../../edits/record.ts";
 import type { Names } from "../../graph/names.ts";
 import type { Skipped } from "../pass.ts";
-import type { RecordedEdge } from "../record.ts";
 import type { Form, Settings } from "./options.ts";
 
 /** Everything there is to decide about an insertion, decided before the model is touched. */

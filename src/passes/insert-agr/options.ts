@@ -1,7 +1,7 @@
+import type { FindOptions } from "../../analysis/find-optimizers/site.ts";
 import { requireOption } from "../../errors.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
 import type { AgrScope } from "../../optim/agr.ts";
-import type { FindOptions } from "../find-optimizers/site.ts";
 
 export type Form = "function" | "inline";
 

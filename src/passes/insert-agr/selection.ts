@@ -1,10 +1,10 @@
+import type { EdgeParameter } from "../../analysis/find-optimizers/site.ts";
 import { PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
-import type { EdgeParameter } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
 import type { Parameter, Settings } from "./options.ts";
 

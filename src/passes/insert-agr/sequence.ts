@@ -1,3 +1,5 @@
+import type { GradientEdge, OptimizerSite } from "../../analysis/find-optimizers/site.ts";
+import type { RecordedEdge } from "../../edits/record.ts";
 import { PassError } from "../../errors.ts";
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
@@ -8,8 +10,6 @@ import { Tensor } from "../../graph/tensor.ts";
 import { sequenceType, tensorType } from "../../graph/value-type.ts";
 import type { Builder } from "../../ops/builder.ts";
 import { accumulationOf } from "../../optim/agr.ts";
-import type { GradientEdge, OptimizerSite } from "../find-optimizers/site.ts";
-import type { RecordedEdge } from "../record.ts";
 import { emitShare, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
 import type { Form, InsertAgrOptions, Settings } from "./options.ts";

@@ -1,11 +1,11 @@
+import type { GradientEdge, OptimizerSite, Refusal } from "../../analysis/find-optimizers/site.ts";
+import { PREFIX, type RecordedEdge } from "../../edits/record.ts";
 import { PassError } from "../../errors.ts";
 import { Graph, Node, type Use, type Value } from "../../graph/graph.ts";
 import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
-import type { GradientEdge, OptimizerSite, Refusal } from "../find-optimizers/site.ts";
 import type { Skipped } from "../pass.ts";
-import { PREFIX, type RecordedEdge } from "../record.ts";
 import { isMixed, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
 import type { Form, Settings } from "./options.ts";

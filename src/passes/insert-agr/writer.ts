@@ -1,3 +1,5 @@
+import { AGR_DOMAIN } from "../../edits/agr-domain.ts";
+import { PREFIX } from "../../edits/record.ts";
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType, dataTypeName } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -5,8 +7,6 @@ import { GraphFunction, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { Builder } from "../../ops/builder.ts";
 import { type AgrConstants, accumulationOf, agrConstants } from "../../optim/agr.ts";
-import { AGR_DOMAIN } from "../agr-domain.ts";
-import { PREFIX } from "../record.ts";
 import { emitFormula, emitShare, type Treatment } from "./formula.ts";
 
 const AGR_FUNCTION = "AGR";

@@ -1,4 +1,5 @@
 import { requireArgument } from "../../arguments.ts";
+import { dropUnusedDomains } from "../../edits/unused-domains.ts";
 import { PassError } from "../../errors.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { A_MODEL, type Model, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
@@ -6,7 +7,6 @@ import { Names } from "../../graph/names.ts";
 import { gradientName } from "../../onnxruntime/training-names.ts";
 import { type Report, rehearsed } from "../pass.ts";
 import { raiseOwnModel } from "../raise-opset/index.ts";
-import { dropUnusedDomains } from "../unused-domains.ts";
 import { Call } from "./lowering.ts";
 import { replaceByParts } from "./replace.ts";
 import { recordState } from "./state.ts";

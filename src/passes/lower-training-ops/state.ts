@@ -1,6 +1,6 @@
+import { STATE_METADATA } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
+import { namesMetadata } from "../../edits/json-metadata.ts";
 import type { Model } from "../../graph/model.ts";
-import { STATE_METADATA } from "../find-optimizers/plain-step/pair-state.ts";
-import { namesMetadata } from "../json-metadata.ts";
 
 /** Adds to a model's metadata which output renews which input. */
 export function recordState(model: Model, state: readonly (readonly [input: string, output: string])[]): void {

@@ -1,7 +1,7 @@
+import { dropUnusedDomains } from "../../edits/unused-domains.ts";
 import type { Model } from "../../graph/model.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { simplify } from "../simplify.ts";
-import { dropUnusedDomains } from "../unused-domains.ts";
 import { constantState, namesOf } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 

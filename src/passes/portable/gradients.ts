@@ -1,3 +1,4 @@
+import { dropUnusedDomains } from "../../edits/unused-domains.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { Value } from "../../graph/graph.ts";
 import { Names } from "../../graph/names.ts";
@@ -9,7 +10,6 @@ import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
-import { dropUnusedDomains } from "../unused-domains.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
 /** A gradient that is added up over steps. */

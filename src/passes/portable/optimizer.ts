@@ -1,3 +1,5 @@
+import { GRADIENTS_METADATA } from "../../analysis/find-optimizers/portable.ts";
+import { dropUnusedDomains } from "../../edits/unused-domains.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { Graph, Node, Value } from "../../graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
@@ -8,13 +10,11 @@ import { makeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts"
 import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
-import { GRADIENTS_METADATA } from "../find-optimizers/portable.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
-import { dropUnusedDomains } from "../unused-domains.ts";
 import { constantState, namesOf } from "./gradients.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 

@@ -1,3 +1,9 @@
+import { dependsOn } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import { identicalTo } from "../../analysis/find-optimizers/plain-step/flow.ts";
+import { type StepState, stepState } from "../../analysis/find-optimizers/plain-step/step-state.ts";
+import type { FindOptions } from "../../analysis/find-optimizers/site.ts";
+import { removeDeadNodes } from "../../edits/dead-nodes.ts";
+import { AGR_RECORD, readRecord } from "../../edits/record.ts";
 import { PassError, UsageError } from "../../errors.ts";
 import { DataType, isGradientType } from "../../graph/data-type.ts";
 import { Value } from "../../graph/graph.ts";
@@ -6,12 +12,6 @@ import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
-import { removeDeadNodes } from "../dead-nodes.ts";
-import { dependsOn } from "../find-optimizers/plain-step/anatomy.ts";
-import { identicalTo } from "../find-optimizers/plain-step/flow.ts";
-import { type StepState, stepState } from "../find-optimizers/plain-step/step-state.ts";
-import type { FindOptions } from "../find-optimizers/site.ts";
-import { AGR_RECORD, readRecord } from "../record.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
 export interface WholeStepOptions extends Pick<FindOptions, "state" | "trainable"> {

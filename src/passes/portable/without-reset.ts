@@ -1,6 +1,6 @@
+import { removeDeadNodes } from "../../edits/dead-nodes.ts";
 import { type Graph, Node, Value } from "../../graph/graph.ts";
 import { Names } from "../../graph/names.ts";
-import { removeDeadNodes } from "../dead-nodes.ts";
 import type { StepModel } from "./step-model.ts";
 
 /**

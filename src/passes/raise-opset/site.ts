@@ -1,3 +1,4 @@
+import { type Replacement, replaceNode } from "../../edits/replace-node.ts";
 import { PassError } from "../../errors.ts";
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
@@ -8,7 +9,6 @@ import { Builder, type EmitOptions } from "../../ops/builder.ts";
 import { constantOf } from "../../ops/constants.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import type { StandardOperator } from "../../ops/operators/index.ts";
-import { type Replacement, replaceNode } from "../replace-node.ts";
 
 /** Where one node is rewritten as a later opset has it. What is emitted must be valid in that opset. */
 export class ConversionSite {

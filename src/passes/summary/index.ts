@@ -1,13 +1,13 @@
+import { chooseParameters, type ParameterChoice } from "../../analysis/parameters/choose.ts";
 import { type Kind, NUMBER, OPTIONS, optional, requireArgument, withFields } from "../../arguments.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { A_MODEL, type Model } from "../../graph/model.ts";
 import type { Dimension } from "../../graph/value-type.ts";
+import { inferTypes } from "../../ops/inference/infer-types.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { operatorOf } from "../../ops/operators/index.ts";
 import { shapeOf } from "../../ops/value-types.ts";
-import { inferTypes } from "../add-gradients.ts";
-import { chooseParameters, type ParameterChoice } from "../parameters/choose.ts";
 import { prepareForward } from "../prepare-forward.ts";
 import { multiplyAddsOf } from "./multiply-adds.ts";
 

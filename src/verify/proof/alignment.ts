@@ -1,4 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
+import { valuesByName } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
 import { GradientError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
@@ -6,8 +7,8 @@ import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
-import { addGradients, inferTypes } from "../../passes/add-gradients.ts";
-import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
+import { inferTypes } from "../../ops/inference/infer-types.ts";
+import { addGradients } from "../../passes/add-gradients.ts";
 import { explain } from "../../runtime/ort-errors.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../../runtime/session.ts";

@@ -1,12 +1,12 @@
+import { DIALECTS } from "../../analysis/find-optimizers/index.ts";
+import { flatStep } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import { pairState } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
+import type { Found } from "../../analysis/find-optimizers/site.ts";
 import { NUMBER, OPTIONS, requireArgument } from "../../arguments.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { A_MODEL } from "../../graph/model.ts";
-import { DIALECTS } from "../../passes/find-optimizers/index.ts";
-import { flatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
-import { pairState } from "../../passes/find-optimizers/plain-step/pair-state.ts";
-import type { Found } from "../../passes/find-optimizers/site.ts";
 import type { InsertAgrOptions } from "../../passes/insert-agr/options.ts";
 import { stripAgr } from "../../passes/strip-agr.ts";
 import { loadOrtNode } from "../../runtime/ort-node/load.ts";

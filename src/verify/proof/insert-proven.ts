@@ -1,9 +1,9 @@
+import { findOptimizers } from "../../analysis/find-optimizers/index.ts";
 import { OPTIONS, requireArgument } from "../../arguments.ts";
 import { PassError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { A_MODEL } from "../../graph/model.ts";
 import type { AgrScope } from "../../optim/agr.ts";
-import { findOptimizers } from "../../passes/find-optimizers/index.ts";
 import { type InsertAgrReport, insertAgr } from "../../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, settingsOf } from "../../passes/insert-agr/options.ts";
 import { judge } from "../../passes/insert-agr/selection.ts";

@@ -1,11 +1,11 @@
+import { DIALECTS } from "../../analysis/find-optimizers/index.ts";
+import type { RenewedState, StateOwner } from "../../analysis/find-optimizers/plain-step/step-state.ts";
+import { stepState } from "../../analysis/find-optimizers/plain-step/step-state.ts";
+import type { FindOptions } from "../../analysis/find-optimizers/site.ts";
 import { OPTIONS, requireArgument } from "../../arguments.ts";
+import { AGR_RECORD, readRecord } from "../../edits/record.ts";
 import { OnnxAgrError, UsageError } from "../../errors.ts";
 import { A_MODEL, type Model } from "../../graph/model.ts";
-import { DIALECTS } from "../../passes/find-optimizers/index.ts";
-import type { RenewedState, StateOwner } from "../../passes/find-optimizers/plain-step/step-state.ts";
-import { stepState } from "../../passes/find-optimizers/plain-step/step-state.ts";
-import type { FindOptions } from "../../passes/find-optimizers/site.ts";
-import { AGR_RECORD, readRecord } from "../../passes/record.ts";
 import { stripAgr } from "../../passes/strip-agr.ts";
 import { type Proof, type ProvenParameter, proveGradients, type UnprovenParameter } from "./index.ts";
 

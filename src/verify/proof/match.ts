@@ -1,6 +1,6 @@
+import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
 import type { Alignment } from "./alignment.ts";
 
 /** From this cosine on two directions are taken for the same. */

@@ -1,7 +1,7 @@
+import type { Anatomy } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
-import type { Anatomy } from "../../passes/find-optimizers/plain-step/anatomy.ts";
-import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
 import type { Alignment } from "./alignment.ts";
 
 /** How the tensors of one parameter lie to the derivative of one loss, where none is the derivative. */

@@ -1,12 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
+import { valuesByName } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import { removeDeadNodes } from "../../edits/dead-nodes.ts";
 import { GradientError } from "../../errors.ts";
 import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
-import { inferTypes } from "../../passes/add-gradients.ts";
+import { inferTypes } from "../../ops/inference/infer-types.ts";
 import { toDouble } from "../../passes/change-precision.ts";
-import { removeDeadNodes } from "../../passes/dead-nodes.ts";
-import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import { inlineFunctions } from "../../passes/inline-functions.ts";
 import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
 import type { NamedTensors } from "../../runtime/session.ts";

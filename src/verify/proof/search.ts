@@ -1,11 +1,11 @@
+import { Anatomy, dependsOn, madeCopies, narrows } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import type { FlatStep } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import { knownShape } from "../../analysis/find-optimizers/plain-step/index.ts";
+import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
 import { NodeView } from "../../ops/node-view.ts";
-import { Anatomy, dependsOn, madeCopies, narrows } from "../../passes/find-optimizers/plain-step/anatomy.ts";
-import type { FlatStep } from "../../passes/find-optimizers/plain-step/flat-step.ts";
-import { knownShape } from "../../passes/find-optimizers/plain-step/index.ts";
-import type { StatePair } from "../../passes/find-optimizers/plain-step/pair-state.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { accumulatorsOf } from "./accumulators.ts";
 import { type Alignment, type Alignments, align } from "./alignment.ts";

@@ -1,9 +1,9 @@
 import { Tensor } from "onnxruntime-common";
+import { valuesByName } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import { removeDeadNodes } from "../../edits/dead-nodes.ts";
 import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
-import { removeDeadNodes } from "../../passes/dead-nodes.ts";
-import { valuesByName } from "../../passes/find-optimizers/plain-step/flat-step.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs, randomValues } from "../random-inputs.ts";

@@ -1,3 +1,4 @@
+import { AGR_RECORD, originalOf } from "../../edits/record.ts";
 import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
@@ -8,7 +9,6 @@ import {
   type SequenceOptimizer,
   sequenceOptimizer,
 } from "../../onnxruntime/sequence-optimizers.ts";
-import { AGR_RECORD, originalOf } from "../record.ts";
 import { findNodes } from "./find-nodes.ts";
 import { type Dialect, nodeName, type OptimizerSite, type Refusal } from "./site.ts";
 

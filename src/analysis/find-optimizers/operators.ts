@@ -1,7 +1,7 @@
+import { AGR_RECORD, originalOf } from "../../edits/record.ts";
 import { dataTypeName, isGradientType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { AGR_RECORD, originalOf } from "../record.ts";
 import { findNodes } from "./find-nodes.ts";
 import {
   type EdgeParameter,

@@ -1,9 +1,9 @@
+import { namesMetadata } from "../../edits/json-metadata.ts";
+import { AGR_RECORD, originalOf, readRecord } from "../../edits/record.ts";
 import { GraphError } from "../../errors.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import { Node, type Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import { namesMetadata } from "../json-metadata.ts";
-import { AGR_RECORD, originalOf, readRecord } from "../record.ts";
 import type { Dialect, Found, GradientEdge } from "./site.ts";
 
 /** Metadata entry of a portable step: a JSON object `{"tensor": "parameter"}` of the gradients its optimizer reads. */

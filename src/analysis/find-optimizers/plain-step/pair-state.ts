@@ -1,8 +1,8 @@
+import { namesMetadata } from "../../../edits/json-metadata.ts";
 import { UsageError } from "../../../errors.ts";
 import type { Graph, Value } from "../../../graph/graph.ts";
 import type { Model } from "../../../graph/model.ts";
 import { formatType } from "../../../graph/value-type.ts";
-import { namesMetadata } from "../../json-metadata.ts";
 import { inferPairs } from "./infer-pairs.ts";
 
 export interface PairedState {

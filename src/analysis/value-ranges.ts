@@ -2,10 +2,10 @@ import type { Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import { constantOf } from "../ops/constants.ts";
+import { inferTypes } from "../ops/inference/infer-types.ts";
 import { NodeView } from "../ops/node-view.ts";
 import { type OperatorName, operatorOf, opTypes } from "../ops/operators/index.ts";
 import { shapeOf } from "../ops/value-types.ts";
-import { inferTypes } from "./add-gradients.ts";
 
 /** An operator that takes whole numbers as places in a tensor. */
 interface Lookup {

@@ -2,7 +2,7 @@ import { cloneNode } from "../../../graph/clone.ts";
 import { Graph, Node, type Use, Value } from "../../../graph/graph.ts";
 import { Model, walkGraphs } from "../../../graph/model.ts";
 import { Names } from "../../../graph/names.ts";
-import { inferTypes } from "../../add-gradients.ts";
+import { inferTypes } from "../../../ops/inference/infer-types.ts";
 
 /**
  * A step without Ifs, to be analysed and run in place of the original: the nodes of both branches stand in the main graph,

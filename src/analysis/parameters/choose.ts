@@ -3,7 +3,7 @@ import { isGradientType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
-import type { Skipped } from "../pass.ts";
+import type { Skipped } from "../skipped.ts";
 import { CONSTANT_USES } from "./constant-uses.ts";
 import { rawValues, readingsOf } from "./readings.ts";
 

@@ -1,11 +1,11 @@
+import { AGR_DOMAIN } from "../../../edits/agr-domain.ts";
+import { AGR_RECORD, originalOf } from "../../../edits/record.ts";
 import { UsageError } from "../../../errors.ts";
 import { dataTypeName, isGradientType } from "../../../graph/data-type.ts";
 import { describeNode, Graph, type Node, type Value } from "../../../graph/graph.ts";
 import { type Model, valuesReadBy } from "../../../graph/model.ts";
 import type { Dimension } from "../../../graph/value-type.ts";
 import { isOfFamily } from "../../../ops/operators/index.ts";
-import { AGR_DOMAIN } from "../../agr-domain.ts";
-import { AGR_RECORD, originalOf } from "../../record.ts";
 import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
 import { Anatomy, dependsOn, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";

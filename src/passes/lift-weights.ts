@@ -1,11 +1,11 @@
-import { DataType, isGradientType } from "../../graph/data-type.ts";
-import { type Graph, type Node, Value } from "../../graph/graph.ts";
-import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
-import { Names } from "../../graph/names.ts";
-import { Tensor } from "../../graph/tensor.ts";
-import { tensorType } from "../../graph/value-type.ts";
-import { CONSTANT_USES, isBias } from "./constant-uses.ts";
-import { type Reading, readingsOf } from "./readings.ts";
+import { CONSTANT_USES, isBias } from "../analysis/parameters/constant-uses.ts";
+import { type Reading, readingsOf } from "../analysis/parameters/readings.ts";
+import { DataType, isGradientType } from "../graph/data-type.ts";
+import { type Graph, type Node, Value } from "../graph/graph.ts";
+import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { Tensor } from "../graph/tensor.ts";
+import { tensorType } from "../graph/value-type.ts";
 
 /** Inputs that are weights even where they have one element. */
 const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
