@@ -28,7 +28,7 @@ import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
 import { decodedOf, missingArtifact, toFiles } from "./session-source.ts";
-import { rangedInputs, TRAINABLE } from "./source.ts";
+import { rangedInputs, readTrainable, TRAINABLE } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
 
 export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
@@ -80,28 +80,35 @@ const FILES = withFields(
 );
 const SOURCE: Kind = {
   what:
-    "training artifacts, as readTrainable(folder) gives them, a whole step, as readStep gives it, or { checkpointState, trainModel, evalModel?, " +
+    "the path of a folder of training artifacts, what readTrainable gives of it, a whole step, as readStep gives it, or { checkpointState, trainModel, evalModel?, " +
     "optimizerModel? }, each a path or bytes",
-  holds: (given) => FILES.holds(given) || TRAINABLE.holds(given),
+  holds: (given) => PATH.holds(given) || FILES.holds(given) || TRAINABLE.holds(given),
 };
 
-/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, a portable set, or a whole step. */
-export type SessionSource = TrainingSessionCreateOptions | TrainingArtifacts | PortableArtifacts | StepArtifacts;
+/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, a portable set, a whole step, or the path of a folder. */
+export type SessionSource =
+  | string
+  | TrainingSessionCreateOptions
+  | TrainingArtifacts
+  | PortableArtifacts
+  | StepArtifacts;
 
 /**
  * Composition: passes prepare the artifacts, a runtime trains them. The runtimes themselves contain no passes.
  */
 export const TrainingSession = {
   /**
-   * Makes a session from the four artifacts, given as paths or bytes, from what `readArtifacts` returned, or from a portable
-   * set, or from a whole train step (`readStep`, `withInitialState`). A whole step has `trainSteps` alone: it gives out no gradients and sums up none.
+   * Makes a session from a folder of artifacts, by its path (of two sets the portable one; the other for `ort-training`), from the four
+   * artifacts, given as paths or bytes, from what `readArtifacts` returned, from a portable set, or from a whole train step (`readStep`, `withInitialState`). A whole step has `trainSteps` alone: it gives out no gradients and sums up none.
    * @throws what `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
    *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
-  async create(source: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
-    requireArgument("source", source, SOURCE);
+  async create(from: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
+    requireArgument("source", from, SOURCE);
     requireArgument("options", options, OPTIONS);
     const { runtime } = options;
+    const prefer = runtime === "ort-training" ? "onnxruntime" : "portable";
+    const source = typeof from === "string" ? await readTrainable(from, { prefer }) : from;
     if (runtime !== undefined && runtime !== "ort-node" && runtime !== "ort-training") {
       throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {
         field: "runtime",

@@ -287,7 +287,7 @@ describe("arguments that are wrong", () => {
 
   it("of TrainingSession.create are usage errors", async () => {
     const create: Call = (...args) => (onnxAgr.TrainingSession.create as Call)(...args);
-    expect(await faultsOf(create, [source("source")])).toEqual([]);
+    expect(await faultsOf(create, [parameter(["text"], () => portable)("source")])).toEqual([]);
     for (const wrong of [null, 3, "ort-node", ["x"]]) {
       expect(await failureOf(create, [portable, wrong])).toBeInstanceOf(onnxAgr.UsageError);
     }
