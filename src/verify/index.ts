@@ -121,6 +121,8 @@ async function verifyEdges(
   seed: number,
 ): Promise<Pick<Verification, "edges" | "edgesReason">> {
   const not = (reason: string): Pick<Verification, "edges" | "edgesReason"> => ({ edges: null, edgesReason: reason });
+  const others = othersOf(options);
+  if (others !== null) return not(others);
   const copy = inserted.clone();
   const record = readRecord(copy, AGR_RECORD);
   if (record === null) return not("there is no AGR in the model");
@@ -157,6 +159,12 @@ async function verifyEdges(
     return { gradient: edge?.from ?? "", error, tolerance: TOLERANCES.get(dtype) ?? FLOAT_TOLERANCE };
   });
   return { edges, edgesReason: null };
+}
+
+/** What keeps AGR's formula from being all that stands at an edge. */
+function othersOf({ transforms = [] }: InsertAgrOptions): string | null {
+  const others = transforms.filter((each) => each !== "agr");
+  return others.length === 0 ? null : `${others.join(", ")} stand beside AGR, and change the gradients too`;
 }
 
 /** Every operator as it is written. */
@@ -217,6 +225,8 @@ async function verifyWhole(
     optimizedDifference: null,
     wholeGraphReason: reason,
   });
+  const others = othersOf(options);
+  if (others !== null) return not(others);
   const zero = decodeModel(original);
   const feeds = randomInputs(zero.graph, seed);
   if (typeof feeds === "string") return not(feeds);

@@ -24,7 +24,8 @@ function halfOf(value: number): number {
   return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 0xff) - 112) << 10) | ((bits >>> 13) & 0x3ff);
 }
 
-async function run(model: Model): Promise<ReadonlyMap<string, readonly number[]>> {
+/** The outputs of a step of the corpus on made-up numbers. */
+export async function runStep(model: Model): Promise<ReadonlyMap<string, readonly number[]>> {
   const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const feeds = model.graph.inputs.map(({ name, type }, position): [string, Tensor] => {
     const shape = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
@@ -41,7 +42,11 @@ async function run(model: Model): Promise<ReadonlyMap<string, readonly number[]>
   return new Map(Object.entries(results).map(([name, value]) => [name, valuesOf(value)]));
 }
 
-function worst(a: ReadonlyMap<string, readonly number[]>, b: ReadonlyMap<string, readonly number[]>): number {
+/** Relative to 1, or to the number where it is larger. */
+export function worstDifference(
+  a: ReadonlyMap<string, readonly number[]>,
+  b: ReadonlyMap<string, readonly number[]>,
+): number {
   return Math.max(
     ...[...a].flatMap(([name, values]) =>
       values.map((value, index) => {
@@ -62,11 +67,11 @@ export async function verdictOf(step: CorpusStep, options: InsertProvenOptions =
     if (error instanceof OnnxAgrError && error.exitCode === 4) return `refused: ${error.code}`;
     throw error;
   }
-  const expected = await run(makeCorpusStep({ ...step, agr: options.at ?? "transformed" }));
-  const changed = worst(await run(makeCorpusStep(step)), expected);
+  const expected = await runStep(makeCorpusStep({ ...step, agr: options.at ?? "transformed" }));
+  const changed = worstDifference(await runStep(makeCorpusStep(step)), expected);
   if (!(changed > 10 * TOLERANCE) && !("isBlind" in CORPUS_OPTIMIZERS[step.optimizer]))
     throw new Error(`AGR by hand changes nothing of ${step.optimizer}, ${step.variant}`);
-  const error = worst(await run(model), expected);
+  const error = worstDifference(await runStep(model), expected);
   return error <= TOLERANCE ? "right" : `wrong: ${error.toExponential(1)}`;
 }
 

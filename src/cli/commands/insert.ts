@@ -29,11 +29,15 @@ import { type RewriteOptions, rewrite, rewriteCommand, type Subject } from "./re
 interface InsertOptions
   extends RewriteOptions,
     Required<
-      Omit<InsertProvenOptions, "form" | "parameters" | "count" | "reported" | "trainable" | "at" | "allowPartial">
+      Omit<
+        InsertProvenOptions,
+        "form" | "parameters" | "count" | "reported" | "trainable" | "at" | "allowPartial" | "transforms"
+      >
     > {
   readonly form?: "function" | "inline";
   readonly count?: number;
   readonly select: readonly string[];
+  readonly transform?: readonly string[];
   readonly reported?: "raw" | "regularized";
   readonly at?: "raw" | "transformed";
   readonly allowPartial?: boolean;
@@ -51,6 +55,11 @@ export function insertCommand(io: Io): Command {
         .default(defaults.scope),
     )
     .option("--strength <number>", "1 is the paper, 0 changes nothing", nonNegative, defaults.strength)
+    .option(
+      "--transform <list>",
+      "what is done to the gradients there, in this order: clip-norm:<x>, clip-value:<x>, centralize, agc[:<x>], normalize, agr (default: agr alone)",
+      (text: string) => text.split(",").map((each) => each.trim()),
+    )
     .option(
       "--min-elements <n>",
       "leave gradients alone whose sum has fewer elements",
@@ -234,6 +243,7 @@ function agrOptions(options: InsertOptions): InsertProvenOptions {
     ...(reported === undefined ? {} : { reported }),
     ...(form === undefined ? {} : { form }),
     ...(count === undefined ? {} : { count }),
+    ...(options.transform === undefined ? {} : { transforms: options.transform }),
     ...(select.length === 0 ? {} : { select }),
   };
 }

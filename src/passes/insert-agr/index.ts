@@ -9,6 +9,7 @@ import type { Intent } from "./intent.ts";
 import { type Form, type InsertAgrOptions, type Settings, settingsOf } from "./options.ts";
 import { decideSequence } from "./sequence.ts";
 import { decideTensors } from "./tensors.ts";
+import { chooseChain } from "./transforms.ts";
 
 export interface InsertAgrReport extends Report {
   readonly pass: "insert-agr";
@@ -29,7 +30,7 @@ export interface InsertAgrReport extends Report {
  *
  * A second call with the same options changes nothing; with others it replaces the first insertion.
  *
- * @throws PassError `E_NO_OPTIMIZER`, `E_SEVERAL_OPTIMIZERS`, `E_SELECTION`, `E_COUNT_NEEDED`, `E_GLOBAL_SCOPE`, `E_OPSET`,
+ * @throws PassError `E_NO_OPTIMIZER`, `E_SEVERAL_OPTIMIZERS`, `E_SELECTION`, `E_COUNT_NEEDED`, `E_GLOBAL_SCOPE`, `E_TRANSFORM`, `E_OPSET`,
  *   `E_IR_VERSION`; UsageError `E_OPTION`. The model is unchanged then.
  */
 export function insertAgr(model: Model, options: InsertAgrOptions = {}): InsertAgrReport {
@@ -61,7 +62,7 @@ interface Decision {
 
 function decide(model: Model, options: InsertAgrOptions): Decision {
   const settings = settingsOf(options);
-  const { select, state = [], gradient = [], trainable, reported } = options;
+  const { select, state = [], gradient = [], trainable, reported, transforms = [] } = options;
   const find = {
     state,
     gradient,
@@ -77,7 +78,8 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
   const intent =
     site !== undefined && sequence !== undefined
       ? decideSequence(model, site, sequence, settings, form, { ...options, opset })
-      : decideTensors(model, sites, refusals, settings, form);
+      : decideTensors(model, sites, refusals, settings, form, transforms);
+  if (sequence !== undefined) chooseChain(model, [sequence], transforms, settings);
   const told = Object.entries({
     select,
     reported,

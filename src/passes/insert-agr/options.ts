@@ -33,6 +33,11 @@ export interface InsertAgrOptions extends FindOptions {
   readonly parameters?: readonly Parameter[];
   /** The number of gradients, where only that is known. */
   readonly count?: number;
+  /**
+   * What is done to the gradients at the same place, in this order: `clip-norm:1` (over all that AGR reaches), `clip-value:0.5`,
+   * `centralize`, `agc:0.01`, `normalize`, and `agr`, which comes last where the list does not have it. Default: AGR alone.
+   */
+  readonly transforms?: readonly string[];
   /** Names of the optimizer nodes to take, where there are several that share gradients or take sequences. */
   readonly select?: string | readonly string[];
 }

@@ -5,11 +5,13 @@ import { Graph, Node, type Use, type Value } from "../../graph/graph.ts";
 import { type Model, subgraphsOf, valuesReadBy, walkGraphs } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
+import type { Builder } from "../../ops/builder.ts";
 import type { Skipped } from "../pass.ts";
 import { isMixed, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
 import type { Form, Settings } from "./options.ts";
 import { judge, runTimePredicate } from "./selection.ts";
+import { type Chain, chooseChain, emitChain } from "./transforms.ts";
 import { AgrFunctions, agrBuilder, inlineWriter } from "./writer.ts";
 
 interface Placed {
@@ -29,6 +31,7 @@ export function decideTensors(
   refusals: readonly Refusal[],
   settings: Settings,
   form: Form,
+  transforms: readonly string[] = [],
 ): Intent {
   const placed: Placed[] = [];
   const skipped: Skipped[] = refusals.map(({ at, reason }) => ({ at, reason }));
@@ -52,7 +55,10 @@ export function decideTensors(
       },
     );
   }
-  if (settings.scope === "global") requireOneSum(placed);
+  const edges = placed.map(({ edge }) => edge);
+  const chain = chooseChain(model, edges, transforms, settings);
+  if (settings.scope === "global") requireOneSum(placed, 'the scope "global" needs one sum over all gradients');
+  if (chain?.isJoint) requireOneSum(placed, "clipping by norm needs all gradients");
   return {
     structure: "tensors",
     form,
@@ -61,17 +67,15 @@ export function decideTensors(
     settings,
     reached: placed.map(({ edge }) => edge.parameter?.name ?? edge.value.name),
     skipped,
-    recorded: {},
-    apply: (names) => applyTensors(model, names, placed, form),
+    recorded: transforms.length === 0 ? {} : { transforms },
+    apply: (names) => applyTensors(model, names, placed, form, chain),
   };
 }
 
 /** One sum over all gradients can only be formed where all of them are there before the first is used. */
-function requireOneSum(placed: readonly Placed[]): void {
+function requireOneSum(placed: readonly Placed[], need: string): void {
   const fail = (reason: string): PassError =>
-    new PassError("E_GLOBAL_SCOPE", `the scope "global" needs one sum over all gradients, but ${reason}`, {
-      hint: "Use the scope tensor or channel.",
-    });
+    new PassError("E_GLOBAL_SCOPE", `${need}, but ${reason}`, { hint: "Use the scope tensor or channel." });
   const [first] = placed;
   if (first === undefined) return;
   const other = placed.find(({ graph }) => graph !== first.graph);
@@ -109,16 +113,28 @@ function earliest(uses: readonly Use[], positions: ReadonlyMap<Node, number>): n
 const least = (numbers: readonly number[]): number =>
   numbers.reduce((least, each) => Math.min(least, each), Number.POSITIVE_INFINITY);
 
-function applyTensors(model: Model, names: Names, placed: readonly Placed[], form: Form): readonly RecordedEdge[] {
+function applyTensors(
+  model: Model,
+  names: Names,
+  placed: readonly Placed[],
+  form: Form,
+  chain: Chain | null,
+): readonly RecordedEdge[] {
   const functions = form === "function" ? new AgrFunctions(model) : null;
   const anchors = anchorsOf(placed);
   const untyped = untypedOf(placed);
   const sum = sharedSum(model, names, placed, anchors, functions);
+  const write = (build: Builder, treatment: Treatment, gradient: Value): Value =>
+    (functions?.writer(treatment) ?? inlineWriter(build, treatment)).regularized(build, gradient, sum);
+  const joint = chain?.isJoint === true ? emitTogether(model, names, placed, anchors, chain, write) : null;
   return placed.map(({ graph, edge, treatment }, index) => {
     const { value, uses } = edge;
     const build = agrBuilder(model, names, value.name);
-    const writer = functions?.writer(treatment) ?? inlineWriter(build, treatment);
-    const result = writer.regularized(build, value, sum);
+    const alone =
+      chain === null
+        ? () => write(build, treatment, value)
+        : () => emitChain(model, build, chain, [edge], (_, gradient) => write(build, treatment, gradient))[0] ?? value;
+    const result = joint === null ? alone() : build.emit("Identity", [joint[index] ?? value]);
     result.type = value.type;
     insertAt(graph, anchors[index] ?? null, build.nodes);
     const recorded = rewire(names, value, result, uses);
@@ -127,6 +143,28 @@ function applyTensors(model: Model, names: Names, placed: readonly Placed[], for
     value.producer.graph.declare(value);
     return { ...recorded, typed: true };
   });
+}
+
+/** The chain for all gradients at once, before the first is used. */
+function emitTogether(
+  model: Model,
+  names: Names,
+  placed: readonly Placed[],
+  anchors: readonly (Node | null)[],
+  chain: Chain,
+  write: (build: Builder, treatment: Treatment, gradient: Value) => Value,
+): readonly Value[] {
+  const build = agrBuilder(model, names, "all");
+  const edges = placed.map(({ edge }) => edge);
+  const results = emitChain(model, build, chain, edges, (index, gradient) => {
+    const treatment = placed[index]?.treatment;
+    return treatment === undefined ? gradient : write(build, treatment, gradient);
+  });
+  const [first] = placed;
+  const readers = new Set(anchors);
+  if (first !== undefined)
+    insertAt(first.graph, first.graph.nodes.find((node) => readers.has(node)) ?? null, build.nodes);
+  return results;
 }
 
 /**
