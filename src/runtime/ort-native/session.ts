@@ -13,7 +13,7 @@ import { type NativeTensors, shapeOf } from "./tensors.ts";
 export interface Native {
   readonly api: OrtApi;
   readonly resources: Resources;
-  readonly runner: Runner;
+  readonly runner: Pick<Runner, "call" | "close">;
   readonly tensors: NativeTensors;
   /** Runs under way: the end of the process cuts them short. */
   readonly running: Set<Owned>;

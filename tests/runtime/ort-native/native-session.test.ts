@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import { tensorType } from "../../../src/graph/value-type.ts";
 import { DataType, encodeModel, Graph, Model, Node, Tensor, Value } from "../../../src/index.ts";
 import { moduleOf, reachNative } from "../../../src/runtime/ort-native/load.ts";
+import { tryOutNative } from "../../../src/runtime/ort-native/probe.ts";
+import { Runner } from "../../../src/runtime/ort-native/runner.ts";
 import { NativeSession } from "../../../src/runtime/ort-native/session.ts";
 import { NativeState } from "../../../src/runtime/ort-native/state.ts";
 import { rejectionOf } from "../../support/errors.ts";
@@ -169,6 +171,47 @@ describe("a session through the C API", () => {
       await session.release();
     }
     expect(tiny * 0.5).toBeGreaterThan(0);
+  });
+});
+
+describe("trying the C API out", () => {
+  it("finds a thread that keeps denormal numbers where they are to be zero", async () => {
+    const { runner } = native;
+    const keeping = {
+      close: () => runner.close(),
+      call: (call: Parameters<typeof runner.call>[0]) => runner.call({ ...call, flush: false }),
+    };
+    await tryOutNative(native);
+    const { size } = native.resources;
+    const failure = await failureOf(tryOutNative({ ...native, runner: keeping }));
+    expect(failure.message).toMatch(/^it added up 3,-6,2\.\d*e-39 where 3,-6,0 is right$/);
+    expect(native.resources.size).toBe(size);
+  });
+
+  it("finds numbers that are added up to others", async () => {
+    const { tensors } = native;
+    const doubling = Object.create(tensors, {
+      copyInto: {
+        value: (target: Tensor, source: Tensor) => {
+          tensors.copyInto(target, source);
+          if (target.type === "float32") (target.data as Float32Array)[0] = 2;
+        },
+      },
+      make: { value: tensors.make.bind(tensors) },
+      take: { value: tensors.take.bind(tensors) },
+      ownerOf: { value: tensors.ownerOf.bind(tensors) },
+      release: { value: tensors.release.bind(tensors) },
+    }) as typeof tensors;
+    const failure = await failureOf(tryOutNative({ ...native, tensors: doubling }));
+    expect(failure.message).toBe("it added up 4,-6,0 where 3,-6,0 is right");
+  });
+
+  it("fails where the thread cannot be started, and says what to do", async () => {
+    const runner = new Runner(native.api, "/there/is/no/koffi.cjs");
+    const { code, message, hint } = await rejectionOf(tryOutNative({ ...native, runner }));
+    expect([code, hint]).toEqual(["E_CRASHED", "Set ONNX_AGR_NATIVE=0 to train without it."]);
+    expect(message).toContain("koffi.cjs");
+    expect((await rejectionOf(tryOutNative({ ...native, runner }))).code).toBe("E_CRASHED");
   });
 });
 
