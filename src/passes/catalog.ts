@@ -1,3 +1,4 @@
+import type { FindOptions } from "../analysis/find-optimizers/site.ts";
 import { type Kind, listOf, NUMBER, OPTIONS, oneOf, optional, TEXT } from "../arguments.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import type { Model } from "../graph/model.ts";
@@ -66,11 +67,8 @@ interface Seeded {
   readonly seed?: number;
 }
 
-/** What InsertAgrOptions has that is data, and not told by the other files of a set. */
-type AgrOptions = Pick<
-  InsertAgrOptions,
-  "scope" | "strength" | "minElements" | "minRank" | "include" | "exclude" | "form" | "count" | "select"
->;
+/** What is not told by the other files of a set: a new option needs its kind below. */
+type AgrOptions = Omit<InsertAgrOptions, "parameters" | keyof FindOptions>;
 
 /** In the order of the help. */
 export const PASSES: readonly PassDefinition[] = [
@@ -87,6 +85,7 @@ export const PASSES: readonly PassDefinition[] = [
       form: optional(oneOf("function", "inline")),
       count: optional(NUMBER),
       select: optional(NAMES),
+      transforms: optional(NAMES),
     },
     insertAgr,
   ),
