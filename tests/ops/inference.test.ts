@@ -206,6 +206,35 @@ describe("shapes that the graph computes", () => {
     expectTrue(values, await runAll(subject, sizes), sizes);
   });
 
+  it.each([
+    [2, "float[batch,1,6]"],
+    [3, "float[batch,6]"],
+  ])("are those of the branch that is taken where the condition, a rank of %i, is known", async (rank, expected) => {
+    const sketch = new Sketch("ranks");
+    sketch.input("x", float(["batch", 6]));
+    sketch.initializer("rank", GraphTensor.scalar(DataType.int64, rank));
+    sketch.initializer("axis", GraphTensor.ints([1]));
+    sketch.node("Shape", ["x"], ["shape"]);
+    sketch.node("Size", ["shape"], ["own"]);
+    sketch.node("Equal", ["own", "rank"], ["is"]);
+    const branches = (["then_branch", "else_branch"] as const).map((name) => {
+      const branch = new Sketch(name);
+      branch.outer(sketch, "x");
+      branch.outer(sketch, "axis");
+      if (name === "then_branch") branch.node("Unsqueeze", ["x", "axis"], ["more"]);
+      else branch.node("Identity", ["x"], ["same"]);
+      branch.output(name === "then_branch" ? "more" : "same", float([]));
+      for (const value of branch.graph.outputs) value.type = null;
+      return attribute.graph(name, branch.graph);
+    });
+    sketch.node("If", ["is"], ["y"], branches);
+    const subject = model(sketch.graph, 8, [["", 17]]);
+    inferTypes(subject);
+    const values = subject.graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
+    expect(formatType(values.at(-1)?.type ?? null)).toBe(expected);
+    expectTrue(values, await runAll(subject, sizes), sizes);
+  });
+
   it("are never guessed: what two different symbols broadcast to is open", () => {
     const sketch = new Sketch("open");
     sketch.input("a", float(["n", 3]));

@@ -352,11 +352,17 @@ function oneHot(call: InferenceCall): readonly Inferred[] {
   return [{ dtype: call.dtype(2), shape: dims.toSpliced(normalize(call.int("axis"), dims.length + 1), 0, depth) }];
 }
 
-/** What both branches of If give. */
+/** What both branches of If give, or the one that is taken where the condition is known: exporters ask for ranks so. */
 function chosen(call: InferenceCall): readonly (Inferred | null)[] {
-  const branches = [...call.node.attributes.values()].flatMap(graphsOf);
+  const condition = call.content(0)?.[0];
+  const open = ["then_branch", "else_branch"] as const;
+  const names = typeof condition === "number" ? [condition === 0 ? open[1] : open[0]] : open;
+  const branches = names.flatMap((name) => {
+    const branch = call.node.attributes.get(name);
+    return branch === undefined ? [] : graphsOf(branch);
+  });
   return call.node.outputs.map((_, index) => {
-    const [first, second] = branches.map(({ outputs }) => outputs[index]?.type ?? null);
+    const [first, second = first] = branches.map(({ outputs }) => outputs[index]?.type ?? null);
     if (first?.kind !== "tensor" || second?.kind !== "tensor" || first.dtype !== second.dtype) return null;
     const isSameRank = first.shape !== null && first.shape.length === second.shape?.length;
     const shape = first.shape?.map((dim, axis) => (dim === second.shape?.[axis] ? dim : null)) ?? null;
