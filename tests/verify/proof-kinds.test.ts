@@ -107,6 +107,19 @@ describe("losses of several parts", () => {
   });
 });
 
+describe("transforms of the gradient", () => {
+  it.each([
+    ["clipped by value", ["clipping"]],
+    ["clipped by norm", []],
+    ["centralized", ["centralization"]],
+    ["update inside an If", []],
+    ["skipped where not finite", []],
+  ] as const)("%s: %j is named, and no copy", async (variant, named) => {
+    const proof = await proveGradients(makeCorpusStep({ optimizer: "momentum", variant }));
+    expect(proof?.parameters.find(({ parameter }) => parameter === "weight")?.transforms).toEqual(named);
+  });
+});
+
 describe("several layers in one parameter", () => {
   it("are said, with the scope that takes one sum for each", async () => {
     const step = (): Model => makeCorpusStep({ optimizer: "adamw", variant: "stacked layers" });

@@ -194,7 +194,7 @@ export class Search {
           gradient: tensor,
           loss: isMatch ? match.loss : null,
           cosine: isMatch ? match.cosine : null,
-          transforms: passed.map(({ transform }) => transform),
+          transforms: passed.flatMap(({ transform }) => transform ?? []),
           accumulators: isMatch ? match.accumulators : [],
           summedIn: isMatch ? match.summedIn : [],
           layers: stackOf(pair.input),

@@ -17,11 +17,13 @@ export interface Descent {
 
 export interface Transformed {
   readonly tensor: string;
-  readonly transform: "clipping" | "centralization";
+  /** Null: a copy, or a choice that is made for other reasons than the gradient's size. */
+  readonly transform: "clipping" | "centralization" | null;
 }
 
-/** Gradients so small are not clipped by anything. */
+/** Gradients so small are not clipped by anything, so large ones by whatever clips. */
 const SMALL = 1e-6;
+const LARGE = 1e3;
 const TOLERANCE = 1e-4;
 
 /**
@@ -37,14 +39,19 @@ export async function transformsOf(
   const found = new Map<string, Transformed[]>();
   let open = descents.filter(({ below }) => below.length > 0);
   while (open.length > 0) {
-    const results = await respond(ort, step, open);
+    const results = await respond(ort, step, open, SMALL);
+    let large: typeof results = null;
     const next: Descent[] = [];
     for (const { parameter, gradient, below } of open) {
       const response = results?.get(gradient);
       const passed = below.findLast((tensor) => response !== undefined && transformOf(response, tensor) !== null);
       const transform = passed === undefined || response === undefined ? null : transformOf(response, passed);
       if (passed === undefined || transform === null) continue;
-      found.set(parameter, [...(found.get(parameter) ?? []), { tensor: passed, transform }]);
+      if (transform === "clipping") large ??= await respond(ort, step, open, LARGE);
+      const unclipped = transform === "clipping" ? large?.get(gradient) : undefined;
+      const isCopy = unclipped !== undefined && transformOf(unclipped, passed) === "clipping";
+      const passage: Transformed = { tensor: passed, transform: isCopy ? null : transform };
+      found.set(parameter, [...(found.get(parameter) ?? []), passage]);
       next.push({ parameter, gradient: passed, below: below.slice(below.indexOf(passed) + 1) });
     }
     open = next.filter(({ below }) => below.length > 0);
@@ -53,6 +60,8 @@ export async function transformsOf(
 }
 
 interface Response {
+  /** The largest element that was given. */
+  readonly scale: number;
   readonly given: Float64Array;
   readonly dims: readonly number[];
   readonly of: ReadonlyMap<string, ArrayLike<number>>;
@@ -62,6 +71,7 @@ async function respond(
   ort: OrtModule,
   step: Model,
   descents: readonly Descent[],
+  scale: number,
 ): Promise<ReadonlyMap<string, Response> | null> {
   const model = step.clone();
   const values = valuesByName(model.graph);
@@ -85,7 +95,7 @@ async function respond(
   for (const [index, { gradient }] of descents.entries()) {
     const like = all[`${gradient} (given)`];
     if (like === undefined) continue;
-    const small = randomValues(like.size, 31 + index).map((value) => value * SMALL);
+    const small = randomValues(like.size, 31 + index).map((value) => value * scale);
     given.set(gradient, small);
     all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(small), [...like.dims]);
   }
@@ -98,7 +108,7 @@ async function respond(
       const dims = all[`${gradient} (given)`]?.dims;
       if (small === undefined || dims === undefined) continue;
       const of = new Map(below.map((name) => [name, (results[name]?.data ?? []) as ArrayLike<number>]));
-      responses.set(gradient, { given: small, dims, of });
+      responses.set(gradient, { scale, given: small, dims, of });
     }
     return responses;
   } catch {
@@ -106,9 +116,10 @@ async function respond(
   }
 }
 
-function transformOf({ given, dims, of }: Response, tensor: string): Transformed["transform"] | null {
+function transformOf({ given, scale, dims, of }: Response, tensor: string): Transformed["transform"] {
   const made = of.get(tensor);
   if (made?.length !== given.length) return null;
+  const isClose = closeness(scale);
   if (given.every((value, index) => isClose(value, made[index]))) return "clipping";
   const whole = given.length;
   const groupings = [
@@ -118,13 +129,17 @@ function transformOf({ given, dims, of }: Response, tensor: string): Transformed
       return { outer, kept, inner: whole / Math.max(1, outer * kept) };
     }),
   ];
-  return groupings.some((grouping) => grouping.kept < whole && isCentralized(given, made, grouping))
+  return groupings.some((grouping) => grouping.kept < whole && isCentralized(given, made, grouping, isClose))
     ? "centralization"
     : null;
 }
 
-const isClose = (expected: number, made: number | undefined): boolean =>
-  Math.abs(expected - (made ?? Number.NaN)) <= TOLERANCE * SMALL;
+type Closeness = (expected: number, made: number | undefined) => boolean;
+
+const closeness =
+  (scale: number): Closeness =>
+  (expected, made) =>
+    Math.abs(expected - (made ?? Number.NaN)) <= TOLERANCE * scale;
 
 /** A tensor of three axes, whose means over the first and last were taken away. */
 interface Grouping {
@@ -133,7 +148,12 @@ interface Grouping {
   readonly inner: number;
 }
 
-function isCentralized(given: Float64Array, made: ArrayLike<number>, { outer, kept, inner }: Grouping): boolean {
+function isCentralized(
+  given: Float64Array,
+  made: ArrayLike<number>,
+  { outer, kept, inner }: Grouping,
+  isClose: Closeness,
+): boolean {
   for (let group = 0; group < kept; group++) {
     let sum = 0;
     for (let first = 0; first < outer; first++) {
