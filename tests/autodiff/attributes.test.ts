@@ -16,7 +16,7 @@ const isRuled = (op: string): boolean => PARTS.has(op) || (GRADIENT_RULES.has(op
 /** ONNX's own list: every attribute of every operator with a rule, in the versions of opset 13 and later. */
 const SCHEMA: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries(SCHEMAS.operators)
-    .filter(([op]) => !op.includes(".") && isRuled(op))
+    .filter(([op]) => isRuled(op))
     .map(([op, { attributes }]) => [
       op,
       Object.entries(attributes).flatMap(([name, { until = 99 }]) => (until > 13 ? [name] : [])),

@@ -47,6 +47,7 @@ unary("Gelu", lambda x: F.gelu(x, approximate="tanh"), real(2, 4), {"approximate
 unary("Swish", lambda x: x * torch.sigmoid(1.5 * x), real(2, 4), {"alpha": 1.5}, opset=24)
 unary("Gelu", F.gelu, real(2, 4), domain="com.microsoft", title="com.microsoft")
 unary("QuickGelu", lambda x: x * torch.sigmoid(1.702 * x), real(2, 4), domain="com.microsoft")
+unary("QuickGelu", lambda x: x * torch.sigmoid(1.2 * x), real(2, 4), {"alpha": 1.2}, domain="com.microsoft", title="alpha")
 case("FastGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b, approximate="tanh"), domain="com.microsoft")
 case("BiasGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b), domain="com.microsoft")
 case("Clip", {"x": away(2, 5, kinks=(-0.5, 0.8)), "low": np.array(-0.5), "high": np.array(0.8)}, {}, lambda x, a, b: torch.clamp(x, -0.5, 0.8), wrt=["x"])
