@@ -19,6 +19,7 @@ export interface Device {
  * steps. On a device it is brought there before the first run, and back when it is read, by models that do nothing.
  */
 export class NativeState implements StateStore {
+  readonly copies: boolean;
   readonly #tensors: NativeTensors;
   readonly #device: Device | null;
   readonly #now = new Map<string, Tensor>();
@@ -31,6 +32,7 @@ export class NativeState implements StateStore {
   constructor(tensors: NativeTensors, device: Device | null) {
     this.#tensors = tensors;
     this.#device = device;
+    this.copies = device === null;
   }
 
   get(name: string): Tensor {
@@ -114,6 +116,12 @@ export class NativeState implements StateStore {
   }
 
   handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
+    /** While the state is saved, the other half of the memory is free for the copies. */
+    for (const name of names) {
+      const spare = this.#next.get(name);
+      if (spare !== undefined) this.#tensors.release(spare);
+      this.#next.delete(name);
+    }
     return this.read(names);
   }
 

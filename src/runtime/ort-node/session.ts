@@ -228,7 +228,7 @@ export class OrtNodeSession implements TrainingSession {
     this.#requireValues();
     await this.#call("applyGradients", async () => {
       await this.#apply(apply, (parameter) => gradients[parameter] as Tensor);
-      for (const [name, tensor] of Object.entries(statistics)) this.#store.set(name, copyOf(tensor));
+      for (const [name, tensor] of Object.entries(statistics)) this.#set(name, tensor);
     });
   }
 
@@ -381,6 +381,11 @@ export class OrtNodeSession implements TrainingSession {
     await this.#call("loadState", async () => this.#take(state));
   }
 
+  /** Steps write into the tensors of the state by turns, and what they were loaded from is not ours. */
+  #set(name: string, tensor: Tensor): void {
+    this.#store.set(name, this.#store.copies ? tensor : copyOf(tensor));
+  }
+
   #take(state: TrainingState): void {
     const { gradients, apply } = this.#programs;
     const specs = new Map(
@@ -398,7 +403,7 @@ export class OrtNodeSession implements TrainingSession {
     for (const name of planned) {
       const tensor = shaped(name, state.tensors.get(name) as GraphTensor);
       shapes.set(name, tensor);
-      this.#store.set(name, copyOf(toOrtTensor(tensor, name)));
+      this.#set(name, toOrtTensor(tensor, name));
     }
     for (const [parameter, accumulator] of gradients?.plan.gradients ?? []) {
       const like = shapes.get(parameter);
@@ -495,7 +500,6 @@ export class OrtNodeSession implements TrainingSession {
 /** What is kept of a state that was loaded: its tensors are not, which may be of gigabytes. */
 const withoutTensors = ({ tensors: _, ...rest }: TrainingState): Omit<TrainingState, "tensors"> => rest;
 
-/** Steps write into the tensors of the state by turns, and what they were loaded from is not ours. */
 function copyOf({ type, dims, data }: Tensor): Tensor {
   return new Tensor(type as "float32", data.slice() as Float32Array, [...dims]);
 }

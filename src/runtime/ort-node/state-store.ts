@@ -12,6 +12,8 @@ export type Renewals = readonly (readonly [name: string, output: string])[];
 
 /** The tensors a training run carries from step to step. A run reads them and writes the next ones beside them. */
 export interface StateStore {
+  /** Whether `set` copies the elements; where it does not, they must be nobody else's. */
+  readonly copies: boolean;
   get(name: string): Tensor;
   set(name: string, tensor: Tensor): void;
   /** Is called before a run. */
@@ -41,6 +43,7 @@ function missing(name: string): Error {
  * every step.
  */
 export class HostState implements StateStore {
+  readonly copies = false;
   readonly #now = new Map<string, Tensor>();
   readonly #next = new Map<string, Tensor>();
   /** Names of tensors that someone else has too. */
@@ -130,6 +133,7 @@ export class HostState implements StateStore {
 
 /** State on a device: each run makes new tensors there, and the old ones are freed when they are replaced. */
 export class DeviceState implements StateStore {
+  readonly copies = false;
   readonly #now = new Map<string, Tensor>();
   /** Sessions that made tensors of the state: these go with them. */
   readonly #owners: OrtSession[] = [];
