@@ -107,6 +107,19 @@ describe("losses of several parts", () => {
   });
 });
 
+describe("E_GRADIENT: a tensor that is named and lies behind the update", () => {
+  it("is refused, also where the output is a copy of it", async () => {
+    for (const named of [
+      "weight_out",
+      plain().graph.outputs.find(({ name }) => name === "weight_out")?.producer?.inputs[0]?.name,
+    ])
+      expect(await rejectionOf(insertProven(plain(), { gradient: [`${named}=weight`] }))).toMatchObject({
+        code: "E_GRADIENT",
+        message: `"${named}" cannot be the gradient of "weight": it is what the update makes of the parameter`,
+      });
+  });
+});
+
 describe("transforms of the gradient", () => {
   it.each([
     ["clipped by value", ["clipping"]],

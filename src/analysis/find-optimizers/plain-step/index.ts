@@ -7,7 +7,7 @@ import { type Model, valuesReadBy } from "../../../graph/model.ts";
 import type { Dimension } from "../../../graph/value-type.ts";
 import { isOfFamily } from "../../../ops/operators/index.ts";
 import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
-import { Anatomy, dependsOn, narrows } from "./anatomy.ts";
+import { Anatomy, dependsOn, madeCopies, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
 import type { Flow } from "./flow.ts";
 import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
@@ -144,7 +144,9 @@ class Step {
    */
   #toldEdge(pair: StatePair, told: Value, group: readonly StatePair[]): GradientEdge {
     const after = group.filter((each) => each === pair || !dependsOn(told, [each.input]));
-    const edge = this.#edge(pair, told, after);
+    const edge = madeCopies(pair.output).includes(told)
+      ? { reason: "it is what the update makes of the parameter" }
+      : this.#edge(pair, told, after);
     const reason = "reason" in edge ? edge.reason : "nothing between it and the renewal of the parameter reads it";
     if (!("reason" in edge) && edge.uses.length > 0) return edge;
     throw new UsageError("E_GRADIENT", `"${told.name}" cannot be the gradient of "${pair.input.name}": ${reason}`, {
