@@ -65,7 +65,7 @@ export {
   writeBuilt,
 } from "./build-artifacts.ts";
 export type { Communicator, Summable } from "./distributed/communicator.ts";
-export { exchangeBytes, exchangeNumbers, requireAlike } from "./distributed/consensus.ts";
+export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "./distributed/consensus.ts";
 export { type JoinOptions, joinRanks, ranksHere } from "./distributed/join.ts";
 export { AGR_RECORD, type InsertionRecord, type RecordedEdge, readRecord } from "./edits/record.ts";
 export {

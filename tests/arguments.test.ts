@@ -120,6 +120,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   loadTrainingSet: [path("folder"), options("options")],
   exchangeBytes: [communicator("communicator"), bytes("own"), optionalNumber("root")],
   exchangeNumbers: [communicator("communicator"), parameter([], () => [1])("own")],
+  isOfAllRanks: [],
   joinRanks: [options("options")],
   ranksHere: [],
   requireAlike: [communicator("communicator"), parameter(["empty", "tensors"], () => ({}))("own")],

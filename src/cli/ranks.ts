@@ -7,6 +7,7 @@ import {
   encodeState,
   exchangeBytes,
   exchangeNumbers,
+  isOfAllRanks,
   type JoinOptions,
   joinRanks,
   type LoadedRun,
@@ -69,9 +70,11 @@ class SilentConsole extends Console {
   override note(): void {}
 }
 
-/** What goes wrong on several ranks is told by the first, if it comes to it before the others end with it. */
+/** What goes wrong on several ranks is told by the first that comes to it, which ends the others. */
 const TURN_MS = 100;
 const LAST_TURN = 20;
+/** What all know to have gone wrong is told by rank 0; should that be gone, the others end by themselves. */
+const PATIENCE_MS = 4000;
 
 /**
  * Runs a command on the ranks this process was started with. Rank 0 alone speaks. An error on any rank ends all, with its exit
@@ -95,7 +98,8 @@ export async function onRanks(
     await communicator.finalize();
     return rank === 0 ? exitCode : 0;
   } catch (error) {
-    await setTimeout(TURN_MS * Math.min(rank, LAST_TURN));
+    const isTold = isOfAllRanks(error) && rank > 0;
+    await setTimeout(isTold ? PATIENCE_MS : TURN_MS * Math.min(rank, LAST_TURN));
     const exitCode = console.error(error, rank);
     await new Promise<void>((done) => console.io.stderr.write("", () => done()));
     return communicator.abort(exitCode);

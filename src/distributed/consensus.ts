@@ -57,6 +57,19 @@ export async function firstFailure(
   return rank < 0 ? null : { rank, message: await textOf(communicator, failure ?? "", rank) };
 }
 
+const shared = new WeakSet<Error>();
+
+/** The error, which all ranks throw: it is enough that one of them tells of it. */
+export function ofAllRanks<E extends Error>(error: E): E {
+  shared.add(error);
+  return error;
+}
+
+/** Whether all ranks throw this error, so that one of them is to tell of it. */
+export function isOfAllRanks(error: unknown): boolean {
+  return error instanceof Error && shared.has(error);
+}
+
 /** What all ranks must have alike, by what it is. */
 export type Identity = Readonly<Record<string, string>>;
 
@@ -83,8 +96,10 @@ export async function requireAlike(communicator: Communicator, own: Identity): P
     .join("; ");
   const failure = await firstFailure(communicator, list === "" ? null : list);
   if (failure === null) return;
-  throw new DistributedError("E_RANKS_DIFFER", `rank ${failure.rank} differs from rank 0: ${failure.message}`, {
-    field: differing[0] ?? "",
-    hint: "Every rank needs the same command, files and version of onnx-agr; nothing was trained.",
-  });
+  throw ofAllRanks(
+    new DistributedError("E_RANKS_DIFFER", `rank ${failure.rank} differs from rank 0: ${failure.message}`, {
+      field: differing[0] ?? "",
+      hint: "Every rank needs the same command, files and version of onnx-agr; nothing was trained.",
+    }),
+  );
 }

@@ -10,6 +10,12 @@ export interface MpiLibrary {
   func(name: string, parameters: readonly string[]): NativeFunction;
 }
 
+/**
+ * Set before the library is loaded, where nobody has set it. UCX, which MPICH and Open MPI may use, writes over code of the C library to be
+ * told of memory that is freed, while Node's other threads run that code: of 60 starts of three ranks 4 crashed.
+ */
+const SETTINGS = { UCX_MEM_EVENTS: "no" } as const;
+
 /** MPI_MAX_LIBRARY_VERSION_STRING of any. */
 const VERSION_BYTES = 8192;
 
@@ -36,6 +42,7 @@ export function openMpi(koffi: Koffi, { family, by }: Launch, file: string | nul
   const families = family === null ? (["Open MPI", "MPICH"] as const) : [family];
   const names = file === null ? [...files.any, ...families.flatMap((each) => files[each])] : [file];
   const tried: string[] = [];
+  for (const [setting, value] of Object.entries(SETTINGS)) process.env[setting] ??= value;
   for (const name of names) {
     try {
       const library = koffi.load(name, { lazy: true, global: true });

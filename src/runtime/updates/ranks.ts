@@ -1,7 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import type { StateKind } from "../../artifacts/portable/plan.ts";
 import type { Communicator, Summable } from "../../distributed/communicator.ts";
-import { exchangeNumbers, firstFailure } from "../../distributed/consensus.ts";
+import { exchangeNumbers, firstFailure, ofAllRanks } from "../../distributed/consensus.ts";
 import type { Contributions, Layout } from "../../distributed/exchange.ts";
 import { BackendError, DistributedError, NumericError } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
@@ -93,23 +93,20 @@ export async function requireSameState(
   const all = await exchangeNumbers(communicator, halves);
   const apart = all.flatMap((each, rank) => (each.join() === all[0]?.join() ? [] : [rank]));
   if (apart.length === 0) return;
-  throw new DistributedError(
-    "E_RANKS_APART",
-    `the parameters of rank ${apart.join(", ")} are not those of rank 0 after step ${step}`,
-    {
-      hint:
-        step === 0
-          ? "Give every rank the same artifacts; nothing was trained."
-          : "Ranks on unlike machines may compute unlike numbers; go on from the newest checkpoint, on machines that are alike.",
-    },
-  );
+  const hint =
+    step === 0
+      ? "Give every rank the same artifacts; nothing was trained."
+      : "Ranks on unlike machines may compute unlike numbers; go on from the newest checkpoint, on machines that are alike.";
+  const message = `the parameters of rank ${apart.join(", ")} are not those of rank 0 after step ${step}`;
+  throw ofAllRanks(new DistributedError("E_RANKS_APART", message, { hint }));
 }
 
 /** @throws NumericError `E_NOT_FINITE` on all ranks, with what the first rank says where it was on that one */
 export async function throwNotFinite(communicator: Communicator, own: NumericError | null): Promise<never> {
   const first = await firstFailure(communicator, own?.message ?? null);
   const at = communicator.size === 1 ? "" : `, on rank ${first?.rank ?? 0}`;
-  throw new NumericError("E_NOT_FINITE", `${first?.message ?? ""}${at}`, { field: own?.field ?? "", hint: LOWER_RATE });
+  const details = { field: own?.field ?? "", hint: LOWER_RATE };
+  throw ofAllRanks(new NumericError("E_NOT_FINITE", `${first?.message ?? ""}${at}`, details));
 }
 
 /** @throws BackendError `E_UNSUPPORTED` for a runtime that does not give out gradients */
