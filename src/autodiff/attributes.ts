@@ -86,11 +86,13 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   Cast: { ...CAST, to: "free" },
   CastLike: CAST,
   Celu: ALPHA,
+  Col2Im: { dilations: "read", pads: "read", strides: "read" },
   Concat: AXIS,
   Conv: { ...WINDOW, group: "read" },
   ConvTranspose: { ...WINDOW, group: "read", output_padding: "free", auto_pad: ["NOTSET", "VALID"] },
   CumSum: { exclusive: "read", reverse: "read" },
   DepthToSpace: { blocksize: "read", mode: "read" },
+  DFT: { axis: "read", inverse: "read", onesided: "read" },
   Dropout: { seed: "free" },
   Einsum: { equation: "read" },
   Elu: ALPHA,
@@ -115,6 +117,8 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   LRN: { alpha: "read", beta: "read", bias: "read", size: "read" },
   LSTM: { ...RECURRENT, input_forget: "read" },
   MeanVarianceNormalization: { axes: "read" },
+  /** Where each value goes is an input. */
+  MaxUnpool: { kernel_shape: "free", pads: "free", strides: "free" },
   MaxPool: { ...POOL, storage_order: "free" },
   /** Of real numbers there is the remainder of C alone. */
   Mod: { fmod: [1] },

@@ -11,6 +11,7 @@ import { QUANTIZATION_RULES } from "./rules/quantization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
 import { SAMPLING_RULES } from "./rules/sampling.ts";
+import { SIGNAL_RULES } from "./rules/signals.ts";
 import { CLASSIFICATION_RULES } from "./rules/softmax.ts";
 
 const rowsOf = (table: GradientTable): readonly (readonly [string, GradientEntry])[] => Object.entries(table);
@@ -27,6 +28,7 @@ export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
   rowsOf(CLASSIFICATION_RULES),
   rowsOf(RECURRENT_RULES),
   rowsOf(SAMPLING_RULES),
+  rowsOf(SIGNAL_RULES),
   rowsOf(QUANTIZATION_RULES),
   rowsOf(CONTROL_RULES),
   rowsOf(LOOP_RULES),

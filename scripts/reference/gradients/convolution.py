@@ -1,10 +1,13 @@
 """Convolutions and pools."""
 
+import numpy as np
+import torch
 import torch.nn.functional as F
-from case import NO_KERNEL, apart, away, case, real, single
+from case import NO_KERNEL, apart, away, case, ints, real, single
 
 single(NO_KERNEL, "AveragePool Conv ConvTranspose GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool")
 single(NO_KERNEL, "MaxPool", but=["", "past the end"])
+single(NO_KERNEL, "Col2Im MaxUnpool")
 
 def conv(title, x, w, attrs, of, bias=True, **more):
     inputs = {"x": x, "w": w}
@@ -55,3 +58,9 @@ case("AveragePool", {"x": real(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides":
 power = lambda x, **more: (F.avg_pool2d(x.square(), 2, **more) * 4).sqrt()
 case("LpPool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"}, lambda x: power(SAME(x, 0.0), stride=1), title="same", static=["x"])
 case("LpPool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]}, lambda x: power(F.pad(x, (1, 1, 1, 1)), stride=2), title="padded")
+
+case("Col2Im", {"x": real(2, 12, 6), "size": ints(4, 5), "block": ints(2, 2)}, {"strides": [2, 2], "pads": [0, 1, 0, 0]}, lambda x, s, k: F.fold(x, (4, 6), 2, stride=2)[:, :, :, 1:], opset=18)
+case("Col2Im", {"x": real(1, 8, 3), "size": ints(3, 5), "block": ints(2, 2)}, {"dilations": [2, 2]}, lambda x, s, k: F.fold(x, (3, 5), 2, dilation=2), opset=18, title="dilated")
+case("Col2Im", {"x": real(2, 12, 9), "size": ints(5, 5), "block": ints(2, 2)}, {"strides": [2, 2], "pads": [1, 1, 0, 0]}, lambda x, s, k: F.fold(x, (6, 6), 2, stride=2)[:, :, 1:, 1:], opset=18, title="padded in front")
+unpooled = np.array([[[[1, 6], [8, 15]]], [[[16 + 4, 16 + 3], [16 + 13, 16 + 10]]]])
+case("MaxUnpool", {"x": real(2, 1, 2, 2), "i": unpooled}, {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 0, 0]}, lambda x, i: torch.zeros(32).scatter(0, i.flatten(), x.flatten()).reshape(2, 1, 4, 4))

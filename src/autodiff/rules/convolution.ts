@@ -1,7 +1,9 @@
+import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { axesFrom, dimsOf } from "../../ops/value-types.ts";
 import { type Convolved, convGradients, convTransposeGradients } from "../formulas/convolution-gradients.ts";
+import { placeKernels } from "../formulas/place-kernels.ts";
 import { averagePoolGrad, maxPoolGrad } from "../formulas/pooling.ts";
 import { placesOf, windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
@@ -69,6 +71,26 @@ function globalLpPool(b: Backward): InputGradients {
   return [f.mul(powerSlope(b, b.input(0), p), share)];
 }
 
+/** Each value was put at a place of the whole result: dX is dY there. */
+function maxUnpool(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  if (b.optional(2) !== null) throw b.refuse("it has an output_shape, by which its places are not counted");
+  const picked = f.gatherElements(f.flat(b.dy), f.flat(b.input(1)), 0);
+  return [f.reshape(picked, sizes.target(b.input(0)))];
+}
+
+/** y adds up what each block covers: dX lays the places of dY's blocks side by side. */
+function col2im(b: Backward): InputGradients {
+  const { f, sizes } = b;
+  const kernel = b.constants(2);
+  if (kernel === null) throw b.refuse("it has no block_shape");
+  const plane = f.reshape(b.dy, sizes.concat([-1, 1], sizes.of(b.dy, 2)));
+  const given = ["dilations", "pads", "strides"].flatMap((name) => b.node.attributes.get(name) ?? []);
+  const attributes = [attribute.ints("kernel_shape", kernel), ...given];
+  const columns = f.emit("Conv", [plane, placeKernels(f, kernel)], { attributes });
+  return [f.reshape(columns, sizes.value(sizes.of(b.input(0))))];
+}
+
 export const CONVOLUTION_RULES: GradientTable = {
   Conv: { gradient: (b) => convGradients(b.f, convolved(b)) },
   ConvTranspose: { gradient: (b) => convTransposeGradients(b.f, convolved(b)) },
@@ -78,4 +100,6 @@ export const CONVOLUTION_RULES: GradientTable = {
   GlobalAveragePool: { gradient: globalAveragePool },
   GlobalMaxPool: { gradient: globalMaxPool },
   GlobalLpPool: { gradient: globalLpPool },
+  MaxUnpool: { gradient: maxUnpool },
+  Col2Im: { gradient: col2im },
 };
