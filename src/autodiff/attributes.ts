@@ -167,6 +167,7 @@ export const KNOWN_ATTRIBUTES: Readonly<Partial<Record<OperatorName, Attributes>
   Selu: { alpha: "read", gamma: "read" },
   Shrink: { bias: "free", lambd: "read" },
   SimplifiedLayerNormalization: { ...EPSILON, ...STASH, axis: "read" },
+  STFT: { onesided: "read" },
   Softmax: AXIS,
   SoftmaxCrossEntropyLoss: LABELLED,
   SpaceToDepth: { blocksize: "read", mode: ["DCR"] },
