@@ -1,6 +1,6 @@
 /** On two ranks: how long all-reduces of several sizes take, as JSON on rank 0. */
 
-import { joinRanks } from "../dist/index.js";
+import { joinRanks } from "../dist/entries/run.js";
 
 const communicator = await joinRanks();
 const times = [];

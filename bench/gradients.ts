@@ -8,16 +8,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { removeDeadNodes } from "../src/edits/dead-nodes.ts";
+import { DataType, decodeModel, encodeModel, type GraphTensor, lowerTrainingOps } from "../src/entries/graph.ts";
+import { loadOrtNode } from "../src/entries/run.ts";
+import { decodeCheckpoint } from "../src/entries/training.ts";
 import {
   buildTrainingArtifacts,
-  DataType,
-  decodeCheckpoint,
-  decodeModel,
-  encodeModel,
-  type GraphTensor,
   type LossOptions,
-  loadOrtNode,
-  lowerTrainingOps,
   type Model,
   type NamedTensors,
   readModel,

@@ -13,7 +13,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GPT2_SMALL, makeGpt } from "../fixtures/gpt.ts";
 import { run } from "../src/cli/run.ts";
-import { DataType, encodeSafetensors, GraphTensor, writeModel } from "../src/index.ts";
+import { DataType, GraphTensor } from "../src/entries/graph.ts";
+import { encodeSafetensors } from "../src/entries/training.ts";
+import { writeModel } from "../src/index.ts";
 import { type Row, table } from "./table.ts";
 
 const SELF = fileURLToPath(import.meta.url);

@@ -5,15 +5,13 @@ import {
   decodeModel,
   encodeModel,
   GraphTensor,
-  type Model,
-  type NamedTensors,
   Node,
-  type OrtModule,
-  type PortableArtifacts,
-  readPlan,
   Value,
   type ValueType,
-} from "../src/index.ts";
+} from "../src/entries/graph.ts";
+import type { OrtModule } from "../src/entries/run.ts";
+import { readPlan } from "../src/entries/training.ts";
+import type { Model, NamedTensors, PortableArtifacts } from "../src/index.ts";
 
 const PRODUCTS = new Set(["MatMul", "Gemm", "Conv", "ConvTranspose", "FusedMatMul"]);
 

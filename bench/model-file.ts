@@ -11,7 +11,8 @@ import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decodeModel, GraphTensor, insertAgr, readModel, Value, writeModel } from "../src/index.ts";
+import { decodeModel, GraphTensor, Value } from "../src/entries/graph.ts";
+import { insertAgr, readModel, writeModel } from "../src/index.ts";
 import { median } from "./table.ts";
 
 const MEGABYTE = 2 ** 20;

@@ -12,14 +12,9 @@ import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeMlpArtifacts } from "../fixtures/mlp.ts";
-import {
-  buildTrainingArtifacts,
-  DataType,
-  encodeSafetensors,
-  GraphTensor,
-  lowerArtifacts,
-  writePortable,
-} from "../src/index.ts";
+import { DataType, GraphTensor } from "../src/entries/graph.ts";
+import { encodeSafetensors } from "../src/entries/training.ts";
+import { buildTrainingArtifacts, lowerArtifacts, writePortable } from "../src/index.ts";
 import { efficiency, fitNetwork, type Network, ring, tree } from "./cost-models.ts";
 import { smallResNet } from "./small-resnet.ts";
 import { median, type Row, table } from "./table.ts";

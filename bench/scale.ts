@@ -10,20 +10,15 @@ import { join } from "node:path";
 import { makeOptimizer } from "../fixtures/optimizer.ts";
 import { float, model, Sketch } from "../fixtures/sketch.ts";
 import {
-  buildTrainingArtifacts,
   diffModels,
   findOptimizers,
   GraphFunction,
   GraphTensor,
-  insertAgr,
-  type Model,
   Node,
   printModel,
-  readModel,
-  stripAgr,
   Value,
-  writeModel,
-} from "../src/index.ts";
+} from "../src/entries/graph.ts";
+import { buildTrainingArtifacts, insertAgr, type Model, readModel, stripAgr, writeModel } from "../src/index.ts";
 import { type Row, table } from "./table.ts";
 
 /** `layers` times MatMul, Add, Relu on rows of two numbers. */

@@ -1,5 +1,6 @@
 import { float, model, Sketch } from "../fixtures/sketch.ts";
-import { attribute, DataType, GraphTensor, type Model } from "../src/index.ts";
+import { attribute, DataType, GraphTensor } from "../src/entries/graph.ts";
+import type { Model } from "../src/index.ts";
 
 const STAGES = [16, 32, 64] as const;
 

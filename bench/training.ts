@@ -10,11 +10,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeMlpArtifacts } from "../fixtures/mlp.ts";
+import { DataType } from "../src/entries/graph.ts";
+import { loadOrtNode } from "../src/entries/run.ts";
+import type { InputSpec } from "../src/entries/training.ts";
 import {
-  DataType,
-  type InputSpec,
   insertAgr,
-  loadOrtNode,
   lowerArtifacts,
   type NamedTensors,
   readArtifacts,

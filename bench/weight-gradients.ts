@@ -6,19 +6,11 @@
  */
 
 import { chooseForm, type FormName, WEIGHT_GRADIENT_FORMS } from "../src/autodiff/formulas/weight-gradients.ts";
+import { DataType, encodeModel, Graph, Value } from "../src/entries/graph.ts";
+import { loadOrtNode, type OrtSession } from "../src/entries/run.ts";
 import { Names } from "../src/graph/names.ts";
 import { tensorType } from "../src/graph/value-type.ts";
-import {
-  DataType,
-  encodeModel,
-  Graph,
-  loadOrtNode,
-  Model,
-  type NamedTensors,
-  type OrtSession,
-  Tensor,
-  Value,
-} from "../src/index.ts";
+import { Model, type NamedTensors, Tensor } from "../src/index.ts";
 import { Builder } from "../src/ops/builder.ts";
 import { Formula } from "../src/ops/formula.ts";
 import { type Row, table } from "./table.ts";

@@ -21,6 +21,7 @@ await build({
   absWorkingDir: root,
   entryPoints: [
     { in: "src/index.ts", out: "index" },
+    ...["graph", "training", "run"].map((name) => ({ in: `src/entries/${name}.ts`, out: `entries/${name}` })),
     { in: "src/cli/main.ts", out: "cli/main" },
     // Sessions look for it beside themselves, which are in the chunks.
     { in: "src/runtime/ort-node/remote/onnx-agr-worker.ts", out: "chunks/onnx-agr-worker" },

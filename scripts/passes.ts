@@ -6,7 +6,7 @@
 
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { PASSES } from "../src/index.ts";
+import { PASSES } from "../src/entries/graph.ts";
 
 const rows = PASSES.map(({ name, summary, options }) => {
   const kinds = Object.entries(options).map(([option, { what }]) => `\`${option}\`: ${what}`);

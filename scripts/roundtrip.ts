@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { decodeModel, encodeModel } from "../src/index.ts";
+import { decodeModel, encodeModel } from "../src/entries/graph.ts";
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error("Give a folder: npm run roundtrip -- <folder>");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makePlainStep } from "../fixtures/plain-steps.ts";
-import * as onnxAgr from "../src/index.ts";
+import * as onnxAgr from "./support/exports.ts";
 
 const FOLDER = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
 

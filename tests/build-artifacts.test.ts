@@ -4,25 +4,26 @@ import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../fixtures/sketch.ts";
 import {
   attribute,
-  type BuildOptions,
-  buildTrainingArtifacts,
-  checkGradients,
   checkModel,
   DataType,
   decodeModel,
-  decodeSafetensors,
   encodeModel,
-  encodeState,
   GraphFunction,
   GraphTensor,
+  Node,
+  Value,
+} from "../src/entries/graph.ts";
+import { decodeSafetensors, encodeState } from "../src/entries/training.ts";
+import {
+  type BuildOptions,
+  buildTrainingArtifacts,
+  checkGradients,
   type LossOptions,
   type Model,
-  Node,
   Tensor as OrtTensor,
   readModel,
   TrainingSession,
   type TrainingSessionOptions,
-  Value,
 } from "../src/index.ts";
 import { rejectionOf } from "./support/errors.ts";
 import { hasShared, SHARED } from "./support/shared.ts";

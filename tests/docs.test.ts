@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { operatorsDocument } from "../scripts/operators.ts";
 import { passesDocument } from "../scripts/passes.ts";
-import { LOSS_KINDS, OPTIMIZERS } from "../src/index.ts";
+import { OPTIMIZERS } from "../src/entries/training.ts";
+import { LOSS_KINDS } from "../src/index.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), "utf8");
 

@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { makeDigitsArtifacts } from "../fixtures/digits/make.ts";
 import { drawDigits } from "../src/cli/demo/digits.ts";
-import { ARTIFACT_FILES, encodeModel, readArtifacts } from "../src/index.ts";
+import { encodeModel } from "../src/entries/graph.ts";
+import { ARTIFACT_FILES } from "../src/entries/training.ts";
+import { readArtifacts } from "../src/index.ts";
 
 const FOLDER = fileURLToPath(new URL("../fixtures/digits/", import.meta.url));
 

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { batches } from "../src/entries/run.ts";
+import { decodeSafetensors } from "../src/entries/training.ts";
 import {
   type BuiltArtifacts,
-  batches,
   buildTrainingArtifacts,
   datasetFor,
-  decodeSafetensors,
   type LossOptions,
   type NamedTensors,
   readDataFile,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawDigits } from "../src/cli/demo/digits.ts";
-import { encodeSafetensors } from "../src/index.ts";
+import { encodeSafetensors } from "../src/entries/training.ts";
 import { cli, DIGITS } from "./support/cli.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -1,6 +1,6 @@
 import { zipSync } from "fflate";
+import { decodeModel, encodeModel } from "../../src/entries/graph.ts";
 import { sha256 } from "../../src/graph/io/digest.ts";
-import { decodeModel, encodeModel } from "../../src/index.ts";
 import { mutateJson } from "./mutate-json.ts";
 import { mutateMessage } from "./mutate-message.ts";
 import type { Random } from "./random.ts";

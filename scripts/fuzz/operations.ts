@@ -2,31 +2,35 @@ import { ROLES, readPlan } from "../../src/artifacts/portable/plan.ts";
 import { decodeState } from "../../src/artifacts/portable/state.ts";
 import { decodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
 import { decodeSetManifest } from "../../src/artifacts/set-manifest.ts";
-import { decodeJournal } from "../../src/graph/io/file-set.ts";
 import {
   AGR_RECORD,
-  buildTrainingArtifacts,
   checkModel,
-  decodeCheckpoint,
   decodeModel,
-  decodeSafetensors,
   diffModels,
-  encodeCheckpoint,
   encodeModel,
-  encodeSafetensors,
   explainOptimizers,
   extractForward,
   findOptimizers,
-  insertAgr,
-  insertProven,
-  lowerArtifacts,
   lowerTrainingOps,
-  type Model,
-  OnnxAgrError,
   printModel,
   raiseOpset,
   readRecord,
   setLearningRate,
+} from "../../src/entries/graph.ts";
+import {
+  decodeCheckpoint,
+  decodeSafetensors,
+  encodeCheckpoint,
+  encodeSafetensors,
+} from "../../src/entries/training.ts";
+import { decodeJournal } from "../../src/graph/io/file-set.ts";
+import {
+  buildTrainingArtifacts,
+  insertAgr,
+  insertProven,
+  lowerArtifacts,
+  type Model,
+  OnnxAgrError,
   stripAgr,
 } from "../../src/index.ts";
 import { decodeNpy } from "../../src/runtime/data/npy.ts";

@@ -8,18 +8,10 @@ import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { makeOrtStep, makePreviewStep } from "../../fixtures/tensor-optimizers.ts";
 import { encodeState } from "../../src/artifacts/portable/state.ts";
 import { encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { attribute, DataType, encodeModel, GraphTensor, sha256 } from "../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { temporaryPath } from "../../src/graph/io/temporary.ts";
-import {
-  attribute,
-  DataType,
-  encodeModel,
-  encodeSafetensors,
-  GraphTensor,
-  insertAgr,
-  lowerArtifacts,
-  type Model,
-  sha256,
-} from "../../src/index.ts";
+import { insertAgr, lowerArtifacts, type Model } from "../../src/index.ts";
 import { encodeProto, FULL_MODEL } from "../../tests/graph/serde/full-model.ts";
 import type { Kind } from "./operations.ts";
 

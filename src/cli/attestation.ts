@@ -1,6 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import { externalFiles, ortNodeVersion, readModel, sha256OfFile, UsageError, writeFileAtomic } from "../index.ts";
+import { externalFiles, sha256OfFile, writeFileAtomic } from "../entries/graph.ts";
+import { ortNodeVersion } from "../entries/run.ts";
+import { readModel, UsageError } from "../index.ts";
 import { STANDARD } from "./models.ts";
 import { packageVersion } from "./package-files.ts";
 import { checkTarget, kindOf } from "./target.ts";

@@ -1,17 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type HeadOptions, INITIALIZATIONS, type InitializeOptions } from "../entries/graph.ts";
+import { OPTIMIZERS } from "../entries/training.ts";
 import {
   BUILD_TARGETS,
   type BuildOptions,
-  type HeadOptions,
-  INITIALIZATIONS,
   INSERT_AGR_DEFAULTS,
-  type InitializeOptions,
   LOSS_DEFAULTS,
   LOSS_KINDS,
   type LossKind,
   type LossOptions,
   OPTIMIZER_NAMES,
-  OPTIMIZERS,
   type OptimizerName,
   type OptimizerOptions,
   type ParameterGroup,

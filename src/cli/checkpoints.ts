@@ -1,11 +1,10 @@
 import { stat } from "node:fs/promises";
+import { differences, type RunSettings } from "../entries/run.ts";
+import { isCheckpointFile } from "../entries/training.ts";
 import {
   CheckpointError,
-  differences,
-  isCheckpointFile,
   type LoadedRun,
   loadRun,
-  type RunSettings,
   type SaveRunOptions,
   saveRun,
   type TrainingSession,

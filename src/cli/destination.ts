@@ -1,7 +1,8 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { lockRuns } from "../entries/run.ts";
 import { systemReason } from "../errors.ts";
-import { FileSystemError, lockRuns } from "../index.ts";
+import { FileSystemError } from "../index.ts";
 
 /** Where a training's result goes where nothing else was said: a folder of its own in here, `train-1` and so on. */
 const RUNS = "runs";

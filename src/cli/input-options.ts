@@ -1,15 +1,8 @@
 import { type Command, InvalidArgumentError } from "commander";
-import {
-  type Dataset,
-  type DatasetOptions,
-  type GraphTensor,
-  type InputSpec,
-  type NamedTensor,
-  readDataFile,
-  readDataset,
-  type TableOptions,
-  UsageError,
-} from "../index.ts";
+import type { GraphTensor, NamedTensor } from "../entries/graph.ts";
+import type { TableOptions } from "../entries/run.ts";
+import type { InputSpec } from "../entries/training.ts";
+import { type Dataset, type DatasetOptions, readDataFile, readDataset, UsageError } from "../index.ts";
 import { nonNegative } from "./values.ts";
 
 /** Options that say how data become the inputs of a model. */

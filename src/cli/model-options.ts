@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type BuildOptions, PRECISIONS, type Precision } from "../index.ts";
+import { PRECISIONS, type Precision } from "../entries/graph.ts";
+import type { BuildOptions } from "../index.ts";
 
 /** Options that say how a forward model is read before anything is added to it. */
 export interface ModelFlags {

@@ -1,16 +1,6 @@
-import {
-  checkModel,
-  decodeModel,
-  encodeModel,
-  hasExternalData,
-  isPbseqFile,
-  type Model,
-  pbseqAlone,
-  type ReadModelOptions,
-  readModel,
-  UsageError,
-  writeModel,
-} from "../index.ts";
+import { checkModel, decodeModel, encodeModel, hasExternalData } from "../entries/graph.ts";
+import { isPbseqFile, pbseqAlone } from "../entries/training.ts";
+import { type Model, type ReadModelOptions, readModel, UsageError, writeModel } from "../index.ts";
 import type { Io } from "./io.ts";
 
 /** `-` stands for stdin or stdout. */

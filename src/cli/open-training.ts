@@ -1,17 +1,13 @@
+import { isStep, planTraining, type Trainable, type TrainingPlan, trainingInputsOf } from "../entries/run.ts";
 import {
   BackendError,
   CheckpointError,
   type Dataset,
-  isStep,
   type LearningRateSchedule,
   type LoadedRun,
-  planTraining,
   readWeights,
-  type Trainable,
-  type TrainingPlan,
   TrainingSession,
   type TrainPosition,
-  trainingInputsOf,
   UsageError,
   withWeights,
 } from "../index.ts";

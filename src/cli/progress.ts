@@ -1,4 +1,5 @@
-import type { EpochEvent, StepEvent, TrainingPlan } from "../index.ts";
+import type { TrainingPlan } from "../entries/run.ts";
+import type { EpochEvent, StepEvent } from "../index.ts";
 import type { Console } from "./console.ts";
 
 const REDRAW_MILLISECONDS = 100;

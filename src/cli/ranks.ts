@@ -3,20 +3,17 @@ import { setTimeout } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import {
   type Communicator,
-  decodeState,
-  encodeState,
   exchangeBytes,
   exchangeNumbers,
   isOfAllRanks,
   type JoinOptions,
   joinRanks,
-  type LoadedRun,
   ortNodeVersion,
   ranksHere,
   requireAlike,
-  type TrainingState,
-  type TrainPosition,
-} from "../index.ts";
+} from "../entries/run.ts";
+import { decodeState, encodeState, type TrainingState } from "../entries/training.ts";
+import type { LoadedRun, TrainPosition } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import { Console } from "./console.ts";
 import { packageVersion } from "./package-files.ts";

@@ -1,4 +1,5 @@
-import { dataFilesOf, identityOf, sha256OfFile, type Trainable, type TrainingPlan } from "../index.ts";
+import { sha256OfFile } from "../entries/graph.ts";
+import { dataFilesOf, identityOf, type Trainable, type TrainingPlan } from "../entries/run.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
 import type { TrainCommandOptions } from "./train-options.ts";

@@ -1,16 +1,13 @@
 import type { Command } from "commander";
+import { checkTrainingSet, isStep, type Trainable, trainableOf } from "../entries/run.ts";
+import { loadTrainingSet } from "../entries/training.ts";
 import {
-  checkTrainingSet,
-  isStep,
   type LoadedRun,
   loadRun,
-  loadTrainingSet,
   readDataFile,
   readStep,
   readWeights,
   type StepArtifacts,
-  type Trainable,
-  trainableOf,
   UsageError,
   withInitialState,
   withWeights,

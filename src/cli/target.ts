@@ -1,8 +1,10 @@
 import { constants, type Stats } from "node:fs";
 import { access, lstat, mkdir, realpath, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
+import { whatIs } from "../entries/graph.ts";
+import { readSetManifest } from "../entries/training.ts";
 import { fileSystemError } from "../errors.ts";
-import { openFolder, readSetManifest, UsageError, whatIs } from "../index.ts";
+import { openFolder, UsageError } from "../index.ts";
 
 /** What a path is: a folder, a file, or nothing. */
 export async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {

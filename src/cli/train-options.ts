@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
+import type { Communicator } from "../entries/run.ts";
 import {
-  type Communicator,
   type LearningRateSchedule,
   type ParameterGroup,
   TRAIN_DEFAULTS,

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { newRun } from "../entries/run.ts";
+import type { InputSpec } from "../entries/training.ts";
 import {
   type Dataset,
   type Evaluation,
   evaluate,
-  type InputSpec,
-  newRun,
   saveRun,
   splitDataset,
   type TrainingSession,

@@ -1,16 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  type BuildOptions,
-  buildTrainingArtifacts,
-  checkGradients,
-  DataType,
-  decodeModel,
-  encodeModel,
-  GraphTensor,
-  type Model,
-} from "../../src/index.ts";
+import { attribute, DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { type BuildOptions, buildTrainingArtifacts, checkGradients, type Model } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 const wave = (size: number, seed = 1): Float32Array =>

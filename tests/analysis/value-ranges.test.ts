@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { valueRanges } from "../../src/analysis/value-ranges.ts";
-import { attribute, DataType, GraphTensor } from "../../src/index.ts";
+import { attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
 
 /** Token ids that go through an embedding of `rows`, and labels that go through a loss over five classes. */
 function languageModel(rows: number, ignoreIndex: number | null): Sketch {

@@ -2,21 +2,17 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "../../src/artifacts/checkpoint/write-odtc.ts";
-import { TENSOR, type TensorProto } from "../../src/graph/proto/schema.ts";
-import { writeMessage } from "../../src/graph/proto/write.ts";
+import { DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import {
   type Checkpoint,
   checkCheckpointFits,
-  DataType,
   decodeCheckpoint,
-  decodeModel,
   encodeCheckpoint,
-  encodeModel,
-  GraphTensor,
-  readArtifacts,
   readCheckpointFile,
-  TrainingSession,
-} from "../../src/index.ts";
+} from "../../src/entries/training.ts";
+import { TENSOR, type TensorProto } from "../../src/graph/proto/schema.ts";
+import { writeMessage } from "../../src/graph/proto/write.ts";
+import { readArtifacts, TrainingSession } from "../../src/index.ts";
 import { withVersion } from "../support/checkpoint-version.ts";
 import { errorOf, rejectionOf } from "../support/errors.ts";
 import { hasShared, SHARED } from "../support/shared.ts";

@@ -2,7 +2,8 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readArtifacts, SET_MANIFEST, trainableParameters, writeArtifacts } from "../../src/index.ts";
+import { SET_MANIFEST } from "../../src/entries/training.ts";
+import { readArtifacts, trainableParameters, writeArtifacts } from "../../src/index.ts";
 import { errorOf, rejectionOf } from "../support/errors.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 import { temporaryFolder } from "../support/temporary.ts";

@@ -5,18 +5,11 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
+import { GraphTensor, sha256 } from "../../src/entries/graph.ts";
+import { differences, lockRuns, newRun } from "../../src/entries/run.ts";
+import type { TrainingState } from "../../src/entries/training.ts";
 import { type ProcessIdentity, processTag, thisProcess } from "../../src/graph/io/processes.ts";
-import {
-  differences,
-  GraphTensor,
-  loadRun,
-  lockRuns,
-  newRun,
-  type RunManifest,
-  saveRun,
-  sha256,
-  type TrainingState,
-} from "../../src/index.ts";
+import { loadRun, type RunManifest, saveRun } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 import { allFaults, type Fault, hasFaults, isFull, withFault } from "../support/faults.ts";
 import { temporaryFolder } from "../support/temporary.ts";
@@ -216,7 +209,7 @@ describe("the folder of a run", () => {
 
   it.skipIf(!hasNamespaces)("row 93: a container that was killed goes on when it is started again (unshare -p)", () => {
     const folder = temporaryFolder();
-    const locker = `import { lockRuns } from "${new URL("../../dist/index.js", import.meta.url).href}";
+    const locker = `import { lockRuns } from "${new URL("../../dist/entries/run.js", import.meta.url).href}";
       try { await lockRuns(process.argv[2]); console.log("locked by", process.pid); } catch (e) { console.log(e.code); }
       process.kill(process.pid, "SIGKILL");`;
     const program = join(folder, "lock.mjs");
@@ -232,7 +225,7 @@ describe("the folder of a run", () => {
     "row 93: two containers that live share it: the second does not take the lock of the first (unshare -p)",
     async () => {
       const folder = temporaryFolder();
-      const index = new URL("../../dist/index.js", import.meta.url).href;
+      const index = new URL("../../dist/entries/run.js", import.meta.url).href;
       const program = join(folder, "lock.mjs");
       writeFileSync(
         program,

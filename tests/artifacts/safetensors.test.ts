@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DataType, decodeSafetensors, encodeSafetensors, GraphTensor } from "../../src/index.ts";
+import { DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/entries/training.ts";
 import { errorOf } from "../support/errors.ts";
 
 /** A file from a header text and data, as any writer could make it. */

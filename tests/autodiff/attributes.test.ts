@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { KNOWN_ATTRIBUTES, unknownAttribute } from "../../src/autodiff/attributes.ts";
 import { GRADIENT_RULES } from "../../src/autodiff/table.ts";
-import { type Attribute, attribute, GradientError, Node } from "../../src/index.ts";
+import { type Attribute, attribute, Node } from "../../src/entries/graph.ts";
+import { GradientError } from "../../src/index.ts";
 import { operatorOf, schemaOf } from "../../src/ops/operators/index.ts";
 import { keyOf } from "../../src/passes/decompose/compound.ts";
 import { COMPOUNDS } from "../../src/passes/decompose/table.ts";

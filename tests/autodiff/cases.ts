@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { walkGraphs } from "../../src/graph/model.ts";
 import {
   type Attribute,
   attribute,
@@ -12,10 +11,11 @@ import {
   Graph,
   GraphTensor,
   lowerTrainingOps,
-  Model,
   Node,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { walkGraphs } from "../../src/graph/model.ts";
+import { Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";

@@ -2,7 +2,8 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { attribute, checkModel, DataType, decodeModel, encodeModel, GraphTensor, type Model } from "../../src/index.ts";
+import { attribute, checkModel, DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

@@ -10,10 +10,9 @@ import {
   DataType,
   decodeModel,
   encodeModel,
-  GradientError,
   GraphTensor,
-  type Model,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { GradientError, type Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

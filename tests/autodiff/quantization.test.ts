@@ -2,15 +2,8 @@ import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  DataType,
-  encodeModel,
-  GradientError,
-  GraphTensor,
-  type Model,
-  type Value,
-} from "../../src/index.ts";
+import { attribute, DataType, encodeModel, GraphTensor, type Value } from "../../src/entries/graph.ts";
+import { GradientError, type Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { errorOf } from "../support/errors.ts";

@@ -2,7 +2,7 @@ import { InferenceSession } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { attribute, checkModel, decodeModel, encodeModel, GraphTensor } from "../../src/index.ts";
+import { attribute, checkModel, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

@@ -1,9 +1,10 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { weightGrad } from "../../src/autodiff/formulas/weight-gradients.ts";
+import { DataType, encodeModel, Graph, Value } from "../../src/entries/graph.ts";
 import { Names } from "../../src/graph/names.ts";
 import { tensorType } from "../../src/graph/value-type.ts";
-import { DataType, encodeModel, Graph, Model, Value } from "../../src/index.ts";
+import { Model } from "../../src/index.ts";
 import { Builder } from "../../src/ops/builder.ts";
 import { Formula } from "../../src/ops/formula.ts";
 

@@ -2,16 +2,15 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { DataType, GraphTensor } from "../../src/entries/graph.ts";
 import {
-  DataType,
   decodeCheckpoint,
   decodeSafetensors,
   decodeState,
   encodeSafetensors,
   encodeState,
-  GraphTensor,
-  loadRun,
-} from "../../src/index.ts";
+} from "../../src/entries/training.ts";
+import { loadRun } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";

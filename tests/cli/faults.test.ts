@@ -5,8 +5,8 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import {
-  encodeSafetensors,
   insertAgr,
   loadRun,
   lowerArtifacts,

@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, MICROSOFT, model, Sketch } from "../../fixtures/sketch.ts";
-import { attribute, encodeModel, encodeSafetensors, GraphTensor } from "../../src/index.ts";
+import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

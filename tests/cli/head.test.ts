@@ -2,15 +2,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  decodeCheckpoint,
-  decodeSafetensors,
-  encodeModel,
-  encodeSafetensors,
-  GraphTensor,
-  readModel,
-} from "../../src/index.ts";
+import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { decodeCheckpoint, decodeSafetensors, encodeSafetensors } from "../../src/entries/training.ts";
+import { readModel } from "../../src/index.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

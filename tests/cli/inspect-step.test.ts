@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { makePlainStep, numbered } from "../../fixtures/plain-steps.ts";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { encodeModel } from "../../src/index.ts";
+import { encodeModel } from "../../src/entries/graph.ts";
 import { command } from "../support/command.ts";
 
 /** Two states that one loss reads, each renewed by a mix of both. */

@@ -4,21 +4,20 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { sha256, writeFileAtomic } from "../../src/entries/graph.ts";
+import { readTrainable } from "../../src/entries/run.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { SET_JOURNAL } from "../../src/graph/io/file-set.ts";
 import { writePending } from "../../src/graph/io/write-file.ts";
 import {
-  encodeSafetensors,
   insertAgr,
   lowerArtifacts,
   readArtifacts,
   readModel,
   readPortable,
-  readTrainable,
   readTrainingSet,
   readWeights,
-  sha256,
   TrainingSession,
-  writeFileAtomic,
   writeModel,
   writeTrainingSet,
 } from "../../src/index.ts";

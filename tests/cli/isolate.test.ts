@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { encodeSafetensors } from "../../src/index.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

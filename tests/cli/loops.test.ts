@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { attribute, DataType, encodeModel, GraphTensor } from "../../src/index.ts";
+import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

@@ -2,17 +2,15 @@ import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import {
-  DataType,
   decodeCheckpoint,
   decodeSafetensors,
   encodeCheckpoint,
-  encodeModel,
   encodeSafetensors,
-  GraphTensor,
   readCheckpointFile,
-  readModel,
-} from "../../src/index.ts";
+} from "../../src/entries/training.ts";
+import { readModel } from "../../src/index.ts";
 import { decodeNpz } from "../../src/runtime/data/npz.ts";
 import { DIGITS } from "../support/cli.ts";
 import { command } from "../support/command.ts";

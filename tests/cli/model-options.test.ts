@@ -2,17 +2,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { attribute, DataType, decodeModel, encodeModel, GraphTensor, type ValueType } from "../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { fromHalf, toHalf } from "../../src/graph/half.ts";
 import type { Dimension } from "../../src/graph/value-type.ts";
-import {
-  attribute,
-  DataType,
-  decodeModel,
-  encodeModel,
-  encodeSafetensors,
-  GraphTensor,
-  type ValueType,
-} from "../../src/index.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { encodeSafetensors } from "../../src/index.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { cli, DIGITS } from "../support/cli.ts";
 
 /** The other tests run commands in their own process; here each is built and a process of its own, as users run it. */

@@ -5,14 +5,9 @@ import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import {
-  DataType,
-  decodeSafetensors,
-  encodeSafetensors,
-  loadRun,
-  PORTABLE_FILES,
-  SET_MANIFEST,
-} from "../../src/index.ts";
+import { DataType } from "../../src/entries/graph.ts";
+import { decodeSafetensors, encodeSafetensors, PORTABLE_FILES, SET_MANIFEST } from "../../src/entries/training.ts";
+import { loadRun } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";

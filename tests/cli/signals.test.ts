@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { decodeCheckpoint, encodeSafetensors, loadRun } from "../../src/index.ts";
+import { decodeCheckpoint, encodeSafetensors } from "../../src/entries/training.ts";
+import { loadRun } from "../../src/index.ts";
 import { DIGITS, MAIN } from "../support/cli.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 

@@ -2,7 +2,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { decodeCheckpoint, encodeCheckpoint, encodeSafetensors } from "../../src/index.ts";
+import { decodeCheckpoint, encodeCheckpoint, encodeSafetensors } from "../../src/entries/training.ts";
 import { DIGITS } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";

@@ -4,16 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
-import {
-  AGR_RECORD,
-  attribute,
-  decodeModel,
-  encodeModel,
-  type FinishedReport,
-  insertAgr,
-  type Model,
-  verifyFinished,
-} from "../../src/index.ts";
+import { AGR_RECORD, attribute, decodeModel, encodeModel } from "../../src/entries/graph.ts";
+import { type FinishedReport, insertAgr, type Model, verifyFinished } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 

@@ -3,19 +3,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { float, MICROSOFT, model, Sketch } from "../../fixtures/sketch.ts";
+import { decodeModel, encodeModel, GraphFunction, Node, Value } from "../../src/entries/graph.ts";
 import { readMessage } from "../../src/graph/proto/read.ts";
 import { MODEL } from "../../src/graph/proto/schema.ts";
 import { writeMessage } from "../../src/graph/proto/write.ts";
-import {
-  decodeModel,
-  encodeModel,
-  GraphFunction,
-  insertAgr,
-  type Model,
-  Node,
-  stripAgr,
-  Value,
-} from "../../src/index.ts";
+import { insertAgr, type Model, stripAgr } from "../../src/index.ts";
 import type { Outcome } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { temporaryFolder } from "../support/temporary.ts";

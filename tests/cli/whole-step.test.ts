@@ -3,19 +3,10 @@ import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { type CorpusOptimizer, type CorpusVariant, makeCorpusStep } from "../../fixtures/step-corpus/index.ts";
-import {
-  decodeSafetensors,
-  encodeModel,
-  encodeSafetensors,
-  GraphTensor,
-  isStep,
-  readPlan,
-  readStep,
-  stepArtifacts,
-  TrainingSession,
-  trainingInputsOf,
-  withInitialState,
-} from "../../src/index.ts";
+import { encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { isStep, trainingInputsOf } from "../../src/entries/run.ts";
+import { decodeSafetensors, encodeSafetensors, readPlan, stepArtifacts } from "../../src/entries/training.ts";
+import { readStep, TrainingSession, withInitialState } from "../../src/index.ts";
 import { cli } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { rejectionOf } from "../support/errors.ts";

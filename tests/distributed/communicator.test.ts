@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { launchOf } from "../../src/distributed/launch.ts";
-import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike } from "../../src/index.ts";
+import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike } from "../../src/entries/run.ts";
 import { errorOf } from "../support/errors.ts";
 import { MPIS, startRanks, whyNoMpi } from "../support/mpi.ts";
 

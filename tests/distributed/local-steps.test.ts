@@ -1,17 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import { GraphTensor } from "../../src/entries/graph.ts";
+import { batches, planTraining } from "../../src/entries/run.ts";
+import type { TrainingState } from "../../src/entries/training.ts";
 import {
-  batches,
   datasetFor,
-  GraphTensor,
   loadRun,
   type NamedTensors,
-  planTraining,
   readDataFile,
   readPortable,
   TrainingSession,
-  type TrainingState,
 } from "../../src/index.ts";
 import { cli, MAIN } from "../support/cli.ts";
 import { MPIS, startRanks, whyNoMpi } from "../support/mpi.ts";

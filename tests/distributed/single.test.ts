@@ -1,14 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { SINGLE } from "../../src/distributed/single.ts";
+import { DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { batches, planTraining } from "../../src/entries/run.ts";
 import {
-  batches,
   buildTrainingArtifacts,
   type Dataset,
-  DataType,
   datasetFor,
-  GraphTensor,
   type PortableArtifacts,
-  planTraining,
   TrainingSession,
   train,
 } from "../../src/index.ts";

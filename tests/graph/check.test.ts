@@ -1,17 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
+import { checkModel, decodeModel, encodeModel, Graph, Node, Value } from "../../src/entries/graph.ts";
 import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto } from "../../src/graph/proto/schema.ts";
-import {
-  checkModel,
-  decodeModel,
-  encodeModel,
-  Graph,
-  insertAgr,
-  type Model,
-  Node,
-  stripAgr,
-  Value,
-} from "../../src/index.ts";
+import { insertAgr, type Model, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
 import { encodeProto, FULL_MODEL } from "./serde/full-model.ts";
 

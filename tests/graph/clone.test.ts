@@ -1,22 +1,20 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { tensorType } from "../../src/graph/value-type.ts";
 import {
   attribute,
-  buildTrainingArtifacts,
   DataType,
   decodeModel,
   encodeModel,
   Graph,
   GraphTensor,
   hasExternalData,
-  Model,
   Node,
   readExternalTensors,
-  readModel,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { tensorType } from "../../src/graph/value-type.ts";
+import { buildTrainingArtifacts, Model, readModel } from "../../src/index.ts";
 import { growthOf, LINEAR } from "../support/growth.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 import { encodeProto, FULL_MODEL } from "./serde/full-model.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
-import { attribute, decodeModel, diffModels, encodeModel, GraphTensor, insertAgr, stripAgr } from "../../src/index.ts";
+import { attribute, decodeModel, diffModels, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { insertAgr, stripAgr } from "../../src/index.ts";
 import { encodeProto, FULL_MODEL } from "./serde/full-model.ts";
 
 describe("diffModels", () => {

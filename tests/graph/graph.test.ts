@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attribute, Graph, Node, Value } from "../../src/index.ts";
+import { attribute, Graph, Node, Value } from "../../src/entries/graph.ts";
 import { errorOf } from "../support/errors.ts";
 import { growthOf, LINEAR } from "../support/growth.ts";
 

@@ -1,8 +1,8 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { attribute, DataType, encodeModel } from "../../src/entries/graph.ts";
 import { fromBfloat, fromHalf, toBfloat, toHalf } from "../../src/graph/half.ts";
-import { attribute, DataType, encodeModel } from "../../src/index.ts";
 
 /** What ONNX Runtime's Cast makes of numbers. */
 async function cast(to: number, back: number, values: Float32Array): Promise<Float32Array> {

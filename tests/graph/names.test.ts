@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { Graph, Node } from "../../src/entries/graph.ts";
 import { Names } from "../../src/graph/names.ts";
-import { Graph, Model, Node } from "../../src/index.ts";
+import { Model } from "../../src/index.ts";
 import { growthOf, LINEAR } from "../support/growth.ts";
 
 function namesOf(...taken: readonly string[]): Names {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodeModel, encodeSafetensors, GraphTensor } from "../../src/index.ts";
+import { decodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
 import { errorOf } from "../support/errors.ts";
 
 const text = (content: string): Uint8Array => new TextEncoder().encode(content);

@@ -1,4 +1,4 @@
-import { type Attribute, attribute, DataType, GraphTensor } from "../../src/index.ts";
+import { type Attribute, attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
 
 /** An input: a constant, or a tensor that is fed and of which the shape alone is known when the types are inferred. */
 export interface Given {

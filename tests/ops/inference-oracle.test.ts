@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch } from "../../fixtures/sketch.ts";
-import { DataType, dataTypeName, encodeModel } from "../../src/index.ts";
+import { DataType, dataTypeName, encodeModel } from "../../src/entries/graph.ts";
 import { TypeInference } from "../../src/ops/inference/inference.ts";
 import { INFERENCE_RULES } from "../../src/ops/inference/table.ts";
 import { valuesOf } from "../support/tensor-values.ts";

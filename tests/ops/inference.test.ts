@@ -9,10 +9,9 @@ import {
   encodeModel,
   formatType,
   GraphTensor,
-  type Model,
-  readModel,
   type Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { type Model, readModel } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { evaluateSize } from "../support/evaluate-size.ts";
 import { hasShared, SHARED } from "../support/shared.ts";

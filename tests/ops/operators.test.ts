@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { type Attribute, attribute, DataType, Graph, GraphTensor, Node, Value } from "../../src/entries/graph.ts";
 import { Names } from "../../src/graph/names.ts";
-import { type Attribute, attribute, DataType, Graph, GraphTensor, Model, Node, Value } from "../../src/index.ts";
+import { Model } from "../../src/index.ts";
 import { Builder } from "../../src/ops/builder.ts";
 import { constantOf } from "../../src/ops/constants.ts";
 import { NodeView } from "../../src/ops/node-view.ts";

@@ -1,4 +1,4 @@
-import { attribute } from "../../src/index.ts";
+import { attribute } from "../../src/entries/graph.ts";
 import { bool, f32, type InferenceCase, i8, i32, i64, shape, type, u8, x } from "./inference-cases.ts";
 
 const { int, ints, string } = attribute;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { attribute, buildTrainingArtifacts, DataType, GraphTensor } from "../../src/index.ts";
+import { attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { buildTrainingArtifacts } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 describe("E_NO_SHAPE", () => {

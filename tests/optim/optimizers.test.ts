@@ -1,10 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
+import { DataType, decodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import {
-  DataType,
-  decodeModel,
-  GraphTensor,
   type Hyperparameters,
   type InsertAgrOptions,
   insertAgr,

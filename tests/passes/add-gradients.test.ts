@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { encodeModel, GraphTensor, type Model, printModel } from "../../src/index.ts";
+import { encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { errorOf } from "../support/errors.ts";
 

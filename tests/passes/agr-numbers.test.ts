@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
-import { DataType, decodeModel, encodeModel, type InsertAgrOptions, insertAgr } from "../../src/index.ts";
+import { DataType, decodeModel, encodeModel } from "../../src/entries/graph.ts";
+import { type InsertAgrOptions, insertAgr } from "../../src/index.ts";
 import { agrReference, worstDifference } from "../support/agr-reference.ts";
 import { publishedCases } from "../support/published-cases.ts";
 import { type Gradient, runInsertedGradients } from "../support/run-gradients.ts";

@@ -1,16 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  buildTrainingArtifacts,
-  GraphFunction,
-  GraphTensor,
-  lowerTrainingOps,
-  type Model,
-  Node,
-  OnnxAgrError,
-  Value,
-} from "../../src/index.ts";
+import { attribute, GraphFunction, GraphTensor, lowerTrainingOps, Node, Value } from "../../src/entries/graph.ts";
+import { buildTrainingArtifacts, type Model, OnnxAgrError } from "../../src/index.ts";
 
 const { ints } = attribute;
 

@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { encodeModel, GradientError, type Model, PassError } from "../../src/index.ts";
+import { encodeModel } from "../../src/entries/graph.ts";
+import { GradientError, type Model, PassError } from "../../src/index.ts";
 import { keyOf } from "../../src/passes/decompose/compound.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
 import { COMPOUNDS } from "../../src/passes/decompose/table.ts";

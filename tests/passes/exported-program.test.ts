@@ -1,12 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
 import {
-  attribute,
   type BuildReport,
   buildTrainingArtifacts,
   checkGradients,
-  DataType,
-  GraphTensor,
   type Model,
   Tensor,
   TrainingSession,

@@ -7,14 +7,11 @@ import {
   decodeModel,
   encodeModel,
   findOptimizers,
-  type InsertAgrOptions,
-  insertAgr,
-  type Model,
   Node,
   printModel,
-  stripAgr,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { type InsertAgrOptions, insertAgr, type Model, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
 
 const PARAMETERS = [

@@ -1,17 +1,12 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { attribute, DataType, decodeModel, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
 import {
-  attribute,
   type BuildOptions,
   buildTrainingArtifacts,
-  DataType,
-  decodeModel,
-  encodeModel,
-  GraphTensor,
   type Model,
   Tensor as OrtTensor,
-  printModel,
   TrainingSession,
 } from "../../src/index.ts";
 import { addLora } from "../../src/passes/lora.ts";

@@ -9,8 +9,8 @@ import {
   encodeModel,
   GraphTensor,
   lowerTrainingOps,
-  type Model,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { LOWERINGS } from "../../src/passes/lower-training-ops/table.ts";
 import { toOrtTensor } from "../../src/runtime/feeds.ts";
 import { loadTrainingBuild } from "../../src/runtime/ort-training/load.ts";

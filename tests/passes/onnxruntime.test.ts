@@ -1,16 +1,8 @@
 import { InferenceSession } from "onnxruntime-node";
 import { beforeAll, describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  buildTrainingArtifacts,
-  checkModel,
-  DataType,
-  decodeModel,
-  encodeModel,
-  GraphTensor,
-  type Model,
-  Tensor,
-} from "../../src/index.ts";
+import { checkModel, DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { buildTrainingArtifacts, type Model, Tensor } from "../../src/index.ts";
 import { makeTrainingGraphs, type TrainingGraphs } from "../../src/passes/make-training-graph.ts";
 import { readTrainingModel } from "../../src/passes/onnxruntime/read-training-model.ts";
 import { toTrainingModel } from "../../src/passes/onnxruntime/write-training-model.ts";

@@ -9,22 +9,19 @@ import {
   extractForward,
   GraphFunction,
   GraphTensor,
-  insertAgr,
   lowerTrainingOps,
-  type Model,
   Node,
   PASSES,
   type Pass,
   type PassRequest,
   pipeline,
-  type Report,
   raiseOpset,
   removeLearningRate,
   runPass,
   setLearningRate,
-  stripAgr,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { insertAgr, type Model, type Report, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
 
 const report = (pass: string, changed: number): Report => ({ pass, changed, skipped: [], notes: [] });

@@ -9,15 +9,17 @@ import {
   decodeModel,
   encodeModel,
   GraphTensor,
+  lowerTrainingOps,
+  printModel,
+} from "../../src/entries/graph.ts";
+import { readPlan } from "../../src/entries/training.ts";
+import {
   insertAgr,
   lowerArtifacts,
-  lowerTrainingOps,
   type Model,
   type NamedTensors,
-  printModel,
   readArtifacts,
   readDataFile,
-  readPlan,
   stripAgr,
   Tensor,
   type TrainingArtifacts,

@@ -3,17 +3,8 @@ import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep, UPDATES, type UpdateName } from "../../fixtures/plain-steps.ts";
 import { makeOrtStep, makePreviewStep } from "../../fixtures/tensor-optimizers.ts";
-import {
-  checkModel,
-  DataType,
-  decodeModel,
-  encodeModel,
-  type InsertAgrOptions,
-  insertAgr,
-  type Model,
-  OnnxAgrError,
-  stripAgr,
-} from "../../src/index.ts";
+import { checkModel, DataType, decodeModel, encodeModel } from "../../src/entries/graph.ts";
+import { type InsertAgrOptions, insertAgr, type Model, OnnxAgrError, stripAgr } from "../../src/index.ts";
 
 const updates = fc.constantFrom(...(Object.keys(UPDATES) as UpdateName[]));
 

@@ -2,8 +2,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
+import { encodeModel } from "../../src/entries/graph.ts";
 import { walkGraphs } from "../../src/graph/model.ts";
-import { buildTrainingArtifacts, encodeModel, type Model, readModel } from "../../src/index.ts";
+import { buildTrainingArtifacts, type Model, readModel } from "../../src/index.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 /** ONNX Runtime's own table of what its WebGPU provider takes, with the opsets: it comes with the package. */

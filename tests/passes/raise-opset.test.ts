@@ -11,11 +11,11 @@ import {
   type Graph,
   GraphFunction,
   GraphTensor,
-  type Model,
   Node,
   raiseOpset,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { OPERATOR_NAMES, versionsOf } from "../../src/ops/operators/index.ts";
 import { irVersionFor, OLDEST_OPSET } from "../../src/passes/raise-opset/index.ts";
 import { stepOf } from "../../src/passes/raise-opset/steps.ts";

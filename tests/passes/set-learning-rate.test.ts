@@ -1,18 +1,9 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
-import {
-  decodeModel,
-  encodeModel,
-  insertAgr,
-  type LearningRateSchedule,
-  learningRateAt,
-  type Model,
-  printModel,
-  removeLearningRate,
-  setLearningRate,
-  stripAgr,
-} from "../../src/index.ts";
+import { decodeModel, encodeModel, printModel, removeLearningRate, setLearningRate } from "../../src/entries/graph.ts";
+import { learningRateAt } from "../../src/entries/training.ts";
+import { insertAgr, type LearningRateSchedule, type Model, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 

@@ -1,16 +1,9 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
+import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { walkGraphs } from "../../src/graph/model.ts";
-import {
-  attribute,
-  buildTrainingArtifacts,
-  DataType,
-  encodeModel,
-  GraphTensor,
-  type Model,
-  readModel,
-} from "../../src/index.ts";
+import { buildTrainingArtifacts, type Model, readModel } from "../../src/index.ts";
 import { simplify } from "../../src/passes/simplify.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
-import { decodeModel, encodeModel, insertAgr, Node, stripAgr, Value } from "../../src/index.ts";
+import { decodeModel, encodeModel, Node, Value } from "../../src/entries/graph.ts";
+import { insertAgr, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
 
 describe("stripAgr refuses, and leaves the model alone", () => {

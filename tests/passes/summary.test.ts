@@ -1,16 +1,8 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  buildTrainingArtifacts,
-  DataType,
-  encodeModel,
-  GraphTensor,
-  type Model,
-  readModel,
-  summarizeModel,
-} from "../../src/index.ts";
+import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { buildTrainingArtifacts, type Model, readModel, summarizeModel } from "../../src/index.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 const zeros = (...dims: readonly number[]): GraphTensor =>

@@ -1,17 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
 import type { OptimizerVariant } from "../../fixtures/optimizer.ts";
-import {
-  attribute,
-  decodeModel,
-  lowerArtifacts,
-  type Model,
-  type ParameterGroup,
-  printModel,
-  setLearningRate,
-  Tensor,
-  TrainingSession,
-} from "../../src/index.ts";
+import { attribute, decodeModel, printModel, setLearningRate } from "../../src/entries/graph.ts";
+import { lowerArtifacts, type Model, type ParameterGroup, Tensor, TrainingSession } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 const PARAMETERS = [

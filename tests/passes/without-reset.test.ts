@@ -2,19 +2,9 @@ import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
 import { makeMlpArtifacts } from "../../fixtures/mlp.ts";
 import { readPlan } from "../../src/artifacts/portable/plan.ts";
-import {
-  DataType,
-  decodeModel,
-  encodeModel,
-  loadOrtNode,
-  lowerArtifacts,
-  type Model,
-  Node,
-  readArtifacts,
-  Tensor,
-  type TrainingArtifacts,
-  Value,
-} from "../../src/index.ts";
+import { DataType, decodeModel, encodeModel, Node, Value } from "../../src/entries/graph.ts";
+import { loadOrtNode } from "../../src/entries/run.ts";
+import { lowerArtifacts, type Model, readArtifacts, Tensor, type TrainingArtifacts } from "../../src/index.ts";
 import { withoutReset } from "../../src/passes/portable/without-reset.ts";
 import { DIGITS } from "../support/cli.ts";
 

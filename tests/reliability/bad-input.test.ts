@@ -9,25 +9,21 @@ import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { readPlan, writePlan } from "../../src/artifacts/portable/plan.ts";
 import { decodeState } from "../../src/artifacts/portable/state.ts";
 import { decodeManifest, encodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
-import { sha256 } from "../../src/graph/io/digest.ts";
-import { decodeJournal } from "../../src/graph/io/file-set.ts";
 import {
   attribute,
-  buildTrainingArtifacts,
   checkModel,
   DataType,
-  decodeSafetensors,
   encodeModel,
-  encodeSafetensors,
-  FormatError,
   GraphFunction,
   GraphTensor,
-  identityOf,
-  insertAgr,
   Node,
   raiseOpset,
-  readDataFile,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { identityOf } from "../../src/entries/run.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/entries/training.ts";
+import { sha256 } from "../../src/graph/io/digest.ts";
+import { decodeJournal } from "../../src/graph/io/file-set.ts";
+import { buildTrainingArtifacts, FormatError, insertAgr, readDataFile } from "../../src/index.ts";
 import { decodeNpy } from "../../src/runtime/data/npy.ts";
 import { decodeNpz } from "../../src/runtime/data/npz.ts";
 import { cli } from "../support/cli.ts";

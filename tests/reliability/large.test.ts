@@ -3,17 +3,15 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
+import { DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { encodeSafetensors, SET_MANIFEST } from "../../src/entries/training.ts";
 import {
   buildTrainingArtifacts,
-  DataType,
-  encodeSafetensors,
-  GraphTensor,
   loadRun,
   lowerArtifacts,
   type Model,
   type PortableArtifacts,
   readArtifacts,
-  SET_MANIFEST,
   saveRun,
   TrainingSession,
   writePortable,

@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import {
-  buildTrainingArtifacts,
   checkModel,
   decodeModel,
   diffModels,
@@ -10,13 +9,11 @@ import {
   findOptimizers,
   GraphFunction,
   GraphTensor,
-  insertAgr,
-  type Model,
   Node,
   printModel,
-  stripAgr,
   Value,
-} from "../../src/index.ts";
+} from "../../src/entries/graph.ts";
+import { buildTrainingArtifacts, insertAgr, type Model, stripAgr } from "../../src/index.ts";
 import { inlineFunctions } from "../../src/passes/inline-functions.ts";
 
 /** A chain of nodes, and inputs that nothing reads. */

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { decodeModel, encodeModel, type Model, Node, TrainingSession, Value } from "../../src/index.ts";
+import { decodeModel, encodeModel, Node, Value } from "../../src/entries/graph.ts";
+import { type Model, TrainingSession } from "../../src/index.ts";
 import { explain } from "../../src/runtime/ort-errors.ts";
 import { cli, DIGITS } from "../support/cli.ts";
 import { rejectionOf } from "../support/errors.ts";

@@ -1,12 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { makeMlpArtifacts } from "../../fixtures/mlp.ts";
+import { DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { decodeState, encodeState, type TrainingState } from "../../src/entries/training.ts";
 import {
   type Dataset,
-  DataType,
   datasetFor,
-  decodeState,
-  encodeState,
-  GraphTensor,
   insertAgr,
   type NamedTensors,
   readArtifacts,
@@ -14,7 +12,6 @@ import {
   Tensor,
   type TrainingArtifacts,
   TrainingSession,
-  type TrainingState,
   type TrainOptions,
   type TrainPosition,
   train,

@@ -1,10 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
+import { GraphTensor } from "../../src/entries/graph.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "../../src/entries/training.ts";
 import {
-  decodeCheckpoint,
-  encodeCheckpoint,
-  GraphTensor,
   insertAgr,
   Tensor,
   type TrainingSession,

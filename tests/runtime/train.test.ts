@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
+import { DataType, GraphTensor, type GraphTensor as GraphTensorType } from "../../src/entries/graph.ts";
+import { planTraining } from "../../src/entries/run.ts";
 import {
-  DataType,
   datasetFor,
-  GraphTensor,
-  type GraphTensor as GraphTensorType,
   insertAgr,
-  planTraining,
   readArtifacts,
   readDataFile,
   type StepEvent,

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sha256 } from "../../src/index.ts";
+import { sha256 } from "../../src/entries/graph.ts";
 
 /** All points of all loops, not only a sample: `ONNX_AGR_FAULTS=all npx vitest run tests/cli/faults.test.ts`. */
 export const isFull = process.env["ONNX_AGR_FAULTS"] === "all";

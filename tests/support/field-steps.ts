@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { decodeSafetensors, type GraphTensor } from "../../src/index.ts";
+import type { GraphTensor } from "../../src/entries/graph.ts";
+import { decodeSafetensors } from "../../src/entries/training.ts";
 import { valuesOf } from "./tensor-values.ts";
 
 /** What differs from the right numbers by more than this, relative to 1 or to the number where it is larger, is wrong. */

@@ -1,6 +1,7 @@
 /** Calls of a communicator on every rank of mpirun: each prints one JSON line of what it got. */
 
-import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike, sha256 } from "../../dist/index.js";
+import { sha256 } from "../../dist/entries/graph.js";
+import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike } from "../../dist/entries/run.js";
 
 const [action = "calls"] = process.argv.slice(2);
 const communicator = await joinRanks();

@@ -1,14 +1,6 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import {
-  attribute,
-  DataType,
-  encodeModel,
-  GraphTensor,
-  type Model,
-  Node,
-  Value,
-  type ValueType,
-} from "../../src/index.ts";
+import { attribute, DataType, encodeModel, GraphTensor, Node, Value, type ValueType } from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 
 export interface Gradient {
   readonly shape: readonly number[];

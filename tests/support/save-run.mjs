@@ -3,7 +3,8 @@
  * argument says. Prints the step of each once it is saved.
  */
 
-import { GraphTensor, saveRun } from "../../dist/index.js";
+import { GraphTensor } from "../../dist/entries/graph.js";
+import { saveRun } from "../../dist/index.js";
 
 const [folder, count = "Infinity", first = "1"] = process.argv.slice(2);
 

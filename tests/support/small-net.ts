@@ -1,16 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import {
-  attribute,
-  type BuildOptions,
-  buildTrainingArtifacts,
-  DataType,
-  encodeSafetensors,
-  GraphTensor,
-  type Model,
-  writeBuilt,
-} from "../../src/index.ts";
+import { attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../src/entries/training.ts";
+import { type BuildOptions, buildTrainingArtifacts, type Model, writeBuilt } from "../../src/index.ts";
 
 const WIDTHS = [12, 16, 4] as const;
 

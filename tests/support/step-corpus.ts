@@ -5,14 +5,8 @@ import {
   type CorpusStep,
   makeCorpusStep,
 } from "../../fixtures/step-corpus/index.ts";
-import {
-  DataType,
-  encodeModel,
-  type InsertProvenOptions,
-  insertProven,
-  type Model,
-  OnnxAgrError,
-} from "../../src/index.ts";
+import { DataType, encodeModel } from "../../src/entries/graph.ts";
+import { type InsertProvenOptions, insertProven, type Model, OnnxAgrError } from "../../src/index.ts";
 import { valuesOf } from "./tensor-values.ts";
 
 /** Rounding of the same formula written in another order, divided by roots of small numbers. */

@@ -2,16 +2,8 @@ import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { makeOrtStep, makePreviewStep } from "../../fixtures/tensor-optimizers.ts";
-import {
-  attribute,
-  decodeModel,
-  encodeModel,
-  GraphTensor,
-  type InsertAgrOptions,
-  insertAgr,
-  type Model,
-  verifyInsertion,
-} from "../../src/index.ts";
+import { attribute, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { type InsertAgrOptions, insertAgr, type Model, verifyInsertion } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 const PARAMETERS = [

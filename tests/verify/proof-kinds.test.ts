@@ -2,17 +2,8 @@ import { describe, expect, it } from "vitest";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
 import { float, model as modelOf, Sketch } from "../../fixtures/sketch.ts";
 import { makeCorpusStep } from "../../fixtures/step-corpus/index.ts";
-import {
-  attribute,
-  DataType,
-  GraphTensor,
-  type InsertProvenOptions,
-  insertProven,
-  type Model,
-  Node,
-  proveGradients,
-  Value,
-} from "../../src/index.ts";
+import { attribute, DataType, GraphTensor, Node, Value } from "../../src/entries/graph.ts";
+import { type InsertProvenOptions, insertProven, type Model, proveGradients } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 
 /** Adds to the loss what no gradient of the step has, through some nodes; the output is then `total_loss`. */

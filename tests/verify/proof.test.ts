@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { LAYERS, makeLargeStep } from "../../fixtures/large-step.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
-import { decodeModel, encodeModel, insertProven, type OnnxAgrError, proveGradients } from "../../src/index.ts";
+import { decodeModel, encodeModel } from "../../src/entries/graph.ts";
+import { insertProven, type OnnxAgrError, proveGradients } from "../../src/index.ts";
 import { hasRightOutputs, wrongOutputs } from "../support/field-steps.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 

@@ -1,11 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import {
-  AVERAGE_DEFAULTS,
-  AVERAGE_METHODS,
-  type AverageMethod,
-  averageCheckpoints,
-  writeFileAtomic,
-} from "../../index.ts";
+import { writeFileAtomic } from "../../entries/graph.ts";
+import { averageCheckpoints } from "../../entries/run.ts";
+import { AVERAGE_DEFAULTS, AVERAGE_METHODS, type AverageMethod } from "../../entries/training.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { checkTarget } from "../target.ts";

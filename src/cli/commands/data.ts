@@ -1,5 +1,7 @@
 import { Command } from "commander";
-import { type DataContent, dataTypeName, readData } from "../../index.ts";
+import { dataTypeName } from "../../entries/graph.ts";
+import type { DataContent } from "../../entries/run.ts";
+import { readData } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, type InputFlags, tableOptionsOf, withTables } from "../input-options.ts";
 import type { Io } from "../io.ts";

@@ -1,18 +1,17 @@
 import { Command } from "commander";
+import { type NamedTensor, writeFileAtomic } from "../../entries/graph.ts";
+import { planTraining } from "../../entries/run.ts";
 import {
   BackendError,
   type Dataset,
   datasetFor,
   insertAgr,
-  type NamedTensor,
-  planTraining,
   readArtifacts,
   Tensor,
   type TrainingArtifacts,
   TrainingSession,
   train,
   trainableParameters,
-  writeFileAtomic,
 } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { drawDigits } from "../demo/digits.ts";

@@ -1,13 +1,7 @@
 import { Command } from "commander";
-import {
-  ARTIFACT_FILES,
-  type Difference,
-  diffModels,
-  type Model,
-  PORTABLE_FILES,
-  readTrainingSet,
-  UsageError,
-} from "../../index.ts";
+import { type Difference, diffModels } from "../../entries/graph.ts";
+import { ARTIFACT_FILES, PORTABLE_FILES } from "../../entries/training.ts";
+import { type Model, readTrainingSet, UsageError } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD } from "../models.ts";

@@ -1,17 +1,8 @@
 import { Command } from "commander";
-import {
-  decodeModel,
-  encodeModel,
-  encodeSafetensors,
-  type Model,
-  putWeights,
-  readExternalTensors,
-  readModel,
-  TrainingSession,
-  trainingInputsOf,
-  UsageError,
-  writeFileAtomic,
-} from "../../index.ts";
+import { decodeModel, encodeModel, putWeights, readExternalTensors, writeFileAtomic } from "../../entries/graph.ts";
+import { trainingInputsOf } from "../../entries/run.ts";
+import { encodeSafetensors } from "../../entries/training.ts";
+import { type Model, readModel, TrainingSession, UsageError } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { requireState, type StepFlags, sourceAt, withStep, withWeightsAt } from "../source.ts";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
+import { batches } from "../../entries/run.ts";
 import {
-  batches,
   checkGradients,
   datasetFor,
   GRADIENT_CHECK_DEFAULTS,

@@ -1,7 +1,6 @@
 import { type Command, Option } from "commander";
+import { decodeModel, encodeModel } from "../../entries/graph.ts";
 import {
-  decodeModel,
-  encodeModel,
   INSERT_AGR_DEFAULTS,
   type InsertAgrReport,
   type InsertProvenOptions,

@@ -1,22 +1,20 @@
 import { Command } from "commander";
 import {
   AGR_RECORD,
-  decodeCheckpoint,
   explainOptimizers,
   type FindOptions,
   findOptimizers,
   formatType,
   type InspectedStep,
-  inspectPlacement,
   inspectStep,
-  isCheckpointFile,
-  isCheckpointFolder,
-  type Model,
   type NamedTensor,
   printModel,
-  readCheckpointFile,
   readRecord,
-  readTrainable,
+} from "../../entries/graph.ts";
+import { inspectPlacement, readTrainable } from "../../entries/run.ts";
+import { decodeCheckpoint, isCheckpointFile, isCheckpointFolder, readCheckpointFile } from "../../entries/training.ts";
+import {
+  type Model,
   readTrainingSet,
   type TrainingArtifacts,
   type TrainingSet,

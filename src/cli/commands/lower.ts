@@ -1,5 +1,6 @@
 import { Command } from "commander";
-import { lowerArtifacts, type ParameterGroup, PORTABLE_FILES, readArtifacts, writeTrainingSet } from "../../index.ts";
+import { PORTABLE_FILES } from "../../entries/training.ts";
+import { lowerArtifacts, type ParameterGroup, readArtifacts, writeTrainingSet } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { withGroups } from "../parameter-groups.ts";

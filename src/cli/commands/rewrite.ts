@@ -1,9 +1,8 @@
 import { Command, Option } from "commander";
+import { ARTIFACT_FILES, PORTABLE_FILES } from "../../entries/training.ts";
 import {
-  ARTIFACT_FILES,
   type Model,
   PassError,
-  PORTABLE_FILES,
   readTrainingSet,
   type TrainingArtifacts,
   type TrainingSet,

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
-import { type ModelSummary, readExternalTensors, type SummaryLayer, summarizeModel } from "../../index.ts";
+import { readExternalTensors, type SummaryLayer } from "../../entries/graph.ts";
+import { type ModelSummary, summarizeModel } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { readModelArgument } from "../models.ts";

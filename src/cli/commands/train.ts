@@ -1,7 +1,9 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
-import { lockRuns, newRun, type StepEvent, type TrainingSession, train, writeFileAtomic } from "../../index.ts";
+import { writeFileAtomic } from "../../entries/graph.ts";
+import { lockRuns, newRun } from "../../entries/run.ts";
+import { type StepEvent, type TrainingSession, train } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";

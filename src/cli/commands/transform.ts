@@ -1,15 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
+import { PASSES, type Pass, type PipelineReport, pipeline, runPass, type Validation } from "../../entries/graph.ts";
 import { FormatError, fileSystemError } from "../../errors.ts";
-import {
-  PASSES,
-  type Pass,
-  type PipelineReport,
-  pipeline,
-  type Report,
-  runPass,
-  type Validation,
-} from "../../index.ts";
+import type { Report } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";

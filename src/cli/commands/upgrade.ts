@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { raiseOpset } from "../../index.ts";
+import { raiseOpset } from "../../entries/graph.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";

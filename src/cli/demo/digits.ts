@@ -1,7 +1,7 @@
 import { uniformFloat32 } from "pure-rand/distribution/uniformFloat32";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { DataType, GraphTensor, type NamedTensor } from "../../index.ts";
+import { DataType, GraphTensor, type NamedTensor } from "../../entries/graph.ts";
 
 const SIZE = 16;
 

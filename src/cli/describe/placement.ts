@@ -1,4 +1,4 @@
-import type { Placement, WayName } from "../../index.ts";
+import type { Placement, WayName } from "../../entries/run.ts";
 import type { Document } from "./document.ts";
 
 const total = (ops: Readonly<Record<string, number>>): number =>

@@ -1,4 +1,6 @@
-import { formatType, type Model, PORTABLE_FILES, type PortableArtifacts, type Role, readPlan } from "../../index.ts";
+import { formatType } from "../../entries/graph.ts";
+import { PORTABLE_FILES, type Role, readPlan } from "../../entries/training.ts";
+import type { Model, PortableArtifacts } from "../../index.ts";
 import type { Document } from "./document.ts";
 
 const MODELS: readonly (readonly [kind: "trainStep" | "gradients" | "apply" | "evalModel", role: Role])[] = [

@@ -1,4 +1,4 @@
-import type { InspectedParameter, InspectedStep } from "../../index.ts";
+import type { InspectedParameter, InspectedStep } from "../../entries/graph.ts";
 import { quoted } from "../destination.ts";
 import type { Document } from "./document.ts";
 

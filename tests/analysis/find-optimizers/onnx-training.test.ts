@@ -12,13 +12,11 @@ import {
   Graph,
   GraphFunction,
   GraphTensor,
-  insertAgr,
-  Model,
   Node,
   printModel,
-  stripAgr,
   Value,
-} from "../../../src/index.ts";
+} from "../../../src/entries/graph.ts";
+import { insertAgr, Model, stripAgr } from "../../../src/index.ts";
 import { agrReference, worstDifference } from "../../support/agr-reference.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 

@@ -8,14 +8,11 @@ import {
   encodeModel,
   findOptimizers,
   Graph,
-  insertAgr,
-  type Model,
   Node,
   printModel,
-  stripAgr,
   Value,
-  verifyInsertion,
-} from "../../../src/index.ts";
+} from "../../../src/entries/graph.ts";
+import { insertAgr, type Model, stripAgr, verifyInsertion } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
 
 const OPERATORS: readonly OrtTensorOperator[] = ["AdamOptimizer", "AdamWOptimizer", "SGDOptimizer", "LambOptimizer"];

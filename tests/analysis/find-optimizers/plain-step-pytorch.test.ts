@@ -1,14 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import {
-  decodeModel,
-  decodeSafetensors,
-  encodeModel,
-  type InsertAgrOptions,
-  insertAgr,
-  stripAgr,
-} from "../../../src/index.ts";
+import { decodeModel, encodeModel } from "../../../src/entries/graph.ts";
+import { decodeSafetensors } from "../../../src/entries/training.ts";
+import { type InsertAgrOptions, insertAgr, stripAgr } from "../../../src/index.ts";
 import { hasShared, SHARED } from "../../support/shared.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 

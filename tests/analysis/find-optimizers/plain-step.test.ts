@@ -1,19 +1,8 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makePlainStep, type PlainStepOptions, UPDATES, type UpdateName } from "../../../fixtures/plain-steps.ts";
-import {
-  checkModel,
-  decodeModel,
-  encodeModel,
-  findOptimizers,
-  Graph,
-  type InsertAgrOptions,
-  insertAgr,
-  Model,
-  printModel,
-  stripAgr,
-  verifyInsertion,
-} from "../../../src/index.ts";
+import { checkModel, decodeModel, encodeModel, findOptimizers, Graph, printModel } from "../../../src/entries/graph.ts";
+import { type InsertAgrOptions, insertAgr, Model, stripAgr, verifyInsertion } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 

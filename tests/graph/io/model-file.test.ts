@@ -14,15 +14,9 @@ import {
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../../fixtures/optimizer.ts";
+import { encodeModel, hasExternalData, readExternalTensors } from "../../../src/entries/graph.ts";
 import type { ModelProto, TensorProto } from "../../../src/graph/proto/schema.ts";
-import {
-  encodeModel,
-  hasExternalData,
-  insertAgr,
-  readExternalTensors,
-  readModel,
-  writeModel,
-} from "../../../src/index.ts";
+import { insertAgr, readModel, writeModel } from "../../../src/index.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
 import { encodeProto } from "../serde/full-model.ts";
@@ -121,7 +115,8 @@ describe("writing", () => {
       echo old > "$1/model.onnx"
       status=0
       node --import tsx --input-type=module -e '
-        import { attribute, GraphTensor, Model, Graph, Value, writeModel } from "./src/index.ts";
+        import { attribute, GraphTensor, Graph, Value } from "./src/entries/graph.ts";
+import { Model, writeModel } from "./src/index.ts";
         const model = new Model(8, new Graph("g"));
         model.opsets.set("", 17);
         const value = new Value("w");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeModel, encodeModel } from "../../../src/index.ts";
+import { decodeModel, encodeModel } from "../../../src/entries/graph.ts";
 import { errorOf } from "../../support/errors.ts";
 import { encodeProto, FULL_MODEL } from "../serde/full-model.ts";
 

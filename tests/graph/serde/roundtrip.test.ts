@@ -4,11 +4,12 @@ import fc from "fast-check";
 import { onnx } from "onnx-proto";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../../fixtures/optimizer.ts";
+import { attribute, decodeModel, encodeModel } from "../../../src/entries/graph.ts";
 import type { FieldSpec, Message, Schema } from "../../../src/graph/proto/message.ts";
 import { readMessage } from "../../../src/graph/proto/read.ts";
 import { MODEL, type ModelProto } from "../../../src/graph/proto/schema.ts";
 import { writeMessage } from "../../../src/graph/proto/write.ts";
-import { attribute, decodeModel, encodeModel, insertAgr } from "../../../src/index.ts";
+import { insertAgr } from "../../../src/index.ts";
 import { hasShared, SHARED } from "../../support/shared.ts";
 import { encodeProto, FULL_MODEL } from "./full-model.ts";
 

@@ -1,5 +1,5 @@
 import { MICROSOFT } from "../../../fixtures/sketch.ts";
-import { type Attribute, attribute, DataType, GraphTensor } from "../../../src/index.ts";
+import { type Attribute, attribute, DataType, GraphTensor } from "../../../src/entries/graph.ts";
 
 export interface CaseNode {
   readonly op: string;

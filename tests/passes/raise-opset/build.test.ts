@@ -2,12 +2,10 @@ import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../../fixtures/sketch.ts";
+import { attribute, encodeModel, GraphTensor } from "../../../src/entries/graph.ts";
 import {
-  attribute,
   buildTrainingArtifacts,
   checkGradients,
-  encodeModel,
-  GraphTensor,
   type Model,
   readModel,
   TrainingSession,

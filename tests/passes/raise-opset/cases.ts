@@ -1,4 +1,4 @@
-import { type Attribute, attribute, DataType, GraphTensor } from "../../../src/index.ts";
+import { type Attribute, attribute, DataType, GraphTensor } from "../../../src/entries/graph.ts";
 
 export interface Input {
   readonly dims: readonly number[];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DataType, GraphTensor } from "../../../src/index.ts";
+import { DataType, GraphTensor } from "../../../src/entries/graph.ts";
 import { batches, datasetFor } from "../../../src/runtime/data/dataset.ts";
 import { errorOf } from "../../support/errors.ts";
 import { valuesOf } from "../../support/tensor-values.ts";

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { DataType, fitTensors, GraphTensor, type InputSpec, type NamedTensor } from "../../../src/index.ts";
+import { DataType, GraphTensor, type NamedTensor } from "../../../src/entries/graph.ts";
+import { fitTensors } from "../../../src/entries/run.ts";
+import type { InputSpec } from "../../../src/entries/training.ts";
 import { errorOf } from "../../support/errors.ts";
 
 const image = (...shape: InputSpec["shape"] & object): InputSpec => ({ name: "input", dtype: DataType.float, shape });

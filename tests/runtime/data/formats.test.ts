@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
-import { type DataContent, readData } from "../../../src/index.ts";
+import type { DataContent } from "../../../src/entries/run.ts";
+import { readData } from "../../../src/index.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
 

@@ -2,7 +2,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
-import { encodeSafetensors, GraphTensor, readDataFile } from "../../../src/index.ts";
+import { GraphTensor } from "../../../src/entries/graph.ts";
+import { encodeSafetensors } from "../../../src/entries/training.ts";
+import { readDataFile } from "../../../src/index.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { DataType, encodeModel, Graph, Node, Value } from "../../../src/entries/graph.ts";
 import { tensorType } from "../../../src/graph/value-type.ts";
-import { DataType, encodeModel, Graph, Model, Node, Tensor, Value } from "../../../src/index.ts";
+import { Model, Tensor } from "../../../src/index.ts";
 import { moduleOf, reachNative } from "../../../src/runtime/ort-native/load.ts";
 import { tryOutNative } from "../../../src/runtime/ort-native/probe.ts";
 import { Runner } from "../../../src/runtime/ort-native/runner.ts";

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../../fixtures/linear.ts";
 import { makeMlpArtifacts } from "../../../fixtures/mlp.ts";
-import { encodeModel, Tensor, type TrainingSession, type TrainingSessionCreateOptions } from "../../../src/index.ts";
+import { encodeModel } from "../../../src/entries/graph.ts";
+import { Tensor, type TrainingSession, type TrainingSessionCreateOptions } from "../../../src/index.ts";
 import { DIGITS } from "../../support/cli.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { OF_THE_OPTIMIZER, testBackend } from "../session.case.ts";
@@ -11,6 +12,9 @@ import { OF_THE_OPTIMIZER, testBackend } from "../session.case.ts";
 const built = (await import(
   new URL("../../../dist/index.js", import.meta.url).href
 )) as typeof import("../../../src/index.ts");
+const run = (await import(
+  new URL("../../../dist/entries/run.js", import.meta.url).href
+)) as typeof import("../../../src/entries/run.ts");
 
 for (const isolation of ["thread", "process"] as const) {
   testBackend({
@@ -77,7 +81,7 @@ describe("isolation", () => {
       optimizerModel: encodeModel(optimizerModel),
     };
     const options = { runtime: "ort-node", stepsPerCall: 16 } as const;
-    const ort = await built.loadOrtNode();
+    const ort = await run.loadOrtNode();
     const here = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, ort }));
     const apart = await ticksWhile(await built.TrainingSession.create(artifacts, { ...options, isolation: "thread" }));
     const native = await ticksWhile(await built.TrainingSession.create(artifacts, options));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { loadOrtNode, type OrtModule, TrainingSession } from "../../../src/index.ts";
+import { loadOrtNode, type OrtModule } from "../../../src/entries/run.ts";
+import { TrainingSession } from "../../../src/index.ts";
 import { moduleOf, reachNative } from "../../../src/runtime/ort-native/load.ts";
 import { NativeSession } from "../../../src/runtime/ort-native/session.ts";
 import { NativeState } from "../../../src/runtime/ort-native/state.ts";

@@ -3,7 +3,8 @@ import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
-import { loadOrtNode, TrainingSession } from "../../../src/index.ts";
+import { loadOrtNode } from "../../../src/entries/run.ts";
+import { TrainingSession } from "../../../src/index.ts";
 import { OrtApi } from "../../../src/runtime/ort-native/api.ts";
 import { findInstallation } from "../../../src/runtime/ort-native/koffi.ts";
 import { chooseProvider } from "../../../src/runtime/ort-node/providers.ts";

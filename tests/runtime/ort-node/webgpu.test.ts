@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { decodeState, encodeState } from "../../../src/entries/training.ts";
 import {
-  decodeState,
-  encodeState,
   insertAgr,
   readArtifacts,
   Tensor,

@@ -4,21 +4,11 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../../fixtures/linear.ts";
 import { makeOptimizer } from "../../../fixtures/optimizer.ts";
+import { DataType, decodeModel, encodeModel, GraphTensor, Node, Value } from "../../../src/entries/graph.ts";
+import { decodeCheckpoint } from "../../../src/entries/training.ts";
 import { TENSOR } from "../../../src/graph/proto/schema.ts";
 import { writeMessage } from "../../../src/graph/proto/write.ts";
-import {
-  DataType,
-  decodeCheckpoint,
-  decodeModel,
-  encodeModel,
-  GraphTensor,
-  insertAgr,
-  Node,
-  readArtifacts,
-  Tensor,
-  TrainingSession,
-  Value,
-} from "../../../src/index.ts";
+import { insertAgr, readArtifacts, Tensor, TrainingSession } from "../../../src/index.ts";
 import { worstDifference } from "../../support/agr-reference.ts";
 import { withVersion } from "../../support/checkpoint-version.ts";
 import { rejectionOf } from "../../support/errors.ts";

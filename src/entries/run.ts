@@ -1,0 +1,34 @@
+/** onnx-agr/run: what training runs on: sessions and providers, data, schedules of steps, and runs that are saved and gone on with. */
+
+export { newRun } from "../artifacts/run-checkpoint/folder.ts";
+export { type LockOptions, lockRuns } from "../artifacts/run-checkpoint/lock.ts";
+export { differences, type RunOptions as RunSettings } from "../artifacts/run-checkpoint/manifest.ts";
+export { type AveragedCheckpoint, averageCheckpoints, type CheckpointKind } from "../average-checkpoints.ts";
+export type { Communicator, Summable } from "../distributed/communicator.ts";
+export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "../distributed/consensus.ts";
+export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
+export { DistributedError } from "../errors.ts";
+export { inspectPlacement } from "../placement.ts";
+export { dataFilesOf } from "../runtime/data/data-files.ts";
+export { type BatchOptions, batches } from "../runtime/data/dataset.ts";
+export { fixedBatchSize, samplesOf } from "../runtime/data/dataset-inputs.ts";
+export { type FitOptions, fitTensors } from "../runtime/data/fit.ts";
+export type { DataContent, TableOptions } from "../runtime/data/formats/format.ts";
+export type { Normalization } from "../runtime/data/normalize.ts";
+export type { ClassificationMetrics, RegressionMetrics } from "../runtime/evaluation/metrics.ts";
+export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "../runtime/ort-node/load.ts";
+export type { Placement } from "../runtime/ort-node/placement.ts";
+export { type OrtNodeOptions, PROVIDERS } from "../runtime/ort-node/providers.ts";
+export type { Fetches, Reached, RunOptions, UriOrBuffer, WayName } from "../runtime/session.ts";
+export { planTraining, type TrainingPlan } from "../runtime/train.ts";
+export {
+  checkTrainingSet,
+  identityOf,
+  isPortable,
+  isStep,
+  type ReadTrainableOptions,
+  readTrainable,
+  type Trainable,
+  trainableOf,
+  trainingInputsOf,
+} from "../source.ts";
