@@ -124,11 +124,11 @@ function refuseFile(chosen: string | null): void {
 
 /**
  * Failed system calls that nobody below could name: those of loading the command's own modules above all, of which Node
- * opens hundreds at once.
+ * opens many. Of a file that cannot be closed the system does not say which it is.
  */
 function asSystemError(error: unknown): unknown {
-  if (!(error instanceof Error) || !("syscall" in error) || !("path" in error)) return error;
-  return fileSystemError(String(error.syscall), String(error.path), error);
+  if (!(error instanceof Error) || !("syscall" in error)) return error;
+  return fileSystemError(String(error.syscall), "path" in error ? String(error.path) : "a file", error);
 }
 
 /** What commander refused, and where the right way is written. */

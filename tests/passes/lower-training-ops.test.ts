@@ -156,7 +156,7 @@ describe("a model is refused before anything changes", () => {
             op,
             inputs: ["dY", "x", "w"],
             outputs: ["dX", "dW"],
-            attributes: [attribute.string("auto_pad", "SAME_UPPER")],
+            attributes: [attribute.string("auto_pad", "SAME_UPPER"), attribute.ints("strides", [2, 2])],
           },
         ],
         outputs: ["dX", "dW"],
