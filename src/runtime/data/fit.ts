@@ -2,7 +2,7 @@ import { OPTIONS, requireArgument } from "../../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { DataError } from "../../errors.ts";
 import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
-import { DataType, dataTypeName } from "../../graph/data-type.ts";
+import { DataType, dataTypeName, type TypedArray } from "../../graph/data-type.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { fitShape } from "./fit-shape.ts";
 import { type Normalization, normalized } from "./normalize.ts";
@@ -20,7 +20,7 @@ export interface FitOptions {
 const LABEL = /^(labels?|targets?)$/;
 
 /** Element types whose values are numbers in memory; float16 and its kin are bit patterns there. */
-const NUMERIC = new Map<number, new (size: number) => Numbers>([
+const NUMERIC = new Map<number, new (size: number) => TypedArray>([
   [DataType.float, Float32Array],
   [DataType.double, Float64Array],
   [DataType.int8, Int8Array],
@@ -32,18 +32,6 @@ const NUMERIC = new Map<number, new (size: number) => Numbers>([
   [DataType.int64, BigInt64Array],
   [DataType.uint64, BigUint64Array],
 ]);
-
-type Numbers =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array;
 
 const isFloat = (dtype: number): boolean => dtype === DataType.float || dtype === DataType.double;
 
