@@ -10,6 +10,7 @@ export interface InputFlags {
   readonly columns?: readonly string[];
   readonly label?: string | false;
   readonly header?: boolean;
+  readonly classes?: readonly string[];
   readonly scale?: number;
   readonly normalize?: "computed" | { readonly mean: readonly number[]; readonly std: readonly number[] };
   /** Of every input that is the same for all batches: a number, or the path of a data file. */
@@ -31,18 +32,28 @@ export function withTables(command: Command): Command {
     .option("--label <column>", "tables: the column of the label (default: label, class, target or y, else the last)")
     .option("--no-label", "tables: no column is a label")
     .option("--header", "tables: the first row has names (default: what it looks like)")
-    .option("--no-header", "tables: the first row has data");
+    .option("--no-header", "tables: the first row has data")
+    .option(
+      "--classes <list>",
+      "tables: the words of a label of text, by their numbers (default: in alphabetical order)",
+      list,
+    );
 }
 
 /** Adds to a command the options that say what data become. */
 export function withInputs(command: Command): Command {
-  return withTables(command)
+  return withConstants(withTables(command))
     .option("--scale <x>", "what samples are multiplied by (default: 1/255 for images of bytes, else 1)", nonNegative)
     .option(
       "--normalize <computed|mean,std>",
       "per channel: of the data, or numbers: 0.5,0.25; means/deviations of several channels with spaces between",
       normalization,
-    )
+    );
+}
+
+/** Adds to a command the options of inputs that are no samples. */
+export function withConstants(command: Command): Command {
+  return command
     .option(
       "--input <name=constant:value>",
       "an input that is the same for every batch: a number that fills its shape, or a data file; repeatable",
@@ -104,11 +115,12 @@ export async function datasetOf(
 }
 
 /** How tables are read. */
-export function tableOptionsOf({ columns, label, header }: InputFlags): TableOptions {
+export function tableOptionsOf({ columns, label, header, classes }: InputFlags): TableOptions {
   return {
     ...(columns === undefined ? {} : { columns }),
     ...(label === undefined ? {} : { label: label === false ? null : label }),
     ...(header === undefined ? {} : { header }),
+    ...(classes === undefined ? {} : { classes }),
   };
 }
 

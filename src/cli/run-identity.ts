@@ -54,8 +54,10 @@ async function hashesOfConstants({ input }: Pick<InputFlags, "input">): Promise<
 function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<string, string> {
   const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
-  const { columns, label, header, scale, normalize } = fit;
-  const said = Object.entries({ columns, label, header, scale, normalize }).filter(([, each]) => each !== undefined);
+  const { columns, label, header, classes, scale, normalize } = fit;
+  const said = Object.entries({ columns, label, header, classes, scale, normalize }).filter(
+    ([, each]) => each !== undefined,
+  );
   return Object.fromEntries([...entries, ...said].map(([name, each]) => [name, JSON.stringify(each)]));
 }
 

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { newRun } from "../entries/run.ts";
 import type { InputSpec } from "../entries/training.ts";
 import {
+  DataError,
   type Dataset,
   type Evaluation,
   evaluate,
@@ -74,7 +75,14 @@ export async function withoutValidation(
       hint: "Give numbers: --normalize <mean>,<deviation>; onnx-agr data says the mean. Or give a share: --validation 0.1.",
     });
   }
-  return { dataset: all, validation: await datasetOf(inputs, { ...options, data: validation }, () => undefined) };
+  const other = await datasetOf(inputs, { ...options, data: validation }, () => undefined);
+  if (all.classes?.join("\n") !== other.classes?.join("\n")) {
+    throw new DataError("E_CLASSES", `${validation} has other classes than the data to train with`, {
+      file: validation,
+      hint: "Say them all: --classes <list>.",
+    });
+  }
+  return { dataset: all, validation: other };
 }
 
 interface Told {

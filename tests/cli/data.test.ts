@@ -119,6 +119,59 @@ describe("data as they come", () => {
     expect((JSON.parse(evaluated.stdout) as { loss: number }).loss).toBeCloseTo((0.7 ** 2 + 2.4 ** 2) / 2, 5);
   });
 
+  it("words are not numbered otherwise in a file that lacks some of them", async () => {
+    const folder = temporaryFolder();
+    const place = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const [all, some, other] = [
+      place("all.csv", "a,b,c,label\n1,2,3,cat\n2,1,0,dog\n"),
+      place("some.csv", "a,b,c,label\n1,2,3,dog\n"),
+      place("other.csv", "a,b,c,label\n1,2,3,dog\n1,2,3,emu\n"),
+    ];
+    const built = join(folder, "built");
+    expect((await command(["build", linear(folder, 2), "--loss", "cross-entropy", "-o", built])).status).toBe(0);
+    const refused = await command(["eval", built, "--data", some]);
+    expect([refused.status, refused.stderr]).toEqual([
+      5,
+      expect.stringMatching(/E_CLASSES\] the data have 1 classes, 0 dog; the model's "labels" has 2.*--classes dog,/),
+    ]);
+    const lossOf = async (...args: readonly string[]): Promise<number> =>
+      (JSON.parse((await command(["eval", built, "--json", ...args])).stdout) as { loss: number }).loss;
+    const numbered = place("numbered.csv", "a,b,c,label\n1,2,3,1\n");
+    expect(await lossOf("--data", some, "--classes", "cat,dog")).toBe(await lossOf("--data", numbered));
+    const unknown = await command(["eval", built, "--data", other, "--classes", "cat,dog"]);
+    expect([unknown.status, unknown.stderr]).toEqual([
+      5,
+      expect.stringMatching(/other\.csv: 3:4: "emu" is none of the classes/),
+    ]);
+    const train = ["train", built, "--data", all, "--validation"];
+    const differs = await command([...train, other]);
+    expect([differs.status, differs.stderr]).toEqual([
+      5,
+      expect.stringMatching(/E_CLASSES.*other\.csv has other classes/),
+    ]);
+  });
+
+  it.each([
+    [["--columns", "a"], /--columns \(columns\) is for tables/],
+    [["--no-label"], /--label \(label\) is for tables/],
+    [["--classes", "a,b"], /--classes \(classes\) is for tables/],
+  ])("%j of data that are no table is an error", async (args, message) => {
+    const { safetensors } = digits(temporaryFolder(), 2);
+    const { status, stderr } = await command(["data", safetensors, ...args]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
+
+  it("gradcheck takes no options that it would not follow", async () => {
+    const path = linear(temporaryFolder(), 1);
+    const scaled = await command(["gradcheck", path, "--loss", "mse", "--scale", "2"]);
+    expect([scaled.status, scaled.stderr]).toEqual([2, expect.stringContaining("unknown option '--scale'")]);
+    const columns = await command(["gradcheck", path, "--loss", "mse", "--columns", "a"]);
+    expect([columns.status, columns.stderr]).toEqual([2, expect.stringContaining("need --data")]);
+  });
+
   it("row 61: a label that the model does not have is told by file, line and column", async () => {
     const folder = temporaryFolder();
     const [built, path] = [join(folder, "built"), join(folder, "t.csv")];

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { buildTrainingArtifacts, type Model, readModel, summarizeModel } from "../../src/index.ts";
+import { errorOf } from "../support/errors.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 const zeros = (...dims: readonly number[]): GraphTensor =>
@@ -51,6 +52,13 @@ describe("summarizeModel", () => {
       nodes: 5,
     });
     expect(encodeModel(given)).toEqual(before);
+  });
+
+  it("refuses a size that no input has", () => {
+    expect(errorOf(() => summarizeModel(net(), { sizes: { bacth: 5 } }))).toMatchObject({
+      code: "E_OPTION",
+      hint: "Open are batch.",
+    });
   });
 
   it("of a recurrent layer: every gate with the input and the state, in both directions", () => {

@@ -3,11 +3,10 @@ import { type NamedTensor, writeFileAtomic } from "../../entries/graph.ts";
 import { planTraining } from "../../entries/run.ts";
 import {
   BackendError,
-  type Dataset,
   datasetFor,
+  evaluate,
   insertAgr,
   readArtifacts,
-  Tensor,
   type TrainingArtifacts,
   TrainingSession,
   train,
@@ -164,9 +163,10 @@ async function trainDigits(
     seconds.push(event.seconds);
   }
   progress.end();
-  const { loss, accuracy } = await evaluate(session, datasetFor(session.trainingInputs, unseen));
+  const { loss, metrics } = await evaluate(session, datasetFor(session.trainingInputs, unseen));
   await session.release();
-  return { ...run, losses, milliseconds: 1000 * median(seconds), testLoss: loss, testAccuracy: accuracy };
+  const testAccuracy = metrics?.task === "classification" ? metrics.accuracy : Number.NaN;
+  return { ...run, losses, milliseconds: 1000 * median(seconds), testLoss: loss, testAccuracy };
 }
 
 async function warmUp({ runtime }: Run, artifacts: TrainingArtifacts, seed: number): Promise<void> {
@@ -178,27 +178,6 @@ async function warmUp({ runtime }: Run, artifacts: TrainingArtifacts, seed: numb
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
-async function evaluate(
-  session: TrainingSession,
-  { tensors }: Dataset,
-): Promise<{ readonly loss: number; readonly accuracy: number }> {
-  const [images, labels] = tensors;
-  if (images === undefined || labels === undefined) throw new RangeError("The digits have no images or labels");
-  const outputs = await session.runEvalStep({
-    input: new Tensor("float32", images.tensor.values() as Float32Array, [...images.tensor.dims]),
-    labels: new Tensor("int64", labels.tensor.values() as BigInt64Array, [...labels.tensor.dims]),
-  });
-  const logits = outputs["logits"]?.data as Float32Array;
-  const truth = labels.tensor.values();
-  const classes = logits.length / truth.length;
-  let right = 0;
-  for (let sample = 0; sample < truth.length; sample++) {
-    const scores = logits.subarray(sample * classes, (sample + 1) * classes);
-    if (BigInt(scores.indexOf(Math.max(...scores))) === truth[sample]) right++;
-  }
-  return { loss: Number(outputs["loss"]?.data[0]), accuracy: right / truth.length };
 }
 
 function largestDifference([first, second]: readonly Curve[]): number {

@@ -21,7 +21,7 @@ import {
   withQat,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
-import { datasetOptionsOf, type InputFlags, tableOptionsOf, withInputs } from "../input-options.ts";
+import { datasetOptionsOf, type InputFlags, tableOptionsOf, withConstants, withTables } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { type ModelFlags, modelOptionsOf, withModel } from "../model-options.ts";
 import { readingOf, type StrictOption, withStrict } from "../strict.ts";
@@ -42,7 +42,7 @@ export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model, opset 7 or later");
-  return withStrict(withQat(withInputs(withModel(withParameters(withLoss(command))))))
+  return withStrict(withQat(withConstants(withTables(withModel(withParameters(withLoss(command)))))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",
@@ -67,8 +67,11 @@ Example:
     .action(async (path: string, options: GradcheckOptions, self: Command) => {
       const console = new Console(io, self.optsWithGlobals<OutputOptions>());
       const { samples, seed, data, input, sampleAxis } = options;
-      if (data === undefined && Object.keys({ ...input, ...sampleAxis }).length > 0) {
-        throw new UsageError("E_OPTION", "--input and --sample-axis need --data", { hint: "Give --data <file>." });
+      const ofData = { ...input, ...sampleAxis, ...tableOptionsOf(options) };
+      if (data === undefined && Object.keys(ofData).length > 0) {
+        throw new UsageError("E_OPTION", "--input, --sample-axis and the options of tables need --data", {
+          hint: "Give --data <file>.",
+        });
       }
       const model = await readModel(path, readingOf(options));
       const check = await checkGradients(model, {

@@ -8,6 +8,7 @@ import { inferTypes } from "../../ops/inference/infer-types.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { operatorOf } from "../../ops/operators/index.ts";
 import { shapeOf } from "../../ops/value-types.ts";
+import { fixSizes } from "../open-sizes.ts";
 import { prepareForward } from "../prepare-forward.ts";
 import { multiplyAddsOf } from "./multiply-adds.ts";
 
@@ -60,7 +61,8 @@ export function summarizeModel(model: Model, options: SummaryOptions = {}): Mode
   const own = model.clone();
   const { roles } = prepareForward(own, {});
   const { graph } = own;
-  const sizes = fixSizes(graph, options.sizes ?? {});
+  const sizes = sizesOf(graph, options.sizes ?? {});
+  fixSizes(own, sizes);
   inferTypes(own);
   const statistics = runningStatistics(graph);
   const { candidates, frozen, skipped } = chooseParameters(own, statistics, roles, options);
@@ -103,20 +105,10 @@ export function summarizeModel(model: Model, options: SummaryOptions = {}): Mode
 
 const elementsOf = ({ tensor }: Value): number => (tensor?.dims ?? []).reduce((size, dim) => size * dim, 1);
 
-/** Axes with a name get the size that is given for it, or 1. */
-function fixSizes(graph: Graph, given: Readonly<Record<string, number>>): Record<string, number> {
-  const sizes: Record<string, number> = {};
-  for (const value of graph.inputs) {
-    const { type } = value;
-    if (type?.kind !== "tensor" || type.shape === null) continue;
-    const shape = type.shape.map((dim) => {
-      if (typeof dim !== "string") return dim;
-      sizes[dim] = given[dim] ?? 1;
-      return sizes[dim];
-    });
-    value.type = { ...type, shape };
-  }
-  return sizes;
+/** The size of each axis with a name: the one that is given for it, or 1; with those given that no axis has. */
+function sizesOf({ inputs }: Graph, given: Readonly<Record<string, number>>): Record<string, number> {
+  const names = inputs.flatMap(({ type }) => (type?.kind === "tensor" ? (type.shape ?? []) : []));
+  return { ...Object.fromEntries(names.filter((dim) => typeof dim === "string").map((dim) => [dim, 1])), ...given };
 }
 
 const runningStatistics = (graph: Graph): readonly Value[] =>

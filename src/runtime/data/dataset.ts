@@ -27,6 +27,8 @@ export interface Dataset {
   readonly axes?: Readonly<Record<string, number>>;
   /** What every batch has as it is. Default: nothing. */
   readonly constants?: readonly NamedTensor[];
+  /** The words that the numbers of a label of text stand for, in their order. Default: the label was no text. */
+  readonly classes?: readonly string[];
 }
 
 export const A_DATASET: Kind = withFields(

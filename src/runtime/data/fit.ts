@@ -1,6 +1,6 @@
 import { OPTIONS, requireArgument } from "../../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { DataError } from "../../errors.ts";
+import { DataError, UsageError } from "../../errors.ts";
 import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
 import { DataType, dataTypeName, type TypedArray } from "../../graph/data-type.ts";
 import { Tensor } from "../../graph/tensor.ts";
@@ -50,6 +50,12 @@ export function fitTensors(
   requireArgument("options", options, OPTIONS);
   const tell = options.tell ?? (() => undefined);
   const pairs = paired(inputs, tensors, tell);
+  const [given] = (["scale", "normalize"] as const).filter((name) => options[name] !== undefined);
+  if (given !== undefined && pairs.size > 0 && ![...pairs].some(([input, { tensor }]) => isScaled(input, tensor))) {
+    throw new UsageError("E_OPTION", `--${given} (${given}) is for samples of floats, and no input takes such`, {
+      field: given,
+    });
+  }
   const used = new Set([...pairs.values()]);
   const others = tensors.filter((each) => !used.has(each));
   return [
@@ -82,10 +88,14 @@ function paired(
   return pairs;
 }
 
+/** Whether scale and normalization are for it. */
+const isScaled = ({ name, dtype }: InputSpec, tensor: Tensor): boolean =>
+  !LABEL.test(name) && isFloat(dtype) && NUMERIC.has(tensor.dtype);
+
 function fitted(input: InputSpec, tensor: Tensor, options: FitOptions, tell: (note: string) => void): Tensor {
   const { name, dtype } = input;
   const shaped = fitShape(input, tensor, tell);
-  if (LABEL.test(name) || !isFloat(dtype) || !NUMERIC.has(shaped.dtype)) return converted(input, shaped, tell);
+  if (!isScaled(input, shaped)) return converted(input, shaped, tell);
   const isImage = shaped.dtype === DataType.uint8 && shaped.dims.length >= 3;
   const scale = options.scale ?? (isImage ? 1 / 255 : 1);
   if (scale === 1 && options.normalize === undefined) return converted(input, shaped, tell);

@@ -12,13 +12,13 @@ import {
   TEXT,
   withFields,
 } from "../../arguments.ts";
-import { DataError, OnnxAgrError } from "../../errors.ts";
+import { DataError, OnnxAgrError, UsageError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { readRegularFile } from "../../graph/io/read-file.ts";
 import { mistaken } from "../../graph/sniff.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { dataFilesOf } from "./data-files.ts";
-import type { DataContent, TableOptions } from "./formats/format.ts";
+import type { DataContent, DataFormat, TableOptions } from "./formats/format.ts";
 import { DATA_ENDINGS, DATA_FORMATS } from "./formats/index.ts";
 
 /** What a file may be unpacked to. */
@@ -29,8 +29,9 @@ const TABLE_OPTIONS: Kind = withFields(
     columns: optional(listOf(TEXT, "names of columns")),
     label: optional({ what: "a name or null", holds: (given) => given === null || typeof given === "string" }),
     header: optional(BOOLEAN),
+    classes: optional(listOf(TEXT, "names of classes")),
   },
-  "options: { columns, label, header }",
+  "options: { columns, label, header, classes }",
 );
 
 /**
@@ -44,8 +45,15 @@ export async function readData(specification: string, options: TableOptions = {}
   requireArgument("specification", specification, PATH);
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, TABLE_OPTIONS);
+  const files = (await dataFilesOf(specification)).map((path) => ({ path, format: formatOf(path) }));
+  const [given] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
+  if (given !== undefined && !files.some(({ format }) => format.isTable === true)) {
+    throw new UsageError("E_OPTION", `--${given} (${given}) is for tables, and ${specification} has none`, {
+      field: given,
+    });
+  }
   const contents: DataContent[] = [];
-  for (const path of await dataFilesOf(specification)) contents.push(await readOne(path, options));
+  for (const { path, format } of files) contents.push(await readOne(path, format, options));
   return together(contents);
 }
 
@@ -55,11 +63,16 @@ export async function readDataFile(path: string, options: TableOptions = {}): Pr
   return (await readData(path, options)).tensors;
 }
 
-async function readOne(path: string, options: TableOptions): Promise<DataContent> {
-  const inside = path.replace(/\.gz$/i, "");
-  const format = DATA_FORMATS.find(({ names }) => names.test(basename(inside)));
-  if (format === undefined)
-    throw new DataError("E_DATA_FORMAT", `${path}: names of data files end in ${DATA_ENDINGS}`, { file: path });
+const unpackedName = (path: string): string => path.replace(/\.gz$/i, "");
+
+function formatOf(path: string): DataFormat {
+  const format = DATA_FORMATS.find(({ names }) => names.test(basename(unpackedName(path))));
+  if (format !== undefined) return format;
+  throw new DataError("E_DATA_FORMAT", `${path}: names of data files end in ${DATA_ENDINGS}`, { file: path });
+}
+
+async function readOne(path: string, format: DataFormat, options: TableOptions): Promise<DataContent> {
+  const inside = unpackedName(path);
   const bytes = await readRegularFile(path);
   try {
     const plain = inside === path ? bytes : await unpack(bytes);
@@ -102,6 +115,7 @@ function together(contents: readonly DataContent[]): DataContent {
     if (JSON.stringify(list) === JSON.stringify(classes[name])) continue;
     throw new DataError("E_DATA", `the files have different classes in "${name}": ${list.join(", ")} in one`, {
       field: name,
+      hint: "Say them all: --classes <list> (classes).",
     });
   }
   return { tensors, ...(lists.length === 0 ? {} : { classes }) };

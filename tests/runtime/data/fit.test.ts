@@ -93,6 +93,15 @@ describe("fitTensors", () => {
       expect(errorOf(() => fitting([image("N", 2, 1)], tensors, { normalize })).code).toBe("E_OPTION");
   });
 
+  it("refuses a scale or a normalization that nothing takes", () => {
+    const ids = [{ name: "input", tensor: GraphTensor.ints([1, 2]) }];
+    const inputs = [{ name: "input", dtype: DataType.int64, shape: ["N"] }];
+    for (const options of [{ scale: 2 }, { normalize: "computed" }]) {
+      const error = errorOf(() => fitting(inputs, ids, options));
+      expect([error.code, error.message]).toEqual(["E_OPTION", expect.stringContaining("no input takes such")]);
+    }
+  });
+
   it.each([
     ["a fraction among classes", GraphTensor.floats([2], [1, 1.5]), DataType.int64, /cannot hold 1.5 of sample 1/],
     [

@@ -161,6 +161,7 @@ describe("tables", () => {
     ["a ragged row", "a,b\n1,2\n3\n", "3:2: the row has 1 cells, the first has 2"],
     ["a row that is too long", "a,b\n1,2\n3,4,5\n", "3:3: the row has 3 cells"],
     ["NaN", "a,label\n1,0\nNaN,1\n", '3:1: "NaN" is no finite number, column "a"'],
+    ["a whole number beyond float32", "a,label\n16777217,0\n", "2:1: float32, which features are, cannot hold"],
     ["infinity", "a,label\n1e999,0\n", '2:1: "1e999" is no finite number'],
     ["an empty cell", "a,label\n1,0\n,1\n", "3:1: an empty cell is no finite number"],
     ["text", "a,label\n1,0\nx,1\n", '3:1: "x" is no finite number'],

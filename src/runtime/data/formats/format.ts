@@ -17,6 +17,8 @@ export interface TableOptions {
   readonly label?: string | null;
   /** Whether the first row has names. Default: whether it has a cell that is no number, and the second has fewer of them. */
   readonly header?: boolean;
+  /** The words of a label of text, in the order of their numbers. Default: those that occur, in alphabetical order. */
+  readonly classes?: readonly string[];
 }
 
 /** One kind of data file. */
@@ -24,6 +26,8 @@ export interface DataFormat {
   readonly name: string;
   /** What its files' names match. */
   readonly names: RegExp;
+  /** Whether it has rows and columns, which the options are for. */
+  readonly isTable?: true;
   /** @throws DataError naming what is wrong; the caller names the file */
   readonly decode: (bytes: Uint8Array, options: TableOptions, name: string) => DataContent | Promise<DataContent>;
 }

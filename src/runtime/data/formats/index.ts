@@ -24,11 +24,12 @@ export const DATA_FORMATS: readonly DataFormat[] = [
   },
   { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx },
   { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar },
-  { name: "CSV", names: /\.csv$/i, decode: csv(",") },
-  { name: "TSV", names: /\.tsv$/i, decode: csv("\t") },
+  { name: "CSV", names: /\.csv$/i, isTable: true, decode: csv(",") },
+  { name: "TSV", names: /\.tsv$/i, isTable: true, decode: csv("\t") },
   {
     name: "Parquet",
     names: /\.parquet$/i,
+    isTable: true,
     decode: async (bytes, options) => (await import("./parquet.ts")).decodeParquet(bytes, options),
   },
 ];

@@ -24,6 +24,7 @@ export class Table {
   readonly #features: readonly number[];
   readonly #label: number | null;
   readonly #at: (row: number, column: number) => string;
+  readonly #classes: readonly string[] | null;
   readonly #labels: Cell[] = [];
   #values = new Float32Array(1024);
   #rows = 0;
@@ -35,6 +36,7 @@ export class Table {
   constructor(names: readonly string[], options: TableOptions, at: (row: number, column: number) => string) {
     this.#names = names;
     this.#at = at;
+    this.#classes = options.classes ?? null;
     const twice = names.find((name, column) => names.indexOf(name) !== column);
     if (twice !== undefined) throw new DataError("E_TABLE", `two columns are named "${twice}"`, { field: twice });
     const usual = names.findIndex((name) => LABELS.test(name));
@@ -76,6 +78,8 @@ export class Table {
       const cell = cells[column] ?? null;
       const value = numberIn(cell);
       if (value === null) throw this.#refused(row, column, `${shown(cell)} is no finite number`);
+      if (Number.isInteger(value) && Math.fround(value) !== value)
+        throw this.#refused(row, column, `float32, which features are, cannot hold the whole number ${shown(cell)}`);
       this.#values[row * width + index] = value;
     }
     if (this.#label !== null) this.#labels.push(cells[this.#label] ?? null);
@@ -113,6 +117,12 @@ export class Table {
     const cells = this.#labels;
     const empty = cells.findIndex((cell) => cell === null || cell === "");
     if (empty >= 0) throw this.#refused(empty, column, "the label is empty");
+    const given = this.#classes;
+    if (given !== null) {
+      const other = cells.findIndex((cell) => !given.includes(String(cell)));
+      if (other >= 0) throw this.#refused(other, column, `${shown(cells[other] ?? null)} is none of the classes given`);
+      return numbered(cells, given);
+    }
     const numbers = cells.map(numberIn);
     if (numbers.every((value) => value !== null)) {
       const isWhole = numbers.every(Number.isSafeInteger);
@@ -122,11 +132,18 @@ export class Table {
     const odd = numbers.indexOf(null);
     if (numbers.filter((value) => value !== null).length > cells.length / 2)
       throw this.#refused(odd, column, `${shown(cells[odd] ?? null)} is no number, as most labels are`);
-    const classes = [...new Set(cells.map(String))].sort();
-    const numberOf = new Map(classes.map((name, index) => [name, BigInt(index)]));
-    const values = BigInt64Array.from(cells, (cell) => numberOf.get(String(cell)) ?? 0n);
-    return { tensor: Tensor.from(DataType.int64, [cells.length], values), classes };
+    return numbered(cells, [...new Set(cells.map(String))].sort());
   }
+}
+
+/** Each cell as the number of its class, all of which are there. */
+function numbered(
+  cells: readonly Cell[],
+  classes: readonly string[],
+): { readonly tensor: Tensor; readonly classes: readonly string[] } {
+  const numberOf = new Map(classes.map((name, index) => [name, BigInt(index)]));
+  const values = BigInt64Array.from(cells, (cell) => numberOf.get(String(cell)) ?? 0n);
+  return { tensor: Tensor.from(DataType.int64, [cells.length], values), classes };
 }
 
 const shown = (cell: Cell): string =>
