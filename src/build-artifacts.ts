@@ -5,7 +5,8 @@ import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.
 import { firstState } from "./artifacts/portable/state.ts";
 import { A_SET, type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
-import { DataType } from "./graph/data-type.ts";
+import type { NamedTensor } from "./graph/attribute.ts";
+import { DataType, dataTypeName } from "./graph/data-type.ts";
 import { readExternalTensors } from "./graph/io/model-file.ts";
 import type { Model } from "./graph/model.ts";
 import { A_MODEL } from "./graph/model.ts";
@@ -65,7 +66,7 @@ const TRAINING_API = { opset: 21, irVersion: 10 } as const;
 
 /**
  * Makes training artifacts from a forward model: loss, gradients, optimizer, checkpoint. The model itself is left as it is.
- * @throws PassError `E_OPSET`, `E_NO_PARAMETERS`, `E_LOSS`, `E_TARGET` for a target that was asked for and cannot be made;
+ * @throws PassError `E_OPSET`, `E_NO_PARAMETERS`, `E_LOSS`, `E_PRECISION`, `E_TARGET` for a target that was asked for and cannot be made;
  *   GradientError `E_NO_GRADIENT_RULE`, `E_NO_GRADIENT`, `E_NO_SHAPE`; UsageError `E_OPTION`, `E_OUTPUT`, `E_GROUP`
  */
 export async function buildTrainingArtifacts(model: Model, options: BuildOptions): Promise<BuiltArtifacts> {
@@ -78,6 +79,7 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   const own = model.clone();
   await readExternalTensors(own);
   const graphs = makeTrainingGraphs([own.clone(), own], options);
+  requireFloat(graphs.trainable);
   const trainable = graphs.trainable.map(({ name, tensor }) => ({ name, shape: tensor.dims }));
   const wants = (target: BuildTarget): boolean => targets === undefined || targets.includes(target);
   const made = wants("onnxruntime") ? forTrainingApi(graphs, optimizer) : null;
@@ -110,6 +112,17 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   };
 }
 
+/** @throws PassError `E_PRECISION`: optimizers are written in float32, and their models would not load with another type */
+function requireFloat(trainable: readonly NamedTensor[]): void {
+  const other = trainable.find(({ tensor }) => tensor.dtype !== DataType.float);
+  if (other === undefined) return;
+  const type = dataTypeName(other.tensor.dtype);
+  throw new PassError("E_PRECISION", `"${other.name}" is ${type}, and parameters are trained in float32`, {
+    field: other.name,
+    hint: "Export the model in float32, or leave such parameters as they are: --freeze (freeze).",
+  });
+}
+
 /** The four files, or why there are none. The graphs are left as they are. */
 function forTrainingApi(
   { training, evaluation, trainable, frozen }: TrainingGraphs,
@@ -120,8 +133,6 @@ function forTrainingApi(
   if (irVersion > TRAINING_API.irVersion) {
     return `it takes IR versions up to ${TRAINING_API.irVersion}, the model's is ${irVersion}`;
   }
-  const other = trainable.find(({ tensor }) => tensor.dtype !== DataType.float);
-  if (other !== undefined) return `it trains float32 parameters, and "${other.name}" is of another type`;
   const confusing = training.inputs.find(({ name }) => isGradientName(name));
   if (confusing !== undefined) return `it takes the input "${confusing.name}" for a gradient, by its name`;
   const { model, refused } = makeOptimizerModel(optimizer, { irVersion, opset });

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { float, model, Sketch } from "../fixtures/sketch.ts";
+import { float, model, Sketch, tensor } from "../fixtures/sketch.ts";
 import {
   attribute,
   checkModel,
@@ -262,6 +262,21 @@ describe("buildTrainingArtifacts", () => {
     expect([error.code, error.exitCode, error.field]).toEqual(["E_NO_GRADIENT_RULE", 4, "strange"]);
     const head = await buildTrainingArtifacts(net, { ...CE, parameters: ["fc.*"] });
     expect(head.report.trainable).toHaveLength(2);
+  });
+
+  it("refuses parameters of float64, whose optimizer would not load", async () => {
+    const sketch = new Sketch("double");
+    sketch.input("x", tensor(DataType.double, ["N", 2]));
+    sketch.initializer("w", GraphTensor.from(DataType.double, [2, 1], Float64Array.of(1, 2)));
+    sketch.node("MatMul", ["x", "w"], ["y"]);
+    sketch.output("y", tensor(DataType.double, ["N", 1]));
+    const error = await rejectionOf(
+      buildTrainingArtifacts(model(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" } }),
+    );
+    expect([error.code, error.exitCode, error.field, error.message]).toEqual([
+      ...["E_PRECISION", 4, "w"],
+      expect.stringContaining('"w" is double'),
+    ]);
   });
 
   it("goes through model-local functions", async () => {
