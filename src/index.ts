@@ -79,7 +79,7 @@ export {
   type TrainOptions,
   train,
 } from "./runtime/train.ts";
-export { readWeights, withWeights } from "./source.ts";
+export { type ReadTrainableOptions, readTrainable, readWeights, type Trainable, withWeights } from "./source.ts";
 export { readStep, type StepArtifacts, withInitialState } from "./step-artifacts.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
 export {

@@ -1,4 +1,4 @@
-import { isStep, planTraining, type Trainable, type TrainingPlan, trainingInputsOf } from "../entries/run.ts";
+import { isStep, planTraining, type TrainingPlan, trainingInputsOf } from "../entries/run.ts";
 import {
   BackendError,
   CheckpointError,
@@ -6,6 +6,7 @@ import {
   type LearningRateSchedule,
   type LoadedRun,
   readWeights,
+  type Trainable,
   TrainingSession,
   type TrainPosition,
   UsageError,

@@ -1,5 +1,6 @@
 import { sha256OfFile } from "../entries/graph.ts";
-import { dataFilesOf, identityOf, type Trainable, type TrainingPlan } from "../entries/run.ts";
+import { dataFilesOf, identityOf, type TrainingPlan } from "../entries/run.ts";
+import type { Trainable } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
 import type { TrainCommandOptions } from "./train-options.ts";

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isPortable, isStep, PROVIDERS, type Trainable } from "../entries/run.ts";
-import type { TrainingSessionOptions } from "../index.ts";
+import { isPortable, isStep, PROVIDERS } from "../entries/run.ts";
+import type { Trainable, TrainingSessionOptions } from "../index.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options that say what runs the models. */

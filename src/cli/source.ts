@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { checkTrainingSet, isStep, type Trainable, trainableOf } from "../entries/run.ts";
+import { checkTrainingSet, isStep, trainableOf } from "../entries/run.ts";
 import { loadTrainingSet } from "../entries/training.ts";
 import {
   type LoadedRun,
@@ -8,6 +8,7 @@ import {
   readStep,
   readWeights,
   type StepArtifacts,
+  type Trainable,
   UsageError,
   withInitialState,
   withWeights,

@@ -26,9 +26,6 @@ export {
   identityOf,
   isPortable,
   isStep,
-  type ReadTrainableOptions,
-  readTrainable,
-  type Trainable,
   trainableOf,
   trainingInputsOf,
 } from "../source.ts";

@@ -5,7 +5,6 @@ import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { sha256, writeFileAtomic } from "../../src/entries/graph.ts";
-import { readTrainable } from "../../src/entries/run.ts";
 import { encodeSafetensors } from "../../src/entries/training.ts";
 import { SET_JOURNAL } from "../../src/graph/io/file-set.ts";
 import { writePending } from "../../src/graph/io/write-file.ts";
@@ -15,6 +14,7 @@ import {
   readArtifacts,
   readModel,
   readPortable,
+  readTrainable,
   readTrainingSet,
   readWeights,
   TrainingSession,

@@ -1,8 +1,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { checkModel, decodeModel, encodeModel, extractForward, GraphTensor } from "../../src/entries/graph.ts";
-import { readTrainable } from "../../src/entries/run.ts";
-import { readArtifacts, readWeights, TrainingSession } from "../../src/index.ts";
+import { readArtifacts, readTrainable, readWeights, TrainingSession } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
 import { errorOf } from "../support/errors.ts";
 

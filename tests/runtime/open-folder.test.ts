@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { readTrainable } from "../../src/entries/run.ts";
-import { datasetFor, TrainingSession, train } from "../../src/index.ts";
+import { datasetFor, readTrainable, TrainingSession, train } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
 import { rejectionOf } from "../support/errors.ts";
 import { temporaryFolder } from "../support/temporary.ts";

@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { DataType, type GradientReport, GraphTensor, reportGradients, writeFileAtomic } from "../../entries/graph.ts";
-import { batches, fixedBatchSize, planTraining, readTrainable, trainingInputsOf } from "../../entries/run.ts";
+import { batches, fixedBatchSize, planTraining, trainingInputsOf } from "../../entries/run.ts";
 import { encodeSafetensors } from "../../entries/training.ts";
-import { readWeights, TrainingSession, withWeights } from "../../index.ts";
+import { readTrainable, readWeights, TrainingSession, withWeights } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";

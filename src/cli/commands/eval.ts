@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { sha256 } from "../../entries/graph.ts";
-import { fixedBatchSize, identityOf, isPortable, isStep, type Trainable, trainingInputsOf } from "../../entries/run.ts";
+import { fixedBatchSize, identityOf, isPortable, isStep, trainingInputsOf } from "../../entries/run.ts";
 import { encodeState } from "../../entries/training.ts";
-import { evaluate, TrainingSession, UsageError } from "../../index.ts";
+import { evaluate, type Trainable, TrainingSession, UsageError } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import type { Io } from "../io.ts";

@@ -11,10 +11,11 @@ import {
   printModel,
   readRecord,
 } from "../../entries/graph.ts";
-import { inspectPlacement, readTrainable } from "../../entries/run.ts";
+import { inspectPlacement } from "../../entries/run.ts";
 import { decodeCheckpoint, isCheckpointFile, isCheckpointFolder, readCheckpointFile } from "../../entries/training.ts";
 import {
   type Model,
+  readTrainable,
   readTrainingSet,
   type TrainingArtifacts,
   type TrainingSet,

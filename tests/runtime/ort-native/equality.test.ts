@@ -2,13 +2,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeMlpArtifacts } from "../../../fixtures/mlp.ts";
-import { loadOrtNode, readTrainable } from "../../../src/entries/run.ts";
+import { loadOrtNode } from "../../../src/entries/run.ts";
 import { encodeState } from "../../../src/entries/training.ts";
 import {
   insertAgr,
   lowerArtifacts,
   type NamedTensors,
   readArtifacts,
+  readTrainable,
   type SessionSource,
   Tensor,
   TrainingSession,

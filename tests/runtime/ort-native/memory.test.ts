@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readTrainable } from "../../../src/entries/run.ts";
-import { Tensor, TrainingSession } from "../../../src/index.ts";
+import { readTrainable, Tensor, TrainingSession } from "../../../src/index.ts";
 import { reachNative } from "../../../src/runtime/ort-native/load.ts";
 import { DIGITS } from "../../support/cli.ts";
 
