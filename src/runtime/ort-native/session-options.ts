@@ -8,6 +8,8 @@ export interface NativeSessionOptions {
   readonly intraOpNumThreads: number | null;
   readonly interOpNumThreads: number | null;
   readonly denormalsAsZero: boolean;
+  /** Entries of the session's configuration, by their keys without `session.`. */
+  readonly configuration: Readonly<Record<string, string>>;
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -27,7 +29,7 @@ export function readOptions(given: Readonly<Record<string, unknown>>): NativeSes
     logSeverityLevel: wholeNumber("logSeverityLevel", logSeverityLevel) ?? 4,
     intraOpNumThreads: wholeNumber("intraOpNumThreads", intraOpNumThreads),
     interOpNumThreads: wholeNumber("interOpNumThreads", interOpNumThreads),
-    denormalsAsZero: readExtra(extra),
+    ...readExtra(extra),
   };
 }
 
@@ -37,27 +39,32 @@ function wholeNumber(name: string, value: unknown): number | null {
   throw new Error(`the session option "${name}" is not a whole number`);
 }
 
-const KEY = "set_denormal_as_zero";
+const DENORMALS = "set_denormal_as_zero";
+/** Keys of onnxruntime_session_options_config_keys.h, without `session.`. */
+const KEYS: readonly string[] = [DENORMALS, "force_spinning_stop"];
 
-function readExtra(extra: unknown): boolean {
-  if (extra === undefined) return false;
+function readExtra(extra: unknown): Pick<NativeSessionOptions, "denormalsAsZero" | "configuration"> {
+  if (extra === undefined) return { denormalsAsZero: false, configuration: {} };
   const { session, ...others } = isRecord(extra) ? extra : { extra };
-  const { [KEY]: value = "0", ...rest } = isRecord(session) ? session : { session };
-  const [unknown] = [...Object.keys(others), ...Object.keys(rest)];
+  const entries = Object.entries(isRecord(session) ? session : { session });
+  const unknown = [...Object.keys(others), ...entries.map(([key]) => key)].find((key) => !KEYS.includes(key));
   if (unknown !== undefined) throw new Error(`a session option "${unknown}" is not known here`);
-  return value === "1";
+  const configuration = Object.fromEntries(entries.map(([key, value]) => [key, String(value)]));
+  return { denormalsAsZero: configuration[DENORMALS] === "1", configuration };
 }
 
 /** Makes the native options. They are to be released once the session is made. */
 export function makeOptions(api: OrtApi, resources: Resources, options: NativeSessionOptions): Owned {
   const owned = resources.own("options", api.make("CreateSessionOptions"));
   try {
-    const { intraOpNumThreads, interOpNumThreads, denormalsAsZero, logSeverityLevel } = options;
+    const { intraOpNumThreads, interOpNumThreads, configuration, logSeverityLevel } = options;
     api.call("SetSessionLogSeverityLevel", owned.pointer, logSeverityLevel);
     api.call("SetSessionExecutionMode", owned.pointer, 0);
     if (intraOpNumThreads !== null) api.call("SetIntraOpNumThreads", owned.pointer, intraOpNumThreads);
     if (interOpNumThreads !== null) api.call("SetInterOpNumThreads", owned.pointer, interOpNumThreads);
-    api.call("AddSessionConfigEntry", owned.pointer, `session.${KEY}`, denormalsAsZero ? "1" : "0");
+    for (const [key, value] of Object.entries(configuration)) {
+      api.call("AddSessionConfigEntry", owned.pointer, `session.${key}`, value);
+    }
     for (const provider of options.executionProviders) appendProvider(api, resources, owned, provider);
     return owned;
   } catch (error) {

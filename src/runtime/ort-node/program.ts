@@ -52,8 +52,10 @@ export class Program {
       ...this.plan.outputs.map((output) => [output, "cpu"] as const),
       ...this.renewals.map(([, output]) => [output, keepsAt ?? "cpu"] as const),
     ]);
+    const alternates = this.plan.role !== "train_step";
+    const options = keepsAt === null ? {} : { preferredOutputLocation: locations };
     try {
-      return await create(encodeModel(this.model), keepsAt === null ? {} : { preferredOutputLocation: locations });
+      return await create(encodeModel(this.model), options, alternates);
     } catch (cause) {
       throw runtimeError("E_LOAD", `ONNX Runtime could not load the ${this.plan.role} model on ${name}`, cause, {
         field: this.plan.role,

@@ -64,7 +64,15 @@ const nameOf = (provider: Provider): string => fullOf(provider).name;
 export interface Chosen {
   readonly name: string;
   readonly keepsAt: "gpu-buffer" | null;
-  readonly create: (model: Uint8Array, options: Readonly<Record<string, unknown>>) => Promise<OrtSession>;
+  /**
+   * Loads a model. Where others run in between (`alternates`), its threads end their busy wait with the run: else they keep the
+   * cores from the next model's threads, and a step of two models takes twice as long.
+   */
+  readonly create: (
+    model: Uint8Array,
+    options: Readonly<Record<string, unknown>>,
+    alternates?: boolean,
+  ) => Promise<OrtSession>;
   /** Makes what keeps the state of a training run. */
   readonly createState: () => StateStore;
   /** How ONNX Runtime is reached. */
@@ -138,8 +146,10 @@ async function open(
 ): Promise<Omit<Chosen, "passedOver" | "way">> {
   const full = fullOf(provider);
   const settings = sessionOptions(provider, options);
-  const create = (model: Uint8Array, extra: Readonly<Record<string, unknown>>): Promise<OrtSession> =>
-    ort.InferenceSession.create(model, { ...settings, ...extra });
+  const create: Chosen["create"] = (model, extra, alternates = false) => {
+    const session = { ...settings.extra.session, force_spinning_stop: alternates ? "1" : "0" };
+    return ort.InferenceSession.create(model, { ...settings, ...extra, extra: { session } });
+  };
   /** Alone: beside another one, a provider that this build lacks is left out without an error. */
   const alone = { executionProviders: [full.name === "cpu" ? "cpu" : provider] };
   const fillsOutputs = await tryOut(ort, await create(probeModel(), alone));
@@ -185,10 +195,11 @@ function probeModel(): Uint8Array {
   return encodeModel(model);
 }
 
-function sessionOptions(
-  provider: Provider,
-  { threads, denormalsAsZero = true }: OrtNodeOptions,
-): Readonly<Record<string, unknown>> {
+type SessionSettings = Readonly<Record<string, unknown>> & {
+  readonly extra: { readonly session: Readonly<Record<string, string>> };
+};
+
+function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): SessionSettings {
   return {
     ...NO_LOG,
     executionProviders: nameOf(provider) === "cpu" ? ["cpu"] : [provider, "cpu"],
