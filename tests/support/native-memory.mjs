@@ -5,8 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { readTrainable } from "../../dist/entries/run.js";
-import { Tensor, TrainingSession } from "../../dist/index.js";
+import { readTrainable, Tensor, TrainingSession } from "../../dist/index.js";
 
 const artifacts = await readTrainable(fileURLToPath(new URL("../../fixtures/digits", import.meta.url)));
 const feeds = {

@@ -7,8 +7,7 @@ import { once } from "node:events";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
-import { readTrainable } from "../../dist/entries/run.js";
-import { Tensor, TrainingSession } from "../../dist/index.js";
+import { readTrainable, Tensor, TrainingSession } from "../../dist/index.js";
 
 const artifacts = await readTrainable(fileURLToPath(new URL("../../fixtures/digits", import.meta.url)));
 const SAMPLES = 256;

@@ -24,6 +24,7 @@ export class NativeState implements StateStore {
   readonly #device: Device | null;
   readonly #now = new Map<string, Tensor>();
   readonly #next = new Map<string, Tensor>();
+  readonly #lent = new Map<string, Tensor>();
   /** Of JavaScript, still to be brought to the device. */
   readonly #waiting = new Map<string, Tensor>();
   /** Gives memory of the device; with the session that it belongs to. */
@@ -110,9 +111,25 @@ export class NativeState implements StateStore {
     return;
   }
 
-  /** Copies: whoever holds a tensor that shows native memory could read it after it was released. */
+  /**
+   * Copies: whoever holds a tensor that shows native memory could read it after it was released. They are made in the same
+   * memory each time, so that what is lent in every step, as gradients to other ranks, allocates nothing.
+   */
   async lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
-    return this.read(names);
+    if (this.#device !== null) return this.read(names);
+    return new Map(names.map((name) => [name, this.#lentCopy(name)]));
+  }
+
+  #lentCopy(name: string): Tensor {
+    const { type, data, dims } = this.get(name);
+    const lent = this.#lent.get(name);
+    if (lent?.type === type && lent.dims.join() === dims.join()) {
+      (lent.data as Float32Array).set(data as Float32Array);
+      return lent;
+    }
+    const made = new Tensor(type as "float32", data.slice() as Float32Array, [...dims]);
+    this.#lent.set(name, made);
+    return made;
   }
 
   handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
@@ -156,6 +173,7 @@ export class NativeState implements StateStore {
   }
 
   async release(): Promise<void> {
+    this.#lent.clear();
     for (const held of [this.#now, this.#next]) {
       for (const tensor of held.values()) this.#tensors.release(tensor);
       held.clear();

@@ -433,7 +433,7 @@ export class OrtNodeSession implements TrainingSession {
     if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
     return this.#call("findNotFinite", async () => {
       const looked = this.#planned().filter(({ kind }) => feeds !== undefined || kind !== "frozen");
-      const held = firstNotFinite("", [...(await this.#store.lend(looked.map(({ name }) => name)))]);
+      const held = firstNotFinite("", [...(await this.#store.read(looked.map(({ name }) => name)))]);
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
       if (fed !== null) return fed;
