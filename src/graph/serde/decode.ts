@@ -18,6 +18,7 @@ import {
 import { sniff } from "../sniff.ts";
 import type { ValueType } from "../value-type.ts";
 import { decodeAttribute, decodeSparseTensor, decodeTensor, decodeType } from "./decode-values.ts";
+import { readInput, Scope } from "./scope.ts";
 import { sortNodes } from "./sort-nodes.ts";
 import { sources } from "./sources.ts";
 
@@ -77,37 +78,6 @@ function missing(field: string): GraphError {
     field,
     hint: "The file is cut off or is not an ONNX model.",
   });
-}
-
-/** The names visible at one place: those of this graph, then those of the graphs around it. */
-class Scope {
-  readonly #values = new Map<string, Value>();
-  readonly #outer: Scope | null;
-  readonly #what: string;
-  readonly tolerate: ReadOptions["tolerate"];
-
-  constructor(outer: Scope | null, what: string, tolerate = outer?.tolerate) {
-    this.#outer = outer;
-    this.#what = what;
-    this.tolerate = tolerate;
-  }
-
-  define(value: Value, by: string): void {
-    if (this.#values.has(value.name)) {
-      throw new GraphError("E_GRAPH", `"${value.name}" is defined twice in ${this.#what}; the second time by ${by}`, {
-        field: value.name,
-      });
-    }
-    this.#values.set(value.name, value);
-  }
-
-  own(name: string): Value | undefined {
-    return this.#values.get(name);
-  }
-
-  find(name: string): Value | undefined {
-    return this.#values.get(name) ?? this.#outer?.find(name);
-  }
 }
 
 function decodeGraph(proto: GraphProto, scope: Scope, path: string, depth: number): Graph {
@@ -210,7 +180,7 @@ function decodeNodes(given: readonly NodeProto[], graph: Graph, scope: Scope, pa
       });
     }
     const inputs = (proto.input ?? []).map((name) =>
-      name === "" ? null : read(name, index, proto, protos, scope, at),
+      name === "" ? null : readInput(name, index, proto, protos, scope, at),
     );
     const outputs = (proto.output ?? []).map((name) => (name === "" ? null : new Value(name)));
     const node = new Node(proto.opType ?? "", inputs, outputs, {
@@ -226,25 +196,6 @@ function decodeNodes(given: readonly NodeProto[], graph: Graph, scope: Scope, pa
     nodes.push(node);
   }
   graph.append(nodes);
-}
-
-function read(
-  name: string,
-  index: number,
-  node: NodeProto,
-  nodes: readonly NodeProto[],
-  scope: Scope,
-  at: string,
-): Value {
-  const value = scope.find(name);
-  if (value !== undefined) return value;
-  const later = nodes.findIndex((each, position) => position >= index && (each.output ?? []).includes(name));
-  const who = `${at} "${node.name ?? ""}" (${node.opType ?? ""})`;
-  const reason =
-    later < 0
-      ? `nothing defines it`
-      : `only ${at.replace(/\d+\]$/, `${later}]`)} "${nodes[later]?.name ?? ""}" further down makes it: the nodes are unsorted or form a cycle`;
-  throw new GraphError("E_GRAPH", `${who} reads "${name}", but ${reason}`, { field: at });
 }
 
 function decodeFunction(proto: FunctionProto, path: string, tolerate: ReadOptions["tolerate"]): GraphFunction {
