@@ -4,12 +4,14 @@ import { ARRANGING_RULES } from "./rules/arranging.ts";
 import { CONTROL_RULES } from "./rules/control.ts";
 import { CONVOLUTION_RULES } from "./rules/convolution.ts";
 import { ELEMENTWISE_RULES, ZERO_RULES } from "./rules/elementwise.ts";
+import { INDEXING_RULES } from "./rules/indexing.ts";
 import { LOOP_RULES } from "./rules/loops.ts";
 import { MATRIX_RULES } from "./rules/matrix.ts";
 import { NORMALIZATION_RULES } from "./rules/normalization.ts";
 import { QUANTIZATION_RULES } from "./rules/quantization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
+import { RESIZING_RULES } from "./rules/resizing.ts";
 import { SAMPLING_RULES } from "./rules/sampling.ts";
 import { SIGNAL_RULES } from "./rules/signals.ts";
 import { CLASSIFICATION_RULES } from "./rules/softmax.ts";
@@ -23,6 +25,8 @@ export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
   rowsOf(MATRIX_RULES),
   rowsOf(REDUCTION_RULES),
   rowsOf(ARRANGING_RULES),
+  rowsOf(INDEXING_RULES),
+  rowsOf(RESIZING_RULES),
   rowsOf(CONVOLUTION_RULES),
   rowsOf(NORMALIZATION_RULES),
   rowsOf(CLASSIFICATION_RULES),

@@ -7,8 +7,8 @@ import { NodeView } from "../node-view.ts";
 import { type OperatorName, operatorOf } from "../operators/index.ts";
 import { requireSizes } from "../sizes-that-fit.ts";
 import { type Content, MOST_ELEMENTS, sizeOf } from "./content.ts";
+import { BODY_INPUTS } from "./control.ts";
 import { elementsOf } from "./elements.ts";
-import { BODY_INPUTS } from "./loops.ts";
 import { INFERENCE_RULES } from "./table.ts";
 
 /** What is known of one output: its type, and of small integer tensors (shapes, axes, sizes) the elements. */

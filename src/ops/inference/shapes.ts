@@ -30,3 +30,6 @@ function broadcastDims(a: Dimension, b: Dimension): Dimension {
 export function product(dims: readonly Dimension[]): Dimension {
   return dims.reduce(times, 1);
 }
+
+/** An axis counted from the front. */
+export const normalizeAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);

@@ -3,7 +3,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Dimension } from "../../graph/value-type.ts";
 import type { InferenceCall, InferenceRows, InferenceRule, Inferred } from "./inference.ts";
 
-/** Nodes that repeat a graph: what its inputs are, and what the node gives. */
+/** Nodes with graphs in them: what the inputs of a body are, and what the node gives. */
 
 const isTensor = (call: InferenceCall, index: number): boolean => call.node.inputs[index]?.type?.kind !== "sequence";
 
@@ -71,7 +71,26 @@ function loop(call: InferenceCall): readonly (Inferred | null)[] {
     .map((each, at) => (at < carried ? each : piled(each, null, 0)));
 }
 
-export const LOOP_INFERENCE: InferenceRows = [
+/** What both branches of If give, or the one that is taken where the condition is known: exporters ask for ranks so. */
+function ifOutputs(call: InferenceCall): readonly (Inferred | null)[] {
+  const condition = call.content(0)?.[0];
+  const open = ["then_branch", "else_branch"] as const;
+  const names = typeof condition === "number" ? [condition === 0 ? open[1] : open[0]] : open;
+  const branches = names.flatMap((name) => {
+    const branch = call.node.attributes.get(name);
+    return branch === undefined ? [] : graphsOf(branch);
+  });
+  return call.node.outputs.map((_, index) => {
+    const [first, second = first] = branches.map(({ outputs }) => outputs[index]?.type ?? null);
+    if (first?.kind !== "tensor" || second?.kind !== "tensor" || first.dtype !== second.dtype) return null;
+    const isSameRank = first.shape !== null && first.shape.length === second.shape?.length;
+    const shape = first.shape?.map((dim, axis) => (dim === second.shape?.[axis] ? dim : null)) ?? null;
+    return { dtype: first.dtype, shape: isSameRank ? shape : null };
+  });
+}
+
+export const CONTROL_INFERENCE: InferenceRows = [
+  ["If", ifOutputs],
   ["Scan", scan],
   ["Loop", loop],
 ];
