@@ -1,11 +1,15 @@
 /**
- * What each form of a convolution's weight gradient costs, by shape: least milliseconds of processor time on one thread, so that
+ * What each algorithm of a convolution's weight gradient costs, by shape: least milliseconds of processor time on one thread, so that
  * other work on the machine does little harm. The choice stands in src/autodiff/formulas/weight-gradients.ts.
  *
  *     npm run bench -- weight-gradients [--rounds 7]
  */
 
-import { chooseForm, type FormName, WEIGHT_GRADIENT_FORMS } from "../src/autodiff/formulas/weight-gradients.ts";
+import {
+  type AlgorithmName,
+  chooseAlgorithm,
+  WEIGHT_GRADIENT_ALGORITHMS,
+} from "../src/autodiff/formulas/weight-gradients.ts";
 import { DataType, encodeModel, Graph, Value } from "../src/entries/graph.ts";
 import { loadOrtNode, type OrtSession } from "../src/entries/run.ts";
 import { Names } from "../src/graph/names.ts";
@@ -76,18 +80,18 @@ function correlationOf({ batch, channels, outputs, size, kernel, group, stride }
 
 type Correlation = ReturnType<typeof correlationOf>;
 
-function applies(form: FormName, { group, channels, window }: Correlation): boolean {
-  if (form === "product") return group === 1 && window.kernel.every((size) => size === 1);
-  return form !== "samples" || group === 1 || group === channels;
+function applies(algorithm: AlgorithmName, { group, channels, window }: Correlation): boolean {
+  if (algorithm === "product") return group === 1 && window.kernel.every((size) => size === 1);
+  return algorithm !== "samples" || group === 1 || group === channels;
 }
 
-async function sessionOf(form: FormName, correlation: Correlation): Promise<OrtSession> {
+async function sessionOf(algorithm: AlgorithmName, correlation: Correlation): Promise<OrtSession> {
   const graph = new Graph("g");
   const model = new Model(8, graph);
   model.opsets.set("", 17);
   graph.inputs.push(correlation.image, correlation.gradient);
   const build = new Builder({ prefix: "t", names: new Names(model) });
-  const result = WEIGHT_GRADIENT_FORMS[form](new Formula(build, 17), correlation);
+  const result = WEIGHT_GRADIENT_ALGORITHMS[algorithm](new Formula(build, 17), correlation);
   graph.append(build.nodes);
   result.type = tensorType(DataType.float);
   graph.addOutput(result);
@@ -114,10 +118,12 @@ async function measure(shape: Shape, rounds: number): Promise<Row> {
   const { batch, channels, outputs, size, kernel, group, stride } = shape;
   const correlation = correlationOf(shape);
   const feeds: NamedTensors = { x: feedOf(correlation.image), dy: feedOf(correlation.gradient) };
-  const forms = (Object.keys(WEIGHT_GRADIENT_FORMS) as FormName[]).filter((form) => applies(form, correlation));
-  const runs: { readonly form: FormName; readonly session: OrtSession; least: number }[] = [];
-  for (const form of forms) {
-    runs.push({ form, session: await sessionOf(form, correlation), least: Number.POSITIVE_INFINITY });
+  const algorithms = (Object.keys(WEIGHT_GRADIENT_ALGORITHMS) as AlgorithmName[]).filter((algorithm) =>
+    applies(algorithm, correlation),
+  );
+  const runs: { readonly algorithm: AlgorithmName; readonly session: OrtSession; least: number }[] = [];
+  for (const algorithm of algorithms) {
+    runs.push({ algorithm, session: await sessionOf(algorithm, correlation), least: Number.POSITIVE_INFINITY });
   }
   for (let round = 0; round < 3 * rounds; round++) {
     for (const run of runs) {
@@ -131,8 +137,8 @@ async function measure(shape: Shape, rounds: number): Promise<Row> {
     shape: `${batch}, ${channels} -> ${outputs}, ${size}, ${kernel}x${kernel}`,
     groups: group,
     stride,
-    ...Object.fromEntries(runs.map(({ form, least }) => [form, least])),
-    chosen: chooseForm(correlation),
+    ...Object.fromEntries(runs.map(({ algorithm, least }) => [algorithm, least])),
+    chosen: chooseAlgorithm(correlation),
   };
 }
 

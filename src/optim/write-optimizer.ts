@@ -5,8 +5,8 @@ import { groupSettings } from "./parameter-groups.ts";
 import { asUpdate, type GradientTransform, type Optimizer, type Step, type Update } from "./transform.ts";
 import type { OptimizerTarget, Slot, WrittenOptimizer } from "./written.ts";
 
-/** One parameter on its way, with the slots of every link. */
-interface Traveller {
+/** The update of one parameter while the chain is written, with the slots of the links so far. */
+interface ParameterUpdate {
   readonly name: string;
   readonly value: Value;
   readonly update: Update;
@@ -42,30 +42,28 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
     groups,
     trained.map(({ name }) => name),
   );
-  const through = (travellers: readonly Traveller[], link: GradientTransform): readonly Traveller[] => {
-    const held = travellers.map(({ name, value }) =>
+  const through = (updates: readonly ParameterUpdate[], link: GradientTransform): readonly ParameterUpdate[] => {
+    const held = updates.map(({ name, value }) =>
       link.slots.map((slot) => new Value(names.fresh(`${name}/${link.name}/${slot}`), value.type)),
     );
-    const parameters = travellers.map(({ name, value, update, gradient }, index) => ({
+    const parameters = updates.map(({ name, value, update, gradient }, index) => ({
       ...{ name, value, update, gradient, slots: held[index] ?? [] },
       weightDecay: settingsOf(name).weightDecay,
     }));
     const results = link.transform(step, parameters);
-    return travellers.map((traveller, index) => {
-      const { update, slots } = results[index] ?? { update: traveller.update, slots: [] };
+    return updates.map((each, index) => {
+      const { update, slots } = results[index] ?? { update: each.update, slots: [] };
       const own = link.slots.flatMap((_, at): readonly Slot[] => {
         const [input, next] = [held[index]?.[at], slots[at]];
         return input === undefined || next === undefined ? [] : [{ name: input.name, input, next }];
       });
-      return { ...traveller, update, slots: [...traveller.slots, ...own] };
+      return { ...each, update, slots: [...each.slots, ...own] };
     });
   };
   const start = trained.map(({ name, parameter, gradient }) => ({
     ...{ name, value: parameter, update: asUpdate(gradient), gradient, slots: [] },
   }));
-  const before = optimizer.before
-    .reduce(through, start)
-    .map((traveller) => ({ ...traveller, gradient: traveller.update.tensor }));
+  const before = optimizer.before.reduce(through, start).map((each) => ({ ...each, gradient: each.update.tensor }));
   const gradients = before.map(({ update }) => update.tensor);
   const finished = optimizer.links.reduce(through, before);
   const rates = new Map<number, Value>();

@@ -1,5 +1,5 @@
 import { unknownAttribute } from "../autodiff/attributes.ts";
-import { chooseDepthwiseForm, DEPTHWISE_FORMS } from "../autodiff/formulas/depthwise.ts";
+import { chooseDepthwiseAlgorithm, DEPTHWISE_ALGORITHMS } from "../autodiff/formulas/depthwise.ts";
 import { windowOf } from "../autodiff/formulas/window.ts";
 import type { Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -40,10 +40,10 @@ function loweringOf(node: Node): Parameters<typeof replaceByParts>[2]["lower"] |
   if (perGroup !== 1 || channels !== image[1] || call.int("group") !== channels || channels === 1) return null;
   const window = windowOf(call, kernel, spatial);
   const [batch = null] = image;
-  const form = chooseDepthwiseForm(window, spatial, typeof batch === "number" ? batch : null);
-  if (form === null) return null;
+  const algorithm = chooseDepthwiseAlgorithm(window, spatial, typeof batch === "number" ? batch : null);
+  if (algorithm === null) return null;
   return (f) => [
-    DEPTHWISE_FORMS[form](f, {
+    DEPTHWISE_ALGORITHMS[algorithm](f, {
       ...{ window, channels, spatial },
       ...{ x: call.input(0), weight: call.input(1), bias: call.optional(2) },
     }),

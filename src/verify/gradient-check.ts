@@ -16,6 +16,7 @@ import type { StepModel } from "../passes/portable/step-model.ts";
 import { toOrtTensor } from "../runtime/feeds.ts";
 import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
+import { ortTensor } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 import { NO_LOG } from "../runtime/session-options.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
@@ -126,7 +127,7 @@ function inputsOf(
   const fitted = (name: string, { type, data, dims }: Tensor): Tensor =>
     isDouble(name) && (type === "float32" || type === "float16")
       ? new Tensor("float64", doubles(type, data), dims)
-      : new Tensor(type as "float32", data as Float32Array, dims);
+      : ortTensor(type, data, dims);
   for (const [name, tensor] of tensors) if (name in feeds) feeds[name] = fitted(name, toOrtTensor(tensor, name));
   for (const [name, tensor] of Object.entries(given ?? {})) if (name in feeds) feeds[name] = fitted(name, tensor);
   for (const [parameter, buffer] of gradients) {

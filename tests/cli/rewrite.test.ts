@@ -242,7 +242,7 @@ describe("inspect", () => {
     };
     expect([status, document.kind]).toEqual([0, "artifacts"]);
     expect(document.optimizerModel.optimizers[0]?.gradients).toEqual([
-      { value: "gradients", form: "sequence", parameter: null, regularized: true },
+      { value: "gradients", kind: "sequence", parameter: null, regularized: true },
     ]);
     expect(document.optimizerModel.agr.edges).toEqual([
       { from: "gradients", to: "onnx-agr/gradients/SequenceConstruct:out" },

@@ -7,7 +7,7 @@ import { plainStep } from "./plain-step/index.ts";
 import { portable } from "./portable.ts";
 import type { Dialect, FindOptions, Found, OptimizerSite, Refusal } from "./site.ts";
 
-/** Every form of optimizer that is recognised, in the order in which they are tried. */
+/** Every dialect that is recognised, in the order in which they are tried. */
 export const DIALECTS: readonly Dialect[] = [portable, ortSequence, ortTensor, onnxTraining];
 
 /** Tried where no operator says "optimizer": what has no such operator can only be told by how its tensors depend on each other. */

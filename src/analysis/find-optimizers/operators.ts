@@ -63,7 +63,7 @@ function recognise(
     edges.push({
       value,
       uses: [{ user: node, index: gradient }],
-      form: "tensor",
+      kind: "tensor",
       dtype,
       parameter: { name: parameter?.name ?? value.name, shape: shapeOf(parameter) },
     });

@@ -51,7 +51,7 @@ function recognise(model: Model, graph: Graph, node: Node, { inputs }: SequenceO
     graph,
     name: nodeName(node),
     optimizer: `${node.domain}.${node.opType}`,
-    edges: [{ value, uses: [{ user: node, index: input }], form: "sequence", dtype: element.dtype, parameter: null }],
+    edges: [{ value, uses: [{ user: node, index: input }], kind: "sequence", dtype: element.dtype, parameter: null }],
     learningRate: { node, input: inputs.indexOf("learning_rate") },
   };
 }

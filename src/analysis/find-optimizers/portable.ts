@@ -39,7 +39,7 @@ export const portable: Dialect = {
       return {
         value: originalOf(model, AGR_RECORD, read),
         uses: read.uses.filter(({ user }) => user instanceof Node),
-        form: "tensor",
+        kind: "tensor",
         dtype: type.dtype,
         parameter: { name, shape },
       };

@@ -12,7 +12,7 @@ export interface GradientEdge {
   readonly value: Value;
   /** What reads it in order to update the parameter; whoever else reads it is not the optimizer. */
   readonly uses: readonly Use[];
-  readonly form: "sequence" | "tensor";
+  readonly kind: "sequence" | "tensor";
   /** Element type of the gradient or gradients. */
   readonly dtype: number;
   /** Null for a sequence: its elements' parameters are not known. */

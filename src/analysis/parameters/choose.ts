@@ -14,7 +14,7 @@ export interface ParameterChoice {
   readonly freeze?: readonly string[];
 }
 
-export interface Chosen {
+export interface ParameterSelection {
   readonly candidates: readonly Value[];
   readonly frozen: readonly Value[];
   /** Constants of the program, each with the use that tells it. */
@@ -32,7 +32,7 @@ export function chooseParameters(
   statistics: readonly Value[],
   roles: ReadonlyMap<string, string | null>,
   { parameters, freeze = [] }: ParameterChoice,
-): Chosen {
+): ParameterSelection {
   const renewed = new Set(statistics);
   const all = graph.initializers.filter(
     (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !renewed.has(value),

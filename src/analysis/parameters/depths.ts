@@ -1,5 +1,6 @@
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphsOf, valuesReadBy, walkGraphs } from "../../graph/model.ts";
+import { isHeld } from "../../ops/constants.ts";
 
 /**
  * How many layers lie between each parameter and the end of the graph: nodes that read a parameter of two axes or more, on the
@@ -49,8 +50,7 @@ function madeOfParameters(
   for (const node of graph) {
     const inputs = read.get(node) ?? [];
     const sources = new Set(inputs.flatMap((value) => (own.has(value) ? [value] : [made.get(value) ?? []].flat())));
-    const isConstant = (value: Value): boolean => value.tensor !== null || value.producer?.opType === "Constant";
-    const isMade = inputs.every((value) => made.has(value) || own.has(value) || isConstant(value));
+    const isMade = inputs.every((value) => made.has(value) || own.has(value) || isHeld(value));
     const [source] = sources;
     if (source === undefined || sources.size > 1 || !isMade) continue;
     for (const output of node.outputs) if (output !== null) made.set(output, source);

@@ -17,7 +17,7 @@ export interface Depthwise {
   readonly spatial: readonly number[];
 }
 
-type DepthwiseForm = "matrices" | "bands";
+type DepthwiseAlgorithm = "matrices" | "bands";
 
 /** The largest matrix of pixels times results, and the widest row in kernel widths. */
 const MOST_ENTRIES = 4096;
@@ -25,11 +25,11 @@ const WIDEST_ROW = 5.5;
 const LEAST_BATCH = 4;
 
 /** What costs less than the convolution itself, forward and backward together; null: nothing. The measurements are in docs/building.md. */
-export function chooseDepthwiseForm(
+export function chooseDepthwiseAlgorithm(
   window: Window,
   spatial: readonly number[],
   batch: number | null,
-): DepthwiseForm | null {
+): DepthwiseAlgorithm | null {
   const results = outputSizes(window, spatial);
   if (results.some((size) => size < 1) || (batch !== null && batch < LEAST_BATCH)) return null;
   const [width = 0, kernelWidth = 0] = [spatial.at(-1), window.kernel.at(-1)];
@@ -38,7 +38,7 @@ export function chooseDepthwiseForm(
   return spatial.length > 1 && width <= WIDEST_ROW * kernelWidth ? "bands" : null;
 }
 
-export const DEPTHWISE_FORMS: Readonly<Record<DepthwiseForm, (f: Formula, call: Depthwise) => Value>> = {
+export const DEPTHWISE_ALGORITHMS: Readonly<Record<DepthwiseAlgorithm, (f: Formula, call: Depthwise) => Value>> = {
   matrices: byMatrices,
   bands: byBands,
 };

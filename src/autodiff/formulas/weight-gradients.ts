@@ -24,12 +24,12 @@ export interface Correlation {
   readonly hasMore?: boolean;
 }
 
-type Form = (f: Formula, correlation: Correlation) => Value;
+type Algorithm = (f: Formula, correlation: Correlation) => Value;
 
-export type FormName = "product" | "samples" | "patches" | "interleaved";
+export type AlgorithmName = "product" | "samples" | "patches" | "interleaved";
 
-/** What each form gives is the gradient [M, C / group, ...kernel] of the weight. `chooseForm` says which one applies. */
-export const WEIGHT_GRADIENT_FORMS: Readonly<Record<FormName, Form>> = {
+/** What each algorithm gives is the gradient [M, C / group, ...kernel] of the weight. `chooseAlgorithm` says which one applies. */
+export const WEIGHT_GRADIENT_ALGORITHMS: Readonly<Record<AlgorithmName, Algorithm>> = {
   product,
   samples: bySamples,
   patches: byPatches,
@@ -39,8 +39,8 @@ export const WEIGHT_GRADIENT_FORMS: Readonly<Record<FormName, Form>> = {
 /** From these many kernel positions on, gradients of one channel are taken sample by sample. */
 const BY_SAMPLES_FROM = 25;
 
-/** The form that costs least, by shape; the measurements are in docs/building.md. `samples` needs the batch to be known. */
-export function chooseForm({ window, group, channels, batch }: Correlation): FormName {
+/** The algorithm that costs least, by shape; the measurements are in docs/building.md. `samples` needs the batch to be known. */
+export function chooseAlgorithm({ window, group, channels, batch }: Correlation): AlgorithmName {
   const { kernel, begin, end } = window;
   const places = placesOf(kernel);
   if (places === 1 && group === 1 && [...begin, ...end].every((pad) => pad === 0)) return "product";
@@ -50,7 +50,8 @@ export function chooseForm({ window, group, channels, batch }: Correlation): For
 }
 
 /** The gradient [M, C / group, ...kernel] of the weight of a convolution. */
-export const weightGrad: Form = (f, correlation) => WEIGHT_GRADIENT_FORMS[chooseForm(correlation)](f, correlation);
+export const weightGrad: Algorithm = (f, correlation) =>
+  WEIGHT_GRADIENT_ALGORITHMS[chooseAlgorithm(correlation)](f, correlation);
 
 /** A kernel of one position: one matrix product over all pixels. */
 function product(f: Formula, { window, image, gradient, channels, outputs, hasMore = false }: Correlation): Value {

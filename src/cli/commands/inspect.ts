@@ -52,7 +52,7 @@ export function inspectCommand(io: Io): Command {
     .option("--text", "print the whole graph as text")
     .option(
       "--explain",
-      "say of every form of optimizer what matched or what stopped it; exit with 4 where none is there",
+      "say of every dialect of optimizers what matched or what stopped it; exit with 4 where none is there",
     )
     .option(
       "--state <input=output>",
@@ -143,11 +143,11 @@ function explainModel(model: Model, options: FindOptions): Document {
     dialect,
     looksFor,
     matched: sites.flatMap(({ name, optimizer, edges }) =>
-      edges.map(({ value, form, parameter }) => ({
+      edges.map(({ value, kind, parameter }) => ({
         optimizer,
         name,
         gradient: value.name,
-        form,
+        kind,
         parameter: parameter?.name ?? null,
       })),
     ),
@@ -156,8 +156,8 @@ function explainModel(model: Model, options: FindOptions): Document {
   const lines = dialects.flatMap(({ dialect, looksFor, matched, refused }) => [
     `${dialect}: ${matched.length > 0 ? `${matched.length} gradient edges` : "nothing"}; looks for ${looksFor}`,
     ...matched.map(
-      ({ optimizer, gradient, form, parameter }) =>
-        `  ${optimizer}: ${form} "${gradient}"${parameter === null ? "" : ` of ${parameter}`}`,
+      ({ optimizer, gradient, kind, parameter }) =>
+        `  ${optimizer}: ${kind} "${gradient}"${parameter === null ? "" : ` of ${parameter}`}`,
     ),
     ...refused.map(({ at, reason }) => `  not ${at}: ${reason}`),
   ]);
@@ -179,9 +179,9 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
     dialect,
     name,
     optimizer,
-    gradients: edges.map(({ value, form, uses, parameter }) => ({
+    gradients: edges.map(({ value, kind, uses, parameter }) => ({
       value: value.name,
-      form,
+      kind,
       parameter: parameter?.name ?? null,
       regularized: uses.some(({ user, index }) => !value.uses.some((use) => use.user === user && use.index === index)),
     })),
@@ -207,8 +207,8 @@ function describeModel(model: Model, options: FindOptions = {}): Document {
     ...optimizers.flatMap(({ optimizer, dialect, name, gradients }) => [
       `  optimizer ${optimizer} "${name}" (${dialect})`,
       ...gradients.map(
-        ({ value, form, parameter, regularized }) =>
-          `    gradients: ${form} "${value}"${parameter === null ? "" : ` of ${parameter}`}, ${regularized ? "with AGR" : "without AGR"}`,
+        ({ value, kind, parameter, regularized }) =>
+          `    gradients: ${kind} "${value}"${parameter === null ? "" : ` of ${parameter}`}, ${regularized ? "with AGR" : "without AGR"}`,
       ),
     ]),
     ...(optimizers.length === 0 ? ["  no optimizer"] : []),

@@ -64,7 +64,7 @@ function choiceProblem(
 ): string | null {
   const unknown = names?.find((name) => !sites.some((site) => site.name === name));
   if (unknown !== undefined) return `no optimizer is named "${unknown}"; there is ${described(sites)}`;
-  const ofSequences = chosen.filter(({ edges }) => edges.some(({ form }) => form === "sequence"));
+  const ofSequences = chosen.filter(({ edges }) => edges.some(({ kind }) => kind === "sequence"));
   if (chosen.length > 1 && ofSequences.length > 0) {
     return `there are ${chosen.length} optimizers, and AGR goes before one that takes a sequence of gradients alone: ${described(chosen)}`;
   }

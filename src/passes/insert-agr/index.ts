@@ -74,7 +74,7 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
   const { form, notes: formNotes } = chooseForm(model, options);
   const notes = [...opsetNotes, ...formNotes];
   const [site] = sites;
-  const sequence = site?.edges.find((edge) => edge.form === "sequence");
+  const sequence = site?.edges.find((edge) => edge.kind === "sequence");
   const intent =
     site !== undefined && sequence !== undefined
       ? decideSequence(model, site, sequence, settings, form, { ...options, opset })

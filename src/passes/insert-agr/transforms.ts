@@ -34,7 +34,7 @@ export function chooseChain(
   if (steps.before.length + steps.after.length === 0) return null;
   const fail = (reason: string, hint: string): PassError =>
     new PassError("E_TRANSFORM", `the transforms ${list.join(", ")} cannot be inserted: ${reason}`, { hint });
-  if (edges.some(({ form }) => form === "sequence")) {
+  if (edges.some(({ kind }) => kind === "sequence")) {
     throw fail(
       "the optimizer takes its gradients as a sequence",
       "Build the portable set: onnx-agr build --transform.",

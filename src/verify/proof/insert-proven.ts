@@ -22,7 +22,7 @@ export interface ProvenInsertion extends InsertAgrReport {
 }
 
 /**
- * `insertAgr` that proves of plain train steps that what it regularizes is the gradient; other forms of optimizers say themselves
+ * `insertAgr` that proves of plain train steps that what it regularizes is the gradient; other dialects say themselves
  * what their gradients are.
  * @returns the report, and the options that repeat the insertion
  * @throws PassError `E_NOT_GRADIENT` where a parameter's gradient is not found, with the numbers, `E_PARTIAL` where some

@@ -100,7 +100,7 @@ export class Search {
     const summed = [...sums].map(({ input }) => input);
     // Without the ways of scalars what lies before a clipping by norm is a candidate too: the last choice, or with "raw" the first.
     const order = this.#options.at === "raw" ? [false, true] : [true, false];
-    const ways = order.map((scalars) => anatomy.flow({ scalars, sums: summed }));
+    const ways = order.map((scalars) => anatomy.dominators({ scalars, sums: summed }));
     const flow = ways[order.indexOf(true)];
     const isFit = (pair: StatePair, value: Value): boolean =>
       shapeOf(value) === shapeOf(pair.input) &&

@@ -1,7 +1,7 @@
 import { DataType } from "../../../graph/data-type.ts";
 import type { Graph, Node, Use, Value } from "../../../graph/graph.ts";
 import { valuesReadBy } from "../../../graph/model.ts";
-import { Flow, identicalTo, Leads } from "./flow.ts";
+import { DominatorTree, identicalTo, Reachability } from "./flow.ts";
 import type { StatePair } from "./pair-state.ts";
 
 export interface AnatomyOptions {
@@ -24,9 +24,9 @@ export class Anatomy {
   /** Inputs that are no state and take part in the losses. */
   readonly data: readonly Value[];
   readonly #isParameter: ReadonlySet<StatePair>;
-  readonly #leads: Leads;
+  readonly #reach: Reachability;
   /** The same without the ways of scalars: norms over all parameters make no state another parameter's. */
-  readonly #narrowLeads: Leads;
+  readonly #tensorReach: Reachability;
   readonly #constants: ReadonlySet<Value>;
   /** The renewals of parameters and what they are copies of, each with its parameter. */
   readonly #ends: ReadonlyMap<Value, StatePair>;
@@ -36,7 +36,7 @@ export class Anatomy {
     this.graph = graph;
     this.pairs = pairs;
     this.losses = losses;
-    const toLosses = new Leads(
+    const toLosses = new Reachability(
       graph,
       losses.map((loss) => [loss]),
       constants,
@@ -52,9 +52,9 @@ export class Anatomy {
     this.#constants = constants;
     const targets = pairs.map(({ output }) => [output, ...madeCopies(output)]);
     const ends = [...this.#ends.keys(), ...constants];
-    this.#leads = new Leads(graph, targets, new Set(ends));
+    this.#reach = new Reachability(graph, targets, new Set(ends));
     const made = graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
-    this.#narrowLeads = new Leads(graph, targets, new Set([...ends, ...made.filter(isScalar)]));
+    this.#tensorReach = new Reachability(graph, targets, new Set([...ends, ...made.filter(isScalar)]));
   }
 
   isParameter(pair: StatePair): boolean {
@@ -81,17 +81,17 @@ export class Anatomy {
   /** The parameters to whose renewal a state leads: through tensors alone, where scalars lead from one to the others. */
   #ownersOf(pair: StatePair): readonly StatePair[] {
     if (this.isParameter(pair)) return [];
-    const by = (leads: Leads): readonly StatePair[] => {
-      const bits = leads.of(pair.input);
+    const by = (reach: Reachability): readonly StatePair[] => {
+      const bits = reach.of(pair.input);
       return this.parameters.filter((each) => (bits & this.#bitOf(each)) !== 0n);
     };
-    const all = by(this.#leads);
-    return all.length < 2 ? all : by(this.#narrowLeads);
+    const all = by(this.#reach);
+    return all.length < 2 ? all : by(this.#tensorReach);
   }
 
   /** Whether a value takes part in one of these pairs' renewals. */
   leadsTo(value: Value, pairs: readonly StatePair[]): boolean {
-    return (this.#leads.of(value) & this.#bitsOf(pairs)) !== 0n;
+    return (this.#reach.of(value) & this.#bitsOf(pairs)) !== 0n;
   }
 
   /** The same of what one reader makes of a value. */
@@ -101,7 +101,7 @@ export class Anatomy {
       const pair = this.pairs.find((each) => each.output === output);
       return pair === undefined ? 0n : this.#bitOf(pair);
     };
-    return (this.#leads.ofUse(use, outputBit) & this.#bitsOf(pairs)) !== 0n;
+    return (this.#reach.ofUse(use, outputBit) & this.#bitsOf(pairs)) !== 0n;
   }
 
   /**
@@ -109,7 +109,13 @@ export class Anatomy {
    * @param scalars whether values of one element are ways: norms, rates, scales
    * @param sums state that counts as data: what gradients are added up in
    */
-  flow({ scalars = true, sums = [] }: { readonly scalars?: boolean; readonly sums?: readonly Value[] } = {}): Flow {
+  dominators({
+    scalars = true,
+    sums = [],
+  }: {
+    readonly scalars?: boolean;
+    readonly sums?: readonly Value[];
+  } = {}): DominatorTree {
     const isRandom = (value: Value): boolean => value.producer?.opType.startsWith("Random") ?? false;
     const made = this.graph.nodes.flatMap(({ outputs }) => outputs).filter((value) => value !== null);
     const isEnd = (value: Value, reader: Node): boolean => {
@@ -119,7 +125,7 @@ export class Anatomy {
       if (pair !== undefined) return !makes((output) => this.#ends.get(output) === pair);
       return this.#constants.has(value) && !makes((output) => this.#constants.has(output));
     };
-    return new Flow(
+    return new DominatorTree(
       this.graph,
       [...this.data, ...sums, ...made.filter(isRandom)],
       (value, reader) => isEnd(value, reader) || isTruth(value) || (!scalars && isScalar(value)),
@@ -136,12 +142,12 @@ export class Anatomy {
 }
 
 /** The values through which all that the data contribute to some renewals must run, the lowest first. */
-export function narrows(flow: Flow, renewals: readonly StatePair[]): readonly Value[] {
-  const reached = renewals.map(({ output }) => output).filter((value) => flow.reaches(value));
+export function narrows(tree: DominatorTree, renewals: readonly StatePair[]): readonly Value[] {
+  const reached = renewals.map(({ output }) => output).filter((value) => tree.reaches(value));
   const [first = null, ...others] = reached;
-  const lowest = others.reduce<Value | null>((common, value) => flow.common(common, value), first);
+  const lowest = others.reduce<Value | null>((common, value) => tree.commonDominator(common, value), first);
   const chain: Value[] = [];
-  for (let at = lowest; at !== null; at = flow.above(at)) chain.push(at);
+  for (let at = lowest; at !== null; at = tree.dominatorOf(at)) chain.push(at);
   return chain;
 }
 

@@ -2,7 +2,7 @@ import { Graph, type Node, type Use, type Value } from "../../../graph/graph.ts"
 import { valuesReadBy } from "../../../graph/model.ts";
 
 /** Which values depend on some sources, and through which single values everything from the sources must pass. */
-export class Flow {
+export class DominatorTree {
   /** The nearest value through which every path from the sources runs; null where there is none. */
   readonly #dominator = new Map<Value, Value | null>();
   readonly #depth = new Map<Value, number>();
@@ -17,13 +17,13 @@ export class Flow {
       const reached = valuesReadBy(node).filter((value) => this.reaches(value) && !endsAt(value, node));
       const [first, ...others] = reached;
       if (first === undefined) continue;
-      const dominator = others.reduce<Value | null>((common, value) => this.common(common, value), first);
+      const dominator = others.reduce<Value | null>((common, value) => this.commonDominator(common, value), first);
       for (const output of node.outputs) if (output !== null) this.#place(output, dominator);
     }
   }
 
   /** The nearest value through which every path from the sources to `value` runs; null where there is none. */
-  above(value: Value): Value | null {
+  dominatorOf(value: Value): Value | null {
     return this.#dominator.get(value) ?? null;
   }
 
@@ -32,7 +32,7 @@ export class Flow {
   }
 
   /** The lowest value through which every path from the sources to both runs; null where there is none. */
-  common(a: Value | null, b: Value | null): Value | null {
+  commonDominator(a: Value | null, b: Value | null): Value | null {
     let [left, right] = [a, b];
     while (left !== right) {
       if (left === null || right === null) return null;
@@ -60,7 +60,7 @@ export function identicalTo(value: Value): readonly Value[] {
 }
 
 /** What each value leads to, as one bit per target. */
-export class Leads {
+export class Reachability {
   readonly #bits = new Map<Value, bigint>();
   readonly #graph: Graph;
   readonly #ends: ReadonlySet<Value>;

@@ -9,7 +9,7 @@ import { isOfFamily } from "../../../ops/operators/index.ts";
 import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
 import { Anatomy, dependsOn, madeCopies, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
-import type { Flow } from "./flow.ts";
+import type { DominatorTree } from "./flow.ts";
 import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
 
 const NAME = "plain-step";
@@ -90,7 +90,7 @@ class Step {
   readonly #flat: FlatStep;
   readonly #anatomy: Anatomy;
   readonly #options: FindOptions;
-  readonly #flow: Flow;
+  readonly #dominators: DominatorTree;
   readonly #told: ReadonlyMap<string, Value>;
 
   constructor(
@@ -107,7 +107,7 @@ class Step {
     const { trainable } = options;
     const parameters = trainable === undefined ? {} : { parameters: new Set([...trainable, ...this.#told.keys()]) };
     this.#anatomy = new Anatomy(flat.graph, pairs, losses, parameters);
-    this.#flow = this.#anatomy.flow();
+    this.#dominators = this.#anatomy.dominators();
   }
 
   /** State that takes part in the loss, or was said to be trained; slots, counters and rates are not among them. */
@@ -121,10 +121,10 @@ class Step {
     const group = [pair, ...this.#anatomy.slotsOf(pair)];
     const told = this.#told.get(pair.input.name);
     if (told !== undefined) return this.#toldEdge(pair, told, group);
-    const outputs = group.map(({ output }) => output).filter((value) => this.#flow.reaches(value));
+    const outputs = group.map(({ output }) => output).filter((value) => this.#dominators.reaches(value));
     if (outputs.length === 0)
       return { reason: "nothing that depends on the data reaches its update: it has no gradient", isFrozen: true };
-    for (const at of narrows(this.#flow, group)) {
+    for (const at of narrows(this.#dominators, group)) {
       const gradient = this.#undoScaling(at, pair);
       const { stranger, readsParameter } = this.#updateFrom(gradient, outputs, pair);
       if (stranger !== null) {
@@ -175,7 +175,7 @@ class Step {
       .map((use) => this.#flat.originOfUse(use))
       .filter((use) => use !== null);
     const value = originalOf(this.#model, AGR_RECORD, origin);
-    return { value, uses, form: "tensor", dtype, parameter: { name: pair.input.name, shape } };
+    return { value, uses, kind: "tensor", dtype, parameter: { name: pair.input.name, shape } };
   }
 
   /** Up through sums and products whose other operands do not depend on the data. */
@@ -185,7 +185,7 @@ class Step {
     for (;;) {
       const { producer } = value;
       if (producer === null || !isOfFamily("linear", producer)) return value;
-      const operands = producer.inputs.filter((input) => input !== null && this.#flow.reaches(input));
+      const operands = producer.inputs.filter((input) => input !== null && this.#dominators.reaches(input));
       const [operand] = operands;
       if (operands.length !== 1 || !operand) return value;
       if (valuesReadBy(producer).some((input) => input !== operand && dependsOn(input, others))) return value;
@@ -214,7 +214,7 @@ class Step {
       const known = producer.domain === AGR_DOMAIN || isArithmetic;
       if (!known) return { stranger: producer, readsParameter };
       for (const operand of valuesReadBy(producer)) {
-        if (this.#flow.reaches(operand)) pending.push(operand);
+        if (this.#dominators.reaches(operand)) pending.push(operand);
         else readsParameter ||= dependsOn(operand, [pair.input]);
       }
     }
