@@ -1,9 +1,9 @@
 import { listOf, OPTIONS, PATH, requireArgument } from "./arguments.ts";
 import { type AverageOptions, averageTensors } from "./artifacts/average.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
+import { isCheckpointFile } from "./artifacts/checkpoint/checkpoint-file.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
-import { isCheckpointFile } from "./artifacts/ort-artifacts.ts";
 import { decodeState, isState, stateParts } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
 import { decodeSafetensors, safetensorsParts } from "./artifacts/safetensors.ts";

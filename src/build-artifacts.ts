@@ -1,8 +1,9 @@
 import { OPTIONS, PATH, requireArgument } from "./arguments.ts";
 import { checkpointSpace, encodeCheckpoint, MOST_CHECKPOINT_BYTES } from "./artifacts/checkpoint/write-odtc.ts";
-import type { TrainableParameter, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
+import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { firstState } from "./artifacts/portable/state.ts";
+import type { TrainableParameter } from "./artifacts/trainable-parameters.ts";
 import { A_SET, type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";

@@ -1,6 +1,7 @@
-import { type TrainableParameter, type TrainingArtifacts, trainableParameters } from "./artifacts/ort-artifacts.ts";
+import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import { type Plan, type Role, readPlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { type TrainableParameter, trainableParameters } from "./artifacts/trainable-parameters.ts";
 import type { TrainingSet } from "./artifacts/training-set.ts";
 import { AGR_RECORD, readRecord } from "./edits/record.ts";
 import { FormatError } from "./errors.ts";

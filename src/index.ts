@@ -1,15 +1,11 @@
 /** onnx-agr: adaptive gradient regularization for exported ONNX training graphs, and training them from Node.js. What people do every day; the parts it is made of are in onnx-agr/graph, onnx-agr/training and onnx-agr/run. */
 
 export { Tensor } from "onnxruntime-common";
-export {
-  type ReadSetOptions,
-  type TrainableParameter,
-  type TrainingArtifacts,
-  trainableParameters,
-} from "./artifacts/ort-artifacts.ts";
+export type { ReadSetOptions, TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 export type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 export { type LoadedRun, loadRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
 export type { RunManifest, TrainPosition } from "./artifacts/run-checkpoint/manifest.ts";
+export { type TrainableParameter, trainableParameters } from "./artifacts/trainable-parameters.ts";
 export {
   openFolder,
   readArtifacts,
@@ -71,14 +67,8 @@ export { type EvaluateOptions, type Evaluation, evaluate } from "./runtime/evalu
 export type { Metrics } from "./runtime/evaluation/metrics.ts";
 export type { Provider } from "./runtime/ort-node/providers.ts";
 export type { NamedTensors, TrainingSessionCreateOptions } from "./runtime/session.ts";
-export {
-  type EpochEvent,
-  type StepEvent,
-  TRAIN_DEFAULTS,
-  type TrainEvent,
-  type TrainOptions,
-  train,
-} from "./runtime/train.ts";
+export { type EpochEvent, type StepEvent, type TrainEvent, train } from "./runtime/train.ts";
+export { TRAIN_DEFAULTS, type TrainOptions } from "./runtime/training-plan.ts";
 export { type ReadTrainableOptions, readTrainable, readWeights, type Trainable, withWeights } from "./source.ts";
 export { readStep, type StepArtifacts, withInitialState } from "./step-artifacts.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";

@@ -1,16 +1,14 @@
 import { valueRanges } from "./analysis/value-ranges.ts";
 import { type Kind, mapTo, OPTIONS, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
 import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
+import { isCheckpointFile, readCheckpointFile } from "./artifacts/checkpoint/checkpoint-file.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import {
   ARTIFACTS,
-  checkCheckpointFits,
   type InputSpec,
-  isCheckpointFile,
   type ReadSetOptions,
-  readCheckpointFile,
   type TrainingArtifacts,
   userInputs,
   withRanges,
@@ -21,6 +19,7 @@ import { PORTABLE } from "./artifacts/portable/portable-artifacts.ts";
 import { decodeState, isState, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { loadRun } from "./artifacts/run-checkpoint/folder.ts";
 import { decodeSafetensors } from "./artifacts/safetensors.ts";
+import { checkCheckpointFits } from "./artifacts/trainable-parameters.ts";
 import { A_SET, checkFolder, loadTrainingSet, type TrainingSet } from "./artifacts/training-set.ts";
 import { checkConsistency } from "./consistency.ts";
 import { AGR_RECORD, readRecord } from "./edits/record.ts";

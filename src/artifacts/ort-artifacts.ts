@@ -1,32 +1,19 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  BYTES,
-  type Kind,
-  listOf,
-  NUMBER,
-  optional,
-  orNull,
-  PATH,
-  requireArgument,
-  TEXT,
-  withFields,
-} from "../arguments.ts";
-import { CheckpointError, FormatError, OnnxAgrError } from "../errors.ts";
+import { BYTES, type Kind, listOf, NUMBER, orNull, requireArgument, TEXT, withFields } from "../arguments.ts";
+import { FormatError } from "../errors.ts";
 import { DataType } from "../graph/data-type.ts";
-import { completeAround } from "../graph/io/file-set.ts";
 import { type ReadModelOptions, readModel } from "../graph/io/model-file.ts";
-import { listFolder, readRange, readRegularFile, withFile } from "../graph/io/read-file.ts";
+import { listFolder } from "../graph/io/read-file.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL } from "../graph/model.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import type { Dimension } from "../graph/value-type.ts";
-import { bufferName, isGradientName, parameterOfBuffer, RESET_FLAG } from "../onnxruntime/training-names.ts";
+import { isGradientName, RESET_FLAG } from "../onnxruntime/training-names.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { A_CHECKPOINT } from "./checkpoint/checkpoint.ts";
-import { decodeCheckpoint, ODTC, ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
-import { decodePbseqCheckpoint, isPbseqFile } from "./checkpoint/read-pbseq.ts";
-import { encodeCheckpoint } from "./checkpoint/write-odtc.ts";
+import { readCheckpointFile } from "./checkpoint/checkpoint-file.ts";
+import { ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
+import { isPbseqFile } from "./checkpoint/read-pbseq.ts";
 
 /** The files `generate_artifacts` of onnxruntime-training writes into a folder, without the user's prefix. */
 export const ARTIFACT_FILES = {
@@ -53,11 +40,6 @@ export interface TrainingArtifacts {
 
 const MODEL_OR_NULL = orNull(A_MODEL);
 
-const PARAMETERS_SOURCE: Kind = withFields(
-  { trainingModel: MODEL_OR_NULL, checkpoint: optional(orNull(BYTES)) },
-  "training artifacts: { trainingModel, checkpoint? }",
-);
-
 export const ARTIFACTS: Kind = withFields(
   {
     ...{ trainingModel: MODEL_OR_NULL, evalModel: MODEL_OR_NULL, optimizerModel: MODEL_OR_NULL },
@@ -65,12 +47,6 @@ export const ARTIFACTS: Kind = withFields(
   },
   "training artifacts, as readArtifacts gives them",
 );
-
-/** A parameter the training graph takes, with the shape it has there. */
-export interface TrainableParameter {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
 
 /** How the models of a folder are read. */
 export type ReadSetOptions = Pick<ReadModelOptions, "strict">;
@@ -144,131 +120,6 @@ async function readCheckpointBytes(
   const name = prefix + ARTIFACT_FILES.checkpoint;
   if (names.includes(name)) return readCheckpointFile(join(folder, name));
   return names.some(isPbseqFile) ? readCheckpointFile(folder) : null;
-}
-
-/**
- * Reads a checkpoint file, or a folder in the format before 1.16, which is converted.
- * @throws FormatError `E_CHECKPOINT`; PassError `E_CHECKPOINT_VERSION`
- */
-export async function readCheckpointFile(path: string): Promise<Uint8Array> {
-  requireArgument("path", path, PATH);
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  try {
-    if (!isFolder) {
-      await completeAround(path);
-      const bytes = await readRegularFile(path);
-      decodeCheckpoint(bytes);
-      return bytes;
-    }
-    const files = (await listFolder(path)).filter(isPbseqFile);
-    const contents = await Promise.all(
-      files.map(async (name) => [name, await readRegularFile(join(path, name))] as const),
-    );
-    return encodeCheckpoint(decodePbseqCheckpoint(new Map(contents)));
-  } catch (error) {
-    throw error instanceof OnnxAgrError ? error.inFile(path) : error;
-  }
-}
-
-/** True for a folder that is a checkpoint of ONNX Runtime up to 1.15, and holds no models beside it. */
-export async function isCheckpointFolder(folder: string): Promise<boolean> {
-  requireArgument("folder", folder, PATH);
-  const names = await listFolder(folder).catch(() => []);
-  return names.some(isPbseqFile) && !names.some((name) => name.endsWith(".onnx"));
-}
-
-/** True for a file that begins as a checkpoint does. @throws FileSystemError `E_FILE_SYSTEM` where that cannot be told */
-export async function isCheckpointFile(path: string): Promise<boolean> {
-  requireArgument("path", path, PATH);
-  const head = await withFile(path, (handle, size) => readRange(handle, path, 0, Math.min(size, 8))).catch(
-    (error: unknown) => {
-      if (error instanceof FormatError) return null;
-      throw error;
-    },
-  );
-  return head !== null && String.fromCharCode(...head.subarray(4, 8)) === ODTC;
-}
-
-/**
- * The trainable parameters, in the order of the training model's inputs, with the shapes it declares or, where it leaves
- * them open, those of the checkpoint; null where there is no training model.
- * @throws FormatError `E_NO_SHAPE` where neither tells a shape
- */
-export function trainableParameters(
-  artifacts: Pick<TrainingArtifacts, "trainingModel"> & Partial<Pick<TrainingArtifacts, "checkpoint">>,
-): readonly TrainableParameter[] | null {
-  requireArgument("artifacts", artifacts, PARAMETERS_SOURCE);
-  const { trainingModel, checkpoint = null } = artifacts;
-  if (trainingModel === null) return null;
-  const inputs = trainingModel.graph.inputs;
-  const trained = new Set(inputs.map(({ name }) => parameterOfBuffer(name)));
-  const trainable = checkpoint === null ? [] : decodeCheckpoint(checkpoint).trainable;
-  const held = new Map(trainable.map(({ name, tensor }) => [name, tensor]));
-  return inputs
-    .filter(({ name }) => trained.has(name))
-    .map(({ name, type }) => {
-      const declared = type?.kind === "tensor" ? type.shape : null;
-      if (declared?.every((dim) => typeof dim === "number")) return { name, shape: declared };
-      const tensor = held.get(name);
-      if (tensor !== undefined) return { name, shape: tensor.dims };
-      throw new FormatError(
-        "E_NO_SHAPE",
-        `neither the training model nor a checkpoint tells the shape of parameter "${name}"`,
-        {
-          field: name,
-          hint: "Put the checkpoint that was exported with the model into the folder.",
-        },
-      );
-    });
-}
-
-/**
- * Checks that a checkpoint has what a training model takes: every parameter, with its shape and type, trainable where the
- * model keeps a gradient for it. Tensors the model does not take are allowed, as in ONNX Runtime.
- * @throws CheckpointError `E_CHECKPOINT_MISMATCH`, listing up to ten differences.
- */
-export function checkCheckpointFits(trainingModel: Model, checkpoint: Checkpoint): void {
-  requireArgument("trainingModel", trainingModel, A_MODEL);
-  requireArgument("checkpoint", checkpoint, A_CHECKPOINT);
-  const held = new Map([...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]));
-  const trainable = new Set(checkpoint.trainable.map(({ name }) => name));
-  const inputs = new Map(trainingModel.graph.inputs.map((value) => [value.name, value.type]));
-  const differences: string[] = [];
-  for (const name of trainable) {
-    if (inputs.has(name) && !inputs.has(bufferName(name)))
-      differences.push(`"${name}" is trainable only in the checkpoint`);
-  }
-  for (const [name, type] of inputs) {
-    const parameter = parameterOfBuffer(name);
-    if (parameter !== null) {
-      if (!held.has(parameter)) differences.push(`"${parameter}" is missing in the checkpoint`);
-      else if (!trainable.has(parameter))
-        differences.push(`"${parameter}" is frozen in the checkpoint, trainable in the model`);
-    }
-    const tensor = held.get(name);
-    if (tensor === undefined || type?.kind !== "tensor") continue;
-    if (tensor.dtype !== type.dtype) differences.push(`"${name}" has another element type`);
-    if (!checkpoint.nominal && type.shape !== null && !isShape(tensor.dims, type.shape)) {
-      differences.push(`"${name}" has shape [${tensor.dims.join(",")}], the model takes [${type.shape.join(",")}]`);
-    }
-  }
-  if (differences.length === 0) return;
-  const more = differences.length > 10 ? `; and ${differences.length - 10} more` : "";
-  throw new CheckpointError(
-    "E_CHECKPOINT_MISMATCH",
-    `the checkpoint does not fit the training model: ${differences.slice(0, 10).join("; ")}${more}`,
-    {
-      hint: "Use the checkpoint that was exported together with this training model.",
-    },
-  );
-}
-
-/** Symbolic and unknown dimensions take any size. */
-function isShape(dims: readonly number[], shape: readonly Dimension[]): boolean {
-  return dims.length === shape.length && shape.every((dim, axis) => typeof dim !== "number" || dim === dims[axis]);
 }
 
 /** What a model takes as one input. A dimension is a size, a symbolic name, or null where nothing is known. */

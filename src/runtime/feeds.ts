@@ -4,6 +4,7 @@ import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError, UsageError } from "../errors.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { Tensor as GraphTensor } from "../graph/tensor.ts";
+import { ortTensor } from "./ort-tensor.ts";
 import type { Fetches, NamedTensors, RunOptions } from "./session.ts";
 import { NAMES } from "./session.ts";
 import { checkRange, describeRange } from "./value-range.ts";
@@ -36,7 +37,7 @@ export function toOrtTensor(tensor: GraphTensor, name: string): Tensor {
       },
     );
   }
-  return new Tensor(type, tensor.values() as Float32Array, [...tensor.dims]);
+  return ortTensor(type, tensor.values() as Tensor["data"], tensor.dims);
 }
 
 /** The same elements as a tensor of the graph's kind; they are not copied. */
@@ -112,8 +113,8 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
   }
 }
 
-/** The outputs a run is to give, and the tensors that some of them are to be written into. */
-export interface Wanted {
+/** The outputs a run is to fetch, and the tensors that some of them are to be written into. */
+export interface ResolvedFetches {
   readonly names: readonly string[];
   readonly into: ReadonlyMap<string, Tensor>;
 }
@@ -128,7 +129,7 @@ const FETCHES: Kind = {
  * value is null or a tensor.
  * @throws DataError `E_FETCH` for names that are no outputs.
  */
-export function wantedOutputs(outputs: readonly string[], fetches: Fetches | RunOptions | undefined): Wanted {
+export function resolveFetches(outputs: readonly string[], fetches: Fetches | RunOptions | undefined): ResolvedFetches {
   const all = { names: outputs, into: new Map<string, Tensor>() };
   if (fetches === undefined) return all;
   requireArgument("fetches", fetches, FETCHES);
@@ -152,7 +153,7 @@ export function wantedOutputs(outputs: readonly string[], fetches: Fetches | Run
 }
 
 /** The wanted outputs out of all. */
-export function deliver(results: NamedTensors, { names, into }: Wanted): NamedTensors {
+export function deliver(results: NamedTensors, { names, into }: ResolvedFetches): NamedTensors {
   return Object.fromEntries(
     names.flatMap((name): [string, Tensor][] => {
       const result = results[name];

@@ -1,7 +1,7 @@
 import { bytesOf } from "../arguments.ts";
 import type { Checkpoint } from "../artifacts/checkpoint/checkpoint.ts";
+import { readCheckpointFile } from "../artifacts/checkpoint/checkpoint-file.ts";
 import { decodeCheckpoint } from "../artifacts/checkpoint/read-odtc.ts";
-import { readCheckpointFile } from "../artifacts/ort-artifacts.ts";
 import { OnnxAgrError, UsageError } from "../errors.ts";
 import { checkModel } from "../graph/check.ts";
 import { completeAround } from "../graph/io/file-set.ts";

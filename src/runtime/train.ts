@@ -1,70 +1,17 @@
 import { setImmediate } from "node:timers/promises";
 import { OPTIONS, requireArgument } from "../arguments.ts";
-import type { InputSpec } from "../artifacts/ort-artifacts.ts";
-import { INPUT_SPECS } from "../artifacts/ort-artifacts.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
-import { A_COMMUNICATOR, type Communicator } from "../distributed/communicator.ts";
 import { SINGLE } from "../distributed/single.ts";
-import { DataError, NumericError, requireOption, UsageError } from "../errors.ts";
-import { A_DATASET, type BatchOptions, batchCount, batches, type Dataset } from "./data/dataset.ts";
-import { fixedBatchSize, samplesOf } from "./data/dataset-inputs.ts";
+import { NumericError, requireOption } from "../errors.ts";
+import { batches, type Dataset } from "./data/dataset.ts";
+import { samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
+import { planTraining, type TrainingPlan, type TrainOptions } from "./training-plan.ts";
 import { Alone } from "./updates/alone.ts";
 import { DataParallel } from "./updates/data-parallel.ts";
 import { LocalSteps } from "./updates/local-steps.ts";
 import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
-
-export interface TrainOptions {
-  /** Times through the data. Default 1. */
-  readonly epochs?: number;
-  /** Samples per batch, of each rank. Default: what the model asks for where its batch is fixed, else 32. */
-  readonly batchSize?: number;
-  /** Samples per batch of all ranks together, in the place of `batchSize`: each takes its part. */
-  readonly globalBatchSize?: number;
-  /** The ranks that train together, as `joinRanks` gives them. Default: this process alone. */
-  readonly communicator?: Communicator;
-  /**
-   * Updates that each rank makes with its own part of the data before the parameters of all become their mean. Default: gradients
-   * are averaged for every update, as if one process trained.
-   */
-  readonly localSteps?: number;
-  /** Whether local steps average the optimizer's moments with the parameters. Default true; else each rank keeps its own. */
-  readonly averageMoments?: boolean;
-  /** Default true. */
-  readonly shuffle?: boolean;
-  /** Seed of the shuffling. Default 0. */
-  readonly seed?: number;
-  /** Leave out a last batch that is smaller than the others. Default false. */
-  readonly dropLast?: boolean;
-  /**
-   * Batches whose gradients are summed for one update; the last update of an epoch may have fewer. The sum is not divided,
-   * as ONNX Runtime does not. Default 1.
-   */
-  readonly accumulate?: number;
-  /**
-   * The learning rate of an update counted from 1. Default: the session's own. A session that cannot set it refuses this one.
-   */
-  readonly learningRate?: (step: number) => number;
-  /** Ends the training after the step under way, or the call of several. */
-  readonly signal?: AbortSignal;
-  /** Where to go on, with the session in the state it had there. Default: at the beginning. */
-  readonly from?: TrainPosition;
-  /** Is called between steps, every `saveEvery` updates and at the end, with where the training stands. */
-  readonly save?: (position: TrainPosition) => Promise<void>;
-  /** Default: only at the end. */
-  readonly saveEvery?: number;
-}
-
-export const TRAIN_DEFAULTS = {
-  epochs: 1,
-  batchSize: 32,
-  shuffle: true,
-  seed: 0,
-  dropLast: false,
-  accumulate: 1,
-  averageMoments: true,
-} as const;
 
 export interface StepEvent {
   readonly type: "step";
@@ -93,90 +40,6 @@ export interface EpochEvent {
 }
 
 export type TrainEvent = StepEvent | EpochEvent;
-
-/**
- * A training run worked out from its options and data, before anything is loaded. `batchSize` counts the samples of all ranks.
- */
-export interface TrainingPlan extends BatchOptions {
-  readonly epochs: number;
-  /** Updates between two means over the ranks; 0: every update is of all ranks. */
-  readonly localSteps: number;
-  readonly averageMoments: boolean;
-  /** Batches per update. */
-  readonly accumulate: number;
-  readonly stepsPerEpoch: number;
-  readonly totalSteps: number;
-}
-
-/**
- * Fills in the defaults, takes the batch size from the model where it is fixed, and counts the steps.
- * @throws UsageError `E_OPTION`; DataError `E_BATCH`
- */
-export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, options: TrainOptions = {}): TrainingPlan {
-  requireArgument("inputs", inputs, INPUT_SPECS);
-  requireArgument("dataset", dataset, A_DATASET);
-  requireArgument("options", options, OPTIONS);
-  const fixed = fixedBatchSize(inputs, dataset);
-  const { epochs, shuffle, seed, dropLast, accumulate, averageMoments } = { ...TRAIN_DEFAULTS, ...options };
-  const { communicator = SINGLE, globalBatchSize, localSteps } = options;
-  requireArgument("communicator", communicator, A_COMMUNICATOR);
-  const { rank, size: ranks } = communicator;
-  requireOption(
-    options.batchSize === undefined || globalBatchSize === undefined,
-    "globalBatchSize",
-    "given without batchSize",
-  );
-  const perRank = options.batchSize ?? fixed ?? TRAIN_DEFAULTS.batchSize;
-  const batchSize = globalBatchSize ?? perRank * ranks;
-  requireOption(Number.isSafeInteger(epochs) && epochs >= 1, "epochs", "a whole number from 1 on");
-  requireOption(Number.isSafeInteger(perRank) && perRank >= 1, "batchSize", "a whole number from 1 on");
-  requireOption(Number.isSafeInteger(batchSize) && batchSize >= 1, "globalBatchSize", "a whole number from 1 on");
-  requireOption(Number.isSafeInteger(seed), "seed", "a whole number");
-  requireOption(Number.isSafeInteger(accumulate) && accumulate >= 1, "accumulate", "a whole number from 1 on");
-  requireOption(
-    localSteps === undefined || (Number.isSafeInteger(localSteps) && localSteps >= 1),
-    "localSteps",
-    "a whole number from 1 on",
-  );
-  if (localSteps !== undefined && accumulate > 1) {
-    throw new UsageError("E_OPTION", "localSteps and accumulate cannot be given together", { field: "localSteps" });
-  }
-  const shard = ranks === 1 ? {} : { shard: { rank, size: ranks, unit: fixed ?? 1 } };
-  const batching = { batchSize, shuffle, seed, dropLast, ...shard };
-  checkBatches(dataset, batching, fixed, ranks);
-  const stepsPerEpoch = Math.ceil(batchCount(dataset, batching) / accumulate);
-  const apart = { localSteps: ranks === 1 ? 0 : (localSteps ?? 0), averageMoments };
-  return { ...batching, ...apart, epochs, accumulate, stepsPerEpoch, totalSteps: epochs * stepsPerEpoch };
-}
-
-function checkBatches(
-  dataset: Dataset,
-  { batchSize, dropLast }: BatchOptions,
-  fixed: number | undefined,
-  ranks: number,
-): void {
-  if (fixed !== undefined && batchSize !== fixed * ranks) {
-    const each = ranks === 1 ? `not ${batchSize}` : `not ${batchSize} for ${ranks} ranks`;
-    throw new DataError("E_BATCH", `the model takes batches of exactly ${fixed} samples, ${each}`, {
-      hint: `Use a batch size of ${fixed}.`,
-    });
-  }
-  if (dropLast && dataset.size < batchSize) {
-    throw new DataError("E_BATCH", `${dataset.size} samples do not fill one batch of ${batchSize}`, {
-      hint: "Use a smaller batch size.",
-    });
-  }
-  const rest = fixed === undefined ? 0 : dataset.size % fixed;
-  if (fixed !== undefined && rest !== 0 && !dropLast) {
-    throw new DataError(
-      "E_BATCH",
-      `${dataset.size} samples leave a last batch of ${rest}, but the model takes exactly ${fixed}`,
-      {
-        hint: "Leave it out with --drop-last (dropLast), or give a multiple of the batch size.",
-      },
-    );
-  }
-}
 
 const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
 
@@ -258,9 +121,8 @@ async function updaterOf(
     of: (step) => learningRate?.(step + offset) ?? session.learningRateOf(step + offset),
   };
   if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal });
-  return plan.localSteps === 0
-    ? DataParallel.create(session, dataset, plan, communicator, { rates, signal })
-    : LocalSteps.create(session, dataset, plan, communicator, { rates, signal, offset });
+  const training = { session, dataset, plan, communicator, rates, signal };
+  return plan.localSteps === 0 ? DataParallel.create(training) : LocalSteps.create(training, offset);
 }
 
 /**

@@ -2,17 +2,17 @@ import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { Tensor } from "../../graph/tensor.ts";
 
 type Dims = readonly number[];
-type Wanted = NonNullable<InputSpec["shape"]>;
+type InputShape = NonNullable<InputSpec["shape"]>;
 
 const product = (dims: Dims): number => dims.reduce((size, dim) => size * dim, 1);
-const suits = (dims: Dims, wanted: Wanted): boolean =>
+const suits = (dims: Dims, wanted: InputShape): boolean =>
   dims.length === wanted.length &&
   dims.every((dim, axis) => axis === 0 || typeof wanted[axis] !== "number" || wanted[axis] === dim);
 
 interface Way {
   readonly what: string;
   /** The sizes that the samples then have; null where this is no way. */
-  readonly dims: (dims: Dims, wanted: Wanted) => Dims | null;
+  readonly dims: (dims: Dims, wanted: InputShape) => Dims | null;
   /** How the values move; without it they stay in their order. */
   readonly move?: (tensor: Tensor) => Tensor;
 }

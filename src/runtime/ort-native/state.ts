@@ -1,6 +1,7 @@
-import { Tensor } from "onnxruntime-common";
+import type { Tensor } from "onnxruntime-common";
 import type { OrtSession } from "../ort-node/load.ts";
 import { copier, type Renewals, type StateStore } from "../ort-node/state-store.ts";
+import { copyOfTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Shape } from "./api.ts";
 import type { Owned } from "./resources.ts";
@@ -127,7 +128,7 @@ export class NativeState implements StateStore {
       (lent.data as Float32Array).set(data as Float32Array);
       return lent;
     }
-    const made = new Tensor(type as "float32", data.slice() as Float32Array, [...dims]);
+    const made = copyOfTensor(this.get(name));
     this.#lent.set(name, made);
     return made;
   }
@@ -147,8 +148,7 @@ export class NativeState implements StateStore {
     if (this.#device !== null && names.length > 0) return this.#fetch(this.#device, names);
     return new Map(
       names.map((name) => {
-        const { type, data, dims } = this.get(name);
-        return [name, new Tensor(type as "float32", data.slice() as Float32Array, [...dims])];
+        return [name, copyOfTensor(this.get(name))];
       }),
     );
   }

@@ -6,11 +6,11 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtSession } from "./load.ts";
-import type { Chosen } from "./providers.ts";
+import type { ResolvedProvider } from "./providers.ts";
 import type { Renewals, StateStore } from "./state-store.ts";
 
 /** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
-export interface Ran {
+export interface RunResult {
   readonly outputs: NamedTensors;
   readonly renewals: Renewals;
 }
@@ -23,11 +23,11 @@ export class Program {
   readonly renewals: Renewals;
   /** What the user feeds. */
   readonly inputs: readonly InputSpec[];
-  readonly #provider: Chosen;
+  readonly #provider: ResolvedProvider;
   #session: Promise<OrtSession> | null = null;
 
   /** @throws FormatError `E_PLAN` */
-  constructor(model: Model, role: Role, provider: Chosen) {
+  constructor(model: Model, role: Role, provider: ResolvedProvider) {
     this.plan = readPlan(model, role);
     this.model = model;
     this.inputs = plannedInputs(model, this.plan);
@@ -68,7 +68,7 @@ export class Program {
    * @param wanted which of the plan's outputs
    * @throws BackendError `E_RUN`
    */
-  async run(inputs: NamedTensors, store: StateStore, wanted: readonly string[]): Promise<Ran> {
+  async run(inputs: NamedTensors, store: StateStore, wanted: readonly string[]): Promise<RunResult> {
     const session = await this.load();
     await store.prepare();
     const feeds: Record<string, Tensor> = { ...inputs };

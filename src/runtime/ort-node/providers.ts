@@ -61,7 +61,7 @@ function fullOf(provider: Provider): Exclude<Provider, string> {
 
 const nameOf = (provider: Provider): string => fullOf(provider).name;
 
-export interface Chosen {
+export interface ResolvedProvider {
   readonly name: string;
   readonly keepsAt: "gpu-buffer" | null;
   /**
@@ -85,7 +85,7 @@ export interface Chosen {
  * Finds the first provider that works, by a model that doubles a number, and the first way to it.
  * @throws BackendError `E_EXECUTION_PROVIDER` for a name that is none, and where none of those asked for works
  */
-export async function chooseProvider(ways: readonly Way[], options: OrtNodeOptions): Promise<Chosen> {
+export async function chooseProvider(ways: readonly Way[], options: OrtNodeOptions): Promise<ResolvedProvider> {
   const asked = options.executionProviders ?? ["cpu"];
   const unknown = asked.find((provider) => !PROVIDERS.some(({ name }) => name === nameOf(provider)));
   if (unknown !== undefined || asked.length === 0) {
@@ -124,7 +124,7 @@ async function reach(
   ways: readonly Way[],
   provider: Provider,
   options: OrtNodeOptions,
-): Promise<Omit<Chosen, "passedOver">> {
+): Promise<Omit<ResolvedProvider, "passedOver">> {
   const full = fullOf(provider);
   const passedOver: (readonly [WayName, string])[] = [];
   const fitting = ways.filter(({ providers }) => providers?.includes(full.name) !== false);
@@ -143,10 +143,10 @@ async function open(
   ort: OrtModule,
   provider: Provider,
   options: OrtNodeOptions,
-): Promise<Omit<Chosen, "passedOver" | "way">> {
+): Promise<Omit<ResolvedProvider, "passedOver" | "way">> {
   const full = fullOf(provider);
   const settings = sessionOptions(provider, options);
-  const create: Chosen["create"] = (model, extra, alternates = false) => {
+  const create: ResolvedProvider["create"] = (model, extra, alternates = false) => {
     const session = { ...settings.extra.session, force_spinning_stop: alternates ? "1" : "0" };
     return ort.InferenceSession.create(model, { ...settings, ...extra, extra: { session } });
   };

@@ -1,9 +1,10 @@
-import { Tensor } from "onnxruntime-common";
+import type { Tensor } from "onnxruntime-common";
 import { DataType } from "../../graph/data-type.ts";
 import { Graph, Node, Value } from "../../graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
+import { copyOfTensor, ortTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtSession } from "./load.ts";
 
@@ -64,7 +65,7 @@ export class HostState implements StateStore {
   }
 
   set(name: string, { type, data, dims }: Tensor): void {
-    this.#now.set(name, new this.#TensorType(type as "float32", data as Float32Array, [...dims]));
+    this.#now.set(name, ortTensor(type, data, dims, this.#TensorType));
     this.#next.delete(name);
     this.#handedOut.delete(name);
   }
@@ -86,7 +87,7 @@ export class HostState implements StateStore {
 
   #emptyLike({ type, dims, size, data }: Tensor): Tensor {
     const ArrayType = data.constructor as new (length: number) => Float32Array;
-    return new this.#TensorType(type as "float32", new ArrayType(size), [...dims]);
+    return ortTensor(type, new ArrayType(size), dims, this.#TensorType);
   }
 
   commit(renewals: Renewals, results: NamedTensors): void {
@@ -110,8 +111,7 @@ export class HostState implements StateStore {
   async read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     return new Map(
       names.map((name) => {
-        const tensor = this.get(name);
-        return [name, new Tensor(tensor.type as "float32", tensor.data.slice() as Float32Array, [...tensor.dims])];
+        return [name, copyOfTensor(this.get(name))];
       }),
     );
   }

@@ -6,13 +6,10 @@ import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import { type InputSpec, userInputs } from "../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError, DataError, UsageError } from "../../errors.ts";
-import type { NamedTensor } from "../../graph/attribute.ts";
-import { DataType } from "../../graph/data-type.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
-import { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { CallQueue } from "../call-queue.ts";
-import { checkBatches, checkFeeds, deliver, toOrtTensor, wantedOutputs } from "../feeds.ts";
+import { checkBatches, checkFeeds, deliver, resolveFetches, toOrtTensor } from "../feeds.ts";
 import { DEFAULT_LEARNING_RATE } from "../learning-rate.ts";
 import { firstNotFinite } from "../not-finite.ts";
 import type {
@@ -26,8 +23,10 @@ import type {
 } from "../session.ts";
 import { NAMES } from "../session.ts";
 import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
+import { withParameters } from "./checkpoint.ts";
 import { createNative } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
+import { cannotSetRate, unsupported } from "./unsupported.ts";
 import { mendFlagType, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
@@ -131,7 +130,7 @@ export class OrtTrainingSession implements TrainingSession {
   async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const inputs = orderedFeeds(this.trainingInputs, feeds);
     const names = this.trainingOutputNames;
-    const wanted = wantedOutputs(names, fetches);
+    const wanted = resolveFetches(names, fetches);
     this.#requireValues();
     return deliver(await this.#call("runTrainStep", (native) => native.runTrainStep(inputs, names)), wanted);
   }
@@ -221,7 +220,7 @@ export class OrtTrainingSession implements TrainingSession {
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const inputs = orderedFeeds(this.#requireEval(), feeds);
     const names = this.evalOutputNames;
-    const wanted = wantedOutputs(names, fetches);
+    const wanted = resolveFetches(names, fetches);
     this.#requireValues();
     const run = (native: NativeSession): Promise<NamedTensors> => runEvalStepByName(native, inputs, names);
     return deliver(await this.#call("runEvalStep", run), wanted);
@@ -258,33 +257,8 @@ export class OrtTrainingSession implements TrainingSession {
    * the checkpoint has none: training that goes on from it starts with fresh moments at step 0.
    */
   async saveCheckpoint(): Promise<Uint8Array> {
-    const parameters = (await this.getContiguousParameters(false)).data as Float32Array;
-    let offset = 0;
-    const now = new Map<string, GraphTensor>();
-    const held = new Map(
-      [...this.#checkpoint.trainable, ...this.#checkpoint.frozen].map(({ name, tensor }) => [name, tensor]),
-    );
-    for (const { name } of this.#trainModel.graph.inputs) {
-      const tensor = held.get(name);
-      if (tensor === undefined) continue;
-      if (tensor.dtype !== DataType.float) {
-        throw new BackendError(
-          "E_CHECKPOINT",
-          `parameter "${name}" is not float32; the training build hands out no other`,
-          { field: name },
-        );
-      }
-      now.set(name, GraphTensor.from(DataType.float, tensor.dims, parameters.slice(offset, offset + tensor.size)));
-      offset += tensor.size;
-    }
-    const current = ({ name, tensor }: NamedTensor): NamedTensor => ({ name, tensor: now.get(name) ?? tensor });
-    return encodeCheckpoint({
-      ...this.#checkpoint,
-      nominal: false,
-      trainable: this.#checkpoint.trainable.map(current),
-      frozen: this.#checkpoint.frozen.map(current),
-      optimizerGroups: [],
-    });
+    const { data } = await this.getContiguousParameters(false);
+    return encodeCheckpoint(withParameters(this.#checkpoint, this.#trainModel, data as Float32Array));
   }
 
   async release(): Promise<void> {
@@ -312,15 +286,6 @@ export class OrtTrainingSession implements TrainingSession {
   #call<T>(method: string, run: (native: NativeSession) => Promise<T>): Promise<T> {
     return this.#queue.call(method, () => run(this.#native));
   }
-}
-
-const cannotSetRate = (): BackendError =>
-  unsupported("set the learning rate", "Give learningRate when the session is made, or use ort-node.");
-
-function unsupported(what: string, hint: string): BackendError {
-  return new BackendError("E_UNSUPPORTED", `ort-training cannot ${what}: ONNX Runtime 1.19.2 has no call for it`, {
-    hint,
-  });
 }
 
 /** The build takes inputs by position, in the order in which `feeds` happens to have them: put them in the model's order. */

@@ -1,4 +1,4 @@
-import { checkCheckpointFits } from "../../artifacts/ort-artifacts.ts";
+import { checkCheckpointFits } from "../../artifacts/trainable-parameters.ts";
 import { BackendError, PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { describeNode, type Node } from "../../graph/graph.ts";

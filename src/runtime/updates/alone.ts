@@ -2,7 +2,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
 import { Pace } from "../pace.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
-import type { TrainingPlan } from "../train.ts";
+import type { TrainingPlan } from "../training-plan.ts";
 import {
   firstBad,
   lossNameOf,

@@ -1,26 +1,12 @@
-import type { Communicator } from "../../distributed/communicator.ts";
-import { type Contributions, Exchange } from "../../distributed/exchange.ts";
+import type { Contributions } from "../../distributed/exchange.ts";
 import { DistributedError, type NumericError } from "../../errors.ts";
-import { type Dataset, sizeOfBatch } from "../data/dataset.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
-import type { NamedTensors, TrainingSession } from "../session.ts";
-import type { TrainingPlan } from "../train.ts";
-import {
-  COMPARED_EVERY,
-  contributionsOf,
-  isDouble,
-  layoutOf,
-  receivedFrom,
-  requireRanks,
-  requireSameState,
-  type Shared,
-  sharedOf,
-  throwNotFinite,
-} from "./ranks.ts";
-import { firstBad, lossNameOf, type Moment, notFinite, type Outcome, type Rates, type Updater } from "./update.ts";
+import type { NamedTensors } from "../session.ts";
+import { Ranks, type RankTraining } from "./ranks.ts";
+import { firstBad, lossNameOf, type Moment, notFinite, type Outcome, type Updater } from "./update.ts";
 
-/** What goes with the gradients: loss, samples, whether a loss is not finite, whether the training is to end. */
-const SCALARS = 4;
+/** What goes with the gradients: loss and samples. */
+const NUMBERS = 2;
 
 /** What a rank has for an update before the exchange. */
 interface Own {
@@ -37,80 +23,41 @@ interface Own {
  */
 export class DataParallel implements Updater {
   readonly isUniform = false;
-  readonly #session: TrainingSession;
-  readonly #dataset: Dataset;
-  readonly #plan: TrainingPlan;
-  readonly #communicator: Communicator;
-  readonly #rates: Rates;
-  readonly #signal: AbortSignal | undefined;
-  readonly #gradients: Shared;
-  readonly #statistics: Shared;
-  readonly #exchange: Exchange;
-  #isStopped = false;
+  readonly #training: RankTraining;
+  readonly #ranks: Ranks;
 
-  private constructor(
-    session: TrainingSession,
-    dataset: Dataset,
-    plan: TrainingPlan,
-    communicator: Communicator,
-    { rates, signal }: { readonly rates: Rates; readonly signal: AbortSignal | undefined },
-    [gradients, statistics]: readonly [Shared, Shared],
-  ) {
-    this.#session = session;
-    this.#dataset = dataset;
-    this.#plan = plan;
-    this.#communicator = communicator;
-    this.#rates = rates;
-    this.#signal = signal;
-    this.#gradients = gradients;
-    this.#statistics = statistics;
-    const shared = [gradients, statistics];
-    this.#exchange = new Exchange(communicator, layoutOf(shared), { isDouble: isDouble(shared), scalars: SCALARS });
+  private constructor(training: RankTraining, ranks: Ranks) {
+    this.#training = training;
+    this.#ranks = ranks;
   }
 
-  /** @throws BackendError `E_UNSUPPORTED`; DistributedError `E_DISTRIBUTED_TYPE`, `E_RANKS_APART` */
-  static async create(
-    session: TrainingSession,
-    dataset: Dataset,
-    plan: TrainingPlan,
-    communicator: Communicator,
-    options: { readonly rates: Rates; readonly signal: AbortSignal | undefined },
-  ): Promise<DataParallel> {
-    requireRanks(session);
-    const [gradients, statistics] = await sharedOf(session, ["accumulator", "buffer"]);
-    if (gradients === undefined || statistics === undefined) throw new RangeError("a kind of state is missing");
-    await requireSameState(communicator, session, 0);
-    return new DataParallel(session, dataset, plan, communicator, options, [gradients, statistics]);
+  /** @throws as `Ranks.join` */
+  static async create(training: RankTraining): Promise<DataParallel> {
+    return new DataParallel(training, await Ranks.join(training, ["accumulator", "buffer"], NUMBERS));
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#ranks.isStopped;
   }
 
   groupSize(): number {
-    return this.#plan.accumulate;
+    return this.#training.plan.accumulate;
   }
 
   async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
-    const { batchSize } = this.#plan;
-    const sizes = group.map((_, index) => sizeOfBatch(this.#dataset, moment.batch + index, batchSize));
+    const { session, rates } = this.#training;
+    const sizes = this.#ranks.sizesOf(group, moment);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const own = await this.#computeOwn(group, sizes, total, moment);
-    const flags = [own.failure === null ? 0 : 1, this.#signal?.aborted === true ? 1 : 0];
-    const { scalars, times } = await this.#exchange.sum(own.last, [own.loss, own.samples, ...flags]);
-    const [loss = Number.NaN, samples = 0, failures = 0, stops = 0] = scalars;
-    if (failures > 0) await throwNotFinite(this.#communicator, own.failure);
+    const { numbers, report } = await this.#ranks.sum(own.last, [own.loss, own.samples], own.failure);
+    const [loss = Number.NaN, samples = 0] = numbers;
     if (samples !== Math.fround(total)) throw outOfStep(samples, total);
-    this.#isStopped = stops > 0;
-    const learningRate = this.#rates.of(moment.step + 1);
-    if (this.#rates.given !== null) await this.#session.setLearningRate(learningRate);
-    const sumOf = (name: string) => this.#exchange.of(name);
-    const means = receivedFrom(this.#gradients, sumOf);
-    await this.#session.applyGradients(means, receivedFrom(this.#statistics, sumOf));
     const step = moment.step + 1;
-    if (step % COMPARED_EVERY === 0) await requireSameState(this.#communicator, this.#session, step);
-    const exchange = { ...times, bytes: this.#exchange.bytes };
-    return { updates: [{ loss, learningRate, samples: total, exchange }], failure: null };
+    const learningRate = rates.of(step);
+    if (rates.given !== null) await session.setLearningRate(learningRate);
+    await session.applyGradients(this.#ranks.received("accumulator"), this.#ranks.received("buffer"));
+    await this.#ranks.compare(step);
+    return { updates: [{ loss, learningRate, samples: total, exchange: report }], failure: null };
   }
 
   /** Gradients of this rank's part of each batch, each weighted by its share of the samples of the batch. */
@@ -120,25 +67,26 @@ export class DataParallel implements Updater {
     total: number,
     moment: Moment,
   ): Promise<Own> {
-    const lossName = lossNameOf(this.#session);
+    const { session, dataset } = this.#training;
+    const lossName = lossNameOf(session);
     let last: Contributions = new Map();
     let [loss, samples] = [0, 0];
     for (const [index, feeds] of group.entries()) {
-      const count = samplesOf(this.#dataset, feeds);
+      const count = samplesOf(dataset, feeds);
       if (count === 0) continue;
-      if (last.size > 0) this.#exchange.add(last);
-      await this.#session.lazyResetGrad();
-      const outputs = await this.#session.runTrainStep(feeds, [lossName]);
+      if (last.size > 0) this.#ranks.add(last);
+      await session.lazyResetGrad();
+      const outputs = await session.runTrainStep(feeds, [lossName]);
       const value = Number(outputs[lossName]?.data[0]);
       if (!Number.isFinite(value)) {
-        const failure = notFinite(value, moment, await firstBad(this.#session, feeds), lossName);
+        const failure = notFinite(value, moment, await firstBad(session, feeds), lossName);
         return { last: new Map(), loss: 0, samples: 0, failure };
       }
-      last = await contributionsOf(this.#session, this.#gradients, count / (sizes[index] ?? count));
+      last = await this.#ranks.contributions(count / (sizes[index] ?? count), "accumulator");
       loss += (value * count) / total;
       samples += count;
     }
-    const statistics = samples === 0 ? [] : await contributionsOf(this.#session, this.#statistics, samples / total);
+    const statistics = samples === 0 ? [] : await this.#ranks.contributions(samples / total, "buffer");
     return { last: new Map([...last, ...statistics]), loss, samples, failure: null };
   }
 }

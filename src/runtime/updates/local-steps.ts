@@ -1,26 +1,12 @@
-import type { Communicator } from "../../distributed/communicator.ts";
-import { type Contributions, Exchange } from "../../distributed/exchange.ts";
+import type { StateKind } from "../../artifacts/portable/plan.ts";
 import type { NumericError } from "../../errors.ts";
-import { type Dataset, sizeOfBatch } from "../data/dataset.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
 import { fromOrtTensor } from "../feeds.ts";
-import type { NamedTensors, TrainingSession } from "../session.ts";
-import type { TrainingPlan } from "../train.ts";
-import {
-  contributionsOf,
-  isDouble,
-  layoutOf,
-  receivedFrom,
-  requireRanks,
-  requireSameState,
-  type Shared,
-  sharedOf,
-  throwNotFinite,
-} from "./ranks.ts";
-import { firstBad, lossNameOf, type Moment, notFinite, type Outcome, type Rates, type Updater } from "./update.ts";
+import type { NamedTensors } from "../session.ts";
+import type { TrainingPlan } from "../training-plan.ts";
+import { Ranks, type RankTraining } from "./ranks.ts";
+import { firstBad, lossNameOf, type Moment, notFinite, type Outcome, type Updater } from "./update.ts";
 
-/** Beside the losses: whether one is not finite, whether the training is to end. */
-const FLAGS = 2;
 /** Batches of one call are stacked, so they are in memory twice. */
 const MOST_TOGETHER = 16;
 
@@ -38,104 +24,67 @@ interface Own {
  */
 export class LocalSteps implements Updater {
   readonly isUniform = false;
-  readonly #session: TrainingSession;
-  readonly #dataset: Dataset;
-  readonly #plan: TrainingPlan;
-  readonly #communicator: Communicator;
-  readonly #rates: Rates;
-  readonly #signal: AbortSignal | undefined;
-  readonly #shared: readonly Shared[];
-  readonly #exchange: Exchange;
+  readonly #training: RankTraining;
+  readonly #ranks: Ranks;
   /** What the session had counted when this training began. */
   readonly #offset: number;
-  #isStopped = false;
 
-  private constructor(
-    session: TrainingSession,
-    dataset: Dataset,
-    plan: TrainingPlan,
-    communicator: Communicator,
-    { rates, signal, offset }: { rates: Rates; signal: AbortSignal | undefined; offset: number },
-    shared: readonly Shared[],
-  ) {
-    this.#session = session;
-    this.#dataset = dataset;
-    this.#plan = plan;
-    this.#communicator = communicator;
-    this.#rates = rates;
-    this.#signal = signal;
+  private constructor(training: RankTraining, ranks: Ranks, offset: number) {
+    this.#training = training;
+    this.#ranks = ranks;
     this.#offset = offset;
-    this.#shared = shared;
-    const scalars = plan.localSteps + FLAGS;
-    this.#exchange = new Exchange(communicator, layoutOf(shared), { isDouble: isDouble(shared), scalars });
   }
 
-  /** @throws BackendError `E_UNSUPPORTED`; DistributedError `E_DISTRIBUTED_TYPE`, `E_RANKS_APART` */
-  static async create(
-    session: TrainingSession,
-    dataset: Dataset,
-    plan: TrainingPlan,
-    communicator: Communicator,
-    options: { readonly rates: Rates; readonly signal: AbortSignal | undefined; readonly offset: number },
-  ): Promise<LocalSteps> {
-    requireRanks(session);
-    const kinds = ["parameter", "buffer", ...(plan.averageMoments ? (["slot"] as const) : [])] as const;
-    const shared = await sharedOf(session, kinds);
-    await requireSameState(communicator, session, 0);
-    return new LocalSteps(session, dataset, plan, communicator, options, shared);
+  /** @throws as `Ranks.join` */
+  static async create(training: RankTraining, offset: number): Promise<LocalSteps> {
+    const { plan } = training;
+    return new LocalSteps(training, await Ranks.join(training, averagedBy(plan), plan.localSteps), offset);
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#ranks.isStopped;
   }
 
   groupSize(): number {
-    return this.#plan.localSteps;
+    return this.#training.plan.localSteps;
   }
 
   async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
-    const { batchSize, localSteps } = this.#plan;
-    const sizes = group.map((_, index) => sizeOfBatch(this.#dataset, moment.batch + index, batchSize));
+    const { plan, rates } = this.#training;
+    const sizes = this.#ranks.sizesOf(group, moment);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const own = await this.#train(group, sizes, moment);
-    const weighted = new Map<string, { values: Float32Array | Float64Array; weight: number }>();
-    for (const shared of own.samples === 0 || own.failure !== null ? [] : this.#shared) {
-      const contributions: Contributions = await contributionsOf(this.#session, shared, own.samples / total);
-      for (const [name, contribution] of contributions) weighted.set(name, contribution);
-    }
-    const losses = Array.from({ length: localSteps }, (_, index) => own.losses[index] ?? 0);
-    const flags = [own.failure === null ? 0 : 1, this.#signal?.aborted === true ? 1 : 0];
-    const { scalars, times } = await this.#exchange.sum(weighted, [...losses, ...flags]);
-    if ((scalars[localSteps] ?? 0) > 0) await throwNotFinite(this.#communicator, own.failure);
-    this.#isStopped = (scalars[localSteps + 1] ?? 0) > 0;
+    const gives = own.samples > 0 && own.failure === null;
+    const weighted = gives ? await this.#ranks.contributions(own.samples / total) : new Map();
+    const losses = Array.from({ length: plan.localSteps }, (_, index) => own.losses[index] ?? 0);
+    const { numbers, report } = await this.#ranks.sum(weighted, losses, own.failure);
     await this.#take(moment.step + group.length);
-    const exchange = { ...times, bytes: this.#exchange.bytes };
     const updates = group.map((_, index) => ({
-      loss: scalars[index] ?? Number.NaN,
-      learningRate: this.#rates.of(moment.step + index + 1),
+      loss: numbers[index] ?? Number.NaN,
+      learningRate: rates.of(moment.step + index + 1),
       samples: sizes[index] ?? 0,
-      ...(index === group.length - 1 ? { exchange } : {}),
+      ...(index === group.length - 1 ? { exchange: report } : {}),
     }));
     return { updates, failure: null };
   }
 
   /** The updates of this rank by itself; a batch of which it has no sample is none. */
   async #train(group: readonly NamedTensors[], sizes: readonly number[], moment: Moment): Promise<Own> {
+    const { session, dataset, rates } = this.#training;
     const losses = group.map(() => 0);
     let samples = 0;
     for (const together of this.#runs(group)) {
-      const rates = together.map((index) => this.#rates.of(moment.step + index + 1));
+      const used = together.map((index) => rates.of(moment.step + index + 1));
       const batches = together.map((index) => group[index] ?? {});
-      const got = await this.#session.trainSteps(batches, this.#rates.given === null ? undefined : rates);
+      const got = await session.trainSteps(batches, rates.given === null ? undefined : used);
       const bad = got.findIndex((loss) => !Number.isFinite(loss));
       if (bad >= 0) {
         const at = { ...moment, step: moment.step + (together[bad] ?? 0) };
-        const why = await firstBad(this.#session, batches[bad] ?? {});
-        const failure = notFinite(got[bad] ?? Number.NaN, at, why, lossNameOf(this.#session));
-        return { losses, samples, failure };
+        const why = await firstBad(session, batches[bad] ?? {});
+        return { losses, samples, failure: notFinite(got[bad] ?? Number.NaN, at, why, lossNameOf(session)) };
       }
       for (const [place, index] of together.entries()) {
-        const count = samplesOf(this.#dataset, group[index] ?? {});
+        const count = samplesOf(dataset, group[index] ?? {});
         losses[index] = ((got[place] ?? Number.NaN) * count) / (sizes[index] ?? count);
         samples += count;
       }
@@ -148,7 +97,7 @@ export class LocalSteps implements Updater {
     const runs: number[][] = [];
     let before = -1;
     for (const [index, feeds] of group.entries()) {
-      const count = samplesOf(this.#dataset, feeds);
+      const count = samplesOf(this.#training.dataset, feeds);
       const run = runs.at(-1);
       if (count === before && count > 0 && run !== undefined && run.length < MOST_TOGETHER) run.push(index);
       else if (count > 0) runs.push([index]);
@@ -159,13 +108,16 @@ export class LocalSteps implements Updater {
 
   /** Makes the means the state, with as many updates counted as there were batches. */
   async #take(step: number): Promise<void> {
-    const state = await this.#session.getState();
+    const { session, plan } = this.#training;
+    const state = await session.getState();
     const tensors = new Map(state.tensors);
-    for (const shared of this.#shared) {
-      for (const [name, tensor] of Object.entries(receivedFrom(shared, (key) => this.#exchange.of(key)))) {
-        tensors.set(name, fromOrtTensor(tensor));
-      }
+    for (const kind of averagedBy(plan)) {
+      for (const [name, tensor] of Object.entries(this.#ranks.received(kind))) tensors.set(name, fromOrtTensor(tensor));
     }
-    await this.#session.loadState({ ...state, step: this.#offset + step, tensors });
+    await session.loadState({ ...state, step: this.#offset + step, tensors });
   }
 }
+
+/** The kinds of state that become their mean. */
+const averagedBy = ({ averageMoments }: TrainingPlan): readonly StateKind[] =>
+  averageMoments ? ["parameter", "buffer", "slot"] : ["parameter", "buffer"];

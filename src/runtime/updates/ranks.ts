@@ -1,108 +1,124 @@
-import { Tensor } from "onnxruntime-common";
 import type { StateKind } from "../../artifacts/portable/plan.ts";
-import type { Communicator, Summable } from "../../distributed/communicator.ts";
-import { exchangeNumbers, firstFailure, ofAllRanks } from "../../distributed/consensus.ts";
-import type { Contributions, Layout } from "../../distributed/exchange.ts";
-import { BackendError, DistributedError, NumericError } from "../../errors.ts";
-import { sha256 } from "../../graph/io/digest.ts";
+import type { Communicator } from "../../distributed/communicator.ts";
+import { firstFailure, ofAllRanks } from "../../distributed/consensus.ts";
+import { type Contributions, Exchange } from "../../distributed/exchange.ts";
+import { BackendError, NumericError } from "../../errors.ts";
+import { type Dataset, sizeOfBatch } from "../data/dataset.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
-import { LOWER_RATE } from "./update.ts";
+import type { TrainingPlan } from "../training-plan.ts";
+import {
+  contributionsOf,
+  isDouble,
+  layoutOf,
+  receivedFrom,
+  requireSameState,
+  type Shared,
+  sharedOf,
+} from "./shared-state.ts";
+import { type ExchangeReport, LOWER_RATE, type Moment, type Rates } from "./update.ts";
 
 /** Updates between two comparisons of the parameters of all ranks. */
 export const COMPARED_EVERY = 100;
 
-/** State that ranks exchange: its kind stands before its name, as a parameter and its gradient have the same. */
-const key = (kind: StateKind, name: string): string => `${kind} ${name}`;
+/** Beside the numbers of an updater: whether a loss is not finite, whether the training is to end. */
+const FLAGS = 2;
 
-/** Tensors of a kind of state, as a part of what is exchanged. */
-export interface Shared {
-  readonly kind: StateKind;
-  readonly tensors: readonly (readonly [name: string, type: Tensor.Type, dims: readonly number[]])[];
+/** What this rank trains, and with whom. */
+export interface RankTraining {
+  readonly session: TrainingSession;
+  readonly dataset: Dataset;
+  readonly plan: TrainingPlan;
+  readonly communicator: Communicator;
+  readonly rates: Rates;
+  readonly signal: AbortSignal | undefined;
 }
 
-/**
- * What tensors of some kinds a session has.
- * @throws DistributedError `E_DISTRIBUTED_TYPE` for elements that are not added up over ranks
- */
-export async function sharedOf(session: TrainingSession, kinds: readonly StateKind[]): Promise<readonly Shared[]> {
-  const shared: Shared[] = [];
-  for (const kind of kinds) {
-    const lent = Object.entries(await session.lendState(kind));
-    for (const [name, { type }] of lent) {
-      if (type === "float32" || type === "float64") continue;
-      throw new DistributedError(
-        "E_DISTRIBUTED_TYPE",
-        `"${name}" (${kind}) is ${type}; ranks add up float32 and float64 only`,
-        { field: name, hint: "Train in one process, or build the artifacts from a model in float32." },
-      );
-    }
-    shared.push({ kind, tensors: lent.map(([name, { type, dims }]) => [name, type, dims] as const) });
+/** The ranks of a training: what they add up, and when they end. */
+export class Ranks {
+  readonly #training: RankTraining;
+  readonly #shared: readonly Shared[];
+  readonly #exchange: Exchange;
+  #isStopped = false;
+
+  private constructor(training: RankTraining, shared: readonly Shared[], numbers: number) {
+    this.#training = training;
+    this.#shared = shared;
+    const options = { isDouble: isDouble(shared), scalars: numbers + FLAGS };
+    this.#exchange = new Exchange(training.communicator, layoutOf(shared), options);
   }
-  return shared;
-}
 
-export function layoutOf(shared: readonly Shared[]): Layout {
-  return shared.flatMap(({ kind, tensors }) =>
-    tensors.map(([name, , dims]) => [key(kind, name), dims.reduce((size, dim) => size * dim, 1)] as const),
-  );
-}
-
-export const isDouble = (shared: readonly Shared[]): boolean =>
-  shared.some(({ tensors }) => tensors.some(([, type]) => type === "float64"));
-
-/** The tensors of a kind as they are now, each times a weight. */
-export async function contributionsOf(
-  session: TrainingSession,
-  { kind, tensors }: Shared,
-  weight: number,
-): Promise<Contributions> {
-  if (tensors.length === 0) return new Map();
-  const lent = Object.entries(await session.lendState(kind));
-  return new Map(lent.map(([name, { data }]) => [key(kind, name), { values: data as Summable, weight }]));
-}
-
-/** Tensors of a kind out of what was exchanged; not copied where the type is that of the sums. */
-export function receivedFrom({ kind, tensors }: Shared, of: (name: string) => Summable): NamedTensors {
-  return Object.fromEntries(
-    tensors.map(([name, type, dims]) => {
-      const sum = of(key(kind, name));
-      const values = type === "float32" && sum instanceof Float64Array ? Float32Array.from(sum) : sum;
-      return [name, new Tensor(type as "float32", values as Float32Array, [...dims])];
-    }),
-  );
-}
-
-/**
- * Compares parameters and statistics of all ranks.
- * @throws DistributedError `E_RANKS_APART` on all ranks
- */
-export async function requireSameState(
-  communicator: Communicator,
-  session: TrainingSession,
-  step: number,
-): Promise<void> {
-  const bytes: Uint8Array[] = [];
-  for (const kind of ["parameter", "buffer"] as const) {
-    for (const { data } of Object.values(await session.lendState(kind))) {
-      const { buffer, byteOffset, byteLength } = data as Summable;
-      bytes.push(new Uint8Array(buffer, byteOffset, byteLength));
-    }
+  /**
+   * @param kinds of the state that is added up
+   * @param numbers how many numbers are added up with it
+   * @throws BackendError `E_UNSUPPORTED`; DistributedError `E_DISTRIBUTED_TYPE`, `E_RANKS_APART`
+   */
+  static async join(training: RankTraining, kinds: readonly StateKind[], numbers: number): Promise<Ranks> {
+    const { session, communicator } = training;
+    requireRanks(session);
+    const shared = await sharedOf(session, kinds);
+    await requireSameState(communicator, session, 0);
+    return new Ranks(training, shared, numbers);
   }
-  const hash = sha256(...bytes);
-  const halves = [hash.slice(0, 12), hash.slice(12, 24)].map((digits) => Number.parseInt(digits, 16));
-  const all = await exchangeNumbers(communicator, halves);
-  const apart = all.flatMap((each, rank) => (each.join() === all[0]?.join() ? [] : [rank]));
-  if (apart.length === 0) return;
-  const hint =
-    step === 0
-      ? "Give every rank the same artifacts; nothing was trained."
-      : "Ranks on unlike machines may compute unlike numbers; go on from the newest checkpoint, on machines that are alike.";
-  const message = `the parameters of rank ${apart.join(", ")} are not those of rank 0 after step ${step}`;
-  throw ofAllRanks(new DistributedError("E_RANKS_APART", message, { hint }));
+
+  /** Whether a rank has asked for the end. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Samples of all ranks together, in each batch of a group. */
+  sizesOf(group: readonly NamedTensors[], { batch }: Moment): readonly number[] {
+    const { dataset, plan } = this.#training;
+    return group.map((_, index) => sizeOfBatch(dataset, batch + index, plan.batchSize));
+  }
+
+  /** The state of some kinds as it is now, times a weight. Default: of all kinds. */
+  async contributions(weight: number, ...kinds: readonly StateKind[]): Promise<Contributions> {
+    const parts: Contributions[] = [];
+    for (const shared of this.#shared) {
+      if (kinds.length > 0 && !kinds.includes(shared.kind)) continue;
+      parts.push(await contributionsOf(this.#training.session, shared, weight));
+    }
+    return new Map(parts.flatMap((part) => [...part]));
+  }
+
+  /** Adds to what this rank gives with the next `sum`. */
+  add(contributions: Contributions): void {
+    this.#exchange.add(contributions);
+  }
+
+  /**
+   * Adds up over all ranks.
+   * @throws NumericError `E_NOT_FINITE` on all ranks where one had a failure
+   */
+  async sum(
+    contributions: Contributions,
+    numbers: readonly number[],
+    failure: NumericError | null,
+  ): Promise<{ readonly numbers: readonly number[]; readonly report: ExchangeReport }> {
+    const { communicator, signal } = this.#training;
+    const flags = [failure === null ? 0 : 1, signal?.aborted === true ? 1 : 0];
+    const { scalars, times } = await this.#exchange.sum(contributions, [...numbers, ...flags]);
+    const [failures = 0, stops = 0] = scalars.slice(numbers.length);
+    if (failures > 0) await throwNotFinite(communicator, failure);
+    this.#isStopped = stops > 0;
+    return { numbers: scalars.slice(0, numbers.length), report: { ...times, bytes: this.#exchange.bytes } };
+  }
+
+  /** What the last `sum` gave for the state of a kind. */
+  received(kind: StateKind): NamedTensors {
+    const shared = this.#shared.find((each) => each.kind === kind);
+    return shared === undefined ? {} : receivedFrom(shared, (name) => this.#exchange.of(name));
+  }
+
+  /** @throws DistributedError `E_RANKS_APART`, now and then, where the ranks do not have the same parameters any more */
+  async compare(step: number): Promise<void> {
+    const { communicator, session } = this.#training;
+    if (step % COMPARED_EVERY === 0) await requireSameState(communicator, session, step);
+  }
 }
 
 /** @throws NumericError `E_NOT_FINITE` on all ranks, with what the first rank says where it was on that one */
-export async function throwNotFinite(communicator: Communicator, own: NumericError | null): Promise<never> {
+async function throwNotFinite(communicator: Communicator, own: NumericError | null): Promise<never> {
   const first = await firstFailure(communicator, own?.message ?? null);
   const at = communicator.size === 1 ? "" : `, on rank ${first?.rank ?? 0}`;
   const details = { field: own?.field ?? "", hint: LOWER_RATE };
@@ -110,7 +126,7 @@ export async function throwNotFinite(communicator: Communicator, own: NumericErr
 }
 
 /** @throws BackendError `E_UNSUPPORTED` for a runtime that does not give out gradients */
-export function requireRanks({ can, runtime }: TrainingSession): void {
+function requireRanks({ can, runtime }: TrainingSession): void {
   if (can.getGradients && can.keepState) return;
   throw new BackendError("E_UNSUPPORTED", `${runtime} cannot train on several ranks: it does not give out gradients`, {
     hint: "Use ort-node (--runtime ort-node).",

@@ -1,6 +1,7 @@
-import { Tensor } from "onnxruntime-common";
+import type { Tensor } from "onnxruntime-common";
 import * as errors from "../../../errors.ts";
 import { Tensor as GraphTensor } from "../../../graph/tensor.ts";
+import { ortTensor } from "../../ort-tensor.ts";
 
 /**
  * What structured cloning leaves of objects is their data. `pack` writes down which of our classes they were of, `unpack`
@@ -44,7 +45,7 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
     /** The runtime's module may have a Tensor class of its own. */
     is: (value) => isPlain(value) && "type" in value && "dims" in value && "location" in value,
     pack: ({ type, dims, data }: Tensor) => ({ type, dims: [...dims], data }),
-    unpack: ({ type, dims, data }: Tensor) => new Tensor(type as "float32", data as Float32Array, [...dims]),
+    unpack: ({ type, dims, data }: Tensor) => ortTensor(type, data, dims),
   },
   "graph-tensor": {
     is: (value) => value instanceof GraphTensor,

@@ -8,11 +8,11 @@ import { BackendError, requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
-import { checkBatches, checkFeeds, deliver, wantedOutputs } from "../../feeds.ts";
+import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
 import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
+import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../session.ts";
 import { pack, unpack } from "./packing.ts";
 import { type Isolation, PEERS, type Peer } from "./peer.ts";
 import type { Method, Opened, Opening, Reply } from "./protocol.ts";
@@ -181,7 +181,7 @@ export class RemoteSession implements TrainingSession {
 
   async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     checkFeeds(this.trainingInputs, feeds);
-    const wanted = wantedOutputs(this.trainingOutputNames, fetches);
+    const wanted = resolveFetches(this.trainingOutputNames, fetches);
     return deliver((await this.#call("runTrainStep", feeds, wanted.names)) as NamedTensors, wanted);
   }
 
@@ -195,7 +195,7 @@ export class RemoteSession implements TrainingSession {
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     const { specs, outputs } = this.#evaluation();
     checkFeeds(specs, feeds);
-    const wanted = wantedOutputs(outputs, fetches);
+    const wanted = resolveFetches(outputs, fetches);
     return deliver((await this.#call("runEvalStep", feeds, wanted.names)) as NamedTensors, wanted);
   }
 

@@ -1,0 +1,138 @@
+import { fitsCheckpoint } from "../../artifacts/checkpoint/training-state.ts";
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { keptState, type PlannedState, type Role, readPlan } from "../../artifacts/portable/plan.ts";
+import type { PortableArtifacts } from "../../artifacts/portable/portable-artifacts.ts";
+import type { TrainingState } from "../../artifacts/portable/state.ts";
+import { BackendError } from "../../errors.ts";
+import type { Model } from "../../graph/model.ts";
+import type { Abilities, Exporter } from "../session.ts";
+import { Program } from "./program.ts";
+import type { ResolvedProvider } from "./providers.ts";
+
+/** What a session runs. */
+export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
+  /** Null where all there is is a whole step. */
+  readonly gradients: Model | null;
+  readonly state: TrainingState;
+  /** `gradients` for the first batch after a reset; null where it can only be told with every run. */
+  readonly overwriting: Model | null;
+  /** `gradients` for the batches after that one. */
+  readonly adding: Model | null;
+  /** The training step in a loop, for several steps per call; null where steps are run one by one. */
+  readonly repeated: Model | null;
+  readonly stepsPerCall: number | "auto";
+  /** The learning rate of an update counted from 1, until another is set. */
+  readonly learningRate: (step: number) => number;
+  readonly exporter: Exporter;
+}
+
+/** The models of a session with their plans; each is loaded when it is first run. */
+export class Programs {
+  /** What the plan is read from; run where the other two are not there. Null where all there is is a whole step. */
+  readonly gradients: Program | null;
+  readonly overwriting: Program | null;
+  readonly adding: Program | null;
+  readonly trainStep: Program | null;
+  readonly apply: Program | null;
+  readonly evaluation: Program | null;
+  readonly repeated: Program | null;
+  /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
+  readonly first: Program;
+
+  /** @throws FormatError `E_PLAN` */
+  constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
+    const optional = (model: Model | null, role: Role): Program | null =>
+      model === null ? null : new Program(model, role, provider);
+    /** State that stays on a device is not copied between calls. */
+    const copies = provider.keepsAt === null;
+    this.gradients = optional(models.gradients, "gradients");
+    this.overwriting = optional(models.overwriting, "gradients");
+    this.adding = optional(models.adding, "gradients");
+    this.trainStep = optional(models.trainStep, "train_step");
+    this.apply = optional(models.apply, "apply");
+    this.evaluation = optional(models.evalModel, "eval");
+    this.repeated = copies || models.stepsPerCall !== "auto" ? optional(models.repeated, "train_step") : null;
+    const first = this.gradients ?? this.trainStep;
+    if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
+    this.first = first;
+  }
+
+  /** Everything that a checkpoint of a training keeps. */
+  get keptState(): readonly PlannedState[] {
+    return keptState(this.first.plan, this.apply?.plan ?? null);
+  }
+
+  /** Parameter and the state that holds its gradient; none of a whole step. */
+  get accumulators(): readonly (readonly [parameter: string, accumulator: string])[] {
+    return this.gradients?.plan.gradients ?? [];
+  }
+
+  /** @throws BackendError `E_UNSUPPORTED` of a whole step */
+  requireGradients(method: string): Program {
+    if (this.gradients !== null) return this.gradients;
+    throw new BackendError(
+      "E_UNSUPPORTED",
+      `a whole train step has no ${method}: it updates what it trains in every call`,
+      {
+        field: method,
+        hint: "Use trainSteps, and getState for what was trained.",
+      },
+    );
+  }
+
+  /** @throws BackendError `E_NO_OPTIMIZER_MODEL` */
+  requireOptimizer(program: Program | null): Program {
+    if (program !== null) return program;
+    throw new BackendError("E_NO_OPTIMIZER_MODEL", "this session has no optimizer model", {
+      hint: "Give optimizerModel to TrainingSession.create.",
+    });
+  }
+
+  /** @throws BackendError `E_NO_EVAL_MODEL` */
+  requireEvaluation(): Program {
+    if (this.evaluation !== null) return this.evaluation;
+    throw noEvalModel();
+  }
+
+  /** What the eval model takes and gives; null where there is none. */
+  get evaluationSpecs(): {
+    readonly inputs: readonly string[];
+    readonly specs: readonly InputSpec[];
+    readonly outputs: readonly string[];
+  } | null {
+    if (this.evaluation === null) return null;
+    const { inputs, outputs } = this.evaluation.plan;
+    return { inputs, specs: this.evaluation.inputs, outputs };
+  }
+
+  async release(): Promise<void> {
+    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated } = this;
+    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated])
+      await program?.release();
+  }
+}
+
+export function noEvalModel(): BackendError {
+  return new BackendError("E_NO_EVAL_MODEL", "this session has no eval model", {
+    hint: "Give evalModel to TrainingSession.create.",
+  });
+}
+
+export const rateIsBuiltIn = (): BackendError =>
+  new BackendError("E_UNSUPPORTED", "the step takes no learning rate: its rate is built in, or state", {
+    field: "learningRate",
+    hint: "Name the input that takes it where there is one: --lr-input <name> (learningRate).",
+  });
+
+/** What a session over these models can do. */
+export function abilitiesOf({ gradients, trainStep, apply, state }: OrtNodePrograms): Abilities {
+  if (gradients === null) {
+    const setLearningRate = trainStep !== null && readPlan(trainStep, "train_step").learningRate !== null;
+    return { setLearningRate, getGradients: false, keepState: true, saveCheckpoint: false };
+  }
+  const kept = keptState(readPlan(gradients, "gradients"), apply === null ? null : readPlan(apply, "apply"));
+  return {
+    ...{ setLearningRate: true, getGradients: true, keepState: true },
+    saveCheckpoint: fitsCheckpoint(state, kept),
+  };
+}

@@ -1,0 +1,90 @@
+import { Tensor } from "onnxruntime-common";
+import type { NamedTensors } from "../session.ts";
+import type { Program } from "./program.ts";
+import type { Programs } from "./programs.ts";
+import type { SessionState } from "./session-state.ts";
+import { stacked } from "./stack.ts";
+
+/** Runs the programs of a session on its state, and makes what they renewed the state. */
+export class StepRunner {
+  /** The learning rate of an update counted from 1. */
+  rate: (step: number) => number;
+  readonly #programs: Programs;
+  readonly #state: SessionState;
+
+  constructor(programs: Programs, state: SessionState, rate: (step: number) => number) {
+    this.#programs = programs;
+    this.#state = state;
+    this.rate = rate;
+  }
+
+  /** Forward and backward: the gradients take the place of those accumulated, or are added to them. */
+  async accumulate(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
+    const { overwriting, adding, first } = this.#programs;
+    const { resets, store } = this.#state;
+    const program = (resets ? overwriting : adding) ?? first;
+    const { reset } = program.plan;
+    const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(resets ? 1 : 0), [1]) };
+    const ran = await program.run({ ...feeds, ...flag }, store, outputs);
+    store.commit(ran.renewals, ran.outputs);
+    return ran.outputs;
+  }
+
+  /** The optimizer's update. */
+  async update(apply: Program, gradientOf: (parameter: string) => Tensor): Promise<void> {
+    const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
+    const scalars = this.#scalars(apply, [this.rate(this.#state.steps + 1)]);
+    const { store } = this.#state;
+    const { renewals, outputs } = await apply.run({ ...Object.fromEntries(gradients), ...scalars }, store, []);
+    store.commit(renewals, outputs);
+    this.#state.steps++;
+  }
+
+  /**
+   * Whole steps, in one call where there is a program for it and the batches are alike; ends after a loss that is not finite.
+   * @param single one step
+   * @param rates one per batch. Default: the session's own
+   */
+  async train(
+    single: Program,
+    batches: readonly NamedTensors[],
+    rates?: readonly number[],
+  ): Promise<readonly number[]> {
+    const { repeated } = this.#programs;
+    const all = rates ?? batches.map((_, index) => this.rate(this.#state.steps + index + 1));
+    const together = repeated === null || batches.length === 1 ? null : stacked(batches);
+    if (repeated !== null && together !== null) return this.#advance(repeated, together, all);
+    const losses: number[] = [];
+    for (const [index, feeds] of batches.entries()) {
+      losses.push(...(await this.#advance(single, feeds, all.slice(index, index + 1))));
+      if (!losses.every(Number.isFinite)) break;
+    }
+    return losses;
+  }
+
+  /** Runs whole steps; what they renewed becomes the state where every loss is finite. */
+  async #advance(program: Program, feeds: NamedTensors, rates: readonly number[]): Promise<readonly number[]> {
+    const [loss = ""] = program.plan.outputs;
+    const { store } = this.#state;
+    const { outputs, renewals } = await program.run({ ...feeds, ...this.#scalars(program, rates) }, store, [loss]);
+    const losses = Array.from((outputs[loss]?.data ?? []) as Float32Array, Number);
+    if (!losses.every(Number.isFinite)) {
+      store.discard(renewals, outputs);
+      return losses;
+    }
+    store.commit(renewals, outputs);
+    this.#state.steps += losses.length;
+    this.#state.resets = true;
+    return losses;
+  }
+
+  /** The learning rates, one row per step where there are several, and the number of the first update. */
+  #scalars({ plan: { learningRate, step } }: Program, rates: readonly number[]): Record<string, Tensor> {
+    const shape = rates.length === 1 ? [1] : [rates.length, 1];
+    const first = BigInt(this.#state.steps + 1);
+    return {
+      ...(learningRate === null ? {} : { [learningRate]: new Tensor("float32", Float32Array.from(rates), shape) }),
+      ...(step === null ? {} : { [step]: new Tensor("int64", BigInt64Array.of(first), [1]) }),
+    };
+  }
+}
