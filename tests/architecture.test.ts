@@ -111,6 +111,27 @@ describe("imports", () => {
   });
 });
 
+describe("files", () => {
+  const MOST_LINES = 300;
+  /** A table has a row per thing that there is: one more is no more to understand. */
+  const TABLES: Readonly<Record<string, string>> = {
+    "src/graph/proto/schema.ts": "every message and field of ONNX's schema",
+    "src/ops/operators/onnx.ts": "every operator of ONNX's own domain",
+    "fixtures/step-corpus/optimizers.ts": "every optimizer of the corpus of train steps",
+  };
+
+  it(`have at most ${MOST_LINES} lines, but for tables`, () => {
+    const root = join(SRC, "..");
+    const long = ["src", "bench", "scripts", "fixtures"]
+      .flatMap((folder) =>
+        readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
+      )
+      .filter((name) => name.endsWith(".ts"))
+      .filter((name) => readFileSync(join(root, name), "utf8").split("\n").length - 1 > MOST_LINES);
+    expect(long.sort()).toEqual(Object.keys(TABLES).sort());
+  });
+});
+
 describe("the command line", () => {
   it("loads nothing of the package before it knows the command", () => {
     const reached = new Set<string>();
