@@ -26,6 +26,12 @@ export {
   buildTrainingArtifacts,
   writeBuilt,
 } from "./build-artifacts.ts";
+export { type CompareEvent, type ComparisonEvent, compare, type RunEvent, type SweepEvent } from "./compare/compare.ts";
+export { type ComparisonEstimate, estimateComparison } from "./compare/estimate.ts";
+export type { ArmSummary, ContrastResult, TimeToTarget, Verdict, VerdictKind } from "./compare/judge.ts";
+export { COMPARED_METRICS, type ComparedMetric, type MetricValues } from "./compare/metrics.ts";
+export type { Arm, CompareOptions, Contrast } from "./compare/options.ts";
+export type { ComparedData, ComparedRun, Point } from "./compare/run.ts";
 export {
   BackendError,
   CheckpointError,

@@ -9,7 +9,7 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 const ENTRIES: readonly string[] = [
   ...["graph", "ops", "optim", "edits", "analysis", "passes", "artifacts", "distributed", "runtime", "verify"],
   ...["average-checkpoints.ts", "build-artifacts.ts", "lower-artifacts.ts", "placement.ts", "source.ts"],
-  ...["step-artifacts.ts", "training-session.ts"],
+  ...["step-artifacts.ts", "training-session.ts", "compare", "statistics"],
 ];
 
 /** Which folders of src each folder may import from, beside itself, errors.ts and arguments.ts. */
@@ -50,6 +50,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "artifacts",
     "portable-set.ts",
   ],
+  statistics: [],
+  compare: [...["graph", "artifacts", "runtime", "statistics", "build-artifacts.ts", "training-session.ts"]],
   "placement.ts": ["runtime", "source.ts", "lower-artifacts.ts"],
   "arguments.ts": [],
   "errors.ts": [],

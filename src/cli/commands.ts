@@ -62,6 +62,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "run the eval model over data: the mean loss, and the accuracy where there are classes",
     load: async (io) => (await import("./commands/eval.ts")).evalCommand(io),
   },
+  compare: {
+    summary: "train option sets with several seeds, with AGR and without: do they differ by more than chance?",
+    load: async (io) => (await import("./commands/compare.ts")).compareCommand(io),
+  },
   average: {
     summary: "average checkpoints that were trained apart",
     load: async (io) => (await import("./commands/average.ts")).averageCommand(io),

@@ -15,14 +15,8 @@ import type { StrictOption } from "./strict.ts";
 import { type ValidationFlags, withValidation } from "./validation.ts";
 import { nonNegative, wholeNumber } from "./values.ts";
 
-export interface TrainCommandOptions
-  extends RuntimeOptions,
-    InputFlags,
-    StrictOption,
-    RankFlags,
-    StepFlags,
-    ValidationFlags {
-  readonly data: string;
+/** How it is trained, whatever becomes of the result. */
+export interface StepsFlags {
   readonly epochs: number;
   readonly batchSize?: number;
   readonly accumulate: number;
@@ -30,9 +24,20 @@ export interface TrainCommandOptions
   readonly lr?: number;
   readonly schedule: "constant" | "linear" | "cosine";
   readonly warmupSteps: number;
-  readonly seed: number;
   readonly shuffle: boolean;
   readonly dropLast?: boolean;
+}
+
+export interface TrainCommandOptions
+  extends RuntimeOptions,
+    InputFlags,
+    StrictOption,
+    RankFlags,
+    StepFlags,
+    StepsFlags,
+    ValidationFlags {
+  readonly data: string;
+  readonly seed: number;
   readonly log?: string;
   readonly output?: string;
   readonly checkpoints?: string;
@@ -47,9 +52,9 @@ export interface TrainCommandOptions
 
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
 
-/** Adds the options of how it is trained, and where the result goes. */
-export function withTraining(command: Command): Command {
-  return withValidation(command)
+/** Adds the options of how it is trained, whatever becomes of the result. */
+export function withSteps(command: Command): Command {
+  return command
     .option("--epochs <n>", "times through the data", wholeNumber(1), TRAIN_DEFAULTS.epochs)
     .option(
       "--batch-size <n>",
@@ -74,9 +79,14 @@ export function withTraining(command: Command): Command {
         .default("constant"),
     )
     .option("--warmup-steps <n>", "steps over which --lr goes up from zero", wholeNumber(0), 0)
-    .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
     .option("--no-shuffle", "take the samples in file order")
-    .option("--drop-last", "leave out a last batch that is smaller than the others")
+    .option("--drop-last", "leave out a last batch that is smaller than the others");
+}
+
+/** Adds the options of how it is trained, and where the result goes. */
+export function withTraining(command: Command): Command {
+  return withSteps(withValidation(command))
+    .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
     .option("--log <file>", "write one JSON object per step and per epoch")
     .option("-o, --output <file>", "write the trained checkpoint, in ONNX Runtime's format")
     .option(
@@ -104,7 +114,7 @@ export function trainOptions(options: TrainCommandOptions, communicator: Communi
 }
 
 export function scheduleOf(
-  { lr, schedule, warmupSteps }: TrainCommandOptions,
+  { lr, schedule, warmupSteps }: Pick<StepsFlags, "lr" | "schedule" | "warmupSteps">,
   totalSteps: number,
 ): LearningRateSchedule | null {
   if (lr === undefined) {

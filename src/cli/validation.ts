@@ -46,7 +46,8 @@ export function withValidation(command: Command): Command {
     .option("--max-seconds <s>", "end, and save, after the step in which so many seconds are over", positive);
 }
 
-function shareOrData(text: string): number | string {
+/** A share of the samples, or where other data are. */
+export function shareOrData(text: string): number | string {
   if (!/^[-+]?[\d.]+(e[-+]?\d+)?$/i.test(text)) return text;
   const share = Number(text);
   if (share > 0 && share < 1) return share;

@@ -4,6 +4,9 @@ export { newRun } from "../artifacts/run-checkpoint/folder.ts";
 export { type LockOptions, lockRuns } from "../artifacts/run-checkpoint/lock.ts";
 export { differences, type RunOptions as RunSettings } from "../artifacts/run-checkpoint/manifest.ts";
 export { type AveragedCheckpoint, averageCheckpoints, type CheckpointKind } from "../average-checkpoints.ts";
+export type { ArmEstimate } from "../compare/estimate.ts";
+export { METRIC_NAMES } from "../compare/metrics.ts";
+export { INITIAL_WEIGHTS } from "../compare/options.ts";
 export type { Communicator, Summable } from "../distributed/communicator.ts";
 export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "../distributed/consensus.ts";
 export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
@@ -29,3 +32,6 @@ export {
   trainableOf,
   trainingInputsOf,
 } from "../source.ts";
+export { type PairedDifference, type PairedOptions, pairedDifference } from "../statistics/paired.ts";
+export { tProbability, tQuantile } from "../statistics/student-t.ts";
+export { type Summary, summarize } from "../statistics/summary.ts";
