@@ -64,6 +64,13 @@ const identity = parameter([], () => ({ options: {}, hashes: {} }));
 const communicator = parameter([], () => ranks);
 const prefer = parameter(["undefined"], () => "portable");
 
+/** Arguments of what compares option sets. */
+function comparison(): readonly Parameter[] {
+  const both = parameter([], () => ({ training: dataset, validation: dataset }));
+  const arms = [{ name: "one", build: { loss: { kind: "cross-entropy" } } }];
+  return [model("model"), both("data"), parameter([], () => ({ arms }))("options")];
+}
+
 /** Every function that is exported. One without a row makes the test fail. */
 const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   averageCheckpoints: [parameter(["list"], () => [join(FOLDER, "not-there")])("paths"), options("options")],
@@ -77,6 +84,12 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   checkGradients: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],
   checkModel: [model("model"), options("options")],
   checkTrainingSet: [path("folder"), set("set")],
+  compare: comparison(),
+  estimateComparison: comparison(),
+  pairedDifference: [parameter([], () => [1, 2])("differences"), options("options")],
+  summarize: [parameter([], () => [1, 2])("values")],
+  tProbability: [number("t"), number("degrees")],
+  tQuantile: [parameter(["number"], () => 0.5)("probability"), number("degrees")],
   dataTypeName: [number("code")],
   datasetFor: [inputs("inputs"), parameter(["empty", "tensors"], () => dataset.tensors)("tensors"), options("options")],
   externalFiles: [model("model")],

@@ -12,7 +12,7 @@ import {
 } from "../arguments.ts";
 import type { BuildOptions } from "../build-artifacts.ts";
 import { requireOption } from "../errors.ts";
-import type { TrainOptions } from "../runtime/train.ts";
+import type { TrainOptions } from "../runtime/training-plan.ts";
 import type { TrainingSessionOptions } from "../training-session.ts";
 import { type ComparedMetric, METRIC_NAMES } from "./metrics.ts";
 

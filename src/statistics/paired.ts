@@ -1,3 +1,4 @@
+import { listOf, NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
 import { requireOption } from "../errors.ts";
 import { bootstrapMean, type Interval } from "./bootstrap.ts";
 import { tProbability, tQuantile } from "./student-t.ts";
@@ -30,11 +31,12 @@ export interface PairedOptions {
 /**
  * @param differences one number per pair
  * @returns null where there are none
+ * @throws UsageError `E_ARGUMENT`, `E_OPTION`
  */
-export function pairedDifference(
-  differences: readonly number[],
-  { confidence = 0.95, resamples = 10_000, seed = 0 }: PairedOptions = {},
-): PairedDifference | null {
+export function pairedDifference(differences: readonly number[], options: PairedOptions = {}): PairedDifference | null {
+  requireArgument("differences", differences, listOf(NUMBER, "a list of numbers"));
+  requireArgument("options", options, OPTIONS);
+  const { confidence = 0.95, resamples = 10_000, seed = 0 } = options;
   requireOption(confidence > 0 && confidence < 1, "confidence", "between 0 and 1");
   requireOption(Number.isSafeInteger(resamples) && resamples >= 1, "resamples", "a whole number from 1 on");
   const pairs = differences.length;

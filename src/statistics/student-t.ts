@@ -1,3 +1,4 @@
+import { NUMBER, requireArgument } from "../arguments.ts";
 import { requireOption } from "../errors.ts";
 
 /** Coefficients of Lanczos' approximation with g = 7: relative errors of some 1e-15. */
@@ -50,8 +51,11 @@ const nonZero = (value: number): number => (Math.abs(value) < TINY ? TINY : valu
 /**
  * The probability that Student's t is `t` or less.
  * @param degrees of freedom, above 0
+ * @throws UsageError `E_ARGUMENT`, `E_OPTION`
  */
 export function tProbability(t: number, degrees: number): number {
+  requireArgument("t", t, NUMBER);
+  requireArgument("degrees", degrees, NUMBER);
   requireOption(degrees > 0, "degrees", "above 0");
   const tail = incompleteBeta(degrees / (degrees + t * t), degrees / 2, 0.5) / 2;
   return t > 0 ? 1 - tail : tail;
@@ -61,8 +65,11 @@ export function tProbability(t: number, degrees: number): number {
  * What Student's t is below with this probability.
  * @param probability between 0 and 1
  * @param degrees of freedom, above 0
+ * @throws UsageError `E_ARGUMENT`, `E_OPTION`
  */
 export function tQuantile(probability: number, degrees: number): number {
+  requireArgument("probability", probability, NUMBER);
+  requireArgument("degrees", degrees, NUMBER);
   requireOption(probability > 0 && probability < 1, "probability", "between 0 and 1");
   requireOption(degrees > 0, "degrees", "above 0");
   if (probability > 0.5) return -tQuantile(1 - probability, degrees);

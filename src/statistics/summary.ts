@@ -1,3 +1,5 @@
+import { listOf, NUMBER, requireArgument } from "../arguments.ts";
+
 /** What many numbers are like. */
 export interface Summary {
   readonly count: number;
@@ -17,8 +19,9 @@ export function standardDeviation(values: readonly number[]): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
 }
 
-/** Null of none. */
+/** @returns null of none. @throws UsageError `E_ARGUMENT` */
 export function summarize(values: readonly number[]): Summary | null {
+  requireArgument("values", values, listOf(NUMBER, "a list of numbers"));
   if (values.length === 0) return null;
   return {
     count: values.length,

@@ -26,6 +26,13 @@ describe("as a process", () => {
     diff: [["diff", at("set"), at("plain")], /^no structural difference\n$/],
     lower: [["lower", DIGITS, "-o", at("portable")], /portable/],
     train: [["train", at("portable"), ...data, "--checkpoints", at("run")], /run/],
+    compare: [
+      [
+        ...["compare", at("forward.onnx"), "--loss", "cross-entropy", ...data, "--validation", "0.2"],
+        ...["--vary", "agr=off,on", "--seeds", "3", "-o", at("comparison")],
+      ],
+      /3 seeds, given weights[\s\S]*agr=on, compared with agr=off/,
+    ],
     average: [["average", at("run"), at("run"), "-o", at("mean.safetensors")], /mean\.safetensors/],
     eval: [["eval", at("portable"), ...data, "--checkpoint", at("run")], /accuracy/],
     diagnose: [["diagnose", at("portable"), ...data], /fc\.weight/],

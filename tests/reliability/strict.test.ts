@@ -114,6 +114,7 @@ describe("row 40: --strict reaches the model that a command reads", () => {
     lower: ["lower", own, "-o", out],
     transform: ["transform", model, "-o", out, "--passes", "inline-functions"],
     upgrade: ["upgrade", model, "-o", out],
+    compare: ["compare", model, "--loss", "mse", "--data", "none", "--validation", "0.1", "-o", out],
     train: ["train", own, "--data", "none"],
     eval: ["eval", own, "--data", "none"],
     diagnose: ["diagnose", own, "--data", "none"],
