@@ -1,14 +1,13 @@
-import { OPTIONS, PATH, requireArgument } from "./arguments.ts";
+import { requireArgument } from "./arguments.ts";
 import { checkpointSpace, encodeCheckpoint, MOST_CHECKPOINT_BYTES } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { firstState } from "./artifacts/portable/state.ts";
 import type { TrainableParameter } from "./artifacts/trainable-parameters.ts";
-import { A_SET, type WriteSetOptions, writeTrainingSet } from "./artifacts/training-set.ts";
 import { PassError, requireOption } from "./errors.ts";
 import type { NamedTensor } from "./graph/attribute.ts";
 import { DataType, dataTypeName } from "./graph/data-type.ts";
-import { readExternalTensors } from "./graph/io/model-file.ts";
+import { readExternalTensors } from "./graph/io/external-tensors.ts";
 import type { Model } from "./graph/model.ts";
 import { A_MODEL } from "./graph/model.ts";
 import { isGradientName } from "./onnxruntime/training-names.ts";
@@ -164,19 +163,4 @@ function portableOf(graphs: TrainingGraphs, optimizer: OptimizerOptions, options
   const groups = allGroups(members, options);
   const { planned, ...models } = makePortableSet(training, evaluation, { optimizer, agr: options.agr ?? null, groups });
   return { ...models, state: firstState([...trainable, ...frozen], planned) };
-}
-
-/**
- * Writes what was built into a folder, which must exist, as one: the folder holds the earlier set or the new one, whole.
- * @throws as `writeTrainingSet`
- */
-export async function writeBuilt(
-  folder: string,
-  built: BuiltArtifacts,
-  options: WriteSetOptions = {},
-): Promise<readonly string[]> {
-  requireArgument("folder", folder, PATH);
-  requireArgument("built", built, A_SET);
-  requireArgument("options", options, OPTIONS);
-  return writeTrainingSet(folder, built, options);
 }

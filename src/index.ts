@@ -24,7 +24,6 @@ export {
   type BuildTarget,
   type BuiltArtifacts,
   buildTrainingArtifacts,
-  writeBuilt,
 } from "./build-artifacts.ts";
 export { type CompareEvent, type ComparisonEvent, compare, type RunEvent, type SweepEvent } from "./compare/compare.ts";
 export { type ComparisonEstimate, estimateComparison } from "./compare/estimate.ts";
@@ -101,3 +100,4 @@ export {
   type UnprovenParameter,
 } from "./verify/proof/index.ts";
 export { type InsertProvenOptions, insertProven, type ProvenInsertion } from "./verify/proof/insert-proven.ts";
+export { writeBuilt } from "./write-built.ts";

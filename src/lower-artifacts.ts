@@ -8,7 +8,7 @@ import { checkCheckpointFits } from "./artifacts/trainable-parameters.ts";
 import { wrongMetadata } from "./edits/json-metadata.ts";
 import { AGR_RECORD, readRecord } from "./edits/record.ts";
 import { PassError } from "./errors.ts";
-import { readExternalTensors } from "./graph/io/model-file.ts";
+import { readExternalTensors } from "./graph/io/external-tensors.ts";
 import { Model } from "./graph/model.ts";
 import type { OptimizerOptions } from "./optim/optimizers.ts";
 import type { ParameterGroup } from "./optim/parameter-groups.ts";

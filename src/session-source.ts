@@ -1,10 +1,11 @@
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { namingFile, UsageError } from "./errors.ts";
+import { namingFile } from "./errors.ts";
 import { checkModel } from "./graph/check.ts";
-import { readExternalTensors } from "./graph/io/model-file.ts";
+import { readExternalTensors } from "./graph/io/external-tensors.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
+import { missingArtifact } from "./missing-artifact.ts";
 import type { TrainingSessionCreateOptions } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
 
@@ -52,10 +53,4 @@ async function wholeModel(model: Model): Promise<Uint8Array> {
   const own = model.clone();
   await readExternalTensors(own);
   return encodeModel(own);
-}
-
-export function missingArtifact(file: string): UsageError {
-  return new UsageError("E_ARTIFACT_MISSING", `training needs the ${file}, which the artifacts do not have`, {
-    field: file,
-  });
 }

@@ -4,7 +4,8 @@ import { PLAN_METADATA, readPlan, writePlan } from "./artifacts/portable/plan.ts
 import { A_STATE, DEFAULT_INITIAL_RATE, type TrainingState, zeros } from "./artifacts/portable/state.ts";
 import { CheckpointError, namingFile, UsageError } from "./errors.ts";
 import type { Value } from "./graph/graph.ts";
-import { type ReadModelOptions, readExternalTensors, readModel } from "./graph/io/model-file.ts";
+import { readExternalTensors } from "./graph/io/external-tensors.ts";
+import { type ReadModelOptions, readModel } from "./graph/io/model-file.ts";
 import { A_MODEL, type Model } from "./graph/model.ts";
 import { A_TENSOR, type Tensor } from "./graph/tensor.ts";
 import { formatType, tensorType } from "./graph/value-type.ts";

@@ -1,38 +1,34 @@
 import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
-import { type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
-import type { Model } from "./graph/model.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
-import { lowerModels } from "./lower-artifacts.ts";
-import type { ParameterGroup } from "./optim/parameter-groups.ts";
-import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
-import { extractForward } from "./passes/extract-forward.ts";
-import { mergeLora } from "./passes/lora.ts";
-import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
-import { repeatStep } from "./passes/portable/repeat.ts";
-import type { StepModel } from "./passes/portable/step-model.ts";
-import { withoutReset } from "./passes/portable/without-reset.ts";
-import { builtInRate, removeLearningRate, setLearningRate } from "./passes/set-learning-rate.ts";
-import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
+import type { LearningRateSchedule } from "./optim/schedule.ts";
+import { builtInRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
-import { type OrtNodePrograms, rateIsBuiltIn } from "./runtime/ort-node/programs.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
 import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
 import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { OrtNodeSession } from "./runtime/ort-node/session.ts";
 import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
-import type { Exporter, TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
-import { type DecodedArtifacts, readSessionFiles } from "./runtime/session-files.ts";
-import { decodedOf, missingArtifact, toFiles } from "./session-source.ts";
+import type { TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
+import { readSessionFiles } from "./runtime/session-files.ts";
+import {
+  exportForward,
+  lowered,
+  noOptimizer,
+  programsOf,
+  type SessionModels,
+  type SessionSettings,
+} from "./session-programs.ts";
+import { decodedOf, toFiles } from "./session-source.ts";
 import { rangedInputs, readTrainable, TRAINABLE } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
 
-export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionProviders"> {
+export interface TrainingSessionOptions extends SessionSettings, Omit<OrtNodeOptions, "executionProviders"> {
   /**
    * `ort-node`: onnxruntime-node, on CPU or GPU; ONNX Runtime's own artifacts are lowered to standard operators in memory.
    * `ort-training`: the training build of onnxruntime-web 1.19.2, WebAssembly.
@@ -41,23 +37,6 @@ export interface TrainingSessionOptions extends Omit<OrtNodeOptions, "executionP
   readonly runtime?: "ort-node" | "ort-training";
   /** In order of preference; for ort-training, `cpu` or `wasm` as it was called there. Default `["cpu"]`. */
   readonly executionProviders?: readonly Provider[];
-  /**
-   * The learning rate, or how it changes with the steps. Default: what the optimizer model says, which is 0.001 as exported.
-   * ort-training has it built into the optimizer model, since it has no way to set it later.
-   */
-  readonly learningRate?: number | LearningRateSchedule;
-  /**
-   * Steps that `train` has ort-node run in one call, with the state inside ONNX Runtime between them; the losses are the same
-   * for every number. 1: batches given to `trainSteps` together are run one by one. Default `auto`: batches of one size given
-   * together run in one call, and `train` finds out how many keep a call short and the copies of the state small; one by one
-   * where the state stays on a device.
-   */
-  readonly stepsPerCall?: number | "auto";
-  /**
-   * Parameters that ort-node trains with a learning rate or weight decay of their own. For ONNX Runtime's artifacts: a portable
-   * set has its groups from when it was made.
-   */
-  readonly parameterGroups?: readonly ParameterGroup[];
   /**
    * Where ort-node runs: `thread` in a worker thread, so that the event loop stays free while a step runs; `process` in a
    * process of its own, which may crash without the caller. Default: in the caller's thread.
@@ -158,22 +137,7 @@ function mayFallBack(error: unknown): boolean {
   return error instanceof OnnxAgrError && FALL_BACK.includes(error.code);
 }
 
-async function lowered(
-  artifacts: DecodedArtifacts,
-  { learningRate, parameterGroups = [] }: TrainingSessionOptions,
-): Promise<PortableArtifacts> {
-  const { checkpoint, trainModel, evalModel, optimizerModel } = artifacts;
-  if (learningRate !== undefined) {
-    if (optimizerModel === null) throw noOptimizer();
-    removeLearningRate(optimizerModel);
-  }
-  return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
-}
-
-/** What ort-node runs; a whole step has no gradients model beside it. */
-type Models = Omit<PortableArtifacts, "gradients"> & { readonly gradients: Model | null };
-
-async function openPortable(artifacts: Models, options: TrainingSessionOptions): Promise<TrainingSession> {
+async function openPortable(artifacts: SessionModels, options: TrainingSessionOptions): Promise<TrainingSession> {
   const { runtime = "ort-node", ort } = options;
   if (runtime !== "ort-node") {
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
@@ -186,55 +150,6 @@ async function openPortable(artifacts: Models, options: TrainingSessionOptions):
   }
   return OrtNodeSession.create(waysTo(ort), programs, options);
 }
-
-/** Everything a session of ort-node runs, made by passes before it. */
-function programsOf(artifacts: Models, options: TrainingSessionOptions): OrtNodePrograms {
-  const { stepsPerCall = "auto", learningRate } = options;
-  requireOption(
-    stepsPerCall === "auto" || (Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1),
-    "stepsPerCall",
-    "a whole number from 1 on, or auto",
-  );
-  const { trainStep, gradients, state } = artifacts;
-  if (state === null) throw missingArtifact(gradients === null ? "initial state" : "checkpoint");
-  if (learningRate !== undefined && trainStep === null) throw noOptimizer();
-  const isBuiltIn = gradients === null && trainStep !== null && readPlan(trainStep, "train_step").learningRate === null;
-  if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
-  return {
-    ...artifacts,
-    state,
-    overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
-    adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
-    repeated: stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
-    stepsPerCall,
-    learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
-    exporter: exportForward,
-  };
-}
-
-function rateOf(learningRate: TrainingSessionOptions["learningRate"]): (step: number) => number {
-  if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;
-  const schedule = completeSchedule(typeof learningRate === "number" ? { rate: learningRate } : learningRate);
-  return (step) => learningRateAt(schedule, step);
-}
-
-/** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */
-function derived(from: Model, role: Role, pass: (step: StepModel) => StepModel | null): Model | null {
-  const { role: _, ...plan } = readPlan(from, role);
-  const step = pass({ model: from.clone(), ...plan });
-  if (step === null) return null;
-  const { model, ...made } = step;
-  writePlan(model, { role, ...made });
-  return model;
-}
-
-/** The eval model without its loss, with these weights in it. */
-const exportForward: Exporter = (evalModel, weights, outputs) => {
-  const model = evalModel.clone();
-  lowerTrainingOps(model);
-  extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
-  return encodeModel(model);
-};
 
 async function openTrainingBuild(
   files: TrainingSessionCreateOptions,
@@ -274,8 +189,4 @@ async function withLearningRate(
   );
   setLearningRate(model, typeof learningRate === "number" ? { rate: learningRate } : learningRate);
   return { ...files, optimizerModel: encodeModel(model) };
-}
-
-function noOptimizer(): UsageError {
-  return new UsageError("E_OPTION", "a learning rate needs an optimizer model", { field: "learningRate" });
 }

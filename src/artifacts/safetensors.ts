@@ -2,6 +2,7 @@ import { bytesOf, mapTo, requireArgument, TEXT } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { NAMED_TENSORS } from "../graph/attribute.ts";
+import { joinBytes } from "../graph/bytes.ts";
 import { DataType, dataTypeName } from "../graph/data-type.ts";
 import { mistaken } from "../graph/sniff.ts";
 import { Tensor } from "../graph/tensor.ts";
@@ -203,7 +204,7 @@ export function encodeSafetensors(
 ): Uint8Array {
   requireArgument("tensors", tensors, NAMED_TENSORS);
   requireArgument("metadata", metadata, mapTo(TEXT, "a map of strings to strings"));
-  return Buffer.concat(safetensorsParts(tensors, metadata));
+  return joinBytes(safetensorsParts(tensors, metadata));
 }
 
 function elementsOf(tensor: Tensor): Uint8Array {

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PATH, requireArgument } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
-import { sha256OfFile } from "../graph/io/digest.ts";
+import { sha256OfFile } from "../graph/io/file-digest.ts";
 import { listFolder, readRegularFile } from "../graph/io/read-file.ts";
 
 /** Lists the files of a set that was written as one. Folders of other exporters have none. */

@@ -10,14 +10,10 @@ import { sweep } from "../graph/io/temporary.ts";
 import { type PendingFile, writePending } from "../graph/io/write-file.ts";
 import type { Model } from "../graph/model.ts";
 import { ODTC_DATA_SUFFIX } from "./checkpoint/read-odtc.ts";
-import {
-  ARTIFACT_FILES,
-  ARTIFACTS,
-  loadArtifacts,
-  type ReadSetOptions,
-  type TrainingArtifacts,
-} from "./ort-artifacts.ts";
-import { loadPortable, PORTABLE, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
+import { loadArtifacts } from "./load-artifacts.ts";
+import { ARTIFACT_FILES, ARTIFACTS, type ReadSetOptions, type TrainingArtifacts } from "./ort-artifacts.ts";
+import { loadPortable } from "./portable/load-portable.ts";
+import { PORTABLE, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
 import { stateParts } from "./portable/state.ts";
 import { checkSetManifest, encodeSetManifest, readSetManifest, SET_MANIFEST } from "./set-manifest.ts";
 

@@ -5,7 +5,7 @@ import { safetensorsParts } from "../artifacts/safetensors.ts";
 import { type BuildReport, buildTrainingArtifacts } from "../build-artifacts.ts";
 import { NumericError } from "../errors.ts";
 import { sha256 } from "../graph/io/digest.ts";
-import { readExternalTensors } from "../graph/io/model-file.ts";
+import { readExternalTensors } from "../graph/io/external-tensors.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Dataset } from "../runtime/data/dataset.ts";

@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers/promises";
 import { DistributedError } from "../errors.ts";
+import { turn } from "../event-loop.ts";
 import type { Communicator, Summable } from "./communicator.ts";
 
 /** What a sum over ranks is made of: tensors by name, and how many elements each has, in the order all ranks have. */
@@ -95,7 +95,7 @@ export class Exchange {
     let reduced = 0;
     for (const to of this.#ends) {
       /** The bucket before this one gets its thread. */
-      if (from > 0) await setImmediate();
+      if (from > 0) await turn();
       const began = performance.now();
       this.#fill(last, from, to);
       this.#buffer.set(scalars.slice(Math.max(0, from - begin), Math.max(0, to - begin)), Math.max(from, begin));

@@ -95,6 +95,9 @@ function mergeEqual(graph: Graph): number {
   return before - graph.nodeCount;
 }
 
+/** Bytes as characters, one each, all of them unlike. */
+const BYTES = new TextDecoder("latin1");
+
 /** An attribute as a text that says all of it; null for kinds whose equality is not worth finding out. */
 function textOf({ name, kind, value }: Attribute): string | null {
   switch (kind) {
@@ -105,12 +108,12 @@ function textOf({ name, kind, value }: Attribute): string | null {
     case "floats":
       return `${name} ${kind} ${String(value)}`;
     case "string":
-      return `${name} ${kind} ${Buffer.from(value).toString("base64")}`;
+      return `${name} ${kind} ${BYTES.decode(value)}`;
     case "tensor": {
       const { tensor } = value;
       if (tensor.data.kind !== "raw") return null;
       const { dtype, dims, data } = tensor;
-      return `${name} ${kind} ${dtype} ${dims.join()} ${Buffer.from(data.bytes).toString("base64")}`;
+      return `${name} ${kind} ${dtype} ${dims.join()} ${BYTES.decode(data.bytes)}`;
     }
     default:
       return null;

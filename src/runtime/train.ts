@@ -1,8 +1,8 @@
-import { setImmediate } from "node:timers/promises";
 import { OPTIONS, requireArgument } from "../arguments.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { SINGLE } from "../distributed/single.ts";
 import { NumericError, requireOption } from "../errors.ts";
+import { turn } from "../event-loop.ts";
 import { batches, type Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
@@ -98,7 +98,7 @@ export async function* train(
       /** Ranks that train apart save where they have met. */
       if (Math.floor(step / saveEvery) > saves) await keep({ epoch, batch, lossSum, samples });
       saves = Math.floor(step / saveEvery);
-      await setImmediate();
+      await turn();
     }
     const seconds = (performance.now() - began) / 1000;
     yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: lossSum / samples, seconds };

@@ -2,7 +2,7 @@ import { Tensor } from "onnxruntime-common";
 import { requireArgument } from "../arguments.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { fromHalf } from "../graph/half.ts";
-import { readExternalTensors } from "../graph/io/model-file.ts";
+import { readExternalTensors } from "../graph/io/external-tensors.ts";
 import type { Model } from "../graph/model.ts";
 import { A_MODEL, walkGraphs } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";

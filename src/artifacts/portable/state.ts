@@ -1,6 +1,7 @@
 import { bytesOf, type Kind, mapTo, NUMBER, requireArgument, withFields } from "../../arguments.ts";
 import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
+import { joinBytes } from "../../graph/bytes.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import { A_TENSOR, Tensor } from "../../graph/tensor.ts";
 import type { Property } from "../checkpoint/checkpoint.ts";
@@ -37,7 +38,7 @@ const VERSION = "1";
 /** The state as a safetensors file. The same state gives the same bytes. */
 export function encodeState(state: TrainingState): Uint8Array {
   requireArgument("state", state, A_STATE);
-  return Buffer.concat(stateParts(state));
+  return joinBytes(stateParts(state));
 }
 
 /** The same in pieces, the tensors' own bytes among them: a large state is written without being copied. */

@@ -8,16 +8,20 @@ import { A_MODEL } from "../model.ts";
 import { decodeModel, MAX_MODEL_BYTES, type ReadOptions } from "../serde/decode.ts";
 import { encodeModelPieces } from "../serde/encode.ts";
 import { relocated } from "../serde/encode-values.ts";
-import { sources } from "../serde/sources.ts";
-import { Tensor } from "../tensor.ts";
-import { type TensorSite, tensorSites } from "../tensors.ts";
+import { type ModelOrigin, sources } from "../serde/sources.ts";
 import { checkChecksum, type ExternalFile, oddities } from "./external-audit.ts";
 import { externalRange, openExternal, readExternal, resolveExternal } from "./external-data.ts";
+import { type ExternalSite, externalSites, noOrigin } from "./external-tensors.ts";
 import { completeAround, journalOf, publishSet } from "./file-set.ts";
 import { closeRead, readRange, readRegularFile } from "./read-file.ts";
 import { followLinks, type PendingFile, putInPlace, writePending } from "./write-file.ts";
 
 const { origin: origins } = sources;
+
+const originAt = (path: string): ModelOrigin => ({
+  path,
+  read: (tensor, at, where) => readExternal(path, tensor, at, where),
+});
 
 const CHUNK = 64 * 2 ** 20;
 const ALIGNMENT = 4096;
@@ -53,23 +57,12 @@ export async function readModel(path: string, given: ReadModelOptions = {}): Pro
   try {
     const model = decodeModel(bytes, options);
     checkModel(model, options);
-    origins.set(model, resolve(path));
+    origins.set(model, originAt(resolve(path)));
     await checkExternal(model, resolve(path), strict);
     return model;
   } catch (error) {
     throw error instanceof OnnxAgrError ? error.inFile(path) : error;
   }
-}
-
-interface ExternalSite extends TensorSite {
-  readonly at: Extract<Tensor["data"], { kind: "external" }>["at"];
-}
-
-function externalSites(model: Model): ExternalSite[] {
-  return [...tensorSites(model)].flatMap((site) => {
-    const { data } = site.tensor;
-    return data.kind === "external" ? [{ ...site, at: data.at }] : [];
-  });
 }
 
 async function checkExternal(model: Model, path: string, isStrict: boolean): Promise<void> {
@@ -97,40 +90,6 @@ async function checkExternal(model: Model, path: string, isStrict: boolean): Pro
       hint: "Only a strict reading refuses this.",
     });
   process.emitWarning(`${path}: ${odd.join("; ")}`, { type: "OnnxAgrWarning", code: "W_EXTERNAL_DATA" });
-}
-
-/** True where some tensor's data lie in another file. */
-export function hasExternalData(model: Model): boolean {
-  requireArgument("model", model, A_MODEL);
-  return externalSites(model).length > 0;
-}
-
-/** The files that hold a model's external data, by their paths from the model. */
-export function externalFiles(model: Model): readonly string[] {
-  requireArgument("model", model, A_MODEL);
-  return [...new Set(externalSites(model).map(({ at }) => at.location))].sort();
-}
-
-/** Reads all external data of a model that came from `readModel` into it. */
-export async function readExternalTensors(model: Model): Promise<void> {
-  requireArgument("model", model, A_MODEL);
-  const origin = origins.get(model);
-  for (const { tensor, at, where, replace } of externalSites(model)) {
-    if (origin === undefined) throw noOrigin(where);
-    const bytes = await readExternal(origin, tensor, at, where);
-    replace(new Tensor(tensor.dtype, tensor.dims, { kind: "raw", bytes }));
-  }
-}
-
-function noOrigin(where: string): FormatError {
-  return new FormatError(
-    "E_EXTERNAL_MISSING",
-    `tensor "${where}" has external data, but the model was decoded from bytes`,
-    {
-      field: where,
-      hint: "Give the model's path (readModel) and not its bytes: the data are in its folder.",
-    },
-  );
 }
 
 /**
@@ -190,7 +149,7 @@ async function prepareExternal(path: string, model: Model): Promise<PreparedMode
   const target = join(dirname(path), location);
   const paths = new Map<string, string>();
   for (const { at, where } of sites) {
-    if (!paths.has(at.location)) paths.set(at.location, await resolveExternal(origin, at.location, where));
+    if (!paths.has(at.location)) paths.set(at.location, await resolveExternal(origin.path, at.location, where));
   }
   const [source] = paths.values();
   const inPlace = paths.size === 1 && source === (await realpath(target).catch(() => null));
@@ -199,7 +158,7 @@ async function prepareExternal(path: string, model: Model): Promise<PreparedMode
   for (const { site, offset } of moved) {
     site.replace(relocated(site.tensor, { ...site.at, location, offset, checksum: inPlace ? site.at.checksum : null }));
   }
-  origins.set(model, path);
+  origins.set(model, originAt(path));
   return { files, kept: inPlace ? [target] : [] };
 }
 

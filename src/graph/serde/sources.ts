@@ -13,8 +13,14 @@ import type {
   TypeProto,
   ValueInfoProto,
 } from "../proto/schema.ts";
-import type { Tensor } from "../tensor.ts";
+import type { ExternalData, Tensor } from "../tensor.ts";
 import type { ValueType } from "../value-type.ts";
+
+/** The file of a model, and how external data beside it are read: who decodes bytes needs no file system. */
+export interface ModelOrigin {
+  readonly path: string;
+  readonly read: (tensor: Tensor, at: ExternalData, where: string) => Promise<Uint8Array>;
+}
 
 /**
  * From which message each object of the graph was decoded. Encoding starts from that message and writes over it what the
@@ -23,8 +29,8 @@ import type { ValueType } from "../value-type.ts";
  */
 export const sources = {
   model: new WeakMap<Model, ModelProto>(),
-  /** The file a model was read from: its external data are beside it. */
-  origin: new WeakMap<Model, string>(),
+  /** Where a model was read from: its external data are beside it. */
+  origin: new WeakMap<Model, ModelOrigin>(),
   graph: new WeakMap<Graph, GraphProto>(),
   node: new WeakMap<Node, NodeProto>(),
   function: new WeakMap<GraphFunction, FunctionProto>(),

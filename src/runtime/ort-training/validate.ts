@@ -2,7 +2,7 @@ import { checkCheckpointFits } from "../../artifacts/trainable-parameters.ts";
 import { BackendError, PassError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { describeNode, type Node } from "../../graph/graph.ts";
-import { hasExternalData } from "../../graph/io/model-file.ts";
+import { hasExternalData } from "../../graph/io/external-tensors.ts";
 import type { Model } from "../../graph/model.ts";
 import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import {
