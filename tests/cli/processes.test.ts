@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -44,12 +44,26 @@ describe("as a process", () => {
     ],
     upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
     data: [["data", at("data.safetensors")], /^input: float \[40,1,16,16\]/],
-    demo: [["demo", "--epochs", "1"], /Picture: agr-demo\.svg/],
+    demo: [
+      ["demo", "--epochs", "1"],
+      /AdamW with AGR in ort-node .* ms a step\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %.*Picture: agr-demo\.svg/s,
+    ],
   };
 
-  it.each(Object.entries(COMMAND_LINES))("%s ends with 0 and its result on stdout", (_, [args, printed]) => {
+  /** What each has written to stderr. */
+  const said = new Map<string, string>();
+
+  it.each(Object.entries(COMMAND_LINES))("%s ends with 0 and its result on stdout", (name, [args, printed]) => {
     const { status, stdout, stderr } = cli(args, { cwd: folder });
+    said.set(name, stderr);
     expect([status, stdout], stderr).toEqual([0, expect.stringMatching(printed)]);
+  });
+
+  it("demo has said what it did and drawn the picture", () => {
+    expect(said.get("demo")).toContain(
+      "Inserted AGR into the optimizer model: com.microsoft.AdamWOptimizer, 6 gradients",
+    );
+    expect(readFileSync(at("agr-demo.svg"), "utf8")).toMatch(/^<svg xmlns.*<polyline points="[\d., ]+"/s);
   });
 
   it.each(Object.keys(COMMAND_LINES))("%s ends with 2 and an error on stderr where an option is unknown", (name) => {

@@ -150,17 +150,6 @@ describe("train", () => {
 });
 
 describe("demo", () => {
-  it("inserts, trains with and without AGR, and draws the picture", async () => {
-    const folder = temporaryFolder();
-    const { status, stdout, stderr } = await command(["demo", "--epochs", "2"], { cwd: folder });
-    expect(status).toBe(0);
-    expect(stderr).toContain("Inserted AGR into the optimizer model: com.microsoft.AdamWOptimizer, 6 gradients");
-    expect(stdout).toMatch(
-      /AdamW with AGR in ort-node .* ms a step\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %/,
-    );
-    expect(readFileSync(join(folder, "agr-demo.svg"), "utf8")).toMatch(/^<svg xmlns.*<polyline points="[\d., ]+"/s);
-  });
-
   it("with --json is one document, and learns", async () => {
     const { status, stdout } = await command(["demo", "--json"], { cwd: temporaryFolder() });
     const { results } = JSON.parse(stdout) as {

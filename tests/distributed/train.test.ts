@@ -78,6 +78,13 @@ const OPTIMIZERS: readonly Partial<BuildOptions>[] = [
   { optimizer: { name: "adan", clipNorm: 0.5 }, agr: {} },
 ];
 
+/** How many ranks of which MPI train with which optimizer: each with each other, or as many as each meets each other in. */
+const isFull = process.env["ONNX_AGR_RANKS"] === "all";
+const RANKS: Readonly<Record<string, Readonly<Record<Mpi["name"], readonly number[]>>>> = {
+  adamw: { "Open MPI": [2, 4], MPICH: [3] },
+  adan: { "Open MPI": [3], MPICH: [2, 4] },
+};
+
 describe.skipIf(whyNoMpi !== null)(`ranks that train together${whyNoMpi === null ? "" : ` (${whyNoMpi})`}`, () => {
   for (const optimizer of OPTIMIZERS) {
     const { name = "" } = optimizer.optimizer ?? {};
@@ -90,15 +97,18 @@ describe.skipIf(whyNoMpi !== null)(`ranks that train together${whyNoMpi === null
       afterAll(() => rmSync(task.folder, { recursive: true, force: true }));
 
       for (const [index, mpi] of MPIS.entries()) {
-        it.each([2, 3, 4])(`row 86: %i of ${mpi.name} are one with all samples`, async (ranks) => {
-          task.whole ??= await alone(task.folder, "whole", ["--batch-size", "32"]);
-          const each = 32 % ranks === 0 ? ["--batch-size", String(32 / ranks)] : ["--global-batch-size", "32"];
-          const together = await onRanks(mpi, ranks, task.folder, `${mpi.command}-${ranks}`, each);
-          expect(together.losses).toHaveLength(56);
-          /** Sums in another order: a few roundings of float32 (6e-8), of which Adan makes the most where gradients cancel. */
-          expect(lossesApart(together, task.whole)).toBeLessThan(1e-6);
-          expect(stateApart(task.whole.state, together.state)).toBeLessThan(1e-4);
-        });
+        it.each(isFull ? [2, 3, 4] : (RANKS[name]?.[mpi.name] ?? []))(
+          `row 86: %i of ${mpi.name} are one with all samples`,
+          async (ranks) => {
+            task.whole ??= await alone(task.folder, "whole", ["--batch-size", "32"]);
+            const each = 32 % ranks === 0 ? ["--batch-size", String(32 / ranks)] : ["--global-batch-size", "32"];
+            const together = await onRanks(mpi, ranks, task.folder, `${mpi.command}-${ranks}`, each);
+            expect(together.losses).toHaveLength(56);
+            /** Sums in another order: a few roundings of float32 (6e-8), of which Adan makes the most where gradients cancel. */
+            expect(lossesApart(together, task.whole)).toBeLessThan(1e-6);
+            expect(stateApart(task.whole.state, together.state)).toBeLessThan(1e-4);
+          },
+        );
 
         if (index > 0) continue;
         it("accumulating too", async () => {
