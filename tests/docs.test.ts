@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { configSchema } from "../scripts/config-schema.ts";
 import { operatorsDocument } from "../scripts/operators.ts";
 import { passesDocument } from "../scripts/passes.ts";
 import { OPTIMIZERS } from "../src/entries/training.ts";
@@ -16,6 +17,10 @@ describe("the docs", () => {
 
   it("of passes are what npm run docs makes", () => {
     expect(read("passes.md")).toBe(passesDocument());
+  });
+
+  it("of configuration files are what npm run docs makes", async () => {
+    expect(read("onnx-agr.config.schema.json")).toBe(await configSchema());
   });
 
   it("link to what is there", () => {

@@ -82,6 +82,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "write an inference model with trained weights",
     load: async (io) => (await import("./commands/export.ts")).exportCommand(io),
   },
+  completion: {
+    summary: "print a script that completes commands and options in bash, zsh or fish",
+    load: async (io) => (await import("./commands/completion.ts")).completionCommand(io),
+  },
   demo: {
     summary: "the whole way on embedded data: insert AGR, train with and without it, compare",
     load: async (io) => (await import("./commands/demo.ts")).demoCommand(io),

@@ -3,7 +3,9 @@ import { setImmediate } from "node:timers/promises";
 import { Command, CommanderError } from "commander";
 import { fileSystemError, UsageError } from "../errors.ts";
 import { COMMANDS } from "./commands.ts";
+import { mayBeConfigured } from "./config/options.ts";
 import { Console, type OutputOptions } from "./console.ts";
+import { withGlobals } from "./globals.ts";
 import type { Io } from "./io.ts";
 import { packageVersion } from "./package-files.ts";
 
@@ -55,15 +57,6 @@ ${EXIT_CODES}`,
   return root;
 }
 
-/** The global options may stand after the command too. */
-function withGlobals(command: Command): Command {
-  return command
-    .option("--json", "JSON on stdout")
-    .option("--quiet", "no narration")
-    .option("--debug", "print the stack of an error")
-    .showSuggestionAfterError();
-}
-
 /**
  * Runs one command line.
  *
@@ -84,12 +77,27 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     }
     refuseFile(chosen);
     const line = isHelpOfUnknown(args, chosen) ? [chosen ?? ""] : args;
-    await withWarnings(console, () => parsed.parseAsync(line, { from: "user" }));
+    await withWarnings(console, async () => {
+      const own = mayBeConfigured(line) ? await configured(parsed, chosen, line, console) : line;
+      if (own !== null) await parsed.parseAsync([...own], { from: "user" });
+    });
     return Number(io.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     return console.error(error instanceof CommanderError ? asUsageError(error, root, args) : asSystemError(error));
   }
+}
+
+/** What `configure` makes of the line. */
+async function configured(
+  root: Command,
+  chosen: string | null,
+  args: readonly string[],
+  console: Console,
+): Promise<readonly string[] | null> {
+  if (chosen === null || !Object.hasOwn(COMMANDS, chosen)) return args;
+  const { configure } = await import("./config/apply.ts");
+  return configure(root, await program(chosen, console.io), args, Object.keys(COMMANDS), console);
 }
 
 /** Warnings of our own are narration, whatever command they come from; Node's stay as they are. */

@@ -45,6 +45,7 @@ describe("as a process", () => {
     ],
     upgrade: [["upgrade", at("forward.onnx"), "-o", at("upgraded.onnx"), "--opset", "18"], /opset 1\d to 18/],
     data: [["data", at("data.safetensors")], /^input: float \[40,1,16,16\]/],
+    completion: [["completion", "bash"], /complete -o filenames -F _onnx_agr onnx-agr\n$/],
     demo: [
       ["demo", "--epochs", "1"],
       /AdamW with AGR in ort-node .* ms a step\s+last training loss [\d.]+\s+test loss [\d.]+\s+test accuracy [\d.]+ %.*Picture: agr-demo\.svg/s,

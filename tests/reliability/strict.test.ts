@@ -122,7 +122,7 @@ describe("row 40: --strict reaches the model that a command reads", () => {
   };
 
   it("is an option of every command that reads models", () => {
-    expect([...Object.keys(COMMAND_LINES), "demo", "data", "average"].toSorted()).toEqual(
+    expect([...Object.keys(COMMAND_LINES), "demo", "data", "average", "completion"].toSorted()).toEqual(
       Object.keys(COMMANDS).toSorted(),
     );
   });

@@ -1,0 +1,290 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { COMMANDS } from "../../src/cli/commands.ts";
+import { keysOf, valueIn } from "../../src/cli/config/keys.ts";
+import { writeModel } from "../../src/index.ts";
+import { cli } from "../support/cli.ts";
+import { command } from "../support/command.ts";
+import { errorOf } from "../support/errors.ts";
+import { smallNet, writeData } from "../support/small-net.ts";
+import { temporaryFolder } from "../support/temporary.ts";
+
+/** A folder with a model and data, and files of its own. */
+async function workplace(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+  const folder = temporaryFolder();
+  await writeModel(join(folder, "net.onnx"), smallNet());
+  writeData(join(folder, "data.safetensors"), 64);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  return folder;
+}
+
+interface Printed {
+  readonly file: string | null;
+  readonly options: readonly { readonly option: string; readonly value: unknown; readonly from: string }[];
+}
+
+async function printed(cwd: string, ...args: readonly string[]): Promise<Printed> {
+  const { status, stdout, stderr } = await command([...args, "--print-config", "--json"], { cwd });
+  expect([status, stderr]).toEqual([0, ""]);
+  return JSON.parse(stdout) as Printed;
+}
+
+async function valuesOf(cwd: string, ...args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+  const { options } = await printed(cwd, ...args);
+  return Object.fromEntries(options.map(({ option, value, from }) => [option, [value, from]]));
+}
+
+const YAML = `
+# what both have
+build:
+  arguments: net.onnx
+  output: artifacts
+  loss: cross-entropy
+  agr: true
+  betas: [0.9, 0.99]
+  freeze: ["fc0.*"]
+  dim: { batch: 8 }
+  group: "*.bias:decay=0"
+train:
+  arguments: [artifacts]
+  data: data.safetensors
+  epochs: 2
+  lr: 0.01
+  shuffle: false
+  checkpoints: run
+`;
+
+describe("a configuration file", () => {
+  it("says what the flags say: the artifacts and the training are those of the flags", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": YAML });
+    const build = await command(["build"], { cwd: folder });
+    expect([build.status, build.stderr]).toEqual([
+      0,
+      expect.stringContaining("from onnx-agr.config.yaml: net.onnx, output, loss, agr, betas, freeze, dim, group"),
+    ]);
+    const flags = ["--loss", "cross-entropy", "--agr", "--betas", "0.9,0.99", "--freeze", "fc0.*", "--dim", "batch=8"];
+    const own = ["build", "net.onnx", "-o", "own", ...flags, "--group", "*.bias:decay=0", "--no-config"];
+    expect((await command(own, { cwd: folder })).status).toBe(0);
+    for (const name of ["train_step.onnx", "state.safetensors"])
+      expect(readFileSync(join(folder, "artifacts", name))).toEqual(readFileSync(join(folder, "own", name)));
+    const { status, stdout } = await command(["train"], { cwd: folder });
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^16 of 16 steps.*run saved in run$/m)]);
+  });
+
+  it("gives way to the line, repeated options too", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": YAML });
+    const train = await valuesOf(folder, "train", "--epochs", "5", "--drop-last");
+    expect(train).toMatchObject({
+      arguments: [["artifacts"], "onnx-agr.config.yaml"],
+      epochs: [5, "flag"],
+      lr: [0.01, "onnx-agr.config.yaml"],
+      shuffle: [false, "onnx-agr.config.yaml"],
+      "drop-last": [true, "flag"],
+      seed: [0, "default"],
+      resume: [null, "none"],
+    });
+    const build = await valuesOf(folder, "build", "other.onnx", "--freeze", "fc1.*", "--dim", "batch=2");
+    expect(build).toMatchObject({
+      arguments: [["other.onnx"], "line"],
+      freeze: [["fc1.*"], "flag"],
+      dim: [{ batch: 2 }, "flag"],
+      betas: [[0.9, 0.99], "onnx-agr.config.yaml"],
+      group: [[{ parameters: ["*.bias"], weightDecay: 0 }], "onnx-agr.config.yaml"],
+    });
+    expect((await command(["build", "--freeze", "fc1.*"], { cwd: folder })).stdout).toMatch(/ {2}fc0\.weight/);
+  });
+
+  it.each([
+    [
+      "json",
+      `{ "$schema": "x", "train": { "epochs": 3, "allow-mismatch": ["seed", "data"], "label": false, "input": { "h": "constant:0" } } }`,
+    ],
+    ["yml", `train: { epochs: 3, allow-mismatch: "seed,data", label: false, input: [h=constant:0] }`],
+    ["toml", `[train]\nepochs = 3\nallow-mismatch = ["seed", "data"]\nlabel = false\ninput.h = "constant:0"\n`],
+  ])("may be %s, with the same values", async (ending, text) => {
+    const folder = await workplace({ [`mine.${ending}`]: text });
+    const file = `mine.${ending}`;
+    expect(await valuesOf(folder, "train", "--config", file)).toMatchObject({
+      ...{
+        epochs: [3, file],
+        "allow-mismatch": [["seed", "data"], file],
+        input: [{ h: 0 }, file],
+        label: [false, file],
+      },
+    });
+  });
+
+  it("of option sets is a table", async () => {
+    const text = `[compare]\nseeds = 3\nsweep-lr = [0.01, 0.1]\n[compare.vary]\nagr = ["off", "on"]\nbetas = ["0.9,0.99", "default"]\n`;
+    const folder = await workplace({ "onnx-agr.config.toml": text });
+    const { vary, seeds, "sweep-lr": rates } = await valuesOf(folder, "compare");
+    expect([seeds, rates, vary]).toEqual([
+      [[1, 2, 3], "onnx-agr.config.toml"],
+      [[0.01, 0.1], "onnx-agr.config.toml"],
+      [
+        [
+          { option: "agr", values: ["off", "on"] },
+          { option: "betas", values: ["0.9,0.99", "default"] },
+        ],
+        "onnx-agr.config.toml",
+      ],
+    ]);
+  });
+
+  it("is told, and is not read for help or with --no-config", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": "train: { epochs: nonsense }" });
+    expect((await command(["train", "--help"], { cwd: folder })).status).toBe(0);
+    expect((await command(["inspect", "net.onnx"], { cwd: folder })).status).toBe(0);
+    expect((await command(["train", "--no-config"], { cwd: folder })).stderr).toMatch(
+      /missing required argument|required option/,
+    );
+    expect((await command(["train"], { cwd: folder })).stderr).toContain("E_CONFIG");
+  });
+
+  it("--print-config says where each comes from", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": YAML });
+    const { status, stdout } = await command(["train", "--epochs", "9", "--print-config"], { cwd: folder });
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^epochs +9 {2}\(flag\)$/m);
+    expect(stdout).toMatch(/^lr +0\.01 {2}\(onnx-agr\.config\.yaml\)$/m);
+    expect(stdout).toMatch(/^seed +0 {2}\(default\)$/m);
+    expect(stdout).toMatch(/^resume +not given$/m);
+    expect(existsSync(join(folder, "run"))).toBe(false);
+    expect((await printed(folder, "build", "--no-config")).file).toBeNull();
+  });
+
+  it("goes before a mandatory option is missed, and not before a missing value", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": "gradcheck: { loss: cross-entropy }" });
+    const { status, stdout } = await command(["gradcheck", "net.onnx"], { cwd: folder });
+    expect([status, stdout]).toEqual([0, expect.stringContaining("fc0.weight")]);
+    expect((await command(["gradcheck", "net.onnx", "--loss"], { cwd: folder })).status).toBe(2);
+  });
+});
+
+const bomb = (): string => {
+  const line = (name: string, of: string): string =>
+    `${name}: &${name} [${Array.from({ length: 9 }, () => of).join(", ")}]`;
+  return [line("a", "x"), line("b", "*a"), line("c", "*b"), line("d", "*c"), "train: { epochs: *d }"].join("\n");
+};
+
+describe("row 78: a configuration file is refused that", () => {
+  it.each<readonly [string, string, string | Uint8Array, RegExp]>([
+    ["has an unknown option", "yaml", "train:\n  epoch: 3\n", /train\.epoch is no option.*train --help/],
+    ["has an unknown command", "toml", "[tarin]\nepochs = 3\n", /tarin is no command.*The commands: .*train/],
+    ["has a wrong type", "json", '{ "train": { "epochs": "3" } }', /train\.epochs must be a number; it is "3"/],
+    ["has text for a switch", "yaml", "build: { agr: yes }", /build\.agr must be true or false; it is "yes"/],
+    ["has true for a value", "json", '{ "train": { "data": true } }', /train\.data must be text; it is true/],
+    ["has nothing for a value", "yaml", "train:\n  lr:\n", /train\.lr must be a number; it is nothing/],
+    ["has a list for a number", "toml", "[train]\nepochs = [1]\n", /train\.epochs must be a number; it is a list/],
+    [
+      "has a number out of range",
+      "yaml",
+      "train: { epochs: 0 }",
+      /train\.epochs is 0: It must be a whole number from 1/,
+    ],
+    ["has infinity", "toml", "[train]\nlr = inf\n", /train\.lr must be a number; it is Infinity/],
+    [
+      "has a choice that there is not",
+      "yaml",
+      "build: { optimizer: adamx }",
+      /build\.optimizer is "adamx": Allowed choices/,
+    ],
+    ["has a TOML date", "toml", "[train]\nlog = 1979-05-27\n", /train\.log must be text; it is the date 1979-05-27/],
+    ["has a key twice, JSON", "json", '{ "train": { "epochs": 3,\n\t"epochs": 4 } }', /keys must be unique at line 2/],
+    ["has a key twice, escaped", "json", '{ "train": {}, "tr\\u0061in": {} }', /keys must be unique/],
+    ["has a key twice, YAML", "yaml", "train:\n  epochs: 3\n  epochs: 4\n", /keys must be unique at line 3/],
+    ["has a key twice, TOML", "toml", "[train]\nepochs = 3\nepochs = 4\n", /Invalid TOML document/],
+    ["has a tag of code", "yaml", "train: { log: !!js/function 'function () { process.exit(99) }' }", /Unresolved tag/],
+    ["has a tag of an object", "yaml", "train: !!python/object/apply:os.system ['true']", /Unresolved tag/],
+    ["has an alias bomb", "yaml", bomb(), /alias count/],
+    ["has two documents", "yaml", "train: {}\n---\nbuild: {}\n", /multiple documents/],
+    ["nests too deeply, JSON", "json", `{"a":`.repeat(30_000), /nested deeper/],
+    ["nests too deeply, YAML", "yaml", "[".repeat(30_000), /nested deeper/],
+    ["nests too deeply, in a line of YAML", "yaml", `train: \n ${"- ".repeat(30_000)}`, /nested deeper/],
+    [
+      "nests too deeply, by indentation",
+      "yaml",
+      Array.from({ length: 600 }, (_, at) => `${" ".repeat(at)}a:`).join("\n"),
+      /nested deeper/,
+    ],
+    ["nests too deeply, TOML", "toml", `a = ${"[".repeat(30_000)}`, /nested deeper/],
+    ["is too long", "yaml", `# ${"x".repeat(2 ** 20)}`, /has 1048578 bytes/],
+    ["is no text", "yaml", Uint8Array.of(0xff, 0xfe, 0x00), /not valid UTF-8/],
+    ["is empty", "yaml", "", /must have commands with their options/],
+    ["is a list", "json", "[1]", /must have commands with their options/],
+    ["breaks off", "json", '{ "train": ', /JSON/],
+    ["has a prototype", "json", '{ "__proto__": { "epochs": 3 }, "train": {} }', /__proto__ is no command/],
+    ["has a prototype as an option", "yaml", "train: { __proto__: { epochs: 3 } }", /train\.__proto__ is no option/],
+    ["has what a function is called", "yaml", "train: { constructor: 3 }", /train\.constructor is no option/],
+    ["has no options", "yaml", "train: 5\n", /train must have options/],
+    ["has what flags alone say", "yaml", "train: { json: true }", /train\.json is no option/],
+  ])("%s", async (_, ending, text, message) => {
+    const file = `onnx-agr.config.${ending}`;
+    const folder = await workplace({ [file]: text });
+    const { status, stdout, stderr } = await command(["train", "artifacts"], { cwd: folder });
+    const other = await command(["build", "net.onnx"], { cwd: folder });
+    const told = stderr.includes("E_CONFIG") ? { status, stdout, stderr } : other;
+    expect([told.status, told.stdout, told.stderr]).toEqual([2, "", expect.stringMatching(message)]);
+    expect(told.stderr).toMatch(new RegExp(`^error \\[E_CONFIG\\] ${file.replaceAll(".", "\\.")}: .*\\n$`));
+  });
+
+  it("names where it is in JSON", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": "train: { epochs: many }" });
+    const { stderr } = await command(["train", "artifacts", "--json"], { cwd: folder });
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: "E_CONFIG", exit: 2, file: "onnx-agr.config.yaml", field: "train.epochs" },
+    });
+  });
+
+  it("is one of two, is not there, is a folder, or has another ending", async () => {
+    const folder = await workplace({
+      "onnx-agr.config.yaml": "{}",
+      "onnx-agr.config.toml": "",
+      "x.js": "process.exit(99)",
+    });
+    const told = async (...args: readonly string[]) => command(["train", "x", ...args], { cwd: folder });
+    expect(await told()).toMatchObject({ status: 2, stderr: expect.stringMatching(/E_CONFIG.*there is .* too/) });
+    mkdirSync(join(folder, "folder.yaml"));
+    expect(await told("--config", "none.yaml")).toMatchObject({
+      status: 6,
+      stderr: expect.stringContaining("none.yaml"),
+    });
+    expect(await told("--config", "folder.yaml")).toMatchObject({ status: 6 });
+    expect(await told("--config", "x.js")).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/none of \.json/),
+    });
+  });
+
+  it("ends a process in the same way", async () => {
+    const folder = await workplace({ "onnx-agr.config.yaml": "[".repeat(30_000) });
+    expect(cli(["train", "x"], { cwd: folder })).toMatchObject({ status: 2, stdout: "" });
+  });
+});
+
+describe("the keys of every command", () => {
+  it.each(Object.entries(COMMANDS))(
+    "%s: a repeated option keeps what came before, any other replaces it",
+    async (_, { load }) => {
+      for (const key of keysOf(await load(process))) {
+        expect(key.description, key.name).not.toBe("");
+        const says = /repeatable/.test(key.description);
+        expect([key.name, key.kind === "repeated" || key.kind === "table"]).toEqual([
+          key.name,
+          says || key.option?.variadic === true,
+        ]);
+      }
+    },
+  );
+
+  it("refuse what no option takes", async () => {
+    const build = await COMMANDS["build"]?.load(process);
+    if (build === undefined) throw new Error("there is no build");
+    const key = keysOf(build).find(({ name }) => name === "dim");
+    if (key === undefined) throw new Error("there is no --dim");
+    expect(valueIn("f", "build.dim", key, { batch: 3 })).toEqual({ batch: 3 });
+    expect(errorOf(() => valueIn("f", "build.dim", key, { batch: true })).code).toBe("E_CONFIG");
+    expect(errorOf(() => valueIn("f", "build.dim", key, { batch: 0.5 })).message).toMatch(/Give a name and a size/);
+  });
+});
