@@ -5,6 +5,7 @@ import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.
 import { readRegularFile } from "./graph/io/read-file.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
+import { open } from "./open.ts";
 import type { LearningRateSchedule } from "./optim/schedule.ts";
 import { builtInRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
@@ -25,7 +26,7 @@ import {
   type SessionSettings,
 } from "./session-programs.ts";
 import { decodedOf, toFiles } from "./session-source.ts";
-import { rangedInputs, readTrainable, TRAINABLE } from "./source.ts";
+import { rangedInputs, TRAINABLE } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
 
 export interface TrainingSessionOptions extends SessionSettings, Omit<OrtNodeOptions, "executionProviders"> {
@@ -59,13 +60,11 @@ const FILES = withFields(
   "",
 );
 const SOURCE: Kind = {
-  what:
-    "the path of a folder of training artifacts, what readTrainable gives of it, a whole step, as readStep gives it, or { checkpointState, trainModel, evalModel?, " +
-    "optimizerModel? }, each a path or bytes",
+  what: "a path that open takes, what open gives of it, or { checkpointState, trainModel, evalModel?, optimizerModel? }, each a path or bytes",
   holds: (given) => PATH.holds(given) || FILES.holds(given) || TRAINABLE.holds(given),
 };
 
-/** What a session is made of: ONNX Runtime's artifacts, as files or as `readArtifacts` gives them, a portable set, a whole step, or the path of a folder. */
+/** What a session is made of: a path, what `open` gives of it, or ONNX Runtime's artifacts as files. */
 export type SessionSource =
   | string
   | TrainingSessionCreateOptions
@@ -78,17 +77,18 @@ export type SessionSource =
  */
 export const TrainingSession = {
   /**
-   * Makes a session from a folder of artifacts, by its path (of two sets the portable one; the other for `ort-training`), from the four
-   * artifacts, given as paths or bytes, from what `readArtifacts` returned, from a portable set, or from a whole train step (`readStep`, `withInitialState`). A whole step has `trainSteps` alone: it gives out no gradients and sums up none.
-   * @throws what `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
+   * Makes a session from a path, as `open` takes it (of two sets the portable one; the other for `ort-training`), from what
+   * `open` and the other readers give, or from ONNX Runtime's four artifacts, as paths or bytes. A whole step has `trainSteps`
+   * alone: it gives out no gradients and sums up none.
+   * @throws what `open`, `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
    *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
   async create(from: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
     requireArgument("source", from, SOURCE);
     requireArgument("options", options, OPTIONS);
     const { runtime } = options;
-    const prefer = runtime === "ort-training" ? "onnxruntime" : "portable";
-    const source = typeof from === "string" ? await readTrainable(from, { prefer }) : from;
+    const reading = runtime === "ort-training" ? ({ prefer: "onnxruntime" } as const) : {};
+    const source = typeof from === "string" ? await open(from, reading) : from;
     if (runtime !== undefined && runtime !== "ort-node" && runtime !== "ort-training") {
       throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {
         field: "runtime",

@@ -8,7 +8,7 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 /** What the entry points of the package show. */
 const ENTRIES: readonly string[] = [
   ...["graph", "ops", "optim", "edits", "analysis", "passes", "artifacts", "distributed", "runtime", "verify"],
-  ...["average-checkpoints.ts", "build-artifacts.ts", "lower-artifacts.ts", "placement.ts", "source.ts"],
+  ...["average-checkpoints.ts", "build-artifacts.ts", "lower-artifacts.ts", "open.ts", "placement.ts", "source.ts"],
   ...["step-artifacts.ts", "training-session.ts", "write-built.ts", "compare", "statistics"],
 ];
 
@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "consistency.ts": ["graph", "edits", "analysis", "passes", "artifacts"],
   "source.ts": ["graph", "edits", "analysis", "passes", "artifacts", "consistency.ts", "step-artifacts.ts"],
   "step-artifacts.ts": ["graph", "edits", "analysis", "passes", "artifacts"],
+  "open.ts": ["graph", "optim", "artifacts", "source.ts", "step-artifacts.ts", "lower-artifacts.ts"],
   "missing-artifact.ts": [],
   "session-source.ts": ["graph", "artifacts", "runtime", "missing-artifact.ts"],
   "session-programs.ts": [
@@ -42,7 +43,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "training-session.ts": [
     ...["graph", "optim", "edits", "analysis", "passes", "artifacts", "runtime", "session-source.ts"],
-    ...["session-programs.ts", "source.ts", "step-artifacts.ts"],
+    ...["session-programs.ts", "open.ts", "source.ts", "step-artifacts.ts"],
   ],
   "build-artifacts.ts": [
     "graph",

@@ -141,6 +141,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   lowerArtifacts: [parameter([], () => artifacts)("artifacts"), options("options")],
   lowerTrainingOps: [model("model")],
   newRun: [path("folder")],
+  open: [path("path"), options("options")],
   openFolder: [path("folder")],
   pbseqAlone: [path("path")],
   pipeline: [parameter(["list"], () => [])("passes")],

@@ -15,6 +15,8 @@ import {
 export interface RunIdentity {
   readonly options: RunSettings;
   readonly hashes: Readonly<Record<string, string>>;
+  /** Where its models lie. */
+  readonly models: string;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface RunIdentity {
  */
 export async function resumeFrom(
   path: string,
-  now: RunIdentity,
+  now: Pick<RunIdentity, "options" | "hashes">,
   allowed: readonly string[],
   ranks = 1,
 ): Promise<LoadedRun> {

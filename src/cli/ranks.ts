@@ -126,7 +126,10 @@ export async function withThreads<Options extends Pick<RuntimeOptions, "threads"
  * Compares what the ranks are about to do.
  * @throws DistributedError `E_RANKS_DIFFER`
  */
-export async function compareRanks(communicator: Communicator, { options, hashes }: RunIdentity): Promise<void> {
+export async function compareRanks(
+  communicator: Communicator,
+  { options, hashes }: Pick<RunIdentity, "options" | "hashes">,
+): Promise<void> {
   const own = Object.entries({ ...options, ...hashes }).map(([item, value]) => [item, String(value)] as const);
   const versions = { "onnx-agr": packageVersion(), "onnxruntime-node": (await ortNodeVersion()) ?? "none" };
   await requireAlike(communicator, { ...Object.fromEntries(own), ...versions });

@@ -5,9 +5,10 @@ import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
 import type { TrainCommandOptions } from "./train-options.ts";
 
-/** What must be the same for a run to go on bit for bit. */
+/** What must be the same for a run to go on bit for bit, and where its models lie. */
 export async function identify(
   source: Trainable,
+  models: string,
   plan: TrainingPlan,
   options: TrainCommandOptions,
   ranks: number,
@@ -25,6 +26,7 @@ export async function identify(
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
     },
     hashes: { ...hashes, ...(await hashesOfInputs(options)) },
+    models,
   };
 }
 

@@ -1,5 +1,5 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { CheckpointError, FormatError, fileSystemError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
@@ -72,8 +72,10 @@ export async function saveRun(
     await mkdir(temporary);
     await writeFileAtomic(join(temporary, STATE), parts);
     const files = { [STATE]: sha256(...parts) };
-    await writeFileAtomic(join(temporary, MANIFEST), [encodeManifest(manifest, files, order)]);
     const target = join(folder, freeName(name, await readdir(folder)));
+    const { models } = manifest;
+    const own = models === undefined ? manifest : { ...manifest, models: pathFrom(target, models) };
+    await writeFileAtomic(join(temporary, MANIFEST), [encodeManifest(own, files, order)]);
     await rename(temporary, target);
     keepOnExit(temporary);
     await syncFolder(folder);
@@ -85,6 +87,10 @@ export async function saveRun(
     throw fileSystemError("save a checkpoint in", folder, cause);
   }
 }
+
+/** The same for every place that both are moved to. */
+const pathFrom = (folder: string, path: string): string =>
+  relative(resolve(folder), resolve(path)).split(sep).join("/");
 
 /** The number of a run that begins in a folder: its checkpoints are kept apart from those of earlier runs. */
 export async function newRun(folder: string): Promise<number> {
@@ -126,6 +132,11 @@ async function list(folder: string, refusesDamaged = false): Promise<readonly Li
 }
 
 const compare = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1);
+
+/** Whether a folder is a checkpoint of a run, or has some. */
+export async function isRunFolder(path: string): Promise<boolean> {
+  return (await isWhole(path)) || (await checkpointNames(path)).length > 0;
+}
 
 async function isWhole(path: string): Promise<boolean> {
   const names = await readdir(path).catch((): string[] => []);
@@ -188,7 +199,8 @@ export async function loadRun(path: string): Promise<LoadedRun> {
 }
 
 async function loadOne(folder: string): Promise<Omit<LoadedRun, "incomplete" | "isNewest"> & { saved: number }> {
-  const manifest = await readManifest(folder);
+  const { models, ...own } = await readManifest(folder);
+  const manifest = models === undefined ? own : { ...own, models: resolve(folder, models) };
   const stateFile = join(folder, STATE);
   const bytes = await readRegularFile(stateFile);
   if (sha256(bytes) !== manifest.files[STATE]) throw damaged(stateFile);

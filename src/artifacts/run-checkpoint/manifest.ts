@@ -32,6 +32,11 @@ export interface RunManifest {
   readonly options: RunOptions;
   /** SHA-256 of what the run is made of, as hexadecimal: models, data. */
   readonly hashes: Readonly<Record<string, string>>;
+  /**
+   * Where the models lie: a folder, or the file of a whole step. It is written as the way there from the checkpoint, and read as
+   * a whole path. Default: not said.
+   */
+  readonly models?: string;
 }
 
 /** Where a checkpoint stands among those of its folder. */
@@ -52,11 +57,21 @@ export interface Written extends RunManifest, Order {
 
 /** The manifest as a file: one JSON object, and its own hash on the line below. */
 export function encodeManifest(
-  { step, position, options, hashes }: RunManifest,
+  { step, position, options, hashes, models }: RunManifest,
   files: Readonly<Record<string, string>>,
   { run, saved }: Order = { run: 1, saved: 0 },
 ): Uint8Array {
-  const written: Written = { schema: MANIFEST_SCHEMA, run, saved, step, position, options, hashes, files };
+  const written: Written = {
+    schema: MANIFEST_SCHEMA,
+    run,
+    saved,
+    step,
+    position,
+    options,
+    hashes,
+    files,
+    ...(models === undefined ? {} : { models }),
+  };
   const text = JSON.stringify(written, null, 2);
   return new TextEncoder().encode(`${text}\n${sha256(new TextEncoder().encode(text))}\n`);
 }
@@ -119,6 +134,7 @@ const FIELDS: Readonly<Record<keyof Written, (value: unknown) => boolean>> = {
   options: each(isOption),
   hashes: each(isText),
   files: each(isText),
+  models: (value) => value === undefined || isText(value),
 };
 
 /** The first field that is not what a manifest has there; null where all are. A right hash says who wrote it, not what. */
