@@ -6,6 +6,7 @@ const RANKS = ["tests/distributed/{communicator,failures,local-steps,train,two-h
 
 /** Files that look at their process, or change it: each has one of its own. All others share a few, which saves their loading. */
 const ALONE = [
+  "tests/graph/{clone,graph,names}.test.ts",
   "tests/passes/budgets.test.ts",
   "tests/reliability/{large,scale}.test.ts",
   "tests/runtime/ort-native/*.test.ts",
