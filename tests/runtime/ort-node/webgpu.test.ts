@@ -10,7 +10,7 @@ import {
 } from "../../../src/index.ts";
 import { cli, DIGITS } from "../../support/cli.ts";
 import { softwareDriver, whyNoWebGpu } from "../../support/webgpu.ts";
-import { testBackend } from "../session.case.ts";
+import { OF_THE_OPTIMIZER, testBackend } from "../session.case.ts";
 
 const reason = await whyNoWebGpu();
 const WEBGPU = { runtime: "ort-node", executionProviders: ["webgpu"] } as const;
@@ -23,6 +23,10 @@ else {
     /** Divisions and sums in shaders are a few units in the last place off. */
     tolerance: 1e-6,
     skip: [
+      {
+        reason: "it is lowered to the operators of the form 'function'",
+        tests: OF_THE_OPTIMIZER.filter((title) => /: (inline|map), scope/.test(title)),
+      },
       {
         reason: "the class is the CPU's, which these try; each would make shaders for the whole net again",
         tests: [
