@@ -1,6 +1,6 @@
 import { listOf, OPTIONS, PATH, requireArgument } from "./arguments.ts";
 import { type AverageOptions, averageTensors } from "./artifacts/average.ts";
-import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
+import { type Checkpoint, requireElements } from "./artifacts/checkpoint/checkpoint.ts";
 import { isCheckpointFile } from "./artifacts/checkpoint/checkpoint-file.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
@@ -118,6 +118,7 @@ function ofCheckpoint(checkpoint: Checkpoint, path: string): Averageable {
       file: path,
     });
   }
+  requireElements(checkpoint);
   const { trainable, frozen, optimizerGroups } = checkpoint;
   const moments = optimizerGroups.flatMap(({ name: group, states }) =>
     states.flatMap(({ parameter, moments: held }) =>

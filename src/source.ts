@@ -1,6 +1,6 @@
 import { valueRanges } from "./analysis/value-ranges.ts";
 import { type Kind, mapTo, OPTIONS, oneOf, optional, PATH, requireArgument } from "./arguments.ts";
-import type { Checkpoint } from "./artifacts/checkpoint/checkpoint.ts";
+import { type Checkpoint, requireElements } from "./artifacts/checkpoint/checkpoint.ts";
 import { isCheckpointFile, readCheckpointFile } from "./artifacts/checkpoint/checkpoint-file.ts";
 import { decodeCheckpoint } from "./artifacts/checkpoint/read-odtc.ts";
 import { isPbseqFile, pbseqAlone } from "./artifacts/checkpoint/read-pbseq.ts";
@@ -160,8 +160,10 @@ export async function readWeights(path: string): Promise<ReadonlyMap<string, Ten
     return (await loadRun(path)).state.tensors;
   }
   if (isOfFolder || (await isCheckpointFile(path))) {
-    const { trainable, frozen, nominal } = decodeCheckpoint(await readCheckpointFile(path));
+    const checkpoint = decodeCheckpoint(await readCheckpointFile(path));
+    const { trainable, frozen, nominal } = checkpoint;
     if (nominal) throw isNominal(`the checkpoint ${path}`, path);
+    namingFile(path, () => requireElements(checkpoint));
     return new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
   }
   if (isPbseqFile(path)) throw pbseqAlone(path);

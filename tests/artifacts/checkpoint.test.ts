@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "../../src/artifacts/checkpoint/write-odtc.ts";
 import { DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { averageCheckpoints } from "../../src/entries/run.ts";
 import {
   type Checkpoint,
   checkCheckpointFits,
@@ -12,8 +13,9 @@ import {
 } from "../../src/entries/training.ts";
 import { TENSOR, type TensorProto } from "../../src/graph/proto/schema.ts";
 import { writeMessage } from "../../src/graph/proto/write.ts";
-import { readArtifacts, TrainingSession } from "../../src/index.ts";
+import { lowerArtifacts, readArtifacts, readWeights, TrainingSession, writeArtifacts } from "../../src/index.ts";
 import { withVersion } from "../support/checkpoint-version.ts";
+import { DIGITS } from "../support/cli.ts";
 import { errorOf, rejectionOf } from "../support/errors.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 import { temporaryFolder } from "../support/temporary.ts";
@@ -90,6 +92,62 @@ describe("a checkpoint", () => {
     expect(error.message).toContain("2.0 GiB");
     expect(error.hint).toContain("--checkpoints");
     expect(checkpointSpace({ ...CHECKPOINT, trainable: trainable.slice(1) })).toBeLessThan(MOST_CHECKPOINT_BYTES);
+  });
+
+  describe("with tensors in a second file", () => {
+    const at = (offset: number) => ({ location: ".data", offset, length: null, checksum: null });
+    const outside = (name: string, dims: readonly number[], offset: number) => ({
+      name,
+      tensor: new GraphTensor(DataType.float, dims, { kind: "external", at: at(offset) }),
+    });
+
+    it("is read back as it was written, where each begins", () => {
+      const checkpoint = {
+        ...CHECKPOINT,
+        trainable: [
+          outside("fc.weight", [2, 2], 0),
+          outside("fc.bias", [2], 2 ** 33),
+          ...CHECKPOINT.trainable.slice(1),
+        ],
+      };
+      expect(decodeCheckpoint(encodeCheckpoint(checkpoint))).toEqual(checkpoint);
+    });
+
+    /** The digits' artifacts as ONNX Runtime's tools lay out those of large models. */
+    const folderOf = (): string => {
+      const folder = temporaryFolder();
+      cpSync(DIGITS, folder, { recursive: true });
+      const checkpoint = decodeCheckpoint(readFileSync(join(folder, "checkpoint")));
+      const weight = checkpoint.trainable.find(({ name }) => name === "fc.weight");
+      if (weight?.tensor.data.kind !== "raw") throw new Error("no weight");
+      writeFileSync(join(folder, "checkpoint.data"), weight.tensor.data.bytes);
+      const trainable = checkpoint.trainable.map((each) => (each === weight ? outside(each.name, [10, 256], 0) : each));
+      writeFileSync(join(folder, "checkpoint"), encodeCheckpoint({ ...checkpoint, trainable }));
+      return folder;
+    };
+
+    it("is edited and copied with its set, and refused by name, with what to do, where its elements are needed", async () => {
+      const folder = folderOf();
+      const [artifacts, copy] = [await readArtifacts(folder), temporaryFolder()];
+      await writeArtifacts(copy, artifacts);
+      for (const name of ["checkpoint", "checkpoint.data"])
+        expect(readFileSync(join(copy, name))).toEqual(readFileSync(join(folder, name)));
+      const path = join(folder, "checkpoint");
+      for (const run of [
+        () => lowerArtifacts(artifacts),
+        () => readWeights(path),
+        () => averageCheckpoints([path, path]),
+        () => TrainingSession.create(artifacts, { runtime: "ort-node" }),
+        () => TrainingSession.create(artifacts, { runtime: "ort-training" }),
+      ]) {
+        const error = await rejectionOf((async () => run())());
+        expect([error.code, error.message, error.hint]).toEqual([
+          "E_CHECKPOINT_EXTERNAL",
+          expect.stringContaining("second file"),
+          expect.stringMatching(/onnx-agr build|native training API/),
+        ]);
+      }
+    });
   });
 
   it("that is nominal says so and has no values", () => {

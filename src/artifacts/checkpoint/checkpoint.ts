@@ -1,4 +1,5 @@
 import { type Kind, listOf, mapTo, withFields } from "../../arguments.ts";
+import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { NAMED_TENSORS } from "../../graph/attribute.ts";
 
@@ -29,6 +30,29 @@ export interface Checkpoint {
   readonly nominal: boolean;
   readonly optimizerGroups: readonly OptimizerGroup[];
   readonly properties: ReadonlyMap<string, Property>;
+}
+
+/** Names of the tensors that lie in the checkpoint's second file, where ONNX Runtime's tools put those of large models. */
+export function externalTensors({ trainable, frozen, optimizerGroups }: Checkpoint): readonly string[] {
+  const moments = optimizerGroups.flatMap(({ states }) => states.flatMap((state) => state.moments));
+  return [...trainable, ...frozen, ...moments].flatMap(({ name, tensor }) =>
+    tensor.data.kind === "external" ? [name] : [],
+  );
+}
+
+/** @throws CheckpointError `E_CHECKPOINT_EXTERNAL` where tensors lie in the second file: only ONNX Runtime itself reads that */
+export function requireElements(checkpoint: Checkpoint): void {
+  const [first, ...others] = externalTensors(checkpoint);
+  if (first === undefined) return;
+  const more = others.length === 0 ? "" : ` and ${others.length} more`;
+  throw new CheckpointError(
+    "E_CHECKPOINT_EXTERNAL",
+    `the checkpoint keeps "${first}"${more} in a second file, checkpoint.data, which is copied with its set and not read`,
+    {
+      field: first,
+      hint: "To train, make a portable set of the forward model, whose state has no such limit: onnx-agr build.",
+    },
+  );
 }
 
 const ANYTHING: Kind = { what: "anything", holds: () => true };

@@ -2,7 +2,7 @@ import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import type { PlannedState } from "../portable/plan.ts";
 import { DEFAULT_INITIAL_RATE, slotOf, slotZeros, type TrainingState } from "../portable/state.ts";
-import type { Checkpoint, ParameterState } from "./checkpoint.ts";
+import { type Checkpoint, type ParameterState, requireElements } from "./checkpoint.ts";
 import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./write-odtc.ts";
 
 /** ONNX Runtime's one group of parameters. */
@@ -11,9 +11,10 @@ const GROUP = "group0";
 /**
  * The state an ONNX Runtime checkpoint holds, as a step with these slots takes it. Slots begin at zero where the
  * checkpoint has none.
- * @throws CheckpointError `E_CHECKPOINT_MISMATCH` where it has the slots of some parameters only
+ * @throws CheckpointError `E_CHECKPOINT_MISMATCH` where it has the slots of some parameters only, `E_CHECKPOINT_EXTERNAL`
  */
 export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly PlannedState[]): TrainingState {
+  requireElements(checkpoint);
   const tensors = new Map([...checkpoint.trainable, ...checkpoint.frozen].map(({ name, tensor }) => [name, tensor]));
   const zerosOf = slotZeros();
   const [group] = checkpoint.optimizerGroups;

@@ -3,8 +3,8 @@ import { requireArgument } from "../../arguments.ts";
 import { CheckpointError, FormatError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import type { Checkpoint, OptimizerGroup, Property } from "./checkpoint.ts";
-import { A_CHECKPOINT } from "./checkpoint.ts";
-import { ODTC, ODTC_VERSION } from "./read-odtc.ts";
+import { A_CHECKPOINT, externalTensors } from "./checkpoint.ts";
+import { ODTC, ODTC_DATA_SUFFIX, ODTC_VERSION } from "./read-odtc.ts";
 
 /** FlatBuffers' offsets are of 31 bits, and ONNX Runtime's reader takes no larger file. */
 export const MOST_CHECKPOINT_BYTES = 2 ** 31 - 1;
@@ -30,7 +30,8 @@ export function checkpointSpace({ trainable, frozen, optimizerGroups, properties
 }
 
 /**
- * Encodes a checkpoint for ONNX Runtime's training API. Tensors come in the order of `checkpoint`.
+ * Encodes a checkpoint for ONNX Runtime's training API. Tensors come in the order of `checkpoint`; those of the second file
+ * stay there.
  * @throws CheckpointError `E_CHECKPOINT_SIZE` where it would have more than 2 GiB
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
@@ -56,6 +57,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     { kind: "offset", value: trainable },
     { kind: "offset", value: frozen },
     { kind: "bool", value: checkpoint.nominal },
+    { kind: "bool", value: externalTensors(checkpoint).length > 0 },
   ]);
   const groups = checkpoint.optimizerGroups.map((group) => optimizerGroup(builder, group));
   const properties = propertyBag(builder, checkpoint.properties);
@@ -94,7 +96,8 @@ function vector(builder: Builder, offsets: readonly Offset[]): Offset {
 }
 
 function tensor(builder: Builder, { name, tensor: { dtype, dims, data } }: NamedTensor): Offset {
-  if (data.kind !== "raw") {
+  const isOutside = data.kind === "external" && data.at.location === ODTC_DATA_SUFFIX;
+  if (data.kind !== "raw" && !isOutside) {
     throw new FormatError("E_CHECKPOINT", `"${name}" must hold its bytes to be written into a checkpoint`, {
       field: name,
     });
@@ -103,12 +106,13 @@ function tensor(builder: Builder, { name, tensor: { dtype, dims, data } }: Named
   builder.startVector(8, dims.length, 8);
   for (const dim of dims.toReversed()) builder.addInt64(BigInt(dim));
   const dimsOffset = builder.endVector();
-  const bytes = builder.createByteVector(data.bytes);
+  const bytes = data.kind === "raw" ? builder.createByteVector(data.bytes) : 0;
   builder.startObject(7);
   builder.addFieldOffset(0, nameOffset, 0);
   builder.addFieldOffset(2, dimsOffset, 0);
   builder.addFieldInt32(3, dtype, 0);
   builder.addFieldOffset(4, bytes, 0);
+  if (data.kind === "external") builder.addFieldInt64(6, BigInt(data.at.offset), -1n);
   return builder.endObject();
 }
 
