@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Exports the image classifiers of the experiments, freshly initialized (PyTorch 1.13).
+
+    python3 experiments/export-images.py
+"""
+import math
+import pathlib
+
+import torch
+from torch import nn
+
+CLASSES = 10
+
+
+class Vgg(nn.Sequential):
+    """Three 3x3 convolutions, each halved by pooling."""
+
+    def __init__(self, widths=(16, 32, 64)):
+        layers, before = [], 1
+        for width in widths:
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            before = width
+        super().__init__(*layers, nn.Flatten(), nn.Linear(before * 9, CLASSES))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with batch normalization, and a way around them (He et al. 2015)."""
+
+    def __init__(self, before, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.around = nn.Identity()
+        if stride != 1 or before != width:
+            self.around = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.around(x))
+
+
+class ResNet(nn.Module):
+    """A stem of stride 2 and three blocks: ResNet-18 made small."""
+
+    def __init__(self, widths=(16, 32, 64)):
+        super().__init__()
+        self.stem = nn.Conv2d(1, widths[0], 3, 2, 1, bias=False)
+        self.bn = nn.BatchNorm2d(widths[0])
+        before = (widths[0], *widths)
+        self.blocks = nn.Sequential(
+            *(Block(before[i], width, 1 if i == 0 else 2) for i, width in enumerate(widths))
+        )
+        self.head = nn.Linear(widths[-1], CLASSES)
+
+    def forward(self, x):
+        x = self.blocks(torch.relu(self.bn(self.stem(x))))
+        return self.head(x.mean((2, 3)))
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x):
+        _, tokens, width = x.shape
+        q, k, v = self.qkv(x).reshape(-1, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        scores = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(width // self.heads), -1)
+        return self.out((scores @ v).transpose(1, 2).reshape(-1, tokens, width))
+
+
+class Layer(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Vit(nn.Module):
+    """Patches of 7x7, three layers, mean over the tokens (Dosovitskiy et al. 2020, made small)."""
+
+    def __init__(self, width=48, heads=3, depth=3):
+        super().__init__()
+        self.patches = nn.Conv2d(1, width, 7, 7)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, 16, width))
+        self.layers = nn.Sequential(*(Layer(width, heads) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, CLASSES)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
+        return self.head(self.norm(self.layers(x)).mean(1))
+
+
+MODELS = {"vgg": Vgg, "resnet": ResNet, "vit": Vit}
+
+for name, make in MODELS.items():
+    torch.manual_seed(1)
+    model = make()
+    path = pathlib.Path(__file__).parent / name / "model.onnx"
+    torch.onnx.export(
+        model,
+        (torch.zeros(2, 1, 28, 28),),
+        str(path),
+        input_names=["input"],
+        output_names=["scores"],
+        dynamic_axes={"input": {0: "batch"}, "scores": {0: "batch"}},
+        opset_version=17,
+        do_constant_folding=False,
+        training=torch.onnx.TrainingMode.TRAINING,
+    )
+    print(name, sum(p.numel() for p in model.parameters()), path.stat().st_size)

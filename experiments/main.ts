@@ -1,0 +1,41 @@
+/**
+ * Runs an experiment, or goes on with it, and writes what came of it beside its configuration.
+ *
+ *     npm run experiment -- vgg
+ *     npm run experiment -- vgg --dry-run
+ *
+ * What stands behind the name goes to `onnx-agr compare`.
+ */
+
+import { cpSync, existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { run } from "../src/cli/run.ts";
+import { hasFashion, prepareData } from "./data.ts";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const CONFIG = "onnx-agr.config.yaml";
+
+const names = readdirSync(HERE).filter((name) => existsSync(join(HERE, name, CONFIG)));
+const [name = "", ...more] = process.argv.slice(2);
+
+async function main(): Promise<number> {
+  if (!names.includes(name)) {
+    process.stderr.write(`Give the name of an experiment: ${names.join(", ")}.\n`);
+    return 2;
+  }
+  if (!hasFashion()) {
+    process.stderr.write(
+      "Fashion-MNIST is not here: install Debian's dataset-fashion-mnist, or say where it is with FASHION_MNIST.\n",
+    );
+    return 5;
+  }
+  await prepareData();
+  process.chdir(join(HERE, name));
+  const status = await run(["compare", ...more], process);
+  const result = join("runs", "comparison.json");
+  if (status === 0 && existsSync(result)) cpSync(result, "comparison.json");
+  return status;
+}
+
+process.exitCode = await main();
