@@ -64,10 +64,16 @@ function duration(seconds: number): string {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** Everything but the points of the runs, which lie in their own files. */
+/** Everything but the points of the runs, which lie in their own files; the options once per arm. */
 export function describeComparison(comparison: ComparisonEvent): Document {
   const { type: _, runs, ...json } = comparison;
-  return { json: { ...json, runs: runs.map(shortRun) }, lines: linesOf(comparison) };
+  const options = Object.fromEntries(
+    json.arms.map(({ arm }) => {
+      const { build, train, evaluateEvery } = runs.find(({ identity }) => identity.arm === arm)?.identity ?? {};
+      return [arm, { build, train, evaluateEvery }];
+    }),
+  );
+  return { json: { ...json, options, runs: runs.map(shortRun) }, lines: linesOf(comparison) };
 }
 
 function shortRun({ points, ...run }: ComparisonEvent["runs"][number]): object {

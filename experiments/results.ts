@@ -1,0 +1,124 @@
+/**
+ * Writes experiments/README.md: what the experiments came to, from their comparison.json.
+ *
+ *     npm run experiment -- results
+ */
+
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { ComparisonEvent, ContrastResult } from "../src/index.ts";
+
+interface Result extends Omit<ComparisonEvent, "type" | "runs"> {
+  readonly runs: readonly { readonly arm: string; readonly learningRate: number | { readonly rate: number } | null }[];
+}
+
+const HERE = new URL("./", import.meta.url);
+
+/** What each experiment is, in the order of the page. */
+const TITLES: Readonly<Record<string, string>> = {
+  vit: "A small ViT",
+  vgg: "A small VGG",
+  resnet: "A small ResNet",
+};
+
+function resultOf(name: string): Result | null {
+  const file = new URL(`${name}/comparison.json`, HERE);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Result) : null;
+}
+
+const percent = (value: number | null | undefined): string => (value == null ? "" : (100 * value).toFixed(2));
+const signed = (value: number, digits: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+
+function armRows({ arms, runs }: Result): readonly string[] {
+  return arms.map(({ arm, final, seconds, runs: count }) => {
+    const rate = runs.find((run) => run.arm === arm)?.learningRate ?? null;
+    const { accuracy, loss } = final;
+    return `| ${[
+      arm,
+      typeof rate === "object" ? rate?.rate : rate,
+      count,
+      `${percent(accuracy?.mean)} ± ${percent(accuracy?.standardDeviation)}`,
+      `${loss?.mean.toFixed(4)} ± ${loss?.standardDeviation?.toFixed(4)}`,
+      `${seconds?.mean.toFixed(1)} ± ${seconds?.standardDeviation?.toFixed(1)}`,
+    ].join(" | ")} |`;
+  });
+}
+
+function contrastRow({ arm, against, final, toTarget, verdict }: ContrastResult): string {
+  const { accuracy, loss } = final;
+  const points = (value: number | undefined): string => (value === undefined ? "" : signed(100 * value, 2));
+  const interval = accuracy?.interval ?? null;
+  const { steps, reached } = toTarget;
+  return `| ${[
+    arm,
+    against,
+    interval === null
+      ? points(accuracy?.mean)
+      : `${points(accuracy?.mean)} (${points(interval[0])} to ${points(interval[1])})`,
+    loss?.interval == null
+      ? ""
+      : `${signed(loss.mean, 4)} (${signed(loss.interval[0], 4)} to ${signed(loss.interval[1], 4)})`,
+    steps === null ? "" : `${signed(steps.mean, 0)} in ${steps.pairs}`,
+    `${reached.arm} of ${accuracy?.pairs ?? 0}`,
+    verdict.kind,
+  ].join(" | ")} |`;
+}
+
+function sectionOf(name: string, title: string, result: Result): string {
+  const { arms, sweeps, contrasts, seeds, versions } = result;
+  const rates = sweeps[0]?.results.map(({ rate }) => rate).join(", ");
+  const atEnd = sweeps.filter(({ isAtEnd }) => isAtEnd).map(({ arm }) => arm);
+  return [
+    `## ${title}`,
+    "",
+    `\`npm run experiment -- ${name}\`. Learning rates tried for each option set, with a seed that is not compared: ${rates}. ${atEnd.length === 0 ? "The best lies within the list for all." : `The best is at an end of the list for ${atEnd.join(", ")}.`}`,
+    "",
+    "| options | rate | runs | accuracy, % | loss | seconds of training |",
+    "|---|---|---|---|---|---|",
+    ...armRows(result),
+    "",
+    "| options | compared with | accuracy, points (95 %) | loss (95 %) | steps to where the other ends | got there | verdict by accuracy |",
+    "|---|---|---|---|---|---|---|",
+    ...contrasts.map(contrastRow),
+    "",
+    `${arms.reduce((sum, { runs }) => sum + runs, 0)} runs of ${seeds.length} seeds are compared, with onnxruntime-node ${versions["onnxruntime-node"]} on one thread of a shared machine: seconds are rough.`,
+  ].join("\n");
+}
+
+/** The text of experiments/README.md. */
+export function resultsDocument(): string {
+  const sections = Object.entries(TITLES).flatMap(([name, title]) => {
+    const result = resultOf(name);
+    return result === null ? [] : [sectionOf(name, title, result)];
+  });
+  return `# Is AGR worth it?
+
+Made by \`npm run experiment -- results\` from the \`comparison.json\` of each experiment; a test compares.
+
+Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off.
+The data are Fashion-MNIST: the first 12,800 training images to train with, the last 5,000 to compare by. The test images are not used. Whoever has other data points the configuration at them.
+
+Protocol: AdamW and Adan, each without AGR and with it. Every option set is trained with each learning rate of one list, and keeps the one with the best accuracy. Then come the seeds that are compared, each with the same initial weights and the same order of samples in all sets.
+Two epochs of 400 steps of 32 samples, cosine schedule after 40 steps of warm-up. Differences are means over the pairs of a seed, their intervals are Student's t.
+
+${sections.join("\n\n")}
+
+## What cannot be concluded
+
+- These are small nets, short trainings and one data set. Nothing follows for large models, long trainings, image generation or language: the configurations for those have not been run.
+- A seed decides the initial weights and the order together; the two are not told apart.
+- The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other.
+- No correction is made for the number of comparisons: of twenty at 95 %, one finds a difference where there is none.
+`;
+}
+
+const FILE = fileURLToPath(new URL("README.md", HERE));
+
+/** Writes the page. */
+export function writeResults(): void {
+  writeFileSync(FILE, resultsDocument());
+}
+
+/** Folders with results. */
+export const withResults = (): readonly string[] =>
+  readdirSync(HERE).filter((name) => existsSync(new URL(`${name}/comparison.json`, HERE)));

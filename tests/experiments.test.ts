@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { resultsDocument, withResults } from "../experiments/results.ts";
+import { sha256OfFile } from "../src/entries/graph.ts";
+
+const at = (name: string): URL => new URL(`../experiments/${name}`, import.meta.url);
+
+interface Kept {
+  readonly hashes: { readonly model: string };
+  readonly seeds: readonly number[];
+  readonly weights: string;
+  readonly sweeps: readonly { readonly results: readonly { readonly rate: number }[] }[];
+}
+
+interface Configuration {
+  readonly compare: { readonly "sweep-lr": readonly number[]; readonly seeds: number; readonly weights: string };
+}
+
+describe("the experiments", () => {
+  it("have a page with the numbers of their results and no others", () => {
+    expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
+  });
+
+  it.each(withResults())("%s was run with the model and the configuration that are there", async (name) => {
+    const { hashes, seeds, weights, sweeps } = JSON.parse(readFileSync(at(`${name}/comparison.json`), "utf8")) as Kept;
+    const { compare } = parse(readFileSync(at(`${name}/onnx-agr.config.yaml`), "utf8")) as Configuration;
+    expect(hashes.model).toBe(await sha256OfFile(at(`${name}/model.onnx`).pathname));
+    expect([seeds.length, weights]).toEqual([compare.seeds, compare.weights]);
+    for (const { results } of sweeps) expect(results.map(({ rate }) => rate)).toEqual(compare["sweep-lr"]);
+  });
+});
