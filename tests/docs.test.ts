@@ -10,6 +10,23 @@ import { LOSS_KINDS } from "../src/index.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), "utf8");
 
+/** What GitHub makes of a heading. */
+const placeOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+    .replaceAll(" ", "-");
+
+function leadsSomewhere(page: string, link: string): boolean {
+  const [to = "", place = ""] = link.split("#");
+  const target = to === "" ? page : join(dirname(page), to);
+  if (place === "" || !existsSync(target)) return existsSync(target);
+  const headings = [...readFileSync(target, "utf8").matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    placeOf(heading),
+  );
+  return headings.includes(place);
+}
+
 describe("the docs", () => {
   it("of operators are what npm run docs makes", () => {
     expect(read("operators.md")).toBe(operatorsDocument());
@@ -23,14 +40,14 @@ describe("the docs", () => {
     expect(read("onnx-agr.config.schema.json")).toBe(await configSchema());
   });
 
-  it("link to what is there", () => {
+  it("link to what is there, headings too", () => {
     const root = fileURLToPath(new URL("..", import.meta.url));
-    const pages = ["README.md", "CONTRIBUTING.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+    const docs = readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md"));
+    const pages = ["README.md", "CONTRIBUTING.md", "examples/README.md", ...docs.map((name) => `docs/${name}`)];
     const broken = pages.flatMap((page) => {
-      const links = [...readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:)([^)#\s]+)/g)].map(
-        ([, to = ""]) => to,
-      );
-      return links.filter((to) => !existsSync(join(root, dirname(page), to))).map((to) => `${page}: ${to}`);
+      const text = readFileSync(join(root, page), "utf8");
+      const links = [...text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, to = ""]) => to);
+      return links.filter((link) => !leadsSomewhere(join(root, page), link)).map((link) => `${page}: ${link}`);
     });
     expect(broken).toEqual([]);
   });

@@ -1,4 +1,8 @@
-/** onnx-agr/graph: ONNX models as graphs: read, checked, edited, compared and printed; where the optimizer is, and the passes that change it. */
+/**
+ * onnx-agr/graph: ONNX models as graphs: read, checked, edited, compared and printed; where the optimizer is, and the passes that change it.
+ *
+ * @module onnx-agr/graph
+ */
 
 export { type Explanation, explainOptimizers, findOptimizers } from "../analysis/find-optimizers/index.ts";
 export type {

@@ -1,4 +1,8 @@
-/** onnx-agr/run: what training runs on: sessions and providers, data, schedules of steps, and runs that are saved and gone on with. */
+/**
+ * onnx-agr/run: what training runs on: sessions and providers, data, schedules of steps, and runs that are saved and gone on with.
+ *
+ * @module onnx-agr/run
+ */
 
 export { newRun } from "../artifacts/run-checkpoint/folder.ts";
 export { type LockOptions, lockRuns } from "../artifacts/run-checkpoint/lock.ts";

@@ -1,4 +1,8 @@
-/** onnx-agr/training: what training is written in: sets of artifacts, checkpoints, states and plans, optimizers and their options. */
+/**
+ * onnx-agr/training: what training is written in: sets of artifacts, checkpoints, states and plans, optimizers and their options.
+ *
+ * @module onnx-agr/training
+ */
 
 export { AVERAGE_DEFAULTS, AVERAGE_METHODS, type AverageMethod, type AverageOptions } from "../artifacts/average.ts";
 export type { Checkpoint, OptimizerGroup, ParameterState, Property } from "../artifacts/checkpoint/checkpoint.ts";
