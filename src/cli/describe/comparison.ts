@@ -120,7 +120,7 @@ function spread(summary: Summary | null | undefined, text: (value: number) => st
 }
 
 function contrastLines(
-  { arm, against, final, toTarget, seconds, verdict }: ContrastResult,
+  { arm, against, final, toTarget, seconds, verdict, diverged }: ContrastResult,
   metric: ComparedMetric,
   percent: number,
 ): readonly string[] {
@@ -133,12 +133,17 @@ function contrastLines(
     [`seconds to ${to}`, toTarget.seconds, (value) => differenceText("loss", value)],
   ];
   return [
-    `${arm}, compared with ${against}: ${verdict.text}`,
+    `${arm}, compared with ${against}: ${verdict.kind}, by ${verdict.metric}${divergedText(diverged)}`,
     ...numbers.flatMap(([name, difference, text]) =>
       difference == null ? [] : [`  ${name}: ${paired(difference, text, percent)}`],
     ),
     `  got ${to}: ${reached.arm} runs, and ${reached.against} of the other`,
   ];
+}
+
+function divergedText({ arm, against }: ContrastResult["diverged"]): string {
+  const count = arm.length + against.length;
+  return count === 0 ? "" : `; ${count} runs diverged: ${arm.length} and ${against.length} of the other`;
 }
 
 function paired(
