@@ -16,6 +16,7 @@ import { hasFashion, prepareData } from "./data.ts";
 import { writeResults } from "./results.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
+const RESULTS = ["comparison.json", "curves.svg"];
 const CONFIG = "onnx-agr.config.yaml";
 
 const names = readdirSync(HERE).filter((name) => existsSync(join(HERE, name, CONFIG)));
@@ -39,8 +40,8 @@ async function main(): Promise<number> {
   await prepareData();
   process.chdir(join(HERE, name));
   const status = await run(["compare", ...more], process);
-  const result = join("runs", "comparison.json");
-  if (status === 0 && existsSync(result) && name !== "smoke") cpSync(result, "comparison.json");
+  const isWhole = status === 0 && existsSync(join("runs", "comparison.json"));
+  if (isWhole && name !== "smoke") for (const file of RESULTS) cpSync(join("runs", file), file);
   return status;
 }
 

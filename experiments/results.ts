@@ -81,6 +81,8 @@ function sectionOf(name: string, title: string, result: Result): string {
     "|---|---|---|---|---|---|---|",
     ...contrasts.map(contrastRow),
     "",
+    `![Accuracy over the steps](${name}/curves.svg)`,
+    "",
     `${arms.reduce((sum, { runs }) => sum + runs, 0)} runs of ${seeds.length} seeds are compared, with onnxruntime-node ${versions["onnxruntime-node"]} on one thread of a shared machine: seconds are rough.`,
   ].join("\n");
 }

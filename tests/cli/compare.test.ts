@@ -41,6 +41,9 @@ describe("compare", () => {
       ["optimizer=sgd agr=on", "optimizer=sgd agr=off"],
     ]);
     expect(stdout).toMatch(/Of 4 comparisons at 95 %, some may find a difference by chance\./);
+    const picture = readFileSync(join(out, "curves.svg"), "utf8");
+    expect(picture.match(/<polyline points="([\d.]+,[\d.]+ ?)+"/g)).toHaveLength(4);
+    expect(picture.match(/<text[^>]*>optimizer=(adamw|sgd) agr=(on|off)<\/text>/g)).toHaveLength(4);
     const { runs, contrasts } = parsed(readFileSync(join(out, "comparison.json"), "utf8"));
     expect([runs, contrasts]).toEqual([
       expect.objectContaining({ length: 12 }),
@@ -79,7 +82,8 @@ describe("compare", () => {
       out,
       "--json",
     ]);
-    const { command: name, model: _, output, schemaVersion, ...own } = parsed(stdout);
+    const { command: name, model: _, output, picture, schemaVersion, ...own } = parsed(stdout);
+    expect(picture).toBe(join(out, "curves.svg"));
     expect([name, output, schemaVersion, stderr]).toEqual(["compare", out, 1, ""]);
     expect(own).toEqual(parsed(readFileSync(join(out, "comparison.json"), "utf8")));
     expect(own).toMatchObject({

@@ -29,6 +29,7 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { describeComparison, describeEstimate, describeRun, describeSweep } from "../describe/comparison.ts";
+import { curvesSvg } from "../describe/curves.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
@@ -222,9 +223,12 @@ async function compareAll(
     return exitCode ?? 0;
   }
   const { json, lines } = describeComparison(value);
-  const file = join(folder, "comparison.json");
-  await writeFileAtomic(file, [new TextEncoder().encode(`${JSON.stringify(json, null, 1)}\n`)]);
-  console.result({ command: "compare", model: path, output: folder, ...json }, [...lines, "", `Written to ${file}`]);
+  const [file, picture] = [join(folder, "comparison.json"), join(folder, "curves.svg")];
+  const encoder = new TextEncoder();
+  await writeFileAtomic(file, [encoder.encode(`${JSON.stringify(json, null, 1)}\n`)]);
+  await writeFileAtomic(picture, [encoder.encode(curvesSvg(value))]);
+  const written = `Written to ${file}; picture: ${picture}`;
+  console.result({ command: "compare", model: path, output: folder, picture, ...json }, [...lines, "", written]);
   return 0;
 }
 
