@@ -38,7 +38,7 @@ export function curvesSvg({ runs, arms, metric, seeds }: ComparisonEvent): strin
     const line = points.map(({ step, summary }) => at(step, summary.mean)).join(" ");
     return [
       `<polygon points="${[...upper, ...lower].join(" ")}" fill="${color}" fill-opacity="0.12"/>`,
-      `<polyline points="${line}" fill="none" stroke="${color}" stroke-width="2"${dash}/>`,
+      `<polyline points="${line}" fill="none" stroke="${color}" stroke-width="${widthOf(index, curves.length)}"${dash}/>`,
       `<path d="M${left} ${BOTTOM + 44 + LINE * index - 4}h24" stroke="${color}" stroke-width="3"${dash}/>`,
       text(curves[index]?.arm ?? "", left + 32, BOTTOM + 44 + LINE * index, "start"),
     ];
@@ -59,6 +59,9 @@ export function curvesSvg({ runs, arms, metric, seeds }: ComparisonEvent): strin
     "</svg>",
   ].join("\n")}\n`;
 }
+
+/** Earlier curves are wider: those that lie on each other are all seen. */
+const widthOf = (index: number, count: number): number => Math.min(9, 2 + 2 * (count - 1 - index));
 
 function curveOf(arm: string, runs: ComparisonEvent["runs"], metric: ComparedMetric): Curve {
   const values = new Map<number, number[]>();
