@@ -1,5 +1,4 @@
-import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeLinearArtifacts } from "../../fixtures/linear.ts";
 import { GraphTensor } from "../../src/entries/graph.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/entries/training.ts";
@@ -11,7 +10,9 @@ import {
   type TrainingSessionOptions,
 } from "../../src/index.ts";
 import { agrReference, worstDifference } from "../support/agr-reference.ts";
+import { DIGITS_FILES, digitFeeds } from "../support/digit-feeds.ts";
 import { rejectionOf } from "../support/errors.ts";
+import { testErrors } from "./session-errors.case.ts";
 
 export interface Backend {
   readonly name: string;
@@ -47,22 +48,6 @@ const feeds = (gradients: Readonly<Record<string, readonly number[]>> = GRADIENT
 const parametersOf = async (session: TrainingSession): Promise<number[]> => [
   ...((await session.getContiguousParameters()).data as Float32Array),
 ];
-
-const DIGITS = fileURLToPath(new URL("../../fixtures/digits/", import.meta.url));
-const DIGITS_FILES: TrainingSessionCreateOptions = {
-  checkpointState: `${DIGITS}checkpoint`,
-  trainModel: `${DIGITS}training_model.onnx`,
-  evalModel: `${DIGITS}eval_model.onnx`,
-  optimizerModel: `${DIGITS}optimizer_model.onnx`,
-};
-const digitFeeds = (labels: readonly number[] = [1, 2]): Record<string, Tensor> => ({
-  input: new Tensor(
-    "float32",
-    Float32Array.from({ length: 512 }, (_, index) => Math.sin(index)),
-    [2, 1, 16, 16],
-  ),
-  labels: new Tensor("int64", BigInt64Array.from(labels, BigInt), [labels.length]),
-});
 
 /** Tests of what an optimizer computes, for backends that share it with another one. */
 export const OF_THE_OPTIMIZER = [
@@ -308,83 +293,5 @@ export function testBackend({ name, open, tolerance, skip }: Backend): void {
     });
   });
 
-  describe(`${name}: errors say what and where:`, () => {
-    const wrongFeeds: readonly (readonly [string, () => Record<string, Tensor>, RegExp])[] = [
-      [
-        "a missing input",
-        () => ({ input: digitFeeds()["input"] as Tensor }),
-        /"labels" is missing; the model takes input float32\[batch,1,16,16\], labels int64\[batch\]/,
-      ],
-      ["an unknown input", () => ({ ...digitFeeds(), extra: new Tensor("float32", [1], [1]) }), /no input "extra"/],
-      [
-        "a wrong type",
-        () => ({ ...digitFeeds(), labels: new Tensor("int32", Int32Array.of(1, 2), [2]) }),
-        /"labels" is int32\[2\]/,
-      ],
-      [
-        "a wrong rank",
-        () => ({ ...digitFeeds(), labels: new Tensor("int64", BigInt64Array.of(1n, 2n), [2, 1]) }),
-        /"labels" is int64\[2,1\]/,
-      ],
-      [
-        "a wrong fixed size",
-        () => ({ ...digitFeeds(), input: new Tensor("float32", new Float32Array(480), [2, 1, 15, 16]) }),
-        /its axis 2 must be 16/,
-      ],
-      ["sizes that disagree", () => digitFeeds([1, 2, 3]), /"labels" is int64\[3\], its axis 0 must be 2/],
-    ];
-
-    /** What is refused changes nothing, so that one session refuses all. */
-    let refusing: Promise<TrainingSession> | null = null;
-    afterAll(async () => (await refusing)?.release());
-
-    for (const [title, make, message] of wrongFeeds) {
-      test(title, async () => {
-        refusing ??= open(DIGITS_FILES);
-        const error = await rejectionOf((await refusing).runTrainStep(make()));
-        expect([error.code, error.exitCode]).toEqual(["E_FEED", 5]);
-        expect(error.message).toMatch(message);
-      });
-    }
-
-    for (const [title, labels, message] of [
-      ["beyond the last", [1, 10], /"labels" of sample 1 is 10; it must be a whole number from 0 to 9/],
-      ["below zero", [-1, 2], /"labels" of sample 0 is -1; .* one of the 10 classes/],
-    ] as const) {
-      test(`row 101: a class ${title}`, async () => {
-        refusing ??= open(DIGITS_FILES);
-        const session = await refusing;
-        for (const run of [
-          () => session.runTrainStep(digitFeeds(labels)),
-          () => session.runEvalStep(digitFeeds(labels)),
-        ]) {
-          const error = await rejectionOf(run());
-          expect([error.code, error.exitCode, error.field]).toEqual(["E_INDEX", 5, "labels"]);
-          expect(error.message).toMatch(message);
-        }
-        const step = await rejectionOf(session.trainSteps([digitFeeds(), digitFeeds(labels)]));
-        expect([step.code, session.steps]).toEqual(["E_INDEX", 0]);
-      });
-    }
-
-    test("an output that does not exist", async () => {
-      refusing ??= open(DIGITS_FILES);
-      expect((await rejectionOf((await refusing).runTrainStep(digitFeeds(), ["logits"]))).code).toBe("E_FETCH");
-    });
-
-    test("an eval step without an eval model, an optimizer step without an optimizer model", async () => {
-      const { checkpointState, trainModel } = DIGITS_FILES;
-      await withSession({ checkpointState, trainModel }, async (session) => {
-        expect((await rejectionOf(session.runEvalStep(digitFeeds()))).code).toBe("E_NO_EVAL_MODEL");
-        expect((await rejectionOf(session.runOptimizerStep())).code).toBe("E_NO_OPTIMIZER_MODEL");
-      });
-    });
-
-    test("a call after release", async () => {
-      const session = await open(DIGITS_FILES);
-      await session.release();
-      await session.release();
-      expect((await rejectionOf(session.lazyResetGrad())).code).toBe("E_RELEASED");
-    });
-  });
+  testErrors({ name, open, test });
 }

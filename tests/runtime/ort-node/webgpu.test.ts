@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { decodeState, encodeState } from "../../../src/entries/training.ts";
 import {
   insertAgr,
@@ -11,6 +11,9 @@ import {
 import { cli, DIGITS } from "../../support/cli.ts";
 import { softwareDriver, whyNoWebGpu } from "../../support/webgpu.ts";
 import { OF_THE_OPTIMIZER, testBackend } from "../session.case.ts";
+
+/** A software driver compiles each shader on the CPU. */
+vi.setConfig({ testTimeout: 240_000 });
 
 const reason = await whyNoWebGpu();
 const WEBGPU = { runtime: "ort-node", executionProviders: ["webgpu"] } as const;

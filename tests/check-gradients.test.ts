@@ -1,0 +1,109 @@
+import { describe, expect, it } from "vitest";
+import { float, model, Sketch } from "../fixtures/sketch.ts";
+import { attribute, DataType, GraphTensor } from "../src/entries/graph.ts";
+import {
+  buildTrainingArtifacts,
+  checkGradients,
+  type Model,
+  Tensor as OrtTensor,
+  TrainingSession,
+} from "../src/index.ts";
+import { CE, convNet, wave } from "./support/conv-net.ts";
+
+/** A recurrent layer in both directions, its states laid side by side, and a linear one. */
+function recurrentNet(op: string, gates: number): Model {
+  const sketch = new Sketch("recurrent");
+  sketch.input("x", float([5, "batch", 3]));
+  const weights: readonly (readonly [string, readonly number[]])[] = [
+    ["W", [2, gates * 4, 3]],
+    ["R", [2, gates * 4, 4]],
+    ["B", [2, gates * 8]],
+    ["head", [40, 2]],
+  ];
+  for (const [seed, [name, dims]] of weights.entries()) {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    sketch.initializer(name, GraphTensor.from(DataType.float, dims, wave(size, seed)));
+  }
+  sketch.initializer("shape", GraphTensor.ints([-1, 40]));
+  const attributes = [attribute.int("hidden_size", 4), attribute.string("direction", "bidirectional")];
+  sketch.node(op, ["x", "W", "R", "B"], ["states"], attributes);
+  sketch.node("Transpose", ["states"], ["turned"], [attribute.ints("perm", [2, 0, 1, 3])]);
+  sketch.node("Reshape", ["turned", "shape"], ["flat"]);
+  sketch.node("MatMul", ["flat", "head"], ["y"]);
+  sketch.output("y", float(["batch", 2]));
+  return model(sketch.graph, 8, [["", 17]]);
+}
+
+describe("gradients of recurrent layers", () => {
+  it.each([
+    ["LSTM", 4],
+    ["GRU", 3],
+    ["RNN", 1],
+  ])("%s: in operators that every runtime has, which train alike in both", async (op, gates) => {
+    const { onnxruntime, portable } = await buildTrainingArtifacts(recurrentNet(op, gates), { loss: { kind: "mse" } });
+    if (onnxruntime === null || portable === null) throw new Error("not built");
+    const foreign = onnxruntime.trainingModel?.graph.nodes.filter(({ domain }) => domain !== "") ?? [];
+    expect(new Set(foreign.map(({ opType }) => opType))).toEqual(new Set(["InPlaceAccumulatorV2"]));
+    expect([...(portable.trainStep?.opsets.keys() ?? [])]).toEqual([""]);
+    const train = async (source: typeof onnxruntime | typeof portable, runtime: "ort-node" | "ort-training") => {
+      const session = await TrainingSession.create(source, { runtime, learningRate: 0.05 });
+      const result: number[] = [];
+      for (let step = 0; step < 6; step++) {
+        const x = new OrtTensor("float32", wave(5 * 7 * 3, step), [5, 7, 3]);
+        const target = new OrtTensor("float32", wave(7 * 2, step + 50), [7, 2]);
+        result.push(...(await session.trainSteps([{ x, target }])));
+      }
+      await session.release();
+      return result;
+    };
+    const [expected, actual] = [await train(onnxruntime, "ort-training"), await train(portable, "ort-node")];
+    for (const [step, loss] of expected.entries()) expect(Math.abs((actual[step] ?? 0) / loss - 1)).toBeLessThan(2e-5);
+    expect(new Set(expected).size).toBe(6);
+  });
+});
+
+describe("checkGradients", () => {
+  it("agrees, in float64 where there are kernels", async () => {
+    const sketch = new Sketch("linear");
+    sketch.input("x", float(["batch", 4]));
+    sketch.initializer("w", GraphTensor.from(DataType.float, [4, 3], wave(12, 1)));
+    sketch.node("MatMul", ["x", "w"], ["h"]);
+    sketch.node("Tanh", ["h"], ["y"]);
+    sketch.output("y", float(["batch", 3]));
+    const check = await checkGradients(model(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" }, samples: 12 });
+    expect([check.precision, check.reason]).toEqual(["float64", null]);
+    expect(check.parameters.map(({ parameter }) => parameter)).toEqual(["w"]);
+    expect(check.parameters[0]?.difference).toBeLessThan(1e-8);
+  });
+
+  it("takes rounding of the loss for what it is, where a true gradient is zero", async () => {
+    const sketch = new Sketch("zero");
+    sketch.input("x", float(["batch", 3, 8, 8]));
+    sketch.initializer("w", GraphTensor.from(DataType.float, [8, 3, 3, 3], wave(216, 1)));
+    for (const [seed, name] of ["b", "scale", "bias", "mean"].entries()) {
+      sketch.initializer(name, GraphTensor.from(DataType.float, [8], wave(8, seed + 2)));
+    }
+    sketch.initializer("var", GraphTensor.floats([8], [1, 2, 3, 4, 1, 2, 3, 4]));
+    sketch.node("Conv", ["x", "w", "b"], ["conv"]);
+    sketch.node("BatchNormalization", ["conv", "scale", "bias", "mean", "var"], ["norm"]);
+    sketch.node("Relu", ["norm"], ["relu"]);
+    sketch.node("GlobalAveragePool", ["relu"], ["pool"]);
+    sketch.node("Flatten", ["pool"], ["y"]);
+    sketch.output("y", float(["batch", 8]));
+    const net = model(sketch.graph, 8, [["", 17]]);
+    for (const seed of [0, 1, 2, 3]) {
+      const check = await checkGradients(net, { ...CE, seed });
+      for (const { parameter, difference, tolerance } of check.parameters) {
+        expect(difference, parameter).toBeLessThanOrEqual(tolerance);
+        /** What rounding explains leaves the other gradients no more room than before. */
+        if (parameter === "bias" || parameter === "scale") expect(tolerance).toBeLessThan(2 * check.tolerance);
+      }
+    }
+  });
+
+  it("falls back to float32 and says why", async () => {
+    const check = await checkGradients(convNet(), CE);
+    expect([check.precision, check.reason]).toEqual(["float32", expect.stringContaining("Conv")]);
+    expect(check.parameters[0]?.difference).toBeLessThan(check.tolerance);
+  });
+});
