@@ -19,6 +19,7 @@ const TITLES: Readonly<Record<string, string>> = {
   vit: "A small ViT",
   vgg: "A small VGG",
   resnet: "A small ResNet",
+  variants: "Options of AGR, on the small ViT with AdamW",
 };
 
 function resultOf(name: string): Result | null {
@@ -64,14 +65,23 @@ function contrastRow({ arm, against, final, toTarget, verdict }: ContrastResult)
   ].join(" | ")} |`;
 }
 
-function sectionOf(name: string, title: string, result: Result): string {
-  const { arms, sweeps, contrasts, seeds, versions } = result;
+function sweepText(sweeps: Result["sweeps"]): string {
+  if (sweeps.length === 0) return "The learning rate is the same for all.";
   const rates = sweeps[0]?.results.map(({ rate }) => rate).join(", ");
   const atEnd = sweeps.filter(({ isAtEnd }) => isAtEnd).map(({ arm }) => arm);
+  const where =
+    atEnd.length === 0
+      ? "The best lies within the list for all."
+      : `The best is at an end of the list for ${atEnd.join(", ")}.`;
+  return `Learning rates tried for each option set, with a seed that is not compared: ${rates}. ${where}`;
+}
+
+function sectionOf(name: string, title: string, result: Result): string {
+  const { arms, sweeps, contrasts, seeds, versions } = result;
   return [
     `## ${title}`,
     "",
-    `\`npm run experiment -- ${name}\`. Learning rates tried for each option set, with a seed that is not compared: ${rates}. ${atEnd.length === 0 ? "The best lies within the list for all." : `The best is at an end of the list for ${atEnd.join(", ")}.`}`,
+    `\`npm run experiment -- ${name}\`. ${sweepText(sweeps)}`,
     "",
     "| options | rate | runs | accuracy, % | loss | seconds of training |",
     "|---|---|---|---|---|---|",

@@ -14,7 +14,12 @@ interface Kept {
 }
 
 interface Configuration {
-  readonly compare: { readonly "sweep-lr": readonly number[]; readonly seeds: number; readonly weights: string };
+  readonly compare: {
+    readonly arguments: string;
+    readonly "sweep-lr"?: readonly number[];
+    readonly seeds: number;
+    readonly weights: string;
+  };
 }
 
 describe("the experiments", () => {
@@ -25,8 +30,9 @@ describe("the experiments", () => {
   it.each(withResults())("%s was run with the model and the configuration that are there", async (name) => {
     const { hashes, seeds, weights, sweeps } = JSON.parse(readFileSync(at(`${name}/comparison.json`), "utf8")) as Kept;
     const { compare } = parse(readFileSync(at(`${name}/onnx-agr.config.yaml`), "utf8")) as Configuration;
-    expect(hashes.model).toBe(await sha256OfFile(at(`${name}/model.onnx`).pathname));
+    expect(hashes.model).toBe(await sha256OfFile(at(`${name}/${compare.arguments}`).pathname));
     expect([seeds.length, weights]).toEqual([compare.seeds, compare.weights]);
     for (const { results } of sweeps) expect(results.map(({ rate }) => rate)).toEqual(compare["sweep-lr"]);
+    expect(sweeps.length > 0).toBe(compare["sweep-lr"] !== undefined);
   });
 });

@@ -115,6 +115,17 @@ describe("a configuration file", () => {
     });
   });
 
+  it("may be the one that the docs have", async () => {
+    const docs = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, block = ""] = /^ {4}# onnx-agr\.config\.yaml\n((?: {4}.*\n)+)/m.exec(docs) ?? [];
+    const folder = await workplace({ "onnx-agr.config.yaml": block.replace(/^ {4}/gm, "") });
+    const file = "onnx-agr.config.yaml";
+    expect(await valuesOf(folder, "build")).toMatchObject({ betas: [[0.9, 0.99], file], agr: [true, file] });
+    expect(await valuesOf(folder, "train", "--epochs", "10")).toMatchObject({
+      ...{ arguments: [["artifacts"], file], epochs: [10, "flag"], shuffle: [false, file] },
+    });
+  });
+
   it("of option sets is a table", async () => {
     const text = `[compare]\nseeds = 3\nsweep-lr = [0.01, 0.1]\n[compare.vary]\nagr = ["off", "on"]\nbetas = ["0.9,0.99", "default"]\n`;
     const folder = await workplace({ "onnx-agr.config.toml": text });
