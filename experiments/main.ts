@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { run } from "../src/cli/run.ts";
 import { hasFashion, prepareData } from "./data.ts";
 import { writeResults } from "./results.ts";
+import { hasText, prepareText } from "./text.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const RESULTS = ["comparison.json", "curves.svg"];
@@ -21,6 +22,17 @@ const CONFIG = "onnx-agr.config.yaml";
 
 const names = readdirSync(HERE).filter((name) => existsSync(join(HERE, name, CONFIG)));
 const [name = "", ...more] = process.argv.slice(2);
+
+const IMAGES = {
+  has: hasFashion,
+  prepare: prepareData,
+  missing: "Fashion-MNIST is not here: install Debian's dataset-fashion-mnist, or say where it is with FASHION_MNIST.",
+};
+const TEXT = {
+  has: hasText,
+  prepare: prepareText,
+  missing: "There is no text: install Debian's fortunes, or say with FORTUNES which folder has files of text.",
+};
 
 async function main(): Promise<number> {
   if (name === "results") {
@@ -31,13 +43,12 @@ async function main(): Promise<number> {
     process.stderr.write(`Give the name of an experiment: ${names.join(", ")}.\n`);
     return 2;
   }
-  if (!hasFashion()) {
-    process.stderr.write(
-      "Fashion-MNIST is not here: install Debian's dataset-fashion-mnist, or say where it is with FASHION_MNIST.\n",
-    );
+  const { has, prepare, missing } = name === "albert" ? TEXT : IMAGES;
+  if (!has()) {
+    process.stderr.write(`${missing}\n`);
     return 5;
   }
-  await prepareData();
+  await prepare();
   process.chdir(join(HERE, name));
   const status = await run(["compare", ...more], process);
   const isWhole = status === 0 && existsSync(join("runs", "comparison.json"));

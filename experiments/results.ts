@@ -19,6 +19,7 @@ const TITLES: Readonly<Record<string, string>> = {
   vit: "A small ViT",
   vgg: "A small VGG",
   resnet: "A small ResNet",
+  albert: "ALBERT, masked words",
   variants: "Options of AGR, on the small ViT with AdamW",
 };
 
@@ -77,7 +78,7 @@ function sweepText(sweeps: Result["sweeps"]): string {
 }
 
 function sectionOf(name: string, title: string, result: Result): string {
-  const { arms, sweeps, contrasts, seeds, versions } = result;
+  const { arms, sweeps, contrasts, seeds, versions, metric } = result;
   return [
     `## ${title}`,
     "",
@@ -87,7 +88,7 @@ function sectionOf(name: string, title: string, result: Result): string {
     "|---|---|---|---|---|---|",
     ...armRows(result),
     "",
-    "| options | compared with | accuracy, points (95 %) | loss (95 %) | steps to where the other ends | got there | verdict by accuracy |",
+    `| options | compared with | accuracy, points (95 %) | loss (95 %) | steps to where the other ends | got there | verdict by ${metric} |`,
     "|---|---|---|---|---|---|---|",
     ...contrasts.map(contrastRow),
     "",
@@ -107,17 +108,20 @@ export function resultsDocument(): string {
 
 Made by \`npm run experiment -- results\` from the \`comparison.json\` of each experiment; a test compares.
 
-Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off.
-The data are Fashion-MNIST: the first 12,800 training images to train with, the last 5,000 to compare by. The test images are not used. Whoever has other data points the configuration at them.
+Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\` or \`export-albert.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off.
+Whoever has other data points the configuration at them.
 
-Protocol: AdamW and Adan, each without AGR and with it. Every option set is trained with each learning rate of one list, and keeps the one with the best accuracy. Then come the seeds that are compared, each with the same initial weights and the same order of samples in all sets.
-Two epochs of 400 steps of 32 samples, cosine schedule after 40 steps of warm-up. Differences are means over the pairs of a seed, their intervals are Student's t.
+- Images: Fashion-MNIST (Debian's dataset-fashion-mnist), the first 12,800 training images to train with, the last 5,000 to compare by. The test images are not used. AdamW and Adan, each without AGR and with it; two epochs of 400 steps of 32 samples.
+- Masked words: text of Debian's package fortunes, 64 words a sample, 15 % of them masked. AdamW with a weight decay of 5e-4, 240 steps of 16 samples.
+
+Every option set is trained with each learning rate of one list, and keeps the best, found with a seed that is not compared. Then come the seeds that are compared, each with the same initial weights and the same order of samples in all sets.
+The rate goes up over some steps and down on a cosine. Differences are means over the pairs of a seed, their intervals are Student's t.
 
 ${sections.join("\n\n")}
 
 ## What cannot be concluded
 
-- These are small nets, short trainings and one data set. Nothing follows for large models, long trainings, image generation or language: the configurations for those have not been run.
+- These are small nets, short trainings and little data. Nothing follows for large models, long trainings or image generation.
 - A seed decides the initial weights and the order together; the two are not told apart.
 - The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other.
 - No correction is made for the number of comparisons: of twenty at 95 %, one finds a difference where there is none.

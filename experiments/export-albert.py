@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Exports ALBERT (Lan et al. 2019) in the size that the authors of AGR trained, freshly initialized: embeddings of 24, hidden 64,
+feed-forward 256, six layers that share their weights, one head; with a vocabulary of 4,096 words and 64 positions, for masked words alone.
+
+    python3 experiments/export-albert.py
+"""
+import math
+import pathlib
+
+import torch
+from torch import nn
+
+WORDS, POSITIONS, EMBEDDED, HIDDEN, INNER, LAYERS = 4096, 64, 24, 64, 256, 6
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.out = (nn.Linear(HIDDEN, HIDDEN) for _ in range(4))
+        self.norm1, self.norm2 = nn.LayerNorm(HIDDEN), nn.LayerNorm(HIDDEN)
+        self.inner, self.outer = nn.Linear(HIDDEN, INNER), nn.Linear(INNER, HIDDEN)
+
+    def forward(self, x):
+        scores = self.q(x) @ self.k(x).transpose(-1, -2) / math.sqrt(HIDDEN)
+        x = self.norm1(x + self.out(torch.softmax(scores, -1) @ self.v(x)))
+        return self.norm2(x + self.outer(nn.functional.gelu(self.inner(x))))
+
+
+class Albert(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(WORDS, EMBEDDED)
+        self.positions = nn.Parameter(torch.empty(1, POSITIONS, EMBEDDED))
+        self.norm = nn.LayerNorm(EMBEDDED)
+        self.widen = nn.Linear(EMBEDDED, HIDDEN)
+        self.layer = Layer()
+        self.narrow = nn.Linear(HIDDEN, EMBEDDED)
+        self.last = nn.LayerNorm(EMBEDDED)
+        self.scores = nn.Linear(EMBEDDED, WORDS)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, ids):
+        x = self.widen(self.norm(self.words(ids) + self.positions))
+        for _ in range(LAYERS):
+            x = self.layer(x)
+        return self.scores(self.last(nn.functional.gelu(self.narrow(x))))
+
+
+torch.manual_seed(1)
+model = Albert()
+path = pathlib.Path(__file__).parent / "albert" / "model.onnx"
+torch.onnx.export(
+    model,
+    (torch.zeros(2, POSITIONS, dtype=torch.int64),),
+    str(path),
+    input_names=["input"],
+    output_names=["scores"],
+    dynamic_axes={"input": {0: "batch"}, "scores": {0: "batch"}},
+    opset_version=17,
+    do_constant_folding=False,
+    training=torch.onnx.TrainingMode.TRAINING,
+)
+print(sum(p.numel() for p in model.parameters()), path.stat().st_size)
