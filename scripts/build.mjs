@@ -17,8 +17,21 @@ const { status } = spawnSync("npx", ["--no-install", "tsc", "-p", "tsconfig.buil
 });
 if (status !== 0) process.exit(status ?? 1);
 
-await build({
+const common = {
   absWorkingDir: root,
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  packages: "external",
+  format: "esm",
+  sourcemap: true,
+  sourcesContent: false,
+  keepNames: true,
+  logLevel: "warning",
+};
+
+await build({
+  ...common,
   entryPoints: [
     { in: "src/index.ts", out: "index" },
     ...["graph", "training", "run"].map((name) => ({ in: `src/entries/${name}.ts`, out: `entries/${name}` })),
@@ -26,16 +39,38 @@ await build({
     // Sessions look for it beside themselves, which are in the chunks.
     { in: "src/runtime/ort-node/remote/onnx-agr-worker.ts", out: "chunks/onnx-agr-worker" },
   ],
-  outdir: "dist",
   chunkNames: "chunks/[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  packages: "external",
   platform: "node",
-  format: "esm",
   target: "node20.19",
-  sourcemap: true,
-  sourcesContent: false,
-  keepNames: true,
-  logLevel: "warning",
+});
+
+/** Modules that reach Node, and what stands for them in a page. */
+const IN_A_PAGE = { "src/graph/io/digest.ts": "src/web/digest.ts" };
+
+await build({
+  ...common,
+  entryPoints: [
+    { in: "src/entries/web.ts", out: "web/index" },
+    { in: "src/entries/web-trainer.ts", out: "web/trainer" },
+    // Sessions look for it beside themselves.
+    { in: "src/web/onnx-agr-web-worker.ts", out: "web/onnx-agr-web-worker" },
+  ],
+  chunkNames: "web/[name]-[hash]",
+  platform: "browser",
+  target: ["chrome91", "firefox89", "safari16.4"],
+  plugins: [
+    {
+      name: "in a page",
+      setup({ onLoad }) {
+        for (const [from, to] of Object.entries(IN_A_PAGE)) {
+          const path = fileURLToPath(new URL(`../${from}`, import.meta.url));
+          onLoad({ filter: new RegExp(`^${path.replace(/[^\w/]/g, "\\$&")}$`) }, () => ({
+            contents: `export * from ${JSON.stringify(fileURLToPath(new URL(`../${to}`, import.meta.url)))};`,
+            loader: "ts",
+            resolveDir: root,
+          }));
+        }
+      },
+    },
+  ],
 });

@@ -1,5 +1,6 @@
 import { requireArgument } from "./arguments.ts";
-import { checkpointSpace, encodeCheckpoint, MOST_CHECKPOINT_BYTES } from "./artifacts/checkpoint/write-odtc.ts";
+import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./artifacts/checkpoint/checkpoint-space.ts";
+import { encodeCheckpoint } from "./artifacts/checkpoint/write-odtc.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { firstState } from "./artifacts/portable/state.ts";

@@ -1,12 +1,8 @@
 import { type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
-import { requireOption, UsageError } from "./errors.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
-import { missingArtifact } from "./missing-artifact.ts";
-import type { ParameterGroup } from "./optim/parameter-groups.ts";
-import { completeSchedule, type LearningRateSchedule, learningRateAt } from "./optim/schedule.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -14,31 +10,10 @@ import { repeatStep } from "./passes/portable/repeat.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
-import { DEFAULT_LEARNING_RATE } from "./runtime/learning-rate.ts";
-import { type OrtNodePrograms, rateIsBuiltIn } from "./runtime/ort-node/programs.ts";
+import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
-
-/** What decides how a session trains, wherever it runs. */
-export interface SessionSettings {
-  /**
-   * The learning rate, or how it changes with the steps. Default: what the optimizer model says, which is 0.001 as exported.
-   * ort-training has it built into the optimizer model, since it has no way to set it later.
-   */
-  readonly learningRate?: number | LearningRateSchedule;
-  /**
-   * Steps that `train` has ort-node run in one call, with the state inside ONNX Runtime between them; the losses are the same
-   * for every number. 1: batches given to `trainSteps` together are run one by one. Default `auto`: batches of one size given
-   * together run in one call, and `train` finds out how many keep a call short and the copies of the state small; one by one
-   * where the state stays on a device.
-   */
-  readonly stepsPerCall?: number | "auto";
-  /**
-   * Parameters that ort-node trains with a learning rate or weight decay of their own. For ONNX Runtime's artifacts: a portable
-   * set has its groups from when it was made.
-   */
-  readonly parameterGroups?: readonly ParameterGroup[];
-}
+import { noOptimizer, plainPrograms, type SessionModels, type SessionSettings } from "./session-settings.ts";
 
 /** ONNX Runtime's artifacts as a portable set. @throws what `lowerArtifacts` throws; UsageError `E_OPTION` */
 export async function lowered(
@@ -53,38 +28,16 @@ export async function lowered(
   return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
 }
 
-/** What ort-node runs; a whole step has no gradients model beside it. */
-export type SessionModels = Omit<PortableArtifacts, "gradients"> & { readonly gradients: Model | null };
-
 /** Everything a session of ort-node runs, made by passes before it. */
-export function programsOf(artifacts: SessionModels, options: SessionSettings): OrtNodePrograms {
-  const { stepsPerCall = "auto", learningRate } = options;
-  requireOption(
-    stepsPerCall === "auto" || (Number.isSafeInteger(stepsPerCall) && stepsPerCall >= 1),
-    "stepsPerCall",
-    "a whole number from 1 on, or auto",
-  );
-  const { trainStep, gradients, state } = artifacts;
-  if (state === null) throw missingArtifact(gradients === null ? "initial state" : "checkpoint");
-  if (learningRate !== undefined && trainStep === null) throw noOptimizer();
-  const isBuiltIn = gradients === null && trainStep !== null && readPlan(trainStep, "train_step").learningRate === null;
-  if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
+export function programsOf(artifacts: SessionModels, settings: SessionSettings): OrtNodePrograms {
+  const programs = plainPrograms(artifacts, settings, exportForward);
+  const { gradients, trainStep } = artifacts;
   return {
-    ...artifacts,
-    state,
+    ...programs,
     overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
     adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
-    repeated: stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
-    stepsPerCall,
-    learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
-    exporter: exportForward,
+    repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
   };
-}
-
-function rateOf(learningRate: SessionSettings["learningRate"]): (step: number) => number {
-  if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;
-  const schedule = completeSchedule(typeof learningRate === "number" ? { rate: learningRate } : learningRate);
-  return (step) => learningRateAt(schedule, step);
 }
 
 /** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */
@@ -104,7 +57,3 @@ export const exportForward: Exporter = (evalModel, weights, outputs) => {
   extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
   return encodeModel(model);
 };
-
-export function noOptimizer(): UsageError {
-  return new UsageError("E_OPTION", "a learning rate needs an optimizer model", { field: "learningRate" });
-}

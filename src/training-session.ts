@@ -10,21 +10,15 @@ import type { LearningRateSchedule } from "./optim/schedule.ts";
 import { builtInRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
 import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
-import { type Isolation, PEERS } from "./runtime/ort-node/remote/peer.ts";
+import { type Isolation, PEERS, startPeer } from "./runtime/ort-node/remote/peer.ts";
 import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { OrtNodeSession } from "./runtime/ort-node/session.ts";
 import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { readSessionFiles } from "./runtime/session-files.ts";
-import {
-  exportForward,
-  lowered,
-  noOptimizer,
-  programsOf,
-  type SessionModels,
-  type SessionSettings,
-} from "./session-programs.ts";
+import { exportForward, lowered, programsOf } from "./session-programs.ts";
+import { noOptimizer, type SessionModels, type SessionSettings } from "./session-settings.ts";
 import { decodedOf, toFiles } from "./session-source.ts";
 import { rangedInputs, TRAINABLE } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
@@ -146,7 +140,7 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
   if (options.isolation !== undefined) {
     requireOption(options.isolation in PEERS, "isolation", "thread or process");
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
-    return RemoteSession.create(programs, options, { isolation: options.isolation, worker: options.worker });
+    return RemoteSession.create(programs, options, startPeer(options.isolation, options.worker));
   }
   return OrtNodeSession.create(waysTo(ort), programs, options);
 }

@@ -1,7 +1,7 @@
 import { ROLES, readPlan } from "../../src/artifacts/portable/plan.ts";
 import { decodeState } from "../../src/artifacts/portable/state.ts";
 import { decodeManifest } from "../../src/artifacts/run-checkpoint/manifest.ts";
-import { decodeSetManifest } from "../../src/artifacts/set-manifest.ts";
+import { decodeSetManifest } from "../../src/artifacts/set-manifest-format.ts";
 import {
   AGR_RECORD,
   checkModel,

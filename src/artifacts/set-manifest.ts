@@ -4,18 +4,9 @@ import { PATH, requireArgument } from "../arguments.ts";
 import { FormatError } from "../errors.ts";
 import { sha256OfFile } from "../graph/io/file-digest.ts";
 import { listFolder, readRegularFile } from "../graph/io/read-file.ts";
+import { decodeSetManifest, SCHEMA, SET_MANIFEST, type SetManifest } from "./set-manifest-format.ts";
 
-/** Lists the files of a set that was written as one. Folders of other exporters have none. */
-export const SET_MANIFEST = "onnx-agr.manifest.json";
-
-const SCHEMA = 1;
 const MAX_BYTES = 2 ** 24;
-
-export interface SetManifest {
-  readonly schema: number;
-  /** SHA-256 as hexadecimal, by the names of the files. */
-  readonly files: Readonly<Record<string, string>>;
-}
 
 /** @param files names and where their content is now */
 export async function encodeSetManifest(files: ReadonlyMap<string, string>): Promise<Uint8Array> {
@@ -33,27 +24,6 @@ export async function readSetManifest(folder: string): Promise<SetManifest | nul
   const file = join(folder, SET_MANIFEST);
   if (!(await listFolder(folder)).includes(SET_MANIFEST)) return null;
   return decodeSetManifest(await readRegularFile(file, MAX_BYTES), file);
-}
-
-/** @throws FormatError `E_SET` */
-export function decodeSetManifest(bytes: Uint8Array, file: string): SetManifest {
-  let manifest: unknown;
-  try {
-    manifest = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-  }
-  if (isManifest(manifest)) return manifest;
-  throw new FormatError("E_SET", `${file} is damaged, or of a newer version: it does not list the files of the set`, {
-    file,
-    hint: "Write the set again.",
-  });
-}
-
-function isManifest(value: unknown): value is SetManifest {
-  const { schema, files } = (value ?? {}) as Partial<Record<keyof SetManifest, unknown>>;
-  if (schema !== SCHEMA || typeof files !== "object" || files === null) return false;
-  return Object.entries(files).every(([name, hash]) => !/[/\\]/.test(name) && /^[0-9a-f]{64}$/.test(String(hash)));
 }
 
 /**

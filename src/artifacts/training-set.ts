@@ -15,7 +15,8 @@ import { ARTIFACT_FILES, ARTIFACTS, type ReadSetOptions, type TrainingArtifacts 
 import { loadPortable } from "./portable/load-portable.ts";
 import { PORTABLE, PORTABLE_FILES, type PortableArtifacts } from "./portable/portable-artifacts.ts";
 import { stateParts } from "./portable/state.ts";
-import { checkSetManifest, encodeSetManifest, readSetManifest, SET_MANIFEST } from "./set-manifest.ts";
+import { checkSetManifest, encodeSetManifest, readSetManifest } from "./set-manifest.ts";
+import { SET_MANIFEST } from "./set-manifest-format.ts";
 
 /** What a folder holds for training, as one thing: ONNX Runtime's artifacts, the portable set, or the same training as both. */
 export interface TrainingSet {

@@ -15,7 +15,8 @@ export { type Plan, type PlannedState, type Role, readPlan, type StateKind } fro
 export { PORTABLE_FILES } from "../artifacts/portable/portable-artifacts.ts";
 export { decodeState, encodeState, type TrainingState } from "../artifacts/portable/state.ts";
 export { decodeSafetensors, encodeSafetensors, type Safetensors } from "../artifacts/safetensors.ts";
-export { readSetManifest, SET_MANIFEST, type SetManifest } from "../artifacts/set-manifest.ts";
+export { readSetManifest } from "../artifacts/set-manifest.ts";
+export { SET_MANIFEST, type SetManifest } from "../artifacts/set-manifest-format.ts";
 export { checkCheckpointFits } from "../artifacts/trainable-parameters.ts";
 export { isPortableFolder, loadTrainingSet } from "../artifacts/training-set.ts";
 export { OPTIMIZERS } from "../optim/optimizers.ts";

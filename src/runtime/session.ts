@@ -44,7 +44,7 @@ export interface Abilities {
 
 /**
  * How ONNX Runtime is reached: `native` through the C API of onnxruntime-node's library, `binding` through onnxruntime-node
- * itself, `given` through a module that the caller gave, `web` through the training build of onnxruntime-web.
+ * itself, `given` through a module that the caller gave, `web` through onnxruntime-web: its training build, or in a browser.
  */
 export type WayName = "native" | "binding" | "given" | "web";
 

@@ -9,8 +9,6 @@ import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
 import { planTraining, type TrainingPlan, type TrainOptions } from "./training-plan.ts";
 import { Alone } from "./updates/alone.ts";
-import { DataParallel } from "./updates/data-parallel.ts";
-import { LocalSteps } from "./updates/local-steps.ts";
 import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
 
 export interface StepEvent {
@@ -122,7 +120,13 @@ async function updaterOf(
   };
   if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal });
   const training = { session, dataset, plan, communicator, rates, signal };
-  return plan.localSteps === 0 ? DataParallel.create(training) : LocalSteps.create(training, offset);
+  /** Loaded where there are ranks: a page, which has none, does not ship it. */
+  if (plan.localSteps > 0) {
+    const { LocalSteps } = await import("./updates/local-steps.ts");
+    return LocalSteps.create(training, offset);
+  }
+  const { DataParallel } = await import("./updates/data-parallel.ts");
+  return DataParallel.create(training);
 }
 
 /**

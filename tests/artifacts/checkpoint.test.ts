@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "../../src/artifacts/checkpoint/write-odtc.ts";
+import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "../../src/artifacts/checkpoint/checkpoint-space.ts";
 import { DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { averageCheckpoints } from "../../src/entries/run.ts";
 import {

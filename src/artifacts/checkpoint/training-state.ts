@@ -3,7 +3,7 @@ import type { NamedTensor } from "../../graph/attribute.ts";
 import type { PlannedState } from "../portable/plan.ts";
 import { DEFAULT_INITIAL_RATE, slotOf, slotZeros, type TrainingState } from "../portable/state.ts";
 import { type Checkpoint, type ParameterState, requireElements } from "./checkpoint.ts";
-import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./write-odtc.ts";
+import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./checkpoint-space.ts";
 
 /** ONNX Runtime's one group of parameters. */
 const GROUP = "group0";

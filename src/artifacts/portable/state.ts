@@ -41,8 +41,14 @@ export function encodeState(state: TrainingState): Uint8Array {
   return joinBytes(stateParts(state));
 }
 
-/** The same in pieces, the tensors' own bytes among them: a large state is written without being copied. */
-export function stateParts(state: TrainingState): readonly Uint8Array[] {
+/**
+ * The same in pieces, the tensors' own bytes among them: a large state is written without being copied.
+ * @param beside metadata of the file that are not the state's
+ */
+export function stateParts(
+  state: TrainingState,
+  beside: ReadonlyMap<string, string> = new Map(),
+): readonly Uint8Array[] {
   const tensors = [...state.tensors].map(([name, tensor]) => ({ name, tensor }));
   const metadata = new Map([
     ["format", FORMAT],
@@ -50,6 +56,7 @@ export function stateParts(state: TrainingState): readonly Uint8Array[] {
     ["step", String(state.step)],
     ["initial_learning_rate", String(state.initialLearningRate)],
     ["properties", JSON.stringify([...state.properties].map(([name, { kind, value }]) => [name, kind, String(value)]))],
+    ...beside,
   ]);
   return safetensorsParts(tensors, metadata);
 }

@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { inputSpecs, type Plan, plannedInputs, type Role, readPlan } from "../../artifacts/portable/plan.ts";
+import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { runtimeError } from "../ort-errors.ts";
@@ -79,6 +80,7 @@ export class Program {
     try {
       return { outputs: await session.run(feeds, fetches), renewals };
     } catch (cause) {
+      if (cause instanceof BackendError) throw cause;
       throw runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {
         field: this.plan.role,
       });

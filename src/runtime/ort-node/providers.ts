@@ -7,6 +7,7 @@ import { tensorType } from "../../graph/value-type.ts";
 import { explain } from "../ort-errors.ts";
 import type { Reached, WayName } from "../session.ts";
 import { NO_LOG } from "../session-options.ts";
+import { Unavailable } from "../unavailable.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
 import { DeviceState, HostState, type StateStore } from "./state-store.ts";
 import type { Way } from "./ways.ts";
@@ -99,6 +100,7 @@ export async function chooseProvider(ways: readonly Way[], options: OrtNodeOptio
     );
   }
   const passedOver: (readonly [string, string])[] = [];
+  const needs: string[] = [];
   let lastCause: unknown;
   for (const provider of asked) {
     const { name } = fullOf(provider);
@@ -107,11 +109,12 @@ export async function chooseProvider(ways: readonly Way[], options: OrtNodeOptio
     } catch (cause) {
       if (cause instanceof BackendError) throw cause;
       lastCause = cause;
-      passedOver.push([name, explain(cause).reason]);
+      passedOver.push([name, cause instanceof Unavailable ? cause.message : explain(cause).reason]);
+      const entry = PROVIDERS.find((each) => each.name === name);
+      needs.push(cause instanceof Unavailable ? cause.needs : (entry?.needs ?? ""));
     }
   }
   const reasons = passedOver.map(([name, reason]) => `${name}: ${reason}`).join("; ");
-  const needs = PROVIDERS.filter(({ name }) => passedOver.some(([each]) => each === name)).map((each) => each.needs);
   throw new BackendError("E_EXECUTION_PROVIDER", `no execution provider of those asked for works here (${reasons})`, {
     field: "executionProviders",
     hint: `${needs.join(" ")} To use the CPU instead, put cpu into the list.`,

@@ -1,7 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
 import { bytesOf, NUMBER, oneOf, optional, requireArgument } from "../../arguments.ts";
 import { checkpointOfState } from "../../artifacts/checkpoint/training-state.ts";
-import { encodeCheckpoint } from "../../artifacts/checkpoint/write-odtc.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { STATE_KINDS, type StateKind } from "../../artifacts/portable/plan.ts";
 import { A_STATE, type TrainingState } from "../../artifacts/portable/state.ts";
@@ -223,6 +222,8 @@ export class OrtNodeSession implements TrainingSession {
   /** The parameters and the optimizer's moments as they are now. */
   async saveCheckpoint(): Promise<Uint8Array> {
     this.#programs.requireGradients("saveCheckpoint");
+    /** Loaded when it is needed: a page that trains and never saves in this format does not ship it. */
+    const { encodeCheckpoint } = await import("../../artifacts/checkpoint/write-odtc.ts");
     return encodeCheckpoint(checkpointOfState(await this.getState(), this.#programs.keptState));
   }
 

@@ -1,30 +1,16 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import type { Reply, Request } from "./protocol.ts";
+import type { Peer, PeerEvents, Reply, StartPeer } from "./protocol.ts";
+import { workerFile } from "./worker-file.ts";
 
 /** Where a session runs beside the caller: a thread leaves the event loop free, a process also survives a crash. */
 export type Isolation = "thread" | "process";
 
-/** The other side, as something to send to. */
-export interface Peer {
-  post(request: Request): void;
-  /** Whether the caller's process stays alive for it. */
-  hold(alive: boolean): void;
-  /** Ends it, and keeps the caller's process alive until it has ended. */
-  end(): Promise<void>;
-}
-
-export interface PeerEvents {
-  readonly reply: (reply: Reply) => void;
-  /** The other side is gone. @param reason why, in words */
-  readonly gone: (reason: string) => void;
-}
-
 /** @param file what the thread or process runs */
-type StartPeer = (file: URL, events: PeerEvents) => Peer;
+type StartIn = (file: URL, events: PeerEvents) => Peer;
 
-export const PEERS: Readonly<Record<Isolation, StartPeer>> = {
+export const PEERS: Readonly<Record<Isolation, StartIn>> = {
   thread(file, { reply, gone }) {
     const worker = new Worker(file);
     worker.on("message", reply);
@@ -73,3 +59,9 @@ export const PEERS: Readonly<Record<Isolation, StartPeer>> = {
     };
   },
 };
+
+/** @param worker the file it runs. Default: the one that lies beside this code */
+export const startPeer =
+  (isolation: Isolation, worker: string | URL | undefined): StartPeer =>
+  (events) =>
+    PEERS[isolation](workerFile(worker), events);

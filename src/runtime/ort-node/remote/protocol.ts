@@ -12,6 +12,8 @@ export interface Opening {
   readonly state: TrainingState;
   readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;
+  /** Settings of ONNX Runtime's module, where it has some. */
+  readonly environment?: unknown;
 }
 
 /** What does not change while a session lives. */
@@ -50,3 +52,20 @@ export interface Reply {
   /** Updates done. */
   readonly steps: number;
 }
+
+/** The other side, as something to send to. */
+export interface Peer {
+  post(request: Request): void;
+  /** Whether the caller's process stays alive for it. */
+  hold(alive: boolean): void;
+  /** Ends it, and keeps the caller's process alive until it has ended. */
+  end(): Promise<void>;
+}
+
+export interface PeerEvents {
+  readonly reply: (reply: Reply) => void;
+  /** The other side is gone. @param reason why, in words */
+  readonly gone: (reason: string) => void;
+}
+
+export type StartPeer = (events: PeerEvents) => Peer;

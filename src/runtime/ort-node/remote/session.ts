@@ -14,16 +14,7 @@ import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { pack, unpack } from "./packing.ts";
-import { type Isolation, PEERS, type Peer } from "./peer.ts";
-import type { Method, Opened, Opening, Reply } from "./protocol.ts";
-import { workerFile } from "./worker-file.ts";
-
-/** Where a session runs beside the caller. */
-export interface Apart {
-  readonly isolation: Isolation;
-  /** The file it runs there. Default: the one that lies beside this code. */
-  readonly worker?: string | URL | undefined;
-}
+import type { Method, Opened, Opening, Peer, Reply, StartPeer } from "./protocol.ts";
 
 interface Pending {
   readonly method: string;
@@ -39,11 +30,8 @@ class Line {
   #gone: string | null = null;
   steps = 0;
 
-  constructor({ isolation, worker }: Apart) {
-    this.#peer = PEERS[isolation](workerFile(worker), {
-      reply: (reply) => this.#take(reply),
-      gone: (reason) => this.#lose(reason),
-    });
+  constructor(start: StartPeer) {
+    this.#peer = start({ reply: (reply) => this.#take(reply), gone: (reason) => this.#lose(reason) });
   }
 
   async call(method: Method | "open", ...args: readonly unknown[]): Promise<unknown> {
@@ -108,11 +96,18 @@ export class RemoteSession implements TrainingSession {
   }
 
   /**
+   * @param start makes the thread or process
+   * @param environment settings of ONNX Runtime's module there
    * @throws as `OrtNodeSession.create`; BackendError `E_WORKER_FILE`, and `E_CRASHED` where the other side ends before it
    *   answers
    */
-  static async create(programs: OrtNodePrograms, options: OrtNodeOptions, apart: Apart): Promise<RemoteSession> {
-    const line = new Line(apart);
+  static async create(
+    programs: OrtNodePrograms,
+    options: OrtNodeOptions,
+    start: StartPeer,
+    environment?: unknown,
+  ): Promise<RemoteSession> {
+    const line = new Line(start);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
     const { gradients, overwriting, adding, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
@@ -124,6 +119,7 @@ export class RemoteSession implements TrainingSession {
       },
       state,
       stepsPerCall,
+      environment,
       options: {
         ...(executionProviders === undefined ? {} : { executionProviders }),
         ...(threads === undefined ? {} : { threads }),
