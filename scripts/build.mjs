@@ -26,7 +26,6 @@ const common = {
   format: "esm",
   sourcemap: true,
   sourcesContent: false,
-  keepNames: true,
   logLevel: "warning",
 };
 
@@ -42,6 +41,7 @@ await build({
   chunkNames: "chunks/[name]-[hash]",
   platform: "node",
   target: "node20.19",
+  keepNames: true,
 });
 
 /** Modules that reach Node, and what stands for them in a page. */
@@ -57,7 +57,7 @@ await build({
   ],
   chunkNames: "web/[name]-[hash]",
   platform: "browser",
-  target: ["chrome91", "firefox89", "safari16.4"],
+  target: ["chrome110", "firefox115", "safari16.4"],
   plugins: [
     {
       name: "in a page",

@@ -23,7 +23,6 @@ export abstract class OnnxAgrError extends Error {
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = new.target.name;
     this.code = code;
     this.#file = details.file;
     this.field = details.field;
@@ -52,6 +51,7 @@ export function namingFile<T>(file: string, read: () => T): T {
 
 /** A wrong option or combination of options. */
 export class UsageError extends OnnxAgrError {
+  override readonly name = "UsageError";
   readonly exitCode = 2;
 }
 
@@ -62,31 +62,37 @@ export function requireOption(holds: boolean, option: string, rule: string): voi
 
 /** Bytes that are not what they should be: not ONNX, truncated, an unsafe path, a tensor of the wrong length. */
 export class FormatError extends OnnxAgrError {
+  override readonly name = "FormatError";
   readonly exitCode = 3;
 }
 
 /** A well-encoded model whose graph is wrong: a cycle, a name defined twice, a dangling input. */
 export class GraphError extends OnnxAgrError {
+  override readonly name = "GraphError";
   readonly exitCode = 3;
 }
 
 /** A valid model that this pass cannot or need not change. */
 export class PassError extends OnnxAgrError {
+  override readonly name = "PassError";
   readonly exitCode = 4;
 }
 
 /** A model that cannot be differentiated, and where. */
 export class GradientError extends OnnxAgrError {
+  override readonly name = "GradientError";
   readonly exitCode = 4;
 }
 
 /** Training data that do not fit the model. */
 export class DataError extends OnnxAgrError {
+  override readonly name = "DataError";
   readonly exitCode = 5;
 }
 
 /** The file system said no. */
 export class FileSystemError extends OnnxAgrError {
+  override readonly name = "FileSystemError";
   readonly exitCode = 6;
 }
 
@@ -133,20 +139,24 @@ export function fileSystemError(action: string, path: string, cause: unknown): F
 
 /** NaN or infinity where a number is needed. */
 export class NumericError extends OnnxAgrError {
+  override readonly name = "NumericError";
   readonly exitCode = 7;
 }
 
 /** A checkpoint that does not fit the model or the options. */
 export class CheckpointError extends OnnxAgrError {
+  override readonly name = "CheckpointError";
   readonly exitCode = 8;
 }
 
 /** ONNX Runtime is not installed, did not load, or failed. */
 export class BackendError extends OnnxAgrError {
+  override readonly name = "BackendError";
   readonly exitCode = 9;
 }
 
 /** Ranks that cannot train together, or no longer. */
 export class DistributedError extends OnnxAgrError {
+  override readonly name = "DistributedError";
   readonly exitCode = 10;
 }

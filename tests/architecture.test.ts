@@ -9,7 +9,7 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 const ENTRIES: readonly string[] = [
   ...["graph", "ops", "optim", "edits", "analysis", "passes", "artifacts", "distributed", "runtime", "verify"],
   ...["average-checkpoints.ts", "build-artifacts.ts", "lower-artifacts.ts", "open.ts", "placement.ts", "source.ts"],
-  ...["step-artifacts.ts", "training-session.ts", "write-built.ts", "compare", "statistics"],
+  ...["step-artifacts.ts", "training-session.ts", "write-built.ts", "web", "compare", "statistics"],
 ];
 
 /** Which folders of src each folder may import from, beside itself, errors.ts, arguments.ts and event-loop.ts. */
@@ -38,12 +38,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "open.ts": ["graph", "optim", "artifacts", "source.ts", "step-artifacts.ts", "lower-artifacts.ts"],
   "missing-artifact.ts": [],
   "session-source.ts": ["graph", "artifacts", "runtime", "missing-artifact.ts"],
-  "session-programs.ts": [
-    ...["graph", "optim", "passes", "artifacts", "runtime", "lower-artifacts.ts", "missing-artifact.ts"],
+  "session-settings.ts": ["graph", "optim", "artifacts", "runtime", "missing-artifact.ts"],
+  "session-programs.ts": [...["graph", "passes", "artifacts", "runtime", "lower-artifacts.ts", "session-settings.ts"]],
+  web: [
+    ...["graph", "optim", "artifacts", "runtime", "session-programs.ts", "session-settings.ts", "session-source.ts"],
   ],
   "training-session.ts": [
     ...["graph", "optim", "edits", "analysis", "passes", "artifacts", "runtime", "session-source.ts"],
-    ...["session-programs.ts", "open.ts", "source.ts", "step-artifacts.ts"],
+    ...["session-programs.ts", "session-settings.ts", "open.ts", "source.ts", "step-artifacts.ts"],
   ],
   "build-artifacts.ts": [
     "graph",
@@ -175,7 +177,7 @@ describe("every dialect and pass", () => {
 });
 
 describe("the package", () => {
-  it("ships no install script, pins the training build, and makes nobody pay for a runtime unasked", () => {
+  it("ships no install script, takes the training build and those for pages, and makes nobody pay for a runtime unasked", () => {
     const read = JSON.parse(readFileSync(join(SRC, "..", "package.json"), "utf8")) as {
       scripts: Record<string, string>;
       dependencies: Record<string, string>;
@@ -185,7 +187,7 @@ describe("the package", () => {
     };
     for (const name of ["preinstall", "install", "postinstall", "prepare"])
       expect(read.scripts).not.toHaveProperty(name);
-    expect(read.peerDependencies["onnxruntime-web"]).toBe("1.19.2");
+    expect(read.peerDependencies["onnxruntime-web"]).toBe(">=1.19.2");
     for (const name of ["onnxruntime-node", "onnxruntime-web"]) {
       expect(read.peerDependenciesMeta[name]).toEqual({ optional: true });
       expect({ ...read.dependencies, ...read.optionalDependencies }).not.toHaveProperty(name);

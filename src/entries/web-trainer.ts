@@ -8,7 +8,6 @@ export { OnnxAgrError } from "../errors.ts";
 export { DataType } from "../graph/data-type.ts";
 export { Tensor as GraphTensor } from "../graph/tensor.ts";
 export { type Dataset, datasetFor } from "../runtime/data/dataset.ts";
-export { type EvaluateOptions, type Evaluation, evaluate } from "../runtime/evaluation/evaluate.ts";
 export type { WorkerSource } from "../runtime/ort-web/peer.ts";
 export { env, type WebEnvironment } from "../runtime/ort-web/ways.ts";
 export type { NamedTensors, TrainingSession } from "../runtime/session.ts";

@@ -1,4 +1,4 @@
-import { Tensor } from "onnxruntime-common";
+import type { Tensor } from "onnxruntime-common";
 import { type Kind, listOf, NUMBER, OPTIONS, optional, requireArgument, TEXT, withFields } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import { DataError, UsageError } from "../errors.ts";
@@ -119,6 +119,9 @@ export interface ResolvedFetches {
   readonly into: ReadonlyMap<string, Tensor>;
 }
 
+/** A bundle may have a class of tensors of its own, so they are known by what they have. */
+const isTensor = (value: unknown): value is Tensor => ORT_TENSOR.holds(value);
+
 const FETCHES: Kind = {
   what: "a list of names of outputs, or an object of names and tensors or null",
   holds: (given) => NAMES.holds(given) || OPTIONS.holds(given),
@@ -138,7 +141,7 @@ export function resolveFetches(outputs: readonly string[], fetches: Fetches | Ru
     ? fetches.map((name: string) => [name, null])
     : Object.entries(fetches);
   const isOutput = ([name, value]: readonly [string, unknown]): boolean =>
-    outputs.includes(name) && (value === null || value instanceof Tensor);
+    outputs.includes(name) && (value === null || isTensor(value));
   if (!isList && !entries.some(isOutput)) return all;
   const unknown = entries.find((entry) => !isOutput(entry));
   if (unknown !== undefined) {
@@ -147,7 +150,7 @@ export function resolveFetches(outputs: readonly string[], fetches: Fetches | Ru
     });
   }
   const into = new Map(
-    entries.flatMap(([name, value]): [string, Tensor][] => (value instanceof Tensor ? [[name, value]] : [])),
+    entries.flatMap(([name, value]): [string, Tensor][] => (isTensor(value) ? [[name, value]] : [])),
   );
   return { names: entries.map(([name]) => name), into };
 }

@@ -3,10 +3,9 @@ import { PORTABLE, type PortableArtifacts } from "../artifacts/portable/portable
 import { requireOption } from "../errors.ts";
 import type { OrtNodePrograms } from "../runtime/ort-node/programs.ts";
 import type { OrtNodeOptions, Provider } from "../runtime/ort-node/providers.ts";
-import { RemoteSession } from "../runtime/ort-node/remote/session.ts";
 import { OrtNodeSession } from "../runtime/ort-node/session.ts";
 import { requireRoom } from "../runtime/ort-web/environment.ts";
-import { startWorker, type WorkerSource } from "../runtime/ort-web/peer.ts";
+import type { WorkerSource } from "../runtime/ort-web/peer.ts";
 import { env, WEB_WAYS } from "../runtime/ort-web/ways.ts";
 import type { TrainingSession } from "../runtime/session.ts";
 import type { SessionSettings } from "../session-settings.ts";
@@ -65,6 +64,10 @@ export async function openIn(
   const { executionProviders = ["wasm"], denormalsAsZero } = options;
   const given: OrtNodeOptions = { executionProviders, ...(denormalsAsZero === undefined ? {} : { denormalsAsZero }) };
   if (worker === false) return OrtNodeSession.create(WEB_WAYS, programs, given);
+  const [{ RemoteSession }, { startWorker }] = await Promise.all([
+    import("../runtime/ort-node/remote/session.ts"),
+    import("../runtime/ort-web/peer.ts"),
+  ]);
   return RemoteSession.create(programs, given, startWorker(worker === true ? null : worker), {
     ...env,
     wasm: { ...env.wasm },

@@ -38,33 +38,70 @@ const said = async (run) => {
   }
 };
 
+/** Batches of the transformer: tokens, and the ones that follow. */
+function tokens(step) {
+  const at = (shift) => BigInt64Array.from({ length: 64 }, (_, index) => BigInt((index * 7 + step + shift) % 50));
+  return { ids: new web.Tensor("int64", at(0), [4, 16]), labels: new web.Tensor("int64", at(7), [4, 16]) };
+}
+
+const opened = ({ open = "session", source = FILES, options = {} }) =>
+  open === "trainer" ? web.openTrainer(source, options) : web.TrainingSession.create(source, options);
+
+async function advance(session, batch, from, count) {
+  const losses = [];
+  for (let step = from; step < from + count; step++) losses.push(...(await session.trainSteps([batch(step)])));
+  return losses;
+}
+
 const TASKS = {
   async dropIn({ options, steps }) {
     const session = await web.TrainingSession.create(FILES, options);
     const losses = await dropIn(session, steps);
     const evaluated = await session.runEvalStep(feeds(0));
     const size = await session.getParametersSize();
-    const parameters = await session.getContiguousParameters();
-    await session.loadParametersBuffer(new Uint8Array(parameters.data.buffer, 0, 4 * size));
+    const { data } = await session.getContiguousParameters();
+    await session.loadParametersBuffer(new Uint8Array(data.buffer, data.byteOffset, 4 * size));
+    const again = await session.runEvalStep(feeds(0));
     const provider = session.executionProvider;
     await session.release();
-    return { losses, evaluated: Object.keys(evaluated), size, first: parameters.data[0], provider };
+    const lossOf = (outputs) => Number(outputs[session.evalOutputNames[0]].data[0]);
+    return { losses, size, provider, elements: data.length, evaluated: [lossOf(evaluated), lossOf(again)] };
   },
 
-  async steps({ source, options, from, count, open = "session" }) {
-    const session = await (open === "trainer"
-      ? web.openTrainer(source, options)
-      : web.TrainingSession.create(source ?? FILES, options));
-    const losses = [];
-    for (let step = from; step < from + count; step++) losses.push(...(await session.trainSteps([feeds(step)])));
+  async digits({ count, ...given }) {
+    const session = await opened(given);
+    const losses = await advance(session, feeds, 0, count);
     await session.release();
     return losses;
   },
 
+  async transformer({ count, ...given }) {
+    const session = await opened(given);
+    const losses = await advance(session, tokens, 0, count);
+    await session.release();
+    return losses;
+  },
+
+  /** Trains while a timer ticks, and says how late it was at most. */
+  async lateness({ count, ...given }) {
+    const session = await opened(given);
+    await advance(session, feeds, 0, 2);
+    let [before, latest] = [performance.now(), 0];
+    const timer = setInterval(() => {
+      const now = performance.now();
+      latest = Math.max(latest, now - before - 10);
+      before = now;
+    }, 10);
+    const losses = await advance(session, feeds, 2, count);
+    clearInterval(timer);
+    await session.release();
+    return { losses, latest };
+  },
+
   /** Trains, keeps the run in the browser, and forgets it all. */
-  async save({ options, count }) {
+  async save({ count, options }) {
     const session = await web.TrainingSession.create(FILES, options);
-    for (let step = 0; step < count; step++) await session.trainSteps([feeds(step)]);
+    await advance(session, feeds, 0, count);
     const store = await web.RunStore.open();
     const position = { epoch: 0, batch: count, lossSum: 0, samples: 8 * count };
     await store.save("digits", { state: await session.getState(), position, options: { batchSize: 8 } });
@@ -72,39 +109,87 @@ const TASKS = {
     await session.release();
   },
 
-  async resume({ options, count }) {
+  async resume({ count, options }) {
     const store = await web.RunStore.open();
     const run = await store.load("digits", { batchSize: 8 });
     const other = await said(() => store.load("digits", { batchSize: 16 }));
     const session = await web.TrainingSession.create(FILES, options);
     await session.loadState(run.state);
-    const losses = [];
-    for (let step = run.position.batch; step < run.position.batch + count; step++) {
-      losses.push(...(await session.trainSteps([feeds(step)])));
-    }
+    const losses = await advance(session, feeds, run.position.batch, count);
     await session.release();
-    return { losses, steps: run.state.step, other };
+    await store.remove("digits");
+    return { losses, step: run.state.step, other, left: await store.names() };
   },
 
-  /** Builds a net, puts AGR in, trains it through `train` and exports it, all in the page. */
+  /** Loses the device in the middle, and goes on in a new session from what was saved before. */
+  async loseDevice({ count, options }) {
+    const session = await web.TrainingSession.create(FILES, options);
+    const losses = await advance(session, feeds, 0, count);
+    const saved = web.encodeState(await session.getState());
+    (await globalThis.lastDevice).destroy();
+    const lost = await said(() => advance(session, feeds, count, 1));
+    await session.release();
+    const next = await web.TrainingSession.create(FILES, options);
+    await next.loadState(web.decodeState(saved));
+    losses.push(...(await advance(next, feeds, count, count)));
+    await next.release();
+    return { losses, lost };
+  },
+
+  /** Builds a net with AGR, trains it through `train` on data of its own, and exports it: all in the page. */
   async build({ model }) {
     const forward = web.decodeModel(new Uint8Array(await (await fetch(model)).arrayBuffer()));
-    const built = await web.buildTrainingArtifacts(forward, { loss: { kind: "mse" }, agr: {}, targets: ["portable"] });
-    const session = await web.TrainingSession.create(built.portable, { learningRate: 0.01 });
-    const input = session.trainingInputs[0];
-    const outputs = await session.exportModel();
+    const options = { loss: { kind: "cross-entropy", classAxis: -1 }, agr: {}, targets: ["portable"] };
+    const { portable } = await web.buildTrainingArtifacts(forward, options);
+    const session = await web.TrainingSession.create(portable, { learningRate: 0.01 });
+    const { ids, labels } = tokens(0);
+    const tensorOf = ({ data, dims }) => web.GraphTensor.from(web.DataType.int64, dims, data);
+    const all = [
+      { name: "ids", tensor: tensorOf(ids) },
+      { name: "labels", tensor: tensorOf(labels) },
+    ];
+    const dataset = web.datasetFor(session.trainingInputs, all);
+    const losses = [];
+    for await (const event of web.train(session, dataset, { epochs: 3, batchSize: 2, seed: 1 })) {
+      if (event.type === "epoch") losses.push(event.loss);
+    }
+    const exported = web.decodeModel(await session.exportModel());
     await session.release();
-    return { input: input.name, exported: outputs.length };
+    return { losses, outputs: exported.graph.outputs.map(({ name }) => name) };
   },
 
-  async refused({ source, options }) {
+  async insert({ model }) {
+    const bytes = new Uint8Array(await (await fetch(model)).arrayBuffer());
+    const optimizer = web.decodeModel(bytes);
+    web.insertAgr(optimizer, { count: 6 });
+    const grown = web.encodeModel(optimizer).length;
+    web.stripAgr(optimizer);
+    const back = web.encodeModel(optimizer);
+    return {
+      grown,
+      before: bytes.length,
+      isSame: back.length === bytes.length && back.every((byte, at) => byte === bytes[at]),
+    };
+  },
+
+  async create(given) {
     return said(async () => {
-      const session = await web.TrainingSession.create(source ?? FILES, options);
+      const session = await opened(given);
       const { executionProvider, passedOver } = session;
       await session.release();
       return { executionProvider, passedOver };
     });
   },
 };
+
+/** Where a test is to lose the device, the page keeps the promise of the one that was made last. */
+const { GPUAdapter } = globalThis;
+if (GPUAdapter !== undefined) {
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = function (...given) {
+    globalThis.lastDevice = requestDevice.apply(this, given);
+    return globalThis.lastDevice;
+  };
+}
 
 globalThis.run = (task, given) => said(() => TASKS[task](given));

@@ -12,10 +12,11 @@ const MOST_WASM_BYTES = 2 ** 32;
 
 /** @throws Unavailable where the browser cannot run onnxruntime-web's WebAssembly */
 export function requireWebAssembly(): void {
-  if (typeof WebAssembly === "object" && WebAssembly.validate(SIMD_MODULE)) return;
+  const hasSimd = typeof WebAssembly === "object" && WebAssembly.validate(SIMD_MODULE);
+  if (hasSimd && "toSorted" in Array.prototype) return;
   throw new Unavailable(
-    "this browser has no WebAssembly with SIMD",
-    "Use Chrome or Edge 91, Firefox 89, Safari 16.4, or later ones.",
+    hasSimd ? "this browser is too old" : "this browser has no WebAssembly with SIMD",
+    "Use Chrome or Edge 110, Firefox 115, Safari 16.4, or later ones.",
   );
 }
 
