@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../fixtures/sketch.ts";
 import {
@@ -22,6 +22,7 @@ import {
 } from "../src/index.ts";
 import { CE, convNet, images } from "./support/conv-net.ts";
 import { rejectionOf } from "./support/errors.ts";
+import { openSession } from "./support/ort.ts";
 import { valuesOf } from "./support/tensor-values.ts";
 
 async function losses(
@@ -115,7 +116,7 @@ describe("buildTrainingArtifacts", () => {
     expect(exported.graph.initializers.find(({ name }) => name === "bn.mean")?.tensor?.values()).toEqual(
       after.tensors.get("bn.mean")?.values(),
     );
-    const inference = await InferenceSession.create(encodeModel(exported));
+    const inference = await openSession(encodeModel(exported));
     const { logits } = await inference.run({
       image: new Tensor("float32", feeds.image.data as Float32Array, [6, 1, 6, 6]),
     });
@@ -133,7 +134,7 @@ describe("buildTrainingArtifacts", () => {
     if (!conv || weight === undefined) throw new Error("no convolution");
     conv.type = { kind: "tensor", dtype: DataType.float, shape: null };
     net.graph.replaceOutputs([conv]);
-    const session = await InferenceSession.create(encodeModel(net));
+    const session = await openSession(encodeModel(net));
     const [result] = Object.values(
       await session.run({ image: new Tensor("float32", image.data as Float32Array, [6, 1, 6, 6]) }),
     );

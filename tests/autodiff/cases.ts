@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import {
   type Attribute,
@@ -19,6 +19,7 @@ import { Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
+import { openSession } from "../support/ort.ts";
 
 interface Numbers {
   readonly dims: readonly number[];
@@ -226,8 +227,7 @@ export interface Runner {
 
 /** A session over a built case; inputs that are not given are the case's own. */
 export async function open(testCase: GradientCase, { model }: Built, real: "float" | "double"): Promise<Runner> {
-  const session = await InferenceSession.create(encodeModel(model), {
-    logSeverityLevel: 4,
+  const session = await openSession(encodeModel(model), {
     graphOptimizationLevel: "basic",
   });
   const own = new Map(testCase.inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));

@@ -1,10 +1,11 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, checkModel, DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 /** y = c ? tanh of x w with its columns turned round : (x w) * v; loss = sum(y^2). The second branch alone reads v. */
@@ -45,7 +46,7 @@ function network(): Model {
 async function runWith(net: Model, condition: boolean, names: readonly string[]): Promise<Record<string, number[]>> {
   const bytes = encodeModel(net);
   checkModel(decodeModel(bytes));
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await openSession(bytes);
   const feeds = {
     c: new Tensor("bool", Uint8Array.of(condition ? 1 : 0), []),
     x: new Tensor("float32", Float32Array.of(0.5, -1, 2, 1.5, 0.25, -0.75), [2, 3]),

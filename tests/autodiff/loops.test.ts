@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
@@ -14,6 +14,7 @@ import {
 } from "../../src/entries/graph.ts";
 import { GradientError, type Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Numbers {
@@ -231,7 +232,7 @@ describe("gradients through repeated graphs", () => {
 
   it.each(Object.entries(REFERENCE))("%s: PyTorch's numbers and central differences", async (name, reference) => {
     const { model: made, names } = build(name);
-    const session = await InferenceSession.create(encodeModel(made), { logSeverityLevel: 3 });
+    const session = await openSession(encodeModel(made));
     const feeds = (moved?: string, at = 0, delta = 0): Record<string, Tensor> =>
       Object.fromEntries(
         Object.entries(reference.inputs).map(([key, { dims, data }]) => {

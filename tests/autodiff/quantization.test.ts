@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel, GraphTensor, type Value } from "../../src/entries/graph.ts";
@@ -7,6 +7,7 @@ import { GradientError, type Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Case {
@@ -66,7 +67,7 @@ async function run(made: Model, gradient: Value, x: readonly number[]): Promise<
   gradient.type = float(DIMS);
   if (y) y.type = float(DIMS);
   made.graph.replaceOutputs([...(y ? [y] : []), gradient]);
-  const session = await InferenceSession.create(encodeModel(made), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(made));
   const results = await session.run({ x: new Tensor("float32", Float32Array.from(x), DIMS) });
   await session.release();
   return { y: valuesOf(results["y"]), gradient: valuesOf(results[gradient.name]) };

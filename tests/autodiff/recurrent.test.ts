@@ -1,9 +1,9 @@
-import { InferenceSession } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, checkModel, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Sizes {
@@ -132,7 +132,7 @@ it.each<[string, Kind, boolean, "all" | "last", Sizes]>([
     removeDeadNodes(graph);
     expect(graph.nodes.some(({ opType }) => opType === "LSTM")).toBe(kind === "LSTM" && sizes !== LARGE);
     checkModel(decodeModel(encodeModel(net)));
-    const session = await InferenceSession.create(encodeModel(net), { logSeverityLevel: 3 });
+    const session = await openSession(encodeModel(net));
     const results = await session.run({});
     await session.release();
 

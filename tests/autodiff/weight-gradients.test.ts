@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { weightGrad } from "../../src/autodiff/formulas/weight-gradients.ts";
 import { DataType, encodeModel, Graph, Value } from "../../src/entries/graph.ts";
@@ -7,6 +7,7 @@ import { tensorType } from "../../src/graph/value-type.ts";
 import { Model } from "../../src/index.ts";
 import { Builder } from "../../src/ops/builder.ts";
 import { Formula } from "../../src/ops/formula.ts";
+import { openSession } from "../support/ort.ts";
 
 const N = 3;
 const SIZE = 9;
@@ -70,7 +71,7 @@ it.each([
     graph.append(build.nodes);
     result.type = tensorType(DataType.float, [M, C / G, K, K]);
     graph.addOutput(result);
-    const session = await InferenceSession.create(encodeModel(model));
+    const session = await openSession(encodeModel(model));
     const results = await session.run({
       x: new Tensor("float32", x, [N, C, SIZE, SIZE]),
       dy: new Tensor("float32", dY, [N, M, O, O]),

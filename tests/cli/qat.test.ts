@@ -1,12 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { encodeSafetensors } from "../../src/entries/training.ts";
 import { readModel } from "../../src/index.ts";
 import { command } from "../support/command.ts";
+import { openSession } from "../support/ort.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
@@ -65,7 +66,7 @@ function write(folder: string, fill: (net: Sketch) => void): string {
 }
 
 async function outputsOf(path: string): Promise<readonly number[]> {
-  const session = await InferenceSession.create(path, { logSeverityLevel: 3, graphOptimizationLevel: "disabled" });
+  const session = await openSession(path, { graphOptimizationLevel: "disabled" });
   const results = await session.run({ x: new Tensor("float32", Float32Array.from(X), [SAMPLES, WIDTH]) });
   await session.release();
   return valuesOf(results["y"]);

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { DataType } from "../../src/entries/graph.ts";
@@ -10,6 +10,7 @@ import { decodeSafetensors, encodeSafetensors, PORTABLE_FILES, SET_MANIFEST } fr
 import { loadRun } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
 import { command } from "../support/command.ts";
+import { openSession } from "../support/ort.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -54,7 +55,7 @@ describe("lower, train, eval, export: the portable way", () => {
 
     expect((await command(["export", portable, "--checkpoint", run, "-o", model])).status).toBe(0);
     const [images] = drawDigits(300, 5);
-    const session = await InferenceSession.create(model);
+    const session = await openSession(model);
     const input = new Tensor("float32", images?.tensor.values() as Float32Array, [300, 1, 16, 16]);
     const { logits } = await session.run({ input });
     expect(logits?.dims).toEqual([300, 10]);

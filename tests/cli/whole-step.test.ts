@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { type CorpusOptimizer, type CorpusVariant, makeCorpusStep } from "../../fixtures/step-corpus/index.ts";
 import { encodeModel, GraphTensor } from "../../src/entries/graph.ts";
@@ -10,6 +10,7 @@ import { readStep, TrainingSession, withInitialState } from "../../src/index.ts"
 import { cli } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import { rejectionOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const SAMPLES = 16;
@@ -51,7 +52,7 @@ async function files(optimizer: CorpusOptimizer = "adamw", variant: CorpusVarian
 
 /** The same training by hand: ONNX Runtime on the file as it is, every renewal fed back. */
 async function byHand(step: string, epochs: number): Promise<{ losses: number[]; state: Map<string, number[]> }> {
-  const session = await InferenceSession.create(readFileSync(step), {
+  const session = await openSession(readFileSync(step), {
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
   });
@@ -113,7 +114,7 @@ describe("train, eval and export of a whole step", () => {
 
     const model = join(folder, "model.onnx");
     expect((await command(["export", step, "--checkpoint", run, "-o", model])).status).toBe(0);
-    const forward = await InferenceSession.create(readFileSync(model));
+    const forward = await openSession(readFileSync(model));
     expect(forward.inputNames).toEqual(["x"]);
     const x = values(12, 1);
     const [output] = Object.values(await forward.run({ x: new Tensor("float32", x, [4, 3]) }));

@@ -1,8 +1,9 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel } from "../../src/entries/graph.ts";
 import { fromBfloat, fromHalf, toBfloat, toHalf } from "../../src/graph/half.ts";
+import { openSession } from "../support/ort.ts";
 
 /** What ONNX Runtime's Cast makes of numbers. */
 async function cast(to: number, back: number, values: Float32Array): Promise<Float32Array> {
@@ -11,7 +12,7 @@ async function cast(to: number, back: number, values: Float32Array): Promise<Flo
   sketch.node("Cast", ["x"], ["narrow"], [attribute.int("to", to)]);
   sketch.node("Cast", ["narrow"], ["y"], [attribute.int("to", back)]);
   sketch.output("y", tensor(back, ["n"]));
-  const session = await InferenceSession.create(encodeModel(model(sketch.graph, 8, [["", 17]])), {
+  const session = await openSession(encodeModel(model(sketch.graph, 8, [["", 17]])), {
     graphOptimizationLevel: "disabled",
   });
   const { y } = await session.run({ x: new Tensor("float32", values, [values.length]) });

@@ -1,9 +1,10 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch } from "../../fixtures/sketch.ts";
 import { DataType, dataTypeName, encodeModel } from "../../src/entries/graph.ts";
 import { TypeInference } from "../../src/ops/inference/inference.ts";
 import { INFERENCE_RULES } from "../../src/ops/inference/table.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 import { INFERENCE_CASES, type InferenceCase, WITHOUT_CASE } from "./inference-cases.ts";
 import { SIGNALS } from "./signal-cases.ts";
@@ -57,7 +58,7 @@ async function both(each: InferenceCase) {
   const bytes = encodeModel(subject);
   const types = new TypeInference(each.opset);
   types.graph(graph);
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 4, graphOptimizationLevel: "disabled" });
+  const session = await openSession(bytes, { graphOptimizationLevel: "disabled" });
   const made = await session.run(feeds);
   await session.release();
   return outputs.map((output) => ({ output, content: types.content(output), result: made[output.name] }));

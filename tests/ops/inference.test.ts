@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import {
@@ -14,6 +14,7 @@ import {
 import { type Model, readModel } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { evaluateSize } from "../support/evaluate-size.ts";
+import { openSession } from "../support/ort.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 /** Runs a model with every intermediate value as an output, and gives what ONNX Runtime made of each. */
@@ -21,8 +22,7 @@ async function runAll(subject: Model, sizes: (symbol: string) => number): Promis
   const { graph } = subject;
   const made = graph.nodes.flatMap(({ outputs }) => outputs.filter((output) => output !== null));
   graph.replaceOutputs(made);
-  const session = await InferenceSession.create(encodeModel(subject), {
-    logSeverityLevel: 4,
+  const session = await openSession(encodeModel(subject), {
     graphOptimizationLevel: "disabled",
   });
   const feeds = Object.fromEntries(

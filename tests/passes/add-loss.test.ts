@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { checkModel, decodeModel, encodeModel, printModel } from "../../src/entries/graph.ts";
@@ -7,6 +7,7 @@ import type { LossOptions, Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { addLoss } from "../../src/passes/add-loss.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Numbers {
@@ -47,7 +48,7 @@ describe("losses and their gradients are PyTorch's", () => {
         forward.graph.addOutput(made);
         const bytes = encodeModel(forward);
         checkModel(decodeModel(bytes));
-        const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+        const session = await openSession(bytes);
         const isLabels = options.kind === "cross-entropy";
         expect(inputs.map(({ name }) => name)).toEqual([isLabels ? "labels" : "target"]);
         const results = await session.run({

@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { encodeModel } from "../../src/entries/graph.ts";
 import { GradientError, type Model, PassError } from "../../src/index.ts";
@@ -7,6 +7,7 @@ import { decompose } from "../../src/passes/decompose/index.ts";
 import { COMPOUNDS } from "../../src/passes/decompose/table.ts";
 import { lowerTrainingOps } from "../../src/passes/lower-training-ops/index.ts";
 import { CASES, forward, type GradientCase, nameOf } from "../autodiff/cases.ts";
+import { openSession } from "../support/ort.ts";
 
 const keys = new Set(COMPOUNDS.map(({ domain, op }) => keyOf(domain, op)));
 
@@ -24,8 +25,7 @@ const compounds = CASES.filter(isTakenApart).map((each) => [nameOf(each), each] 
 const NO_KERNEL = ["com.microsoft.NhwcConv"];
 
 async function outputsOf(model: Model, { inputs, outputs }: GradientCase): Promise<readonly (readonly number[])[]> {
-  const session = await InferenceSession.create(encodeModel(model), {
-    logSeverityLevel: 4,
+  const session = await openSession(encodeModel(model), {
     graphOptimizationLevel: "disabled",
   });
   const own = new Map(inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));

@@ -1,4 +1,3 @@
-import { InferenceSession } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
@@ -7,6 +6,7 @@ import { type Model, Tensor } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeDepthwiseProducts } from "../../src/passes/depthwise-convolutions.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 interface Layer {
@@ -71,7 +71,7 @@ async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Readonly<R
   y.type = float(["batch", CHANNELS, ...layer.sizes.map((_, axis) => `size${axis}`)]);
   graph.addOutput(y);
   removeDeadNodes(graph);
-  const session = await InferenceSession.create(encodeModel(net), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(net));
   const image = imageOf(layer);
   const feeds = { x: new Tensor("float32", image.values() as Float32Array, [...image.dims]) };
   const results = await session.run(layer.isOpen === true ? feeds : {});

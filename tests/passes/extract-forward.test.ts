@@ -1,9 +1,10 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { checkModel, decodeModel, encodeModel, extractForward, GraphTensor } from "../../src/entries/graph.ts";
 import { readArtifacts, readTrainable, readWeights, TrainingSession } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 
 const image = Float32Array.from({ length: 512 }, (_, index) => Math.sin(index));
 
@@ -23,7 +24,7 @@ describe("an exported model", () => {
     checkModel(model);
     expect(model.graph.inputs.map(({ name }) => name)).toEqual(["input"]);
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(["logits"]);
-    const inference = await InferenceSession.create(bytes);
+    const inference = await openSession(bytes);
     const actual = (await inference.run({ input: feeds.input }))["logits"]?.data as Float32Array;
     await inference.release();
     for (const [index, value] of expected.entries())

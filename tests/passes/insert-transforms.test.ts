@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { makePlainStep } from "../../fixtures/plain-steps.ts";
@@ -10,6 +10,7 @@ import { insertAgr, insertProven, type Model, stripAgr, verifyFinished } from ".
 import { agrReference } from "../support/agr-reference.ts";
 import { command } from "../support/command.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { runStep, worstDifference } from "../support/step-corpus.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 import { valuesOf } from "../support/tensor-values.ts";
@@ -107,7 +108,7 @@ async function run(
 ): Promise<
   Readonly<Record<string, readonly number[]>> & { readonly inputs: Readonly<Record<string, readonly number[]>> }
 > {
-  const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(model));
   const feeds = model.graph.inputs.map(({ name, type }, position): [string, Tensor] => {
     const shape = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
     const size = shape.reduce((product, dim) => product * dim, 1);

@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, DataType, decodeModel, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
@@ -11,6 +11,7 @@ import {
 } from "../../src/index.ts";
 import { addLora } from "../../src/passes/lora.ts";
 import { rejectionOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 const wave = (size: number, seed: number): Float32Array =>
@@ -65,7 +66,7 @@ describe("low-rank adapters", () => {
       ["ort-training", onnxruntime],
     ] as const) {
       const session = await TrainingSession.create(source, { runtime, learningRate: 0.05 });
-      const plain = await InferenceSession.create(encodeModel(network()));
+      const plain = await openSession(encodeModel(network()));
       const input = { x: new Tensor("float32", wave(20, 9), [5, 4]) };
       const before = valuesOf((await plain.run(input))["scores"]);
       const untrained = valuesOf((await session.runEvalStep(feeds))["scores"]);
@@ -82,7 +83,7 @@ describe("low-rank adapters", () => {
       );
       expect(exported.graph.outputs.map(({ name }) => name)).toEqual(["scores"]);
       expect(exported.graph.initializers.map(({ name }) => name).sort()).toEqual(["bias", "first", "second", "third"]);
-      const merged = await InferenceSession.create(encodeModel(exported));
+      const merged = await openSession(encodeModel(exported));
       const after = valuesOf((await merged.run(input))["scores"]);
       for (const [index, value] of after.entries()) expect(value).toBeCloseTo(trained[index] ?? 0, 5);
       await plain.release();

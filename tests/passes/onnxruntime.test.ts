@@ -1,4 +1,3 @@
-import { InferenceSession } from "onnxruntime-node";
 import { beforeAll, describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { checkModel, DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
@@ -8,6 +7,7 @@ import { readTrainingModel } from "../../src/passes/onnxruntime/read-training-mo
 import { toTrainingModel } from "../../src/passes/onnxruntime/write-training-model.ts";
 import { copyTrainingGraph, type TrainingGraph } from "../../src/passes/training-graph.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 
 const wave = (size: number, seed: number): Float32Array =>
   Float32Array.from({ length: size }, (_, index) => Math.sin(seed * 31 + index * 12.9898) * 0.5);
@@ -141,7 +141,7 @@ describe("a portable set that is built", () => {
     const { portable } = await buildTrainingArtifacts(forward(), { loss: { kind: "mse" }, targets: ["portable"] });
     if (portable?.state == null) throw new Error("not built");
     const { gradients, state } = portable;
-    const session = await InferenceSession.create(encodeModel(gradients));
+    const session = await openSession(encodeModel(gradients));
     const run = async (reset: number, sum: number): Promise<Float32Array> => {
       const feeds = Object.fromEntries(
         gradients.graph.inputs.map(({ name, type }) => {

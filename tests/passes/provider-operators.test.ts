@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { encodeModel } from "../../src/entries/graph.ts";
 import { walkGraphs } from "../../src/graph/model.ts";
 import { buildTrainingArtifacts, type Model, readModel } from "../../src/index.ts";
+import { openSession } from "../support/ort.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 /** ONNX Runtime's own table of what its WebGPU provider takes, with the opsets: it comes with the package. */
@@ -81,7 +81,7 @@ describe.skipIf(!hasShared || !existsSync(TABLE))("every lowered graph of the zo
 
   it.each(zoo)("the CPU has kernels for: %s", async (name) => {
     for (const [, model] of await lowered(name)) {
-      const session = await InferenceSession.create(encodeModel(model), {
+      const session = await openSession(encodeModel(model), {
         executionProviders: ["cpu"],
         logSeverityLevel: 4,
       });

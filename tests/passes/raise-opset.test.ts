@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { GRADIENT_RULES } from "../../src/autodiff/table.ts";
@@ -20,6 +20,7 @@ import { OPERATOR_NAMES, versionsOf } from "../../src/ops/operators/index.ts";
 import { irVersionFor, OLDEST_OPSET } from "../../src/passes/raise-opset/index.ts";
 import { stepOf } from "../../src/passes/raise-opset/steps.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { CASES, type Case, tensorOf } from "./raise-opset/cases.ts";
 
 function modelOf({ opset, op, inputs, attributes = [], outputs = 1, gives = DataType.float }: Case): Model {
@@ -44,7 +45,7 @@ function madeBy(sketch: Sketch, name: string) {
 }
 
 async function run(bytes: Uint8Array, { inputs }: Case): Promise<Record<string, number[]>> {
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 4 });
+  const session = await openSession(bytes);
   const feeds = inputs.flatMap((input, index) =>
     input.constant === true ? [] : [[`x${index}`, feed(input)] as const],
   );
@@ -214,7 +215,7 @@ describe("a raised model", () => {
     ]);
     made.functions.push(called);
     const results = async (bytes: Uint8Array): Promise<number[][]> => {
-      const session = await InferenceSession.create(bytes, { logSeverityLevel: 4 });
+      const session = await openSession(bytes);
       const x = feed({ dims: [2, 3, 2] });
       const all = [];
       for (const yes of [0, 1]) {

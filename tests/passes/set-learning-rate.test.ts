@@ -1,10 +1,11 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { type InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { decodeModel, encodeModel, printModel, removeLearningRate, setLearningRate } from "../../src/entries/graph.ts";
 import { learningRateAt } from "../../src/entries/training.ts";
 import { insertAgr, type LearningRateSchedule, type Model, stripAgr } from "../../src/index.ts";
 import { errorOf } from "../support/errors.ts";
+import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
 const SCHEDULES: readonly LearningRateSchedule[] = [
@@ -25,7 +26,7 @@ async function rateSession(model: Model): Promise<InferenceSession> {
   model.graph.setOutput(0, rate);
   model.graph.remove(optimizer);
   model.graph.inputs.splice(0, model.graph.inputs.length, ...model.graph.inputs.filter(({ name }) => name === "step"));
-  return InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  return openSession(encodeModel(model));
 }
 
 describe("learningRateAt", () => {

@@ -1,17 +1,18 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import { walkGraphs } from "../../src/graph/model.ts";
 import { buildTrainingArtifacts, type Model, readModel } from "../../src/index.ts";
 import { simplify } from "../../src/passes/simplify.ts";
+import { openSession } from "../support/ort.ts";
 import { hasShared, SHARED } from "../support/shared.ts";
 
 const operatorsOf = (subject: Model): readonly string[] =>
   [...walkGraphs(subject.graph)].flatMap((graph) => graph.nodes.map(({ opType }) => opType)).sort();
 
 async function run(subject: Model, dims: readonly number[]): Promise<readonly number[]> {
-  const session = await InferenceSession.create(encodeModel(subject), { logSeverityLevel: 4 });
+  const session = await openSession(encodeModel(subject));
   const size = dims.reduce((product, dim) => product * dim, 1);
   const x = Float32Array.from({ length: size }, (_, index) => Math.sin(index));
   const results = await session.run({ x: new Tensor("float32", x, [...dims]) });

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import type { GraphTensor } from "../../src/entries/graph.ts";
 import { decodeSafetensors } from "../../src/entries/training.ts";
+import { openSession } from "./ort.ts";
 import { valuesOf } from "./tensor-values.ts";
 
 /** What differs from the right numbers by more than this, relative to 1 or to the number where it is larger, is wrong. */
@@ -27,7 +28,7 @@ export async function wrongOutputs(
   stem: string,
   edited: Uint8Array,
 ): Promise<readonly { readonly output: string; readonly error: number }[]> {
-  const session = await InferenceSession.create(edited, { logSeverityLevel: 3 });
+  const session = await openSession(edited);
   const inputs = tensorsOf(`${stem}.inputs.safetensors`);
   const feeds = session.inputNames.map((name): [string, Tensor] => {
     const tensor = inputs.get(name);

@@ -1,6 +1,7 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { attribute, DataType, encodeModel, GraphTensor, Node, Value, type ValueType } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
+import { openSession } from "./ort.ts";
 
 export interface Gradient {
   readonly shape: readonly number[];
@@ -56,7 +57,7 @@ export async function runInsertedGradients(
   }
   graph.remove(optimizer);
   graph.inputs.splice(0, graph.inputs.length, ...inputs);
-  const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(model));
   const feeds = Object.fromEntries(
     gradients.map(({ shape, values }, index) => [
       `g${index}`,

@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makePreviewStep, PREVIEW, PREVIEW_TRAINING } from "../../../fixtures/tensor-optimizers.ts";
 import {
@@ -18,6 +18,7 @@ import {
 } from "../../../src/entries/graph.ts";
 import { insertAgr, Model, stripAgr } from "../../../src/index.ts";
 import { agrReference, worstDifference } from "../../support/agr-reference.ts";
+import { openSession } from "../../support/ort.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 
 const OPERATORS = ["Adam", "Adagrad", "Momentum"] as const;
@@ -165,7 +166,7 @@ function expected(opType: Operator, gradients: readonly (readonly number[])[]): 
 
 async function runStep(model: Model, opType: Operator): Promise<Record<string, number[]>> {
   model.functions.push(specification(opType));
-  const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(model));
   const tensors = (["x", "g", ...PREVIEW[opType].slots] as const).flatMap((group) =>
     ["a", "b"].map((part, index): [string, Tensor] => [
       `${group}.${part}`,

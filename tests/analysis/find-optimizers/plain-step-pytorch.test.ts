@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { decodeModel, encodeModel } from "../../../src/entries/graph.ts";
 import { decodeSafetensors } from "../../../src/entries/training.ts";
 import { type InsertAgrOptions, insertAgr, stripAgr } from "../../../src/index.ts";
+import { openSession } from "../../support/ort.ts";
 import { hasShared, SHARED } from "../../support/shared.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 
@@ -24,7 +25,7 @@ describe.skipIf(!hasShared)("train steps exported from PyTorch", () => {
     );
 
   async function run(name: string, bytes: Uint8Array): Promise<Map<string, number[]>> {
-    const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+    const session = await openSession(bytes);
     const tensors = numbers(name);
     const feeds = session.inputNames.map((input): [string, Tensor] => {
       const tensor = tensors.get(`in.${input}`);

@@ -1,16 +1,17 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { makePlainStep, type PlainStepOptions, UPDATES, type UpdateName } from "../../../fixtures/plain-steps.ts";
 import { checkModel, decodeModel, encodeModel, findOptimizers, Graph, printModel } from "../../../src/entries/graph.ts";
 import { type InsertAgrOptions, insertAgr, Model, stripAgr, verifyInsertion } from "../../../src/index.ts";
 import { errorOf } from "../../support/errors.ts";
+import { openSession } from "../../support/ort.ts";
 import { valuesOf } from "../../support/tensor-values.ts";
 
 /** Rounding of the same formula written in another order. */
 const TOLERANCE = 1e-6;
 
 async function run(model: Model): Promise<Map<string, number[]>> {
-  const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3 });
+  const session = await openSession(encodeModel(model));
   const feeds = model.graph.inputs.map(({ name, type }, position): [string, Tensor] => {
     const shape = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
     const size = shape.reduce((product, dim) => product * dim, 1);

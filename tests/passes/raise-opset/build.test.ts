@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../../fixtures/sketch.ts";
 import { attribute, encodeModel, GraphTensor } from "../../../src/entries/graph.ts";
@@ -12,6 +12,7 @@ import {
   writeModel,
 } from "../../../src/index.ts";
 import { cli } from "../../support/cli.ts";
+import { openSession } from "../../support/ort.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
 
 const numbers = (dims: readonly number[]): GraphTensor =>
@@ -47,7 +48,7 @@ function oldNet(): Model {
 }
 
 async function run(bytes: Uint8Array | string): Promise<number[]> {
-  const session = await InferenceSession.create(bytes as string, { logSeverityLevel: 4 });
+  const session = await openSession(bytes as string);
   const x = new Tensor("float32", numbers([2, 2, 6, 6]).values() as Float32Array, [2, 2, 6, 6]);
   const results = await session.run({ x });
   await session.release();
