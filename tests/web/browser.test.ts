@@ -24,6 +24,7 @@ import {
   whyNoBrowser,
 } from "../support/browser.ts";
 import { DIGITS } from "../support/cli.ts";
+import { isFull } from "../support/counts.ts";
 
 const digits = (step: number): NamedTensors => ({
   input: new Tensor(
@@ -61,7 +62,7 @@ const RATE = { learningRate: 0.01 };
 
 if (whyNoBrowser !== null) it.skip(`training in a page (${whyNoBrowser})`);
 else {
-  describe("training in a page", () => {
+  describe("training in a page", { timeout: 300_000 }, () => {
     const folder = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
     let browser: Browser;
     let site: Site;
@@ -183,6 +184,15 @@ else {
       });
       expect(lost).toMatchObject({ code: "E_DEVICE_LOST" });
       expectClose(made, await losses(DIGITS, digits, 6));
+      await page.close();
+    });
+
+    it("keeps no more on the GPU after many steps than after some", async () => {
+      const count = isFull ? 200 : 10;
+      const options = { executionProviders: ["webgpu"], ...RATE };
+      const { before, after } = await run<{ before: number; after: number }>("buffers", { options, first: 10, count });
+      expect(before).toBeGreaterThan(18);
+      expect(after).toBeLessThanOrEqual(before);
       await page.close();
     });
 

@@ -37,7 +37,7 @@ const SIZES = [
 
 if (whyNoBrowser !== null) it.skip(`examples in a page (${whyNoBrowser})`);
 else {
-  describe("examples in a page", () => {
+  describe("examples in a page", { timeout: 120_000 }, () => {
     const folder = mkdtempSync(join(tmpdir(), "onnx-agr-test-"));
     let browser: Browser;
     let site: Site;

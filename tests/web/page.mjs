@@ -172,6 +172,29 @@ const TASKS = {
     };
   },
 
+  /** How many buffers the GPU has after some steps, and after many more. */
+  async buffers({ first, count, options }) {
+    let live = 0;
+    const { createBuffer } = GPUDevice.prototype;
+    GPUDevice.prototype.createBuffer = function (...given) {
+      const buffer = createBuffer.apply(this, given);
+      live++;
+      const destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => {
+        live--;
+        destroy();
+      };
+      return buffer;
+    };
+    const session = await web.TrainingSession.create(FILES, options);
+    await advance(session, feeds, 0, first);
+    const before = live;
+    await advance(session, feeds, first, count);
+    const after = live;
+    await session.release();
+    return { before, after };
+  },
+
   async create(given) {
     return said(async () => {
       const session = await opened(given);
