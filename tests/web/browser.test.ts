@@ -219,6 +219,7 @@ else {
     it("uses threads where the page is isolated, and says what it needs where it is not", async () => {
       const options = { ...RATE, threads: 2 };
       expect(await run("create", { options }, isolated.address)).toMatchObject({ executionProvider: "cpu" });
+      expect(await again("create", { options: { ...RATE, threads: 1 } })).toMatchObject({ code: "E_THREADS" });
       await page.close();
       expect(await run("create", { options })).toMatchObject({
         code: "E_NOT_ISOLATED",

@@ -38,10 +38,22 @@ export function takeEnvironment(given: unknown): void {
 
 type Loaded = typeof import("onnxruntime-common");
 
+/** What WebAssembly was started with; undefined: it was not yet. */
+let startedThreads: number | null | undefined;
+
+/** @throws BackendError `E_NOT_ISOLATED`; `E_THREADS` where WebAssembly runs already, with another number of threads */
 function applySettings({ env: own }: Loaded): void {
   const { wasm, webgpu, ...others } = env;
   const { numThreads, ...settings } = wasm;
   const threads = threadsHere(numThreads ?? null);
+  if (startedThreads !== undefined && startedThreads !== threads) {
+    const has = startedThreads === null ? "as many threads as it chose" : `${startedThreads} threads`;
+    throw new BackendError("E_THREADS", `onnxruntime-web runs already with ${has}; the number cannot change`, {
+      field: "threads",
+      hint: "Reload the page, run the session in a worker (worker: true), or use the same number.",
+    });
+  }
+  startedThreads = threads;
   Object.assign(own, { logLevel: "fatal" }, others);
   Object.assign(own.wasm, settings, threads === null ? {} : { numThreads: threads });
   Object.assign(own.webgpu, webgpu);
