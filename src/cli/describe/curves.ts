@@ -44,10 +44,12 @@ export function curvesSvg({ runs, arms, metric, seeds }: ComparisonEvent): strin
     ];
   });
   const ticks = Array.from({ length: 5 }, (_, index) => low + (index * (high - low)) / 4);
+  const title = `${metric}: mean of ${seeds.length} seeds, and one standard deviation`;
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${Math.max(height, BOTTOM + 50 + LINE * curves.length)}" font-family="sans-serif" font-size="12">`,
+    `<title>${escaped(`${title}: ${arms.map(({ arm }) => arm).join(", ")}`)}</title>`,
     '<rect width="100%" height="100%" fill="#fff"/>',
-    text(`${metric}: mean of ${seeds.length} seeds, and one standard deviation`, width / 2, 22, "middle"),
+    text(title, width / 2, 22, "middle"),
     ...ticks.flatMap((value) => [
       `<path d="M${left} ${y(value).toFixed(1)}H${width - right}" stroke="#ddd"/>`,
       text(String(Number(value.toPrecision(3))), left - 8, y(value) + 4, "end"),
@@ -93,6 +95,7 @@ function widened(low: number, high: number): readonly [number, number] {
 }
 
 function text(content: string, x: number, y: number, anchor: "start" | "middle" | "end"): string {
-  const escaped = content.replace(/[<>&"]/g, (character) => `&#${character.charCodeAt(0)};`);
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped}</text>`;
+  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped(content)}</text>`;
 }
+
+const escaped = (content: string): string => content.replace(/[<>&"]/g, (character) => `&#${character.charCodeAt(0)};`);
