@@ -1,6 +1,7 @@
 import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { A_SET, type TrainingSet } from "./artifacts/training-set.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
@@ -20,7 +21,7 @@ import { readSessionFiles } from "./runtime/session-files.ts";
 import { exportForward, lowered, programsOf } from "./session-programs.ts";
 import { noOptimizer, type SessionModels, type SessionSettings } from "./session-settings.ts";
 import { decodedOf, toFiles } from "./session-source.ts";
-import { rangedInputs, TRAINABLE } from "./source.ts";
+import { rangedInputs, TRAINABLE, trainableOf } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
 
 export interface TrainingSessionOptions extends SessionSettings, Omit<OrtNodeOptions, "executionProviders"> {
@@ -54,26 +55,27 @@ const FILES = withFields(
   "",
 );
 const SOURCE: Kind = {
-  what: "a path that open takes, what open gives of it, or { checkpointState, trainModel, evalModel?, optimizerModel? }, each a path or bytes",
-  holds: (given) => PATH.holds(given) || FILES.holds(given) || TRAINABLE.holds(given),
+  what: "a path that open takes, what open or buildTrainingArtifacts gives, or { checkpointState, trainModel, evalModel?, optimizerModel? }, each a path or bytes",
+  holds: (given) => PATH.holds(given) || FILES.holds(given) || TRAINABLE.holds(given) || A_SET.holds(given),
 };
 
-/** What a session is made of: a path, what `open` gives of it, or ONNX Runtime's artifacts as files. */
+/** What a session is made of: a path, what `open` gives of it, what was built, or ONNX Runtime's artifacts as files. */
 export type SessionSource =
   | string
   | TrainingSessionCreateOptions
   | TrainingArtifacts
   | PortableArtifacts
-  | StepArtifacts;
+  | StepArtifacts
+  | TrainingSet;
 
 /**
  * Composition: passes prepare the artifacts, a runtime trains them. The runtimes themselves contain no passes.
  */
 export const TrainingSession = {
   /**
-   * Makes a session from a path, as `open` takes it (of two sets the portable one; the other for `ort-training`), from what
-   * `open` and the other readers give, or from ONNX Runtime's four artifacts, as paths or bytes. A whole step has `trainSteps`
-   * alone: it gives out no gradients and sums up none.
+   * Makes a session from a path, as `open` takes it, from what `open`, the other readers and `buildTrainingArtifacts` give, or from
+   * ONNX Runtime's four artifacts, as paths or bytes. Of two sets it takes the portable one, and the other for `ort-training`. A whole
+   * step has `trainSteps` alone: it gives out no gradients and sums up none.
    * @throws what `open`, `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
    *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
    */
@@ -82,7 +84,8 @@ export const TrainingSession = {
     requireArgument("options", options, OPTIONS);
     const { runtime } = options;
     const reading = runtime === "ort-training" ? ({ prefer: "onnxruntime" } as const) : {};
-    const source = typeof from === "string" ? await open(from, reading) : from;
+    const given = typeof from === "string" ? await open(from, reading) : from;
+    const source = "onnxruntime" in given ? trainableOf(given, reading.prefer) : given;
     if (runtime !== undefined && runtime !== "ort-node" && runtime !== "ort-training") {
       throw new UsageError("E_OPTION", `there is no runtime "${String(runtime)}"; there is ort-node and ort-training`, {
         field: "runtime",

@@ -3,9 +3,23 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeCorpusStep } from "../fixtures/step-corpus/index.ts";
 import { drawDigits } from "../src/cli/demo/digits.ts";
-import { encodeModel, GraphTensor } from "../src/entries/graph.ts";
+import { decodeModel, encodeModel, GraphTensor } from "../src/entries/graph.ts";
 import { encodeSafetensors, type TrainingState } from "../src/entries/training.ts";
-import { datasetFor, loadRun, open, readWeights, type Trainable, TrainingSession, train } from "../src/index.ts";
+import {
+  buildTrainingArtifacts,
+  datasetFor,
+  loadRun,
+  open,
+  readArtifacts,
+  readPortable,
+  readTrainable,
+  readTrainingSet,
+  readWeights,
+  type SessionSource,
+  type Trainable,
+  TrainingSession,
+  train,
+} from "../src/index.ts";
 import { DIGITS } from "./support/cli.ts";
 import { command } from "./support/command.ts";
 import { rejectionOf } from "./support/errors.ts";
@@ -31,7 +45,16 @@ async function project(): Promise<Project> {
   return { folder, path };
 }
 
-async function stateOf(source: string | Trainable): Promise<TrainingState> {
+async function exported(folder: string): Promise<Uint8Array> {
+  const session = await TrainingSession.create(folder);
+  try {
+    return await session.exportModel();
+  } finally {
+    await session.release();
+  }
+}
+
+async function stateOf(source: SessionSource): Promise<TrainingState> {
   const session = await TrainingSession.create(source);
   try {
     return await session.getState();
@@ -116,6 +139,22 @@ describe("open", () => {
       if (name.includes("/")) expect(new Set<number | bigint>(tensor.values())).toEqual(new Set([0]));
       else expect(tensor.values()).toEqual(trained.tensors.get(name)?.values());
     }
+  });
+
+  it("has a session take what every reader and what build gives", async () => {
+    const { path } = await project();
+    const set = await readTrainingSet(path("portable"));
+    const built = await buildTrainingArtifacts(decodeModel(await exported(path("portable"))), {
+      loss: { kind: "cross-entropy" },
+    });
+    const first = valuesOf(await stateOf(path("portable")));
+    for (const source of [set, await readPortable(path("portable")), await readTrainable(path("portable"))])
+      expect(valuesOf(await stateOf(source))).toEqual(first);
+    expect(valuesOf(await stateOf(await readArtifacts(path("artifacts"))))).toEqual(first);
+    expect(Object.keys(valuesOf(await stateOf(built)))).toContain("fc.weight");
+    expect(await rejectionOf(TrainingSession.create({ portable: null, onnxruntime: null }))).toMatchObject({
+      code: "E_NO_ARTIFACTS",
+    });
   });
 
   it("takes a whole step with its state, and refuses checkpoints and folders without models by name", async () => {
