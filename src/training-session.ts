@@ -77,11 +77,12 @@ export const TrainingSession = {
    * ONNX Runtime's four artifacts, as paths or bytes. Of two sets it takes the portable one, and the other for `ort-training`. A whole
    * step has `trainSteps` alone: it gives out no gradients and sums up none.
    * @throws what `open`, `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
-   *   `E_NO_OPTIMIZER` for a learning rate without an optimizer.
+   *   `E_NO_OPTIMIZER` for a learning rate without an optimizer; UsageError `E_OPTION` for an option that there is not
    */
   async create(from: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
     requireArgument("source", from, SOURCE);
     requireArgument("options", options, OPTIONS);
+    requireKnown(options);
     const { runtime } = options;
     const reading = runtime === "ort-training" ? ({ prefer: "onnxruntime" } as const) : {};
     const given = typeof from === "string" ? await open(from, reading) : from;
@@ -118,6 +119,30 @@ export const TrainingSession = {
     }
   },
 };
+
+/** Every option that there is; the type keeps the list whole. */
+const KNOWN: Readonly<Record<keyof TrainingSessionOptions, true>> = {
+  ...{ runtime: true, executionProviders: true, isolation: true, worker: true, ort: true },
+  ...{ threads: true, denormalsAsZero: true },
+  ...{ learningRate: true, stepsPerCall: true, parameterGroups: true },
+};
+
+/** What options of ONNX Runtime's sessions are called here. */
+const CALLED_HERE: Readonly<Record<string, string>> = {
+  intraOpNumThreads: "threads",
+  interOpNumThreads: "threads",
+};
+
+/** @throws UsageError `E_OPTION` for an option that nothing would take */
+function requireKnown(options: TrainingSessionOptions): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
+  if (unknown === undefined) return;
+  const name = CALLED_HERE[unknown];
+  throw new UsageError("E_OPTION", `a training session has no option "${unknown}"`, {
+    field: unknown,
+    hint: name === undefined ? `There are ${Object.keys(KNOWN).join(", ")}.` : `Give ${name} in its place.`,
+  });
+}
 
 /** Options given that only ort-node has. */
 function needsNode({ isolation, parameterGroups = [] }: TrainingSessionOptions): readonly string[] {

@@ -18,6 +18,7 @@ import {
   type SessionSource,
   type Trainable,
   TrainingSession,
+  type TrainingSessionOptions,
   train,
 } from "../src/index.ts";
 import { DIGITS } from "./support/cli.ts";
@@ -155,6 +156,18 @@ describe("open", () => {
     expect(await rejectionOf(TrainingSession.create({ portable: null, onnxruntime: null }))).toMatchObject({
       code: "E_NO_ARTIFACTS",
     });
+  });
+
+  it("has a session refuse options that nothing takes, and names those of ONNX Runtime that have another name here", async () => {
+    for (const [options, hint] of [
+      [{ intraOpNumThreads: 1 }, "Give threads in its place."],
+      [{ graphOptimizationLevel: "all" }, /^There are runtime, executionProviders, .*learningRate/],
+    ] as const) {
+      const [field] = Object.keys(options);
+      const error = await rejectionOf(TrainingSession.create(DIGITS, options as TrainingSessionOptions));
+      expect(error).toMatchObject({ code: "E_OPTION", exitCode: 2, field });
+      expect(error.hint).toMatch(hint);
+    }
   });
 
   it("takes a whole step with its state, and refuses checkpoints and folders without models by name", async () => {

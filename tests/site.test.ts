@@ -45,7 +45,7 @@ describe.skipIf(!existsSync(TYPEDOC))("the site", () => {
     const docs = readdirSync(join(SITE, "..", "docs")).filter((name) => name.endsWith(".md"));
     const there = [...pages.keys()].map((path) => relative(root, path));
     for (const name of docs) expect(there).toContain(`documents/docs_${name.replace(/\.md$/, ".html")}`);
-    for (const name of ["onnx-agr", "onnx-agr_graph", "onnx-agr_training", "onnx-agr_run"])
+    for (const name of ["onnx-agr", "onnx-agr_graph", "onnx-agr_training", "onnx-agr_run", "onnx-agr_web"])
       expect(there).toContain(`modules/${name}.html`);
     expect(there).toContain("functions/onnx-agr.open.html");
   });

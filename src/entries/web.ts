@@ -1,4 +1,8 @@
-/** onnx-agr/web: training and editing models in a page, over onnxruntime-web, on WebAssembly and WebGPU. */
+/**
+ * onnx-agr/web: training and editing models in a page, over onnxruntime-web, on WebAssembly and WebGPU.
+ *
+ * @module onnx-agr/web
+ */
 
 export { Tensor } from "onnxruntime-common";
 export type { TrainingArtifacts } from "../artifacts/ort-artifacts.ts";
