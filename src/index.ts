@@ -12,7 +12,7 @@ export { type BuildOptions, type BuildReport, type BuiltArtifacts, buildTraining
 export { type OpenOptions, open } from "./open.ts";
 export { type SessionSource, TrainingSession, type TrainingSessionOptions } from "./training-session.ts";
 export { type ReadDatasetOptions, readDataset } from "./runtime/data/read-dataset.ts";
-export { type EpochEvent, type StepEvent, type TrainEvent, train } from "./runtime/train.ts";
+export { type EpochEvent, type StatisticsEvent, type StepEvent, type TrainEvent, train } from "./runtime/train.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./runtime/evaluation/evaluate.ts";
 export { type LoadedRun, loadRun, type SaveRunOptions, saveRun } from "./artifacts/run-checkpoint/folder.ts";
 export { Tensor } from "onnxruntime-common";
@@ -98,6 +98,9 @@ export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export type { LearningRateSchedule } from "./optim/schedule.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
+export type { AlphaOptions, GradientHistograms, GradientStatistics } from "./runtime/statistics/gradient-statistics.ts";
+export type { Histogram } from "./runtime/statistics/histogram.ts";
+export type { StatisticsOptions, StepStatistics } from "./runtime/statistics/statistics.ts";
 export { TRAIN_DEFAULTS, type TrainOptions } from "./runtime/training-plan.ts";
 export type { Metrics } from "./runtime/evaluation/metrics.ts";
 export type { Provider } from "./runtime/ort-node/providers.ts";

@@ -222,6 +222,7 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   findNotFinite: [parameter(["undefined", "empty", "tensors"], () => undefined)("feeds")],
   getContiguousParameters: [trainableOnly("trainableOnly")],
   getGradients: [],
+  gradientsOf: [feeds("feeds")],
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],

@@ -39,6 +39,7 @@ export interface TrainCommandOptions
   readonly data: string;
   readonly seed: number;
   readonly log?: string;
+  readonly statistics?: number;
   readonly output?: string;
   readonly checkpoints?: string;
   readonly saveEvery?: number;
@@ -88,6 +89,11 @@ export function withTraining(command: Command): Command {
   return withSteps(withValidation(command))
     .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
     .option("--log <file>", "write one JSON object per step and per epoch")
+    .option(
+      "--statistics <n>",
+      "every n steps tell the norm of each gradient and the alpha of AGR (with --log, --json, --tensorboard or --report)",
+      wholeNumber(1),
+    )
     .option("-o, --output <file>", "write the trained checkpoint, in ONNX Runtime's format")
     .option(
       "--checkpoints <folder>",

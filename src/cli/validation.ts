@@ -86,12 +86,16 @@ export async function withoutValidation(
   return { dataset: all, validation: other };
 }
 
-interface Told {
+export interface ValidationTold {
   readonly type: "validation";
   readonly epoch: number;
   readonly samples: number;
   readonly loss: number;
   readonly isBest: boolean;
+  /** In words. */
+  readonly metrics: readonly string[];
+  /** By name, for machines. */
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** Evaluates after each epoch, keeps the best state and says when to end. */
@@ -125,7 +129,7 @@ export class Validation {
   }
 
   /** @returns why the training should end; null where it should not */
-  async after(epoch: number, tell: (told: Told & Record<string, unknown>) => Promise<void>): Promise<string | null> {
+  async after(epoch: number, tell: (told: ValidationTold) => Promise<void>): Promise<string | null> {
     const { communicator, console } = this.#ranks;
     const evaluation: Evaluation = await evaluate(this.#session, this.#dataset, {
       batchSize: this.#batchSize,
@@ -138,8 +142,8 @@ export class Validation {
       await this.#saveBest?.({ epoch: epoch + 1, batch: 0, lossSum: 0, samples: 0 });
     }
     const { json, parts } = describeMetrics(evaluation);
-    const { confusion: _, ...short } = json;
-    await tell({ type: "validation", epoch, samples, loss, isBest, ...short });
+    const { confusion: _, ...values } = json;
+    await tell({ type: "validation", epoch, samples, loss, isBest, metrics: parts, values });
     console.note(
       [`  validation: loss ${loss.toPrecision(4)}`, ...parts, ...(isBest ? ["the best so far"] : [])].join(", "),
     );

@@ -2,6 +2,8 @@ import { BackendError, type ErrorDetails } from "../errors.ts";
 
 /** What ONNX Runtime meant. */
 export interface Explanation {
+  /** Of memory that is not there, whatever failed for it. */
+  readonly code?: string;
   /** Continues a sentence after a colon. */
   readonly reason: string;
   readonly hint: string;
@@ -24,6 +26,7 @@ const MEANINGS: readonly Meaning[] = [
     pattern: /bad_?alloc|failed to allocate|out of memory|memory access out of bounds|allocat\w+ (failed|failure)/i,
     reason: "there is not enough memory",
     hint: SMALLER,
+    code: "E_MEMORY",
   },
   {
     pattern: /cuda.*(driver|no cuda-capable|device)|CUDA failure/i,
@@ -98,6 +101,7 @@ export function explain(cause: unknown): Explanation {
   const text = cause instanceof Error ? cause.message : String(cause);
   if (cause instanceof RangeError && /memory|allocation/i.test(text)) {
     return {
+      code: "E_MEMORY",
       reason: "WebAssembly's memory of 4 GiB is used up; the model is too large for this runtime",
       hint: SMALLER,
     };
@@ -117,6 +121,6 @@ export function runtimeError(
   cause: unknown,
   details: Omit<ErrorDetails, "cause"> = {},
 ): BackendError {
-  const { reason, hint } = explain(cause);
-  return new BackendError(code, `${what}: ${reason}`, { hint, ...details, cause });
+  const { reason, hint, code: meant = code } = explain(cause);
+  return new BackendError(meant, `${what}: ${reason}`, { hint, ...details, cause });
 }

@@ -108,6 +108,12 @@ export interface TrainingSession {
   /** The gradients summed up since the last reset, by parameter. @throws BackendError `E_UNSUPPORTED` by ort-training */
   getGradients(): Promise<NamedTensors>;
   /**
+   * The gradients of a batch at the parameters as they are. They take the place of those that were summed up; nothing else
+   * changes, running statistics neither. As they lie in memory where they lie there: to be read before the next call.
+   * @throws DataError `E_FEED`; BackendError `E_UNSUPPORTED` by ort-training, and of a whole step
+   */
+  gradientsOf(feeds: NamedTensors): Promise<NamedTensors>;
+  /**
    * The state of one kind by name, accumulators by the names of their parameters, as it lies in memory where it lies there: to be
    * read before the next call, and not to be changed.
    * @throws BackendError `E_UNSUPPORTED` by ort-training

@@ -1,12 +1,13 @@
 import { OPTIONS, requireArgument } from "../arguments.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { SINGLE } from "../distributed/single.ts";
-import { NumericError, requireOption } from "../errors.ts";
+import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { turn } from "../event-loop.ts";
 import { batches, type Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
+import { Statistics, type StepStatistics } from "./statistics/statistics.ts";
 import { planTraining, type TrainingPlan, type TrainOptions } from "./training-plan.ts";
 import { Alone } from "./updates/alone.ts";
 import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
@@ -37,7 +38,14 @@ export interface EpochEvent {
   readonly seconds: number;
 }
 
-export type TrainEvent = StepEvent | EpochEvent;
+/** Comes after the step that it is of, where `statistics` asks for it. */
+export interface StatisticsEvent extends StepStatistics {
+  readonly type: "statistics";
+  readonly step: number;
+  readonly epoch: number;
+}
+
+export type TrainEvent = StepEvent | StatisticsEvent | EpochEvent;
 
 const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
 
@@ -60,6 +68,13 @@ export async function* train(
   const plan = planTraining(session.trainingInputs, dataset, options);
   const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
+  const isLooked = options.statistics !== undefined;
+  requireOption(!isLooked || plan.localSteps === 0, "statistics", "left out where ranks train apart (localSteps)");
+  requireOption(
+    !isLooked || session.can.getGradients,
+    "statistics",
+    "left out: this session gives out no gradients (it is of ort-training, or of a whole train step)",
+  );
   requireOption(
     learningRate === undefined || session.can.setLearningRate,
     "learningRate",
@@ -69,10 +84,19 @@ export async function* train(
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
   const updater = await updaterOf(session, dataset, plan, options, session.steps - step);
   let saves = Math.floor(step / saveEvery);
+  let saved = step;
   const keep = async (position: TrainPosition): Promise<void> => {
     if (save === undefined) return;
     await requireFinite(session, step);
     await save(position);
+    saved = step;
+  };
+  /** Ranks that train apart have no state in common between their meetings. */
+  const rescue = async (position: TrainPosition): Promise<void> => {
+    if (options.rescue === undefined || step === saved || plan.localSteps > 0) return;
+    /** A session that is gone has nothing to keep. */
+    const bad = await session.findNotFinite().catch(() => "the session");
+    if (bad === null) await options.rescue(position);
   };
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
@@ -83,15 +107,24 @@ export async function* train(
         return;
       }
       const start = performance.now();
-      const { updates, failure } = await updater.run(group, { step, epoch, batch });
+      const { updates, failure } = await updater.run(group, { step, epoch, batch }).catch(async (error: unknown) => {
+        if (error instanceof NumericError || error instanceof BackendError)
+          await rescue({ epoch, batch, lossSum, samples });
+        throw error;
+      });
       const seconds = (performance.now() - start) / 1000 / updates.length;
       for (const update of updates) {
         step++;
         lossSum += update.loss * update.samples;
         samples += update.samples;
-        yield { type: "step", step, epoch, ...update, seconds };
+        const { statistics, ...told } = update;
+        yield { type: "step", step, epoch, ...told, seconds };
+        if (statistics !== undefined) yield { type: "statistics", step, epoch, ...statistics };
       }
-      if (failure !== null) throw failure;
+      if (failure !== null) {
+        await rescue({ epoch, batch: batch + updates.length * plan.accumulate, lossSum, samples });
+        throw failure;
+      }
       batch += group.length;
       /** Ranks that train apart save where they have met. */
       if (Math.floor(step / saveEvery) > saves) await keep({ epoch, batch, lossSum, samples });
@@ -111,15 +144,16 @@ async function updaterOf(
   session: TrainingSession,
   dataset: Dataset,
   plan: TrainingPlan,
-  { learningRate, signal, saveEvery = Number.POSITIVE_INFINITY, communicator = SINGLE }: TrainOptions,
+  { learningRate, signal, saveEvery = Number.POSITIVE_INFINITY, communicator = SINGLE, ...options }: TrainOptions,
   offset: number,
 ): Promise<Updater> {
   const rates: Rates = {
     given: learningRate ?? null,
     of: (step) => learningRate?.(step + offset) ?? session.learningRateOf(step + offset),
   };
-  if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal });
-  const training = { session, dataset, plan, communicator, rates, signal };
+  const statistics = options.statistics === undefined ? null : new Statistics(options.statistics);
+  if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics });
+  const training = { session, dataset, plan, communicator, rates, signal, statistics };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
   if (plan.localSteps > 0) {
     const { LocalSteps } = await import("./updates/local-steps.ts");

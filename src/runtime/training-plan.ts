@@ -6,6 +6,7 @@ import { SINGLE } from "../distributed/single.ts";
 import { DataError, requireOption, UsageError } from "../errors.ts";
 import { A_DATASET, type BatchOptions, batchCount, type Dataset } from "./data/dataset.ts";
 import { fixedBatchSize } from "./data/dataset-inputs.ts";
+import type { StatisticsOptions } from "./statistics/statistics.ts";
 
 export interface TrainOptions {
   /** Times through the data. Default 1. */
@@ -46,6 +47,16 @@ export interface TrainOptions {
   readonly save?: (position: TrainPosition) => Promise<void>;
   /** Default: only at the end. */
   readonly saveEvery?: number;
+  /**
+   * Is called where a step fails, before its error is thrown, with where the training stood before that step: if it has done steps
+   * since the last time it saved, and all parameters are finite. What it throws is thrown in the place of that error.
+   */
+  readonly rescue?: (position: TrainPosition) => Promise<void>;
+  /**
+   * Every so many steps an event with the norm of each gradient, and what AGR makes of it. Costs another pass forward and backward in
+   * those steps, but where gradients are accumulated or averaged over ranks; losses and parameters are the same. Default: none.
+   */
+  readonly statistics?: StatisticsOptions;
 }
 
 export const TRAIN_DEFAULTS = {

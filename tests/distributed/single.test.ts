@@ -48,7 +48,15 @@ async function exchanged(portable: PortableArtifacts, accumulate: number) {
   const dataset = dataOf(session);
   const plan = planTraining(session.trainingInputs, dataset, { batchSize: 8, epochs: EPOCHS, accumulate });
   const rates = { given: (step: number) => 0.02 / step, of: (step: number) => 0.02 / step };
-  const updater = await DataParallel.create({ session, dataset, plan, communicator: SINGLE, rates, signal: undefined });
+  const updater = await DataParallel.create({
+    session,
+    dataset,
+    plan,
+    communicator: SINGLE,
+    rates,
+    signal: undefined,
+    statistics: null,
+  });
   const losses: number[] = [];
   for (let epoch = 0; epoch < EPOCHS; epoch++) {
     const all = [...batches(dataset, epoch, plan)];

@@ -83,7 +83,7 @@ async function runTraining(
   const epochs: number[] = [];
   for await (const event of train(session, dataset, { ...rest, save })) {
     if (event.type === "step") steps.push(event);
-    else epochs.push(event.loss);
+    if (event.type === "epoch") epochs.push(event.loss);
   }
   const state = await session.getState();
   await session.release();

@@ -158,6 +158,7 @@ async function trainDigits(
       progress.epoch(event);
       continue;
     }
+    if (event.type !== "step") continue;
     progress.step(event);
     losses.push(event.loss);
     seconds.push(event.seconds);

@@ -7,20 +7,23 @@ import { type StepEvent, type TrainingSession, train } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
+import { epochTable } from "../epoch-table.ts";
 import { Exchanged } from "../exchanged.ts";
 import { DATA_HELP, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
-import { JsonLines } from "../json-lines.ts";
 import { type Opened, openSession } from "../open-training.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
 import { onRanks, type Ranks, withRanks } from "../ranks.ts";
+import { Rescue, withRemedy } from "../rescue.ts";
 import { withRuntime } from "../session-options.ts";
 import { withStep } from "../source.ts";
+import { statisticsTable } from "../statistics-table.ts";
 import { withStrict } from "../strict.ts";
 import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
 import { bestSaver, Validation } from "../validation.ts";
+import { statisticsOf, Watch } from "../watch.ts";
 
 export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
@@ -98,10 +101,8 @@ async function trainSession(
   const validation = await validationOf(opened, checkpoints, options, ranks);
   const began = performance.now();
   const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, loaded, options, console);
-  const log =
-    options.log === undefined || communicator.rank > 0
-      ? null
-      : new JsonLines(options.log, { append: resumed !== null });
+  const watch = await Watch.open(options, ranks, { isResumed: resumed !== null });
+  const rescue = save === null ? null : new Rescue(session, save, (text) => console.note(text));
   const progress = new Progress(console, plan);
   const exchanged = new Exchanged();
   if (communicator.size > 1) {
@@ -121,17 +122,16 @@ async function trainSession(
         ...(save === null ? {} : { save }),
         ...(options.saveEvery === undefined ? {} : { saveEvery: options.saveEvery }),
         ...(resumed === null ? {} : { from: resumed.position }),
+        ...(rescue === null ? {} : { rescue: rescue.save }),
+        ...statisticsOf(options, identity),
         signal: AbortSignal.any([signal, end.signal]),
       });
       for await (const event of events) {
-        if (console.options.json) console.line(event);
-        await log?.write(event);
+        await watch.take(event);
+        if (event.type === "statistics") continue;
         if (event.type === "epoch") {
           progress.epoch(event);
-          const reason = await validation?.after(event.epoch, async (told) => {
-            if (console.options.json) console.line(told);
-            await log?.write(told);
-          });
+          const reason = await validation?.after(event.epoch, (told) => watch.take(told));
           if (reason) endEarly(reason);
           continue;
         }
@@ -168,15 +168,20 @@ async function trainSession(
         ...(communicator.size === 1 ? {} : { ranks: communicator.size, exchange: exchanged.shares }),
       },
       [
+        ...(communicator.rank > 0
+          ? []
+          : [...epochTable(watch.record.epochs), ...statisticsTable(watch.record.statistics)]),
         ...(communicator.size === 1 ? [] : [exchanged.line]),
         `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : run.ended === null || steps >= plan.totalSteps ? "" : ` (${run.ended})`}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
         ...(next === null ? [] : [`${interrupted ? "to go on" : "next"}: ${next}`]),
       ],
     );
     return exitCode ?? 0;
+  } catch (error) {
+    throw withRemedy(error, { rescued: rescue?.steps ?? null, checkpoints, options, plan });
   } finally {
     progress.end();
-    await log?.close();
+    await watch.close();
   }
 }
 

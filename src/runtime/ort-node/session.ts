@@ -183,6 +183,16 @@ export class OrtNodeSession implements TrainingSession {
     return this.#call("getGradients", () => this.#state.gradients());
   }
 
+  async gradientsOf(feeds: NamedTensors): Promise<NamedTensors> {
+    checkFeeds(this.trainingInputs, feeds);
+    this.#programs.requireGradients("gradientsOf");
+    this.#state.requireValues();
+    return this.#call("gradientsOf", async () => {
+      await this.#runner.look(feeds);
+      return this.#state.lend("accumulator");
+    });
+  }
+
   async lendState(kind: StateKind): Promise<NamedTensors> {
     requireArgument("kind", kind, oneOf(...STATE_KINDS));
     return this.#call("lendState", async () => {
@@ -242,8 +252,7 @@ export class OrtNodeSession implements TrainingSession {
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
       if (fed !== null || this.#programs.gradients === null) return fed;
-      this.#state.resets = true;
-      await this.#runner.accumulate(feeds, []);
+      await this.#runner.look(feeds);
       return firstNotFinite("the gradient of ", Object.entries(await this.#state.gradients()));
     });
   }

@@ -30,6 +30,26 @@ export class StepRunner {
     return ran.outputs;
   }
 
+  /** Forward and backward, to look at: the gradients take the place of those accumulated, running statistics stay. */
+  async look(feeds: NamedTensors): Promise<void> {
+    const { overwriting, first } = this.#programs;
+    const program = overwriting ?? first;
+    const { reset, state } = program.plan;
+    const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };
+    const { store } = this.#state;
+    const { renewals, outputs } = await program.run({ ...feeds, ...flag }, store, []);
+    const sums = new Set(state.flatMap(({ name, kind }) => (kind === "accumulator" ? [name] : [])));
+    store.commit(
+      renewals.filter(([name]) => sums.has(name)),
+      outputs,
+    );
+    store.discard(
+      renewals.filter(([name]) => !sums.has(name)),
+      outputs,
+    );
+    this.#state.resets = true;
+  }
+
   /** The optimizer's update. */
   async update(apply: Program, gradientOf: (parameter: string) => Tensor): Promise<void> {
     const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);

@@ -180,6 +180,10 @@ export class OrtTrainingSession implements TrainingSession {
     throw unsupported("give out gradients", "Use ort-node.");
   }
 
+  async gradientsOf(): Promise<NamedTensors> {
+    throw unsupported("give out gradients", "Use ort-node.");
+  }
+
   async lendState(): Promise<NamedTensors> {
     throw unsupported("give out its state", "Use ort-node.");
   }

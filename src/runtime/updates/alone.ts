@@ -2,6 +2,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
 import { Pace } from "../pace.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
+import type { Statistics } from "../statistics/statistics.ts";
 import type { TrainingPlan } from "../training-plan.ts";
 import {
   firstBad,
@@ -19,6 +20,7 @@ export interface AloneOptions {
   /** Updates between two moments of saving. */
   readonly saveEvery: number;
   readonly signal: AbortSignal | undefined;
+  readonly statistics: Statistics | null;
 }
 
 /** One process: a group is one update where gradients are accumulated, else one update per batch. */
@@ -45,18 +47,24 @@ export class Alone implements Updater {
 
   groupSize(step: number): number {
     const { accumulate } = this.#plan;
-    const { saveEvery } = this.#options;
-    return accumulate > 1 ? accumulate : Math.min(this.#pace.steps, saveEvery - (step % saveEvery));
+    const { saveEvery, statistics } = this.#options;
+    if (accumulate > 1) return accumulate;
+    return Math.min(this.#pace.steps, saveEvery - (step % saveEvery), statistics?.untilNext(step) ?? this.#pace.steps);
   }
 
   async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
     if (this.#plan.accumulate > 1) return { updates: [await this.#accumulate(group, moment)], failure: null };
+    const { statistics } = this.#options;
+    const isDue = statistics?.isDue(moment.step + 1) === true;
+    const looked = performance.now();
+    const seen = isDue ? statistics.of(await this.#session.gradientsOf(group[0] ?? {}), looked) : null;
     const began = performance.now();
-    const outcome = await this.#steps(group, moment);
-    const { length } = outcome.updates;
+    const { updates, failure } = await this.#steps(group, moment);
     const seconds = (performance.now() - began) / 1000;
-    this.#pace.ran(length, seconds, this.#plan.totalSteps - moment.step - length);
-    return outcome;
+    this.#pace.ran(updates.length, seconds, this.#plan.totalSteps - moment.step - updates.length);
+    const [first, ...others] = updates;
+    if (first === undefined || seen === null) return { updates, failure };
+    return { updates: [{ ...first, statistics: seen }, ...others], failure };
   }
 
   async #steps(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
@@ -88,11 +96,14 @@ export class Alone implements Updater {
       sum += loss * samplesOf(this.#dataset, feeds);
       samples += samplesOf(this.#dataset, feeds);
     }
-    const { given, of: rateOf } = this.#options.rates;
+    const { rates, statistics } = this.#options;
+    const isDue = statistics?.isDue(moment.step + 1) === true;
+    const seen = isDue ? statistics.of(await this.#session.lendState("accumulator")) : null;
+    const { given, of: rateOf } = rates;
     const learningRate = rateOf(moment.step + 1);
     if (given !== null) await this.#session.setLearningRate(learningRate);
     await this.#session.runOptimizerStep();
     await this.#session.lazyResetGrad();
-    return { loss: sum / samples, learningRate, samples };
+    return { loss: sum / samples, learningRate, samples, ...(seen === null ? {} : { statistics: seen }) };
   }
 }

@@ -55,9 +55,12 @@ export class DataParallel implements Updater {
     const step = moment.step + 1;
     const learningRate = rates.of(step);
     if (rates.given !== null) await session.setLearningRate(learningRate);
-    await session.applyGradients(this.#ranks.received("accumulator"), this.#ranks.received("buffer"));
+    const gradients = this.#ranks.received("accumulator");
+    const { statistics } = this.#training;
+    const seen = statistics?.isDue(step) === true ? { statistics: statistics.of(gradients) } : {};
+    await session.applyGradients(gradients, this.#ranks.received("buffer"));
     await this.#ranks.compare(step);
-    return { updates: [{ loss, learningRate, samples: total, exchange: report }], failure: null };
+    return { updates: [{ loss, learningRate, samples: total, exchange: report, ...seen }], failure: null };
   }
 
   /** Gradients of this rank's part of each batch, each weighted by its share of the samples of the batch. */

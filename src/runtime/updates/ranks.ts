@@ -5,6 +5,7 @@ import { type Contributions, Exchange } from "../../distributed/exchange.ts";
 import { BackendError, NumericError } from "../../errors.ts";
 import { type Dataset, sizeOfBatch } from "../data/dataset.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
+import type { Statistics } from "../statistics/statistics.ts";
 import type { TrainingPlan } from "../training-plan.ts";
 import {
   contributionsOf,
@@ -31,6 +32,7 @@ export interface RankTraining {
   readonly communicator: Communicator;
   readonly rates: Rates;
   readonly signal: AbortSignal | undefined;
+  readonly statistics: Statistics | null;
 }
 
 /** The ranks of a training: what they add up, and when they end. */

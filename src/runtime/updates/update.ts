@@ -1,6 +1,7 @@
 import type { ExchangeTimes } from "../../distributed/exchange.ts";
 import { NumericError } from "../../errors.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
+import type { StepStatistics } from "../statistics/statistics.ts";
 
 /** What ranks have exchanged for one update, or for several. */
 export interface ExchangeReport extends ExchangeTimes {
@@ -13,6 +14,8 @@ export interface Update {
   /** Of all ranks. */
   readonly samples: number;
   readonly exchange?: ExchangeReport;
+  /** Where they are asked for, of the gradients of this update. */
+  readonly statistics?: StepStatistics;
 }
 
 /** Updates that were kept, and why the one after them was not. */

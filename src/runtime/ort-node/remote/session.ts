@@ -4,7 +4,7 @@ import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { StateKind } from "../../../artifacts/portable/plan.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
-import { BackendError, requireOption } from "../../../errors.ts";
+import { requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
@@ -13,63 +13,8 @@ import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSe
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import { pack, unpack } from "./packing.ts";
-import type { Method, Opened, Opening, Peer, Reply, StartPeer } from "./protocol.ts";
-
-interface Pending {
-  readonly method: string;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Calls to a peer, and their answers. */
-class Line {
-  readonly #peer: Peer;
-  readonly #pending = new Map<number, Pending>();
-  #count = 0;
-  #gone: string | null = null;
-  steps = 0;
-
-  constructor(start: StartPeer) {
-    this.#peer = start({ reply: (reply) => this.#take(reply), gone: (reason) => this.#lose(reason) });
-  }
-
-  async call(method: Method | "open", ...args: readonly unknown[]): Promise<unknown> {
-    if (this.#gone !== null) throw crashed(method, this.#gone);
-    const id = this.#count++;
-    const answered = new Promise((resolve, reject) => this.#pending.set(id, { method, resolve, reject }));
-    this.#peer.hold(true);
-    this.#peer.post({ id, method, args: pack(args) });
-    return answered;
-  }
-
-  #take({ id, result, error, steps }: Reply): void {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#peer.hold(false);
-    this.steps = steps;
-    if (error === undefined) pending?.resolve(unpack(result));
-    else pending?.reject(unpack(error));
-  }
-
-  #lose(reason: string): void {
-    this.#gone ??= reason;
-    for (const { method, reject } of this.#pending.values()) reject(crashed(method, reason));
-    this.#pending.clear();
-  }
-
-  async end(): Promise<void> {
-    this.#gone ??= "it was released";
-    await this.#peer.end();
-  }
-}
-
-function crashed(method: string, reason: string): BackendError {
-  return new BackendError("E_CRASHED", `ONNX Runtime is gone, in ${method}: ${reason}`, {
-    field: method,
-    hint: "A model or the runtime made it crash: run onnx-agr inspect on the models, or try --runtime ort-training.",
-  });
-}
+import { Line } from "./line.ts";
+import type { Method, Opened, Opening, StartPeer } from "./protocol.ts";
 
 /**
  * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
@@ -230,6 +175,11 @@ export class RemoteSession implements TrainingSession {
 
   async getGradients(): Promise<NamedTensors> {
     return (await this.#call("getGradients")) as NamedTensors;
+  }
+
+  async gradientsOf(feeds: NamedTensors): Promise<NamedTensors> {
+    checkFeeds(this.trainingInputs, feeds);
+    return (await this.#call("gradientsOf", feeds)) as NamedTensors;
   }
 
   async lendState(kind: StateKind): Promise<NamedTensors> {

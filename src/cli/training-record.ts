@@ -1,0 +1,91 @@
+import type { EpochEvent, StatisticsEvent, StepEvent, TrainEvent } from "../index.ts";
+import type { EpochRow } from "./epoch-table.ts";
+import type { ValidationTold } from "./validation.ts";
+
+/** What a training tells as it goes. */
+export type Told = TrainEvent | ValidationTold;
+
+/** A point of the course of the loss; of several steps where there are many. */
+export interface LossPoint {
+  readonly step: number;
+  readonly loss: number;
+  readonly learningRate: number;
+}
+
+/** Points that a curve on a screen can show. */
+const MOST_POINTS = 2000;
+/** Statistics of a parameter: more are no more to see, and each has histograms. */
+const MOST_STATISTICS = 500;
+
+/** What is kept of a training to tell of it at its end: bounded, however long it runs. */
+export class TrainingRecord {
+  readonly epochs: EpochRow[] = [];
+  /** Each the mean of `stride` steps. */
+  #points: LossPoint[] = [];
+  #stride = 1;
+  #open: StepEvent[] = [];
+  #statistics: StatisticsEvent[] = [];
+  #samples = 0;
+  #seconds = 0;
+  /** The first step of this process is one after those of a run that is gone on with. */
+  #first: number | null = null;
+
+  get points(): readonly LossPoint[] {
+    return this.#open.length === 0 ? this.#points : [...this.#points, meanOf(this.#open)];
+  }
+
+  get statistics(): readonly StatisticsEvent[] {
+    return this.#statistics;
+  }
+
+  get firstStep(): number | null {
+    return this.#first;
+  }
+
+  take(event: Told): void {
+    if (event.type === "step") this.#step(event);
+    else if (event.type === "statistics") this.#keep(event);
+    else if (event.type === "epoch") this.#epoch(event);
+    else this.#validation(event);
+  }
+
+  #step(event: StepEvent): void {
+    this.#first ??= event.step;
+    this.#samples += event.samples;
+    this.#seconds += event.seconds;
+    this.#open.push(event);
+    if (this.#open.length < this.#stride) return;
+    this.#points.push(meanOf(this.#open));
+    this.#open = [];
+    if (this.#points.length < MOST_POINTS) return;
+    this.#points = Array.from({ length: MOST_POINTS / 2 }, (_, at) => meanOf(this.#points.slice(2 * at, 2 * at + 2)));
+    this.#stride *= 2;
+  }
+
+  #keep(event: StatisticsEvent): void {
+    this.#statistics.push(event);
+    if (this.#statistics.length >= MOST_STATISTICS)
+      this.#statistics = this.#statistics.filter((_, at) => at % 2 === 0 || at === this.#statistics.length - 1);
+  }
+
+  #epoch({ epoch, loss, seconds }: EpochEvent): void {
+    const samplesPerSecond = this.#samples / this.#seconds;
+    this.epochs.push({ epoch, loss, seconds, samplesPerSecond, validation: null });
+    [this.#samples, this.#seconds] = [0, 0];
+  }
+
+  #validation({ loss, isBest, metrics }: ValidationTold): void {
+    const last = this.epochs.pop();
+    if (last !== undefined) this.epochs.push({ ...last, validation: { loss, isBest, metrics } });
+  }
+}
+
+function meanOf(points: readonly LossPoint[]): LossPoint {
+  const mean = (value: (point: LossPoint) => number): number =>
+    points.reduce((sum, point) => sum + value(point), 0) / points.length;
+  return {
+    step: points.at(-1)?.step ?? 0,
+    loss: mean(({ loss }) => loss),
+    learningRate: mean(({ learningRate }) => learningRate),
+  };
+}
