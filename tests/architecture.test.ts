@@ -9,7 +9,7 @@ const SRC = fileURLToPath(new URL("../src", import.meta.url));
 const ENTRIES: readonly string[] = [
   ...["graph", "ops", "optim", "edits", "analysis", "passes", "artifacts", "distributed", "runtime", "verify"],
   ...["average-checkpoints.ts", "build-artifacts.ts", "lower-artifacts.ts", "open.ts", "placement.ts", "source.ts"],
-  ...["step-artifacts.ts", "training-session.ts", "write-built.ts", "web", "compare", "statistics"],
+  ...["step-artifacts.ts", "training-session.ts", "write-built.ts", "web", "compare", "statistics", "report"],
 ];
 
 /** Which folders of src each folder may import from, beside itself, errors.ts, arguments.ts and event-loop.ts. */
@@ -58,6 +58,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "portable-set.ts",
   ],
   statistics: [],
+  report: ["graph", "runtime"],
   compare: [...["graph", "artifacts", "runtime", "statistics", "build-artifacts.ts", "training-session.ts"]],
   "write-built.ts": ["artifacts", "build-artifacts.ts"],
   "event-loop.ts": [],
@@ -100,6 +101,7 @@ describe("imports", () => {
       "graph/proto/read.ts",
       "graph/proto/write.ts",
       "graph/tensor.ts",
+      "report/tensorboard/event.ts",
     ]);
   });
 
