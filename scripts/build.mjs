@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -73,4 +73,22 @@ await build({
       },
     },
   ],
+});
+
+const license = readFileSync(new URL("../node_modules/uplot/LICENSE", import.meta.url), "utf8").trim();
+/** What reports carry in them: it runs in the browser that they are read with. */
+await build({
+  absWorkingDir: root,
+  entryPoints: [
+    { in: "src/report/client/main.ts", out: "report/client" },
+    { in: "src/report/client/report.css", out: "report/client" },
+  ],
+  outdir: "dist",
+  bundle: true,
+  minify: true,
+  platform: "browser",
+  format: "iife",
+  target: ["chrome111", "firefox113", "safari16.2"],
+  banner: { js: `/*! uPlot\n${license} */` },
+  logLevel: "warning",
 });

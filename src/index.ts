@@ -103,6 +103,7 @@ export type { Histogram } from "./runtime/statistics/histogram.ts";
 export type { StatisticsOptions, StepStatistics } from "./runtime/statistics/statistics.ts";
 export { TRAIN_DEFAULTS, type TrainOptions } from "./runtime/training-plan.ts";
 export type { Metrics } from "./runtime/evaluation/metrics.ts";
+export type { WorstPrediction } from "./runtime/evaluation/worst.ts";
 export type { Provider } from "./runtime/ort-node/providers.ts";
 export type { NamedTensors, TrainingSessionCreateOptions } from "./runtime/session.ts";
 

@@ -73,6 +73,14 @@ function comparison(): readonly Parameter[] {
 
 /** Every function that is exported. One without a row makes the test fail. */
 const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
+  eventFileName: [number("milliseconds"), number("process")],
+  readAssets: [],
+  trainingReport: [
+    parameter([], () => ({ title: "", points: [], epochs: [], statistics: [], configuration: [], versions: [] }))(
+      "report",
+    ),
+    parameter([], () => ({ script: "", style: "" }))("assets"),
+  ],
   averageCheckpoints: [parameter(["list"], () => [join(FOLDER, "not-there")])("paths"), options("options")],
   batches: [
     data("dataset"),

@@ -4,6 +4,8 @@ import { tableLines } from "./table.ts";
 export interface EpochRow {
   /** Counted from 0. */
   readonly epoch: number;
+  /** The last step of the epoch. */
+  readonly step: number;
   readonly loss: number;
   readonly seconds: number;
   readonly samplesPerSecond: number;
@@ -12,6 +14,8 @@ export interface EpochRow {
     readonly isBest: boolean;
     /** In words. */
     readonly metrics: readonly string[];
+    /** Loss and metrics by name. */
+    readonly values: Readonly<Record<string, number>>;
   } | null;
 }
 

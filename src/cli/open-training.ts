@@ -53,6 +53,10 @@ async function prepare(
   const logForce = overwrite.force || options.resume !== undefined;
   if (isFirst && options.log !== undefined)
     await checkTarget(null, options.log, { ...overwrite, force: logForce, kind: "stream" });
+  if (isFirst && options.report !== undefined) await checkTarget(null, options.report, overwrite);
+  /** Event files have names of their own: those of other runs stay beside them. */
+  if (isFirst && options.tensorboard !== undefined)
+    await checkTarget(null, options.tensorboard, { force: true, inPlace: false, kind: "folder" });
   const { given, check } = await sourceAt(folder, options, console);
   if (isStep(given)) requireStepOptions(options, communicator.size);
   const inputs = trainingInputsOf(given, folder);

@@ -40,6 +40,8 @@ export interface TrainCommandOptions
   readonly seed: number;
   readonly log?: string;
   readonly statistics?: number;
+  readonly tensorboard?: string;
+  readonly report?: string;
   readonly output?: string;
   readonly checkpoints?: string;
   readonly saveEvery?: number;
@@ -93,6 +95,14 @@ export function withTraining(command: Command): Command {
       "--statistics <n>",
       "every n steps tell the norm of each gradient and the alpha of AGR (with --log, --json, --tensorboard or --report)",
       wholeNumber(1),
+    )
+    .option(
+      "--tensorboard <folder>",
+      "write a TensorBoard event file there: losses, histograms of --statistics, pictures of samples",
+    )
+    .option(
+      "--report <file>",
+      "write a report as one HTML file: curves, --statistics, the evaluation at the end with the worst predictions",
     )
     .option("-o, --output <file>", "write the trained checkpoint, in ONNX Runtime's format")
     .option(

@@ -27,8 +27,7 @@ export class TrainingRecord {
   #statistics: StatisticsEvent[] = [];
   #samples = 0;
   #seconds = 0;
-  /** The first step of this process is one after those of a run that is gone on with. */
-  #first: number | null = null;
+  #last = 0;
 
   get points(): readonly LossPoint[] {
     return this.#open.length === 0 ? this.#points : [...this.#points, meanOf(this.#open)];
@@ -36,10 +35,6 @@ export class TrainingRecord {
 
   get statistics(): readonly StatisticsEvent[] {
     return this.#statistics;
-  }
-
-  get firstStep(): number | null {
-    return this.#first;
   }
 
   take(event: Told): void {
@@ -50,7 +45,7 @@ export class TrainingRecord {
   }
 
   #step(event: StepEvent): void {
-    this.#first ??= event.step;
+    this.#last = event.step;
     this.#samples += event.samples;
     this.#seconds += event.seconds;
     this.#open.push(event);
@@ -70,13 +65,14 @@ export class TrainingRecord {
 
   #epoch({ epoch, loss, seconds }: EpochEvent): void {
     const samplesPerSecond = this.#samples / this.#seconds;
-    this.epochs.push({ epoch, loss, seconds, samplesPerSecond, validation: null });
+    this.epochs.push({ epoch, step: this.#last, loss, seconds, samplesPerSecond, validation: null });
     [this.#samples, this.#seconds] = [0, 0];
   }
 
-  #validation({ loss, isBest, metrics }: ValidationTold): void {
+  #validation({ loss, isBest, metrics, values }: ValidationTold): void {
     const last = this.epochs.pop();
-    if (last !== undefined) this.epochs.push({ ...last, validation: { loss, isBest, metrics } });
+    const validation = { loss, isBest, metrics, values: numbersOf({ loss, ...values }) };
+    if (last !== undefined) this.epochs.push({ ...last, validation });
   }
 }
 
@@ -88,4 +84,11 @@ function meanOf(points: readonly LossPoint[]): LossPoint {
     loss: mean(({ loss }) => loss),
     learningRate: mean(({ learningRate }) => learningRate),
   };
+}
+
+/** Of what is told by name the numbers. */
+export function numbersOf(values: Readonly<Record<string, unknown>>): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) => (typeof value === "number" ? [[name, value]] : [])),
+  );
 }

@@ -1,7 +1,8 @@
-import type { StatisticsOptions } from "../index.ts";
+import type { Dataset, StatisticsOptions } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
-import { JsonLines } from "./json-lines.ts";
+import { GrowingFile } from "./growing-file.ts";
 import type { Ranks } from "./ranks.ts";
+import { TensorBoard } from "./tensorboard.ts";
 import type { TrainCommandOptions } from "./train-options.ts";
 import { type Told, TrainingRecord } from "./training-record.ts";
 
@@ -9,36 +10,40 @@ import { type Told, TrainingRecord } from "./training-record.ts";
 export class Watch {
   readonly record = new TrainingRecord();
   readonly #tell: (event: object) => void;
-  readonly #log: JsonLines | null;
+  readonly #log: GrowingFile | null;
+  readonly #board: TensorBoard | null;
 
-  private constructor(tell: (event: object) => void, log: JsonLines | null) {
+  private constructor(tell: (event: object) => void, log: GrowingFile | null, board: TensorBoard | null) {
     this.#tell = tell;
     this.#log = log;
+    this.#board = board;
   }
 
   static async open(
-    { log }: TrainCommandOptions,
+    { log, tensorboard }: TrainCommandOptions,
     { communicator, console }: Ranks,
-    { isResumed }: { readonly isResumed: boolean },
+    { dataset, isResumed }: { readonly dataset: Dataset; readonly isResumed: boolean },
   ): Promise<Watch> {
     const isFirst = communicator.rank === 0;
-    return new Watch(
-      (event) => {
-        if (console.options.json) console.line(event);
-      },
-      log === undefined || !isFirst ? null : new JsonLines(log, { append: isResumed }),
-    );
+    const board = tensorboard === undefined || !isFirst ? null : await TensorBoard.open(tensorboard, dataset);
+    const file = log === undefined || !isFirst ? null : new GrowingFile(log, { append: isResumed });
+    const tell = (event: object): void => {
+      if (console.options.json) console.line(event);
+    };
+    return new Watch(tell, file, board);
   }
 
   async take(event: Told): Promise<void> {
     const line = lineOf(event);
     this.#tell(line);
-    await this.#log?.write(line);
+    await this.#log?.write(`${JSON.stringify(line)}\n`);
+    await this.#board?.take(event);
     this.record.take(event);
   }
 
   async close(): Promise<void> {
     await this.#log?.close();
+    await this.#board?.close();
   }
 }
 

@@ -16,6 +16,12 @@ export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "../d
 export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
 export { DistributedError } from "../errors.ts";
 export { inspectPlacement } from "../placement.ts";
+export { readAssets } from "../report/html/assets.ts";
+export type { Assets } from "../report/html/page.ts";
+export { Pictures } from "../report/pictures.ts";
+export type { Pixels } from "../report/png.ts";
+export { eventFileName, TensorBoardEncoder } from "../report/tensorboard/encoder.ts";
+export { type TrainingReport, trainingReport } from "../report/training-report.ts";
 export { dataFilesOf } from "../runtime/data/data-files.ts";
 export { type BatchOptions, batches } from "../runtime/data/dataset.ts";
 export { fixedBatchSize, samplesOf } from "../runtime/data/dataset-inputs.ts";

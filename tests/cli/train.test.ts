@@ -43,7 +43,7 @@ describe("train", () => {
     ]);
     expect(status).toBe(0);
     expect(stdout).toMatch(
-      /^6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\nnext: onnx-agr export .* -o model.onnx\n$/,
+      /^epoch {2}loss\n1 .* samples\/s .* s\n2 .*\n6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\nnext: onnx-agr export .* -o model.onnx\n$/,
     );
     expect(stderr.trim().split("\n")).toHaveLength(2);
     const events = lines(readFileSync(log, "utf8"));

@@ -24,6 +24,7 @@ import { withStrict } from "../strict.ts";
 import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
 import { bestSaver, Validation } from "../validation.ts";
 import { statisticsOf, Watch } from "../watch.ts";
+import { writeReport } from "../write-report.ts";
 
 export function trainCommand(io: Io): CommandType {
   const command = new Command("train")
@@ -101,7 +102,7 @@ async function trainSession(
   const validation = await validationOf(opened, checkpoints, options, ranks);
   const began = performance.now();
   const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, loaded, options, console);
-  const watch = await Watch.open(options, ranks, { isResumed: resumed !== null });
+  const watch = await Watch.open(options, ranks, { dataset, isResumed: resumed !== null });
   const rescue = save === null ? null : new Rescue(session, save, (text) => console.note(text));
   const progress = new Progress(console, plan);
   const exchanged = new Exchanged();
@@ -144,6 +145,8 @@ async function trainSession(
     });
     progress.end();
     if (output !== null) await writeFileAtomic(output, [await session.saveCheckpoint()]);
+    if (options.report !== undefined && communicator.rank === 0)
+      await writeReport(options.report, folder, watch.record, opened, options, run.ended);
     const steps = run.last?.step ?? resumed?.step ?? 0;
     const loss = run.last?.loss ?? null;
     const interrupted = exitCode !== null;
@@ -151,6 +154,7 @@ async function trainSession(
     const saved = [
       ...(checkpoints === null ? [] : [`; run saved in ${checkpoints}`]),
       ...(output === null ? [] : [`; checkpoint written to ${output}`]),
+      ...(options.report === undefined || communicator.rank > 0 ? [] : [`; report in ${options.report}`]),
     ].join("");
     const runtime = session.runtime;
     console.result(

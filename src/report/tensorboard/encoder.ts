@@ -1,3 +1,4 @@
+import { NUMBER, requireArgument } from "../../arguments.ts";
 import type { TrainEvent } from "../../runtime/train.ts";
 import { encodePng, type Pixels } from "../png.ts";
 import { type SummaryValue, summaryEvent, versionEvent } from "./event.ts";
@@ -77,5 +78,7 @@ export class TensorBoardEncoder {
 
 /** A name that no other event file of the folder has: one of this process, at this time. */
 export function eventFileName(milliseconds: number, process: number): string {
+  requireArgument("milliseconds", milliseconds, NUMBER);
+  requireArgument("process", process, NUMBER);
   return `events.out.tfevents.${String(Math.floor(milliseconds / 1000)).padStart(10, "0")}.onnx-agr.${process}.${milliseconds % 1000}`;
 }

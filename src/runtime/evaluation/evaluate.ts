@@ -4,18 +4,21 @@ import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { A_COMMUNICATOR, type Communicator } from "../../distributed/communicator.ts";
 import { exchangeNumbers } from "../../distributed/consensus.ts";
 import { SINGLE } from "../../distributed/single.ts";
-import { DataError } from "../../errors.ts";
+import { DataError, requireOption } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { A_DATASET, batches, type Dataset } from "../data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
 import { A_SESSION, type NamedTensors, type TrainingSession } from "../session.ts";
 import { ClassificationSums, type MetricSums, type Metrics, RegressionSums } from "./metrics.ts";
+import { type WorstPrediction, WorstPredictions } from "./worst.ts";
 
 export interface EvaluateOptions {
   /** Samples per batch. Default: what the model asks for where its batch is fixed, else 32. */
   readonly batchSize?: number;
   /** The ranks that evaluate together: each takes its share of the batches. Default: this process alone. */
   readonly communicator?: Communicator;
+  /** How many of the worst predictions to give; of one process alone. Default 0. */
+  readonly worst?: number;
 }
 
 export interface Evaluation {
@@ -24,11 +27,13 @@ export interface Evaluation {
   readonly loss: number;
   /** Null where labels and outputs do not tell what is predicted. */
   readonly metrics: Metrics | null;
+  /** The worst first, as many as were asked for; where each sample has a class or targets of its own. */
+  readonly worst: readonly WorstPrediction[];
 }
 
 const EVALUATE_OPTIONS = withFields(
-  { batchSize: optional(NUMBER), communicator: optional(A_COMMUNICATOR) },
-  "options: { batchSize, communicator }",
+  { batchSize: optional(NUMBER), communicator: optional(A_COMMUNICATOR), worst: optional(NUMBER) },
+  "options: { batchSize, communicator, worst }",
 );
 
 /**
@@ -44,7 +49,10 @@ export async function evaluate(
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, EVALUATE_OPTIONS);
-  const { communicator = SINGLE } = options;
+  const { communicator = SINGLE, worst: most = 0 } = options;
+  requireOption(Number.isSafeInteger(most) && most >= 0, "worst", "a whole number from 0 on");
+  requireOption(most === 0 || communicator.size === 1, "worst", "left out where there are several ranks");
+  const worst = new WorstPredictions(most);
   const batchSize = fixedBatchSize(session.trainingInputs, dataset) ?? options.batchSize ?? 32;
   const order = { batchSize, shuffle: false, seed: 0, dropLast: false };
   const [lossName = "", ...outputs] = session.evalOutputNames;
@@ -58,9 +66,10 @@ export async function evaluate(
     judge ??= judgeOf(session.trainingInputs, feeds, outputs, results);
     if (!isOwn) continue;
     const count = samplesOf(dataset, feeds);
-    samples += count;
     loss += Number(results[lossName]?.data[0]) * count;
     judge?.add(feeds, results);
+    if (most > 0) judge?.look(feeds, results, worst, samples);
+    samples += count;
   }
   const own = [samples, loss, ...(judge?.sums.sums ?? [])];
   const all = communicator.size === 1 ? [own] : await exchangeNumbers(communicator, own);
@@ -69,12 +78,14 @@ export async function evaluate(
   );
   if (total === 0) throw new DataError("E_DATA", "there are no samples to evaluate");
   if (judge) judge.sums.sums = sums;
-  return { samples: total, loss: losses / total, metrics: judge?.sums.metrics() ?? null };
+  return { samples: total, loss: losses / total, metrics: judge?.sums.metrics() ?? null, worst: worst.list };
 }
 
 interface Judge {
   readonly sums: MetricSums;
   readonly add: (feeds: NamedTensors, results: NamedTensors) => void;
+  /** @param first place of the batch's first sample */
+  readonly look: (feeds: NamedTensors, results: NamedTensors, worst: WorstPredictions, first: number) => void;
 }
 
 /** Whole numbers are labels of scores that have one axis more; floats are targets of an output of their shape. */
@@ -96,6 +107,12 @@ function judgeOf(
         add: (given, made) => {
           const [label, prediction] = [given[input.name], made[output]];
           if (label !== undefined && prediction !== undefined) sums.add(label, prediction);
+        },
+        look: (given, made, worst, first) => {
+          const [label, prediction] = [given[input.name], made[output]];
+          if (label === undefined || prediction === undefined) return;
+          if (sums instanceof RegressionSums) worst.addTargets(label, prediction, first);
+          else worst.addClasses(label, prediction, first, input.range?.ignored ?? null);
         },
       };
     }

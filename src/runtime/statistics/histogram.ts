@@ -8,7 +8,7 @@ export interface Histogram {
   readonly greatest: number;
   readonly sum: number;
   readonly squares: number;
-  /** Of the buckets from the first that is not empty to the last: the largest number that each holds, and how many it has. */
+  /** The largest number that each bucket holds, and how many it has; of empty ones in a row only the last before one that is not. */
   readonly buckets: readonly (readonly [limit: number, count: number])[];
 }
 
@@ -46,15 +46,15 @@ export class HistogramCounter {
       ...negative.toReversed(),
       ...[...this.#counts.subarray(0, SIDE)].map((count, at) => [this.#limit(at), count] as const),
     ];
-    const first = all.findIndex(([, count]) => count > 0);
-    const last = all.findLastIndex(([, count]) => count > 0);
+    /** Of empty buckets in a row the last is enough: it says where the next one begins. */
+    const buckets = all.filter(([, count], at) => count > 0 || (all[at + 1]?.[1] ?? 0) > 0);
     return {
       count: this.#count,
       least: this.#count === 0 ? 0 : this.#least,
       greatest: this.#count === 0 ? 0 : this.#greatest,
       sum: this.#sum,
       squares: this.#squares,
-      buckets: first < 0 ? [] : all.slice(first, last + 1),
+      buckets,
     };
   }
 

@@ -1,8 +1,9 @@
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { FileSystemError } from "../index.ts";
 
-/** A JSON-lines file: whole lines only, whatever happens. */
-export class JsonLines {
+/** A file that grows while a command runs: whole records only, whatever happens. */
+export class GrowingFile {
   readonly #path: string;
   readonly #stream: ReturnType<typeof createWriteStream>;
   #failure: Error | null = null;
@@ -15,12 +16,11 @@ export class JsonLines {
     });
   }
 
-  async write(event: object): Promise<void> {
+  async write(record: string | Uint8Array): Promise<void> {
     this.#check();
-    if (!this.#stream.write(`${JSON.stringify(event)}\n`)) {
-      await new Promise<void>((done) => {
-        this.#stream.once("drain", done).once("error", () => done());
-      });
+    if (!this.#stream.write(record)) {
+      /** What fails is told by `#check`. */
+      await once(this.#stream, "drain").catch(() => undefined);
     }
     this.#check();
   }
@@ -34,7 +34,7 @@ export class JsonLines {
 
   #check(): void {
     if (this.#failure === null) return;
-    throw new FileSystemError("E_FILE_SYSTEM", `cannot write the log ${this.#path}: ${this.#failure.message}`, {
+    throw new FileSystemError("E_FILE_SYSTEM", `cannot write ${this.#path}: ${this.#failure.message}`, {
       file: this.#path,
       cause: this.#failure,
     });
