@@ -98,6 +98,13 @@ export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export type { LearningRateSchedule } from "./optim/schedule.ts";
 export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
+export {
+  FIND_LEARNING_RATE_DEFAULTS,
+  type FindLearningRateOptions,
+  findLearningRate,
+  type LearningRateChoice,
+  type LearningRateTrial,
+} from "./runtime/find-learning-rate.ts";
 export type { AlphaOptions, GradientHistograms, GradientStatistics } from "./runtime/statistics/gradient-statistics.ts";
 export type { Histogram } from "./runtime/statistics/histogram.ts";
 export type { StatisticsOptions, StepStatistics } from "./runtime/statistics/statistics.ts";

@@ -73,6 +73,7 @@ function comparison(): readonly Parameter[] {
 
 /** Every function that is exported. One without a row makes the test fail. */
 const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
+  findLearningRate: [parameter([], () => session)("session"), data("dataset"), options("options")],
   eventFileName: [number("milliseconds"), number("process")],
   readAssets: [],
   trainingReport: [

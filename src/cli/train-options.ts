@@ -40,6 +40,7 @@ export interface TrainCommandOptions
   readonly seed: number;
   readonly log?: string;
   readonly statistics?: number;
+  readonly findLr?: boolean;
   readonly tensorboard?: string;
   readonly report?: string;
   readonly output?: string;
@@ -96,6 +97,7 @@ export function withTraining(command: Command): Command {
       "every n steps tell the norm of each gradient and the alpha of AGR (with --log, --json, --tensorboard or --report)",
       wholeNumber(1),
     )
+    .option("--find-lr", "try learning rates, say which one to choose and why, and train nothing further")
     .option(
       "--tensorboard <folder>",
       "write a TensorBoard event file there: losses, histograms of --statistics, pictures of samples",

@@ -7,7 +7,7 @@ import { batches, type Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
-import { Statistics, type StepStatistics } from "./statistics/statistics.ts";
+import type { Statistics, StatisticsOptions, StepStatistics } from "./statistics/statistics.ts";
 import { planTraining, type TrainingPlan, type TrainOptions } from "./training-plan.ts";
 import { Alone } from "./updates/alone.ts";
 import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
@@ -151,7 +151,7 @@ async function updaterOf(
     given: learningRate ?? null,
     of: (step) => learningRate?.(step + offset) ?? session.learningRateOf(step + offset),
   };
-  const statistics = options.statistics === undefined ? null : new Statistics(options.statistics);
+  const statistics = options.statistics === undefined ? null : await statisticsOf(options.statistics);
   if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics });
   const training = { session, dataset, plan, communicator, rates, signal, statistics };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
@@ -161,6 +161,12 @@ async function updaterOf(
   }
   const { DataParallel } = await import("./updates/data-parallel.ts");
   return DataParallel.create(training);
+}
+
+/** Loaded where they are asked for: pages that train seldom do. @throws UsageError `E_OPTION` */
+async function statisticsOf(options: StatisticsOptions): Promise<Statistics> {
+  const { Statistics: Made } = await import("./statistics/statistics.ts");
+  return new Made(options);
 }
 
 /**

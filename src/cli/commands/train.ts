@@ -9,6 +9,7 @@ import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
 import { epochTable } from "../epoch-table.ts";
 import { Exchanged } from "../exchanged.ts";
+import { findRate, refuseBesideFinder } from "../find-learning-rate.ts";
 import { DATA_HELP, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
@@ -41,6 +42,8 @@ export function trainCommand(io: Io): CommandType {
 Examples:
   onnx-agr train artifacts --data train.safetensors --epochs 5
   onnx-agr train artifacts --data train.npz --lr 0.01 --schedule cosine --warmup-steps 100 --log run.jsonl
+  onnx-agr train artifacts --data train.npz --find-lr
+  onnx-agr train artifacts --data train.npz --validation 0.1 --statistics 50 --report report.html
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --save-every 500
   onnx-agr train artifacts --data train.npz --epochs 50 --checkpoints run --resume run
   onnx-agr train artifacts --data train.npz --ep webgpu,cpu
@@ -71,9 +74,11 @@ async function trainLocked(folder: string, options: TrainCommandOptions, ranks: 
 
 async function runTraining(folder: string, options: TrainCommandOptions, ranks: Ranks): Promise<number> {
   const { communicator, console } = ranks;
+  refuseBesideFinder(options, communicator.size);
   const opened = await openSession(folder, options, ranks);
   const { session } = opened;
   try {
+    if (options.findLr === true) return await findRate(opened, console);
     const destination =
       communicator.rank > 0
         ? NOWHERE
