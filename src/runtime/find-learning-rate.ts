@@ -135,14 +135,13 @@ const text = (rate: number): string =>
 function choose(trials: readonly LearningRateTrial[], diverged: number | null): LearningRateChoice {
   const [first] = trials;
   const end = diverged === null ? "" : ` With ${text(diverged)} it grew beyond all bounds, and the trials ended.`;
-  const least = trials.reduce(
-    (best, each) => (each.smoothedLoss < best.smoothedLoss ? each : best),
-    first as LearningRateTrial,
-  );
-  if (first === undefined || first.smoothedLoss - least.smoothedLoss < FALL * Math.abs(first.smoothedLoss)) {
-    const reason = `The loss did not fall by more than ${100 * FALL} % with any rate, so none is chosen: train for longer, or look at the data and the model.${end}`;
-    return { type: "choice", learningRate: null, steepest: null, least: null, diverged, reason };
-  }
+  const none = (): LearningRateChoice => ({
+    ...{ type: "choice", learningRate: null, steepest: null, least: null, diverged },
+    reason: `The loss did not fall by more than ${100 * FALL} % with any rate, so none is chosen: train for longer, or look at the data and the model.${end}`,
+  });
+  if (first === undefined) return none();
+  const least = trials.reduce((best, each) => (each.smoothedLoss < best.smoothedLoss ? each : best), first);
+  if (first.smoothedLoss - least.smoothedLoss <= FALL * Math.abs(first.smoothedLoss)) return none();
   const slopes = trials.slice(1, trials.indexOf(least) + 1).map((trial, at) => ({
     rate: trial.learningRate,
     fall: (trials[at]?.smoothedLoss ?? Number.NaN) - trial.smoothedLoss,

@@ -7,7 +7,7 @@ import { batches, type Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
-import type { Statistics, StatisticsOptions, StepStatistics } from "./statistics/statistics.ts";
+import type { StepStatistics } from "./statistics/statistics.ts";
 import { planTraining, type TrainingPlan, type TrainOptions } from "./training-plan.ts";
 import { Alone } from "./updates/alone.ts";
 import { type ExchangeReport, LOWER_RATE, type Rates, type Updater } from "./updates/update.ts";
@@ -68,13 +68,6 @@ export async function* train(
   const plan = planTraining(session.trainingInputs, dataset, options);
   const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
-  const isLooked = options.statistics !== undefined;
-  requireOption(!isLooked || plan.localSteps === 0, "statistics", "left out where ranks train apart (localSteps)");
-  requireOption(
-    !isLooked || session.can.getGradients,
-    "statistics",
-    "left out: this session gives out no gradients (it is of ort-training, or of a whole train step)",
-  );
   requireOption(
     learningRate === undefined || session.can.setLearningRate,
     "learningRate",
@@ -151,7 +144,12 @@ async function updaterOf(
     given: learningRate ?? null,
     of: (step) => learningRate?.(step + offset) ?? session.learningRateOf(step + offset),
   };
-  const statistics = options.statistics === undefined ? null : await statisticsOf(options.statistics);
+  const { statistics: wanted } = options;
+  /** Loaded where they are asked for: pages that train seldom do. */
+  const statistics =
+    wanted === undefined
+      ? null
+      : (await import("./statistics/statistics.ts")).statisticsFor(wanted, session, plan.localSteps > 0);
   if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics });
   const training = { session, dataset, plan, communicator, rates, signal, statistics };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
@@ -161,12 +159,6 @@ async function updaterOf(
   }
   const { DataParallel } = await import("./updates/data-parallel.ts");
   return DataParallel.create(training);
-}
-
-/** Loaded where they are asked for: pages that train seldom do. @throws UsageError `E_OPTION` */
-async function statisticsOf(options: StatisticsOptions): Promise<Statistics> {
-  const { Statistics: Made } = await import("./statistics/statistics.ts");
-  return new Made(options);
 }
 
 /**

@@ -10,7 +10,7 @@ import { A_DATASET, batches, type Dataset } from "../data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
 import { A_SESSION, type NamedTensors, type TrainingSession } from "../session.ts";
 import { ClassificationSums, type MetricSums, type Metrics, RegressionSums } from "./metrics.ts";
-import { type WorstPrediction, WorstPredictions } from "./worst.ts";
+import type { WorstPrediction, WorstPredictions } from "./worst.ts";
 
 export interface EvaluateOptions {
   /** Samples per batch. Default: what the model asks for where its batch is fixed, else 32. */
@@ -52,7 +52,8 @@ export async function evaluate(
   const { communicator = SINGLE, worst: most = 0 } = options;
   requireOption(Number.isSafeInteger(most) && most >= 0, "worst", "a whole number from 0 on");
   requireOption(most === 0 || communicator.size === 1, "worst", "left out where there are several ranks");
-  const worst = new WorstPredictions(most);
+  /** Loaded where they are asked for: pages that train seldom do. */
+  const worst = most === 0 ? null : new (await import("./worst.ts")).WorstPredictions(most);
   const batchSize = fixedBatchSize(session.trainingInputs, dataset) ?? options.batchSize ?? 32;
   const order = { batchSize, shuffle: false, seed: 0, dropLast: false };
   const [lossName = "", ...outputs] = session.evalOutputNames;
@@ -68,7 +69,7 @@ export async function evaluate(
     const count = samplesOf(dataset, feeds);
     loss += Number(results[lossName]?.data[0]) * count;
     judge?.add(feeds, results);
-    if (most > 0) judge?.look(feeds, results, worst, samples);
+    if (worst !== null) judge?.look(feeds, results, worst, samples);
     samples += count;
   }
   const own = [samples, loss, ...(judge?.sums.sums ?? [])];
@@ -78,7 +79,7 @@ export async function evaluate(
   );
   if (total === 0) throw new DataError("E_DATA", "there are no samples to evaluate");
   if (judge) judge.sums.sums = sums;
-  return { samples: total, loss: losses / total, metrics: judge?.sums.metrics() ?? null, worst: worst.list };
+  return { samples: total, loss: losses / total, metrics: judge?.sums.metrics() ?? null, worst: worst?.list ?? [] };
 }
 
 interface Judge {

@@ -4,6 +4,7 @@ import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
 import type { SessionState } from "./session-state.ts";
 import { stacked } from "./stack.ts";
+import type { Renewals } from "./state-store.ts";
 
 /** Runs the programs of a session on its state, and makes what they renewed the state. */
 export class StepRunner {
@@ -38,13 +39,11 @@ export class StepRunner {
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };
     const { store } = this.#state;
     const { renewals, outputs } = await program.run({ ...feeds, ...flag }, store, []);
-    const sums = new Set(state.flatMap(({ name, kind }) => (kind === "accumulator" ? [name] : [])));
-    store.commit(
-      renewals.filter(([name]) => sums.has(name)),
-      outputs,
-    );
+    const kinds = new Map(state.map(({ name, kind }) => [name, kind]));
+    const isSum = ([name]: Renewals[number]): boolean => kinds.get(name) === "accumulator";
+    store.commit(renewals.filter(isSum), outputs);
     store.discard(
-      renewals.filter(([name]) => !sums.has(name)),
+      renewals.filter((renewal) => !isSum(renewal)),
       outputs,
     );
     this.#state.resets = true;

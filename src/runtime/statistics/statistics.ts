@@ -1,5 +1,5 @@
 import { requireOption } from "../../errors.ts";
-import type { NamedTensors } from "../session.ts";
+import type { NamedTensors, TrainingSession } from "../session.ts";
 import {
   type AlphaOptions,
   type GradientHistograms,
@@ -51,4 +51,19 @@ export class Statistics {
     const squares = parameters.reduce((sum, { norm }) => sum + norm ** 2, 0);
     return { gradientNorm: Math.sqrt(squares), parameters, seconds: (performance.now() - began) / 1000 };
   }
+}
+
+/**
+ * The statistics of a training.
+ * @param isApart whether ranks train apart
+ * @throws UsageError `E_OPTION`
+ */
+export function statisticsFor(options: StatisticsOptions, { can }: TrainingSession, isApart: boolean): Statistics {
+  requireOption(!isApart, "statistics", "left out where ranks train apart (localSteps)");
+  requireOption(
+    can.getGradients,
+    "statistics",
+    "left out: this session gives out no gradients (it is of ort-training, or of a whole train step)",
+  );
+  return new Statistics(options);
 }
