@@ -21,32 +21,29 @@ export class StepRunner {
 
   /** Forward and backward: the gradients take the place of those accumulated, or are added to them. */
   async accumulate(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
+    const { ran, commit } = await this.#backward(feeds, outputs);
+    commit(ran.renewals);
+    return ran.outputs;
+  }
+
+  /** Forward and backward, to look at: the gradients take the place of those accumulated, running statistics stay. */
+  async look(feeds: NamedTensors): Promise<void> {
+    this.#state.resets = true;
+    const { ran, program, commit } = await this.#backward(feeds, []);
+    const sums = new Set(program.plan.gradients.map(([, sum]) => sum));
+    commit(ran.renewals.filter(([name]) => sums.has(name)));
+    const others = ran.renewals.filter(([name]) => !sums.has(name));
+    this.#state.store.discard(others, ran.outputs);
+  }
+
+  async #backward(feeds: NamedTensors, outputs: readonly string[]) {
     const { overwriting, adding, first } = this.#programs;
     const { resets, store } = this.#state;
     const program = (resets ? overwriting : adding) ?? first;
     const { reset } = program.plan;
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(resets ? 1 : 0), [1]) };
     const ran = await program.run({ ...feeds, ...flag }, store, outputs);
-    store.commit(ran.renewals, ran.outputs);
-    return ran.outputs;
-  }
-
-  /** Forward and backward, to look at: the gradients take the place of those accumulated, running statistics stay. */
-  async look(feeds: NamedTensors): Promise<void> {
-    const { overwriting, first } = this.#programs;
-    const program = overwriting ?? first;
-    const { reset, state } = program.plan;
-    const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(1), [1]) };
-    const { store } = this.#state;
-    const { renewals, outputs } = await program.run({ ...feeds, ...flag }, store, []);
-    const kinds = new Map(state.map(({ name, kind }) => [name, kind]));
-    const isSum = ([name]: Renewals[number]): boolean => kinds.get(name) === "accumulator";
-    store.commit(renewals.filter(isSum), outputs);
-    store.discard(
-      renewals.filter((renewal) => !isSum(renewal)),
-      outputs,
-    );
-    this.#state.resets = true;
+    return { program, ran, commit: (renewals: Renewals): void => store.commit(renewals, ran.outputs) };
   }
 
   /** The optimizer's update. */
