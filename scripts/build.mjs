@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -22,7 +22,6 @@ const common = {
   outdir: "dist",
   bundle: true,
   splitting: true,
-  packages: "external",
   format: "esm",
   sourcemap: true,
   sourcesContent: false,
@@ -40,6 +39,7 @@ await build({
   ],
   chunkNames: "chunks/[name]-[hash]",
   platform: "node",
+  packages: "external",
   target: "node20.19",
   keepNames: true,
 });
@@ -47,7 +47,7 @@ await build({
 /** Modules that reach Node, and what stands for them in a page. */
 const IN_A_PAGE = { "src/graph/io/digest.ts": "src/web/digest.ts" };
 
-await build({
+const { metafile } = await build({
   ...common,
   entryPoints: [
     { in: "src/entries/web.ts", out: "web/index" },
@@ -57,6 +57,10 @@ await build({
   ],
   chunkNames: "web/[name]-[hash]",
   platform: "browser",
+  // What is no ES module cannot be loaded by a page as it is, so all but ONNX Runtime is in these files.
+  external: ["onnxruntime-*"],
+  legalComments: "inline",
+  metafile: true,
   target: ["chrome110", "firefox115", "safari16.4"],
   plugins: [
     {
@@ -74,6 +78,18 @@ await build({
     },
   ],
 });
+
+// The licences of those whose code is in the files of a page.
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []),
+);
+const licences = [...packages].sort().map((name) => {
+  const folder = new URL(`../node_modules/${name}/`, import.meta.url);
+  const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
+  if (file === undefined) throw new Error(`${name} has no licence file`);
+  return `${name}\n\n${readFileSync(new URL(file, folder), "utf8").trim()}\n`;
+});
+writeFileSync(new URL("../dist/web/LICENCES.txt", import.meta.url), licences.join(`\n${"-".repeat(80)}\n\n`));
 
 const license = readFileSync(new URL("../node_modules/uplot/LICENSE", import.meta.url), "utf8").trim();
 /** What reports carry in them: it runs in the browser that they are read with. */
