@@ -4,7 +4,6 @@ import { decodeState } from "../artifacts/portable/state.ts";
 import { decodeSetManifest, SET_MANIFEST } from "../artifacts/set-manifest-format.ts";
 import { FormatError, namingFile, UsageError } from "../errors.ts";
 import { checkModel } from "../graph/check.ts";
-import { sha256 } from "../graph/io/digest.ts";
 import type { Model } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
 import { nameOf, readSource, type WebSource } from "./read-source.ts";
@@ -35,6 +34,8 @@ export async function fetchPortable(folder: string | URL): Promise<PortableArtif
   const slashed = base.href.endsWith("/") ? base : new URL(`${base.href}/`);
   const at = (name: string): URL => new URL(name, slashed);
   const { files } = decodeSetManifest(await readSource(SET_MANIFEST, at(SET_MANIFEST)), at(SET_MANIFEST).href);
+  /** Loaded where files have to be compared. */
+  const { sha256 } = await import("../graph/io/digest.ts");
   const fetched = await Promise.all(
     Object.entries(PORTABLE_FILES).map(async ([file, name]) => {
       const hash = files[name];
