@@ -5,6 +5,7 @@
 
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -47,14 +48,8 @@ await build({
 /** Modules that reach Node, and what stands for them in a page. */
 const IN_A_PAGE = { "src/graph/io/digest.ts": "src/web/digest.ts" };
 
-const { metafile } = await build({
+const inAPage = {
   ...common,
-  entryPoints: [
-    { in: "src/entries/web.ts", out: "web/index" },
-    { in: "src/entries/web-trainer.ts", out: "web/trainer" },
-    // Sessions look for it beside themselves.
-    { in: "src/web/onnx-agr-web-worker.ts", out: "web/onnx-agr-web-worker" },
-  ],
   chunkNames: "web/[name]-[hash]",
   platform: "browser",
   // What is no ES module cannot be loaded by a page as it is, so all but ONNX Runtime is in these files.
@@ -65,19 +60,28 @@ const { metafile } = await build({
   plugins: [
     {
       name: "in a page",
-      setup({ onLoad }) {
-        for (const [from, to] of Object.entries(IN_A_PAGE)) {
-          const path = fileURLToPath(new URL(`../${from}`, import.meta.url));
-          onLoad({ filter: new RegExp(`^${path.replace(/[^\w/]/g, "\\$&")}$`) }, () => ({
-            contents: `export * from ${JSON.stringify(fileURLToPath(new URL(`../${to}`, import.meta.url)))};`,
-            loader: "ts",
-            resolveDir: root,
-          }));
-        }
+      setup({ onResolve }) {
+        const whole = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+        const standIns = new Map(Object.entries(IN_A_PAGE).map((paths) => paths.map(whole)));
+        onResolve({ filter: /^\./ }, ({ path, resolveDir }) => {
+          const standIn = standIns.get(resolve(resolveDir, path));
+          return standIn === undefined ? undefined : { path: standIn, sideEffects: false };
+        });
       },
     },
   ],
+};
+
+const { metafile } = await build({
+  ...inAPage,
+  entryPoints: [
+    { in: "src/entries/web.ts", out: "web/index" },
+    // Sessions look for it beside themselves.
+    { in: "src/web/onnx-agr-web-worker.ts", out: "web/onnx-agr-web-worker" },
+  ],
 });
+// By itself: what it shared with the whole would be in many small files.
+await build({ ...inAPage, entryPoints: [{ in: "src/entries/web-trainer.ts", out: "web/trainer" }] });
 
 // The licences of those whose code is in the files of a page.
 const packages = new Set(

@@ -4,9 +4,10 @@
  * @module onnx-agr/run
  */
 
+export { differences } from "../artifacts/run-checkpoint/differences.ts";
 export { newRun } from "../artifacts/run-checkpoint/folder.ts";
 export { type LockOptions, lockRuns } from "../artifacts/run-checkpoint/lock.ts";
-export { differences, type RunOptions as RunSettings } from "../artifacts/run-checkpoint/manifest.ts";
+export type { RunOptions as RunSettings } from "../artifacts/run-checkpoint/manifest.ts";
 export { type AveragedCheckpoint, averageCheckpoints, type CheckpointKind } from "../average-checkpoints.ts";
 export type { ArmEstimate } from "../compare/estimate.ts";
 export { METRIC_NAMES } from "../compare/metrics.ts";

@@ -1,4 +1,4 @@
-import { type Kind, NUMBER, OPTIONS, requireArgument, withFields } from "../../arguments.ts";
+import { type Kind, NUMBER, OPTIONS, withFields } from "../../arguments.ts";
 import { CheckpointError } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 
@@ -19,7 +19,6 @@ export type RunOptions = Readonly<Record<string, string | number | boolean | nul
 
 /** What lies beside the state of a checkpoint. */
 const RECORD = OPTIONS;
-const IDENTITY: Kind = withFields({ options: RECORD, hashes: RECORD }, "what a run is made of: { options, hashes }");
 export const RUN_MANIFEST: Kind = withFields(
   { step: NUMBER, position: RECORD, options: RECORD, hashes: RECORD },
   "what a run is saved with: { step, position, options, hashes }",
@@ -158,21 +157,4 @@ export function damaged(file: string): CheckpointError {
     file,
     hint: "Use an earlier checkpoint of the run: give its folder to --resume.",
   });
-}
-
-/** Which items of a run differ from those a checkpoint was made with. */
-export function differences(
-  manifest: Pick<RunManifest, "options" | "hashes">,
-  now: Pick<RunManifest, "options" | "hashes">,
-): readonly { readonly item: string; readonly was: string; readonly is: string }[] {
-  requireArgument("manifest", manifest, IDENTITY);
-  requireArgument("now", now, IDENTITY);
-  const items = (each: Pick<RunManifest, "options" | "hashes">): Map<string, string> =>
-    new Map(
-      [...Object.entries(each.options), ...Object.entries(each.hashes)].map(([item, value]) => [item, String(value)]),
-    );
-  const [was, is] = [items(manifest), items(now)];
-  return [...new Set([...was.keys(), ...is.keys()])]
-    .filter((item) => was.get(item) !== is.get(item))
-    .map((item) => ({ item, was: was.get(item) ?? "nothing", is: is.get(item) ?? "nothing" }));
 }

@@ -3,7 +3,8 @@ import { CheckpointError } from "../../errors.ts";
 import { joinBytes } from "../../graph/bytes.ts";
 import { A_STATE, decodeState, stateParts, type TrainingState } from "../portable/state.ts";
 import { decodeSafetensors } from "../safetensors.ts";
-import { differences, type RunOptions, type TrainPosition } from "./manifest.ts";
+import { differences } from "./differences.ts";
+import type { RunOptions, TrainPosition } from "./manifest.ts";
 
 /** A training run as it stands: with this and the same data it goes on to the numbers of a run that was not broken off. */
 export interface RunSnapshot {
