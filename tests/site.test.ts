@@ -44,6 +44,8 @@ describe.skipIf(!existsSync(TYPEDOC))("the site", () => {
   it("has a page for every page of docs and for every entry point", () => {
     const docs = readdirSync(join(SITE, "..", "docs")).filter((name) => name.endsWith(".md"));
     const there = [...pages.keys()].map((path) => relative(root, path));
+    // A page that is listed twice has a second file, with a number.
+    expect(there.filter((name) => /-\d+\.html$/.test(name))).toEqual([]);
     for (const name of docs) expect(there).toContain(`documents/docs_${name.replace(/\.md$/, ".html")}`);
     for (const name of ["onnx-agr", "onnx-agr_graph", "onnx-agr_training", "onnx-agr_run", "onnx-agr_web"])
       expect(there).toContain(`modules/${name}.html`);
