@@ -9,7 +9,7 @@ import { insertAgr } from "./passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "./passes/insert-agr/options.ts";
 import { toEvaluation } from "./passes/portable/evaluation.ts";
 import { toGradients } from "./passes/portable/gradients.ts";
-import { makeApply, type OptimizerSource, toTrainStep } from "./passes/portable/optimizer.ts";
+import { lookaheadFor, makeApply, type OptimizerSource, toTrainStep } from "./passes/portable/optimizer.ts";
 import type { StateTensor, StepModel } from "./passes/portable/step-model.ts";
 import { copyTrainingGraph, type TrainingGraph } from "./passes/training-graph.ts";
 
@@ -43,7 +43,8 @@ export function makePortableSet(
     names(training.parameters.map(({ parameter }) => parameter)),
     names(training.constants),
   ];
-  const gradients = planned(toGradients(copyTrainingGraph(training)), "gradients", ranges);
+  const lookahead = optimizer === null ? null : lookaheadFor(optimizer);
+  const gradients = planned(toGradients(copyTrainingGraph(training), lookahead), "gradients", ranges);
   const evalModel = evaluation === null ? null : evalModelOf(evaluation, trainable, constants);
   if (optimizer === null) {
     return { trainStep: null, gradients: gradients.model, apply: null, evalModel, planned: gradients.state };

@@ -2,7 +2,7 @@
 
     python3 scripts/reference/optimizers.py > tests/optim/reference.json
 
-sgd, adam, adamw, adagrad and rmsprop are torch.optim's; adan, lion, lamb, muon, cautious updates and the transformers mode of AdamW are
+sgd, adam, adamw, adagrad and rmsprop are torch.optim's; adan, lion, lamb, muon, schedule-free-adamw, cautious updates and the transformers mode of AdamW are
 written down here from their papers or authors' code. Needs torch and numpy; the project and its tests do not.
 """
 
@@ -167,6 +167,21 @@ def muon(nesterov):
     return update
 
 
+def schedule_free_adamw(wd):
+    """The paper's algorithm 1 with its three sequences y, z and x; the gradient that is given is that at y."""
+
+    def update(x, g, s, t, b1=0.9, b2=0.999):
+        z = s.get("z", x)
+        y = (1 - b1) * z + b1 * x
+        s["v"] = b2 * s.get("v", 0) + (1 - b2) * g * g
+        s["z"] = z - LR * g / (np.sqrt(s["v"] / (1 - b2**t)) + 1e-8) - LR * wd * y
+        s["weights"] = s.get("weights", 0) + LR**2
+        c = LR**2 / s["weights"]
+        return (1 - c) * x + c * s["z"]
+
+    return update
+
+
 O = torch.optim
 CASES = [
     ("sgd", {}, torch_run(lambda p: O.SGD(p, LR))),
@@ -192,6 +207,8 @@ CASES = [
     ("adamw", {"cautious": True, "weightDecay": 0.1}, own_run(cautious_adamw)),
     ("lion", {"cautious": True, "weightDecay": 0.1}, own_run(cautious_lion)),
     ("adan", {"cautious": True}, own_run(cautious_adan)),
+    ("schedule-free-adamw", {}, own_run(schedule_free_adamw(0))),
+    ("schedule-free-adamw", {"weightDecay": 0.1}, own_run(schedule_free_adamw(0.1))),
     ("muon", {}, own_run(muon(True))),
     ("muon", {"nesterov": False}, own_run(muon(False))),
     ("sgd", {"transforms": ["normalize"]}, torch_run(lambda p: O.SGD(p, LR), normalized)),

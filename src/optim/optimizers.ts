@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.ts";
 import { gradientSteps } from "./gradient-steps.ts";
 import { scaleByMuon } from "./muon.ts";
+import { lookaheadOf, scheduleFree } from "./schedule-free.ts";
 import type { GradientTransform, Optimizer } from "./transform.ts";
 import {
   addCoupledDecay,
@@ -56,7 +57,17 @@ export interface Hyperparameters {
   readonly cautious?: boolean;
 }
 
-export type OptimizerName = "sgd" | "adam" | "adamw" | "adan" | "adagrad" | "rmsprop" | "lamb" | "lion" | "muon";
+export type OptimizerName =
+  | "sgd"
+  | "adam"
+  | "adamw"
+  | "adan"
+  | "adagrad"
+  | "rmsprop"
+  | "lamb"
+  | "lion"
+  | "muon"
+  | "schedule-free-adamw";
 
 export interface OptimizerOptions extends GradientOptions, Hyperparameters {
   readonly name: OptimizerName;
@@ -68,6 +79,7 @@ interface Entry {
   readonly source: string;
   readonly links: (values: Required<Hyperparameters>) => readonly GradientTransform[];
   readonly application?: (values: Required<Hyperparameters>) => Optimizer["application"];
+  readonly lookahead?: (values: Required<Hyperparameters>) => Optimizer["lookahead"];
 }
 
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
@@ -149,6 +161,13 @@ export const OPTIMIZERS: Readonly<Record<OptimizerName, Entry>> = {
     source: "torch.optim.Muon; Adam for vectors",
     links: ({ weightDecay, ...muon }) => [scaleByMuon(muon), addDecayedWeights(weightDecay)],
   },
+  "schedule-free-adamw": {
+    defaults: { ...ADAM, weightDecay: 0 },
+    source: "arXiv 2405.15682, algorithm 1",
+    links: (values) => [scheduleFree(values)],
+    application: () => "whole",
+    lookahead: ({ beta1 }) => lookaheadOf(beta1),
+  },
 };
 
 export const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as readonly OptimizerName[];
@@ -206,5 +225,6 @@ export function makeOptimizer(options: OptimizerOptions): Optimizer {
     ],
     links: [...after, ...entry.links(values)],
     application: entry.application?.(values) ?? "decoupled",
+    lookahead: entry.lookahead?.(values) ?? null,
   };
 }

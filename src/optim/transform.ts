@@ -23,6 +23,7 @@ export interface Update {
 /** One parameter under way through a chain. */
 export interface Parameter {
   readonly name: string;
+  /** Where its gradient was taken: the parameter, or what the optimizer's lookahead says. */
   readonly value: Value;
   readonly update: Update;
   /** The gradient as the optimizer reads it: after AGR, where that is put before the optimizer. */
@@ -31,6 +32,8 @@ export interface Parameter {
   readonly slots: readonly Value[];
   /** Weight decay in the place of the optimizer's own; null: the optimizer's own. */
   readonly weightDecay: number | null;
+  /** Writes the parameter's own learning rate, a scalar, for transforms that have it in their state; null outside an optimizer. */
+  readonly rate: (() => Value) | null;
 }
 
 export interface Transformed {
@@ -45,12 +48,21 @@ export interface GradientTransform {
   readonly name: string;
   /** State kept per parameter, of its shape, zeros before the first step. */
   readonly slots: readonly string[];
+  /** Those of the slots that are one number per parameter. Default: none. */
+  readonly scalars?: readonly string[];
   /** Gets all parameters, so that norms over all of them need no interface of their own. */
   readonly transform: (step: Step, parameters: readonly Parameter[]) => readonly Transformed[];
 }
 
-/** How updates become parameters. `decoupled`: w (1 - lr decay) - lr factor tensor. */
-export type Application = "decoupled" | "proximal" | "after";
+/** How updates become parameters. `decoupled`: w (1 - lr decay) - lr factor tensor; `whole`: w - factor tensor, which has the rate in it. */
+export type Application = "decoupled" | "proximal" | "after" | "whole";
+
+/** Gradients are taken not at the parameters w, but at w - share * offset, with the offset in a slot of one of the links. */
+export interface Lookahead {
+  readonly transform: string;
+  readonly slot: string;
+  readonly share: number;
+}
 
 /** A whole optimizer: transforms, and how their result is applied. */
 export interface Optimizer {
@@ -60,6 +72,8 @@ export interface Optimizer {
   /** What AGR's gradients go through. */
   readonly links: readonly GradientTransform[];
   readonly application: Application;
+  /** Null: gradients are taken at the parameters. */
+  readonly lookahead: Lookahead | null;
 }
 
 /** A transform of each parameter by itself. */
@@ -67,10 +81,12 @@ export function perParameter(
   name: string,
   slots: readonly string[],
   prepare: (step: Step) => (parameter: Parameter) => Transformed,
+  scalars: readonly string[] = [],
 ): GradientTransform {
   return {
     name,
     slots,
+    scalars,
     transform: (step, parameters) => {
       const apply = prepare(step);
       return parameters.map(apply);

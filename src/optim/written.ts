@@ -8,6 +8,14 @@ export interface Trained {
   readonly name: string;
   readonly parameter: Value;
   readonly gradient: Value;
+  /** Where the gradient was taken, and the slot that says so; absent: at the parameter. */
+  readonly point?: GradientPoint;
+}
+
+/** What a lookahead makes of one parameter: a new input that holds the offset, and the parameter moved by its share. */
+export interface GradientPoint {
+  readonly value: Value;
+  readonly offset: Value;
 }
 
 /** The graph an optimizer is written into. */
@@ -30,6 +38,8 @@ export interface Slot {
   /** A new graph input. */
   readonly input: Value;
   readonly next: Value;
+  /** Whether it is one number, and not of its parameter's shape. Default false. */
+  readonly isScalar?: boolean;
 }
 
 export interface WrittenUpdate {

@@ -1,7 +1,7 @@
 import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import type { PlannedState } from "../portable/plan.ts";
-import { DEFAULT_INITIAL_RATE, slotOf, slotZeros, type TrainingState } from "../portable/state.ts";
+import { DEFAULT_INITIAL_RATE, slotOf, slotZeros, type TrainingState, zeros } from "../portable/state.ts";
 import { type Checkpoint, type ParameterState, requireElements } from "./checkpoint.ts";
 import { checkpointSpace, MOST_CHECKPOINT_BYTES } from "./checkpoint-space.ts";
 
@@ -19,7 +19,7 @@ export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly Plan
   const zerosOf = slotZeros();
   const [group] = checkpoint.optimizerGroups;
   const moments = new Map(group?.states.map(({ parameter, moments: held }) => [parameter, held]));
-  for (const { name, kind } of planned) {
+  for (const { name, kind, shape } of planned) {
     if (kind !== "slot") continue;
     const { parameter, slot } = slotOf(name);
     const like = tensors.get(parameter);
@@ -32,7 +32,8 @@ export function stateOfCheckpoint(checkpoint: Checkpoint, planned: readonly Plan
         { field: parameter, hint: "Use the checkpoint that was saved with this optimizer model." },
       );
     }
-    tensors.set(name, held ?? (checkpoint.nominal ? like : zerosOf(like)));
+    const first = shape === undefined ? zerosOf(like) : zeros(like.dtype, shape);
+    tensors.set(name, held ?? (checkpoint.nominal && shape === undefined ? like : first));
   }
   return {
     step: Number(group?.step ?? 0n),

@@ -24,6 +24,8 @@ export interface PlannedState {
   readonly name: string;
   readonly next: string | null;
   readonly kind: StateKind;
+  /** Of a slot that has not its parameter's shape. */
+  readonly shape?: readonly number[];
 }
 
 /** What a runtime must know to run a portable model: which inputs the user feeds, and which output becomes which input next. */
@@ -49,7 +51,9 @@ export interface Plan {
 /** Everything that a checkpoint of a training keeps: all state but the sums of gradients. */
 export function keptState(gradients: Plan, apply: Plan | null): readonly PlannedState[] {
   const slots = apply?.state.filter(({ kind }) => kind === "slot") ?? [];
-  return [...gradients.state.filter(({ kind }) => kind !== "accumulator"), ...slots];
+  const isRenewed = new Set(slots.map(({ name }) => name));
+  const read = gradients.state.filter(({ name, kind }) => kind !== "accumulator" && !isRenewed.has(name));
+  return [...read, ...slots];
 }
 
 const SCHEMA = 1;
@@ -126,8 +130,9 @@ function isPlan(value: unknown): value is Plan {
   const plan = value as Partial<Record<keyof Plan | "schema", unknown>>;
   const isState = (each: unknown): boolean => {
     if (typeof each !== "object" || each === null) return false;
-    const { name, next, kind } = each as Partial<Record<keyof PlannedState, unknown>>;
-    return isName(name) && isOptional(next) && STATE_KINDS.includes(kind as StateKind);
+    const { name, next, kind, shape = [] } = each as Partial<Record<keyof PlannedState, unknown>>;
+    const isShape = isList(shape, (dim) => Number.isSafeInteger(dim) && Number(dim) >= 0);
+    return isName(name) && isOptional(next) && STATE_KINDS.includes(kind as StateKind) && isShape;
   };
   return (
     plan.schema === SCHEMA &&

@@ -167,9 +167,9 @@ export function slotOf(name: string): { readonly parameter: string; readonly slo
 export function firstState(held: readonly NamedTensor[], planned: readonly PlannedState[]): TrainingState {
   const tensors = new Map(held.map(({ name, tensor }) => [name, tensor]));
   const zerosOf = slotZeros();
-  for (const { name, kind } of planned) {
+  for (const { name, kind, shape } of planned) {
     const like = kind === "slot" ? tensors.get(slotOf(name).parameter) : undefined;
-    if (like !== undefined) tensors.set(name, zerosOf(like));
+    if (like !== undefined) tensors.set(name, shape === undefined ? zerosOf(like) : zeros(like.dtype, shape));
   }
   return { step: 0, tensors, nominal: false, initialLearningRate: DEFAULT_INITIAL_RATE, properties: new Map() };
 }

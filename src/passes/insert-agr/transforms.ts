@@ -74,7 +74,7 @@ export function emitChain(
       const edge = edges.find(({ value }) => value === distinct[index]);
       const { name = "", shape = null } = edge?.parameter ?? {};
       const value = parameterIn(model, name) ?? new Value(name, tensorType(DataType.float, shape));
-      return { name, value, update: asUpdate(gradient), gradient, slots: [], weightDecay: null };
+      return { name, value, update: asUpdate(gradient), gradient, slots: [], weightDecay: null, rate: null };
     });
     return link.transform(step, parameters).map(({ update }) => plain(step, update));
   };

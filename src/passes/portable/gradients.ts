@@ -6,10 +6,12 @@ import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
+import type { Lookahead } from "../../optim/transform.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
+import { moveForward } from "./lookahead.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
 /** A gradient that is added up over steps. */
@@ -23,11 +25,20 @@ interface Accumulated {
 /**
  * Makes a training graph the first half of a step: forward and backward, the gradients added to their sums or, where `reset` is
  * true, put in their place. Changes the model of the graph it is given.
+ * @param lookahead where the optimizer wants gradients taken; null: at the parameters
  * @throws as `lowerOwnModel`
  */
-export function toGradients({ model, inputs, outputs, parameters, constants }: TrainingGraph): StepModel {
+export function toGradients(
+  { model, inputs, outputs, parameters, constants }: TrainingGraph,
+  lookahead: Lookahead | null = null,
+): StepModel {
   const { graph } = model;
   const [fed, given] = [namesOf(inputs), namesOf(outputs)];
+  const points = moveForward(
+    model,
+    parameters.map(({ parameter }) => parameter),
+    lookahead,
+  );
   const names = new Names(model);
   const reset = new Value(names.fresh("reset_gradients"), tensorType(DataType.bool, [1]));
   const sums = parameters.map(({ parameter: { name, type }, gradient }): Accumulated => {
@@ -58,6 +69,7 @@ export function toGradients({ model, inputs, outputs, parameters, constants }: T
     outputs: given,
     state: inOrderOf(graph.inputs, [
       ...parameters.map(({ parameter: { name } }): StateTensor => ({ name, next: null, kind: "parameter" })),
+      ...[...points.values()].map(({ offset }): StateTensor => ({ name: offset.name, next: null, kind: "slot" })),
       ...constantState(constants, renewed),
       ...sums.map(({ sum, next }): StateTensor => ({ name: sum.name, next: next.name, kind: "accumulator" })),
     ]),

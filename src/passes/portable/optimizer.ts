@@ -8,14 +8,16 @@ import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { makeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts";
 import type { ParameterGroup } from "../../optim/parameter-groups.ts";
+import type { Lookahead } from "../../optim/transform.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
-import type { OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
+import type { GradientPoint, OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
 import type { TrainingGraph } from "../training-graph.ts";
 import { unrollOptimizer } from "../unroll-optimizer/index.ts";
 import { constantState, namesOf } from "./gradients.ts";
+import { moveForward } from "./lookahead.ts";
 import type { StateTensor, StepModel } from "./step-model.ts";
 
 /** The first IR version that has model-local functions, which AGR is. */
@@ -23,6 +25,16 @@ const FUNCTIONS_IR = 8;
 
 /** What an optimizer is written from: a model of ONNX Runtime's that takes sequences, or a chain of transforms. */
 export type OptimizerSource = Model | OptimizerOptions;
+
+/** Where an optimizer wants gradients taken; null: at the parameters. */
+export const lookaheadFor = (source: OptimizerSource): Lookahead | null =>
+  source instanceof Model ? null : makeOptimizer(source).lookahead;
+
+const withPoints = (trained: readonly Trained[], points: ReadonlyMap<Value, GradientPoint>): readonly Trained[] =>
+  trained.map((each) => {
+    const point = points.get(each.parameter);
+    return point === undefined ? each : { ...each, point };
+  });
 
 function write(source: OptimizerSource, target: OptimizerTarget): WrittenOptimizer {
   return source instanceof Model ? unrollOptimizer(source, target) : writeOptimizer(makeOptimizer(source), target);
@@ -54,7 +66,8 @@ function addOptimizer(
   graph.append(build.nodes);
   const slots = unrolling.updates.flatMap((update) => update.slots);
   graph.inputs.push(learningRate, step);
-  for (const { input } of slots) graph.inputs.push(input);
+  const there = new Set(graph.inputs);
+  graph.inputs.push(...slots.flatMap(({ input }) => (there.has(input) ? [] : [input])));
   const own = new Set<Node | null>(build.nodes);
   const given = new Set<Value>(unrolling.updates.map(({ gradient }) => gradient));
   /** Makes a value an output under the name of what it renews: a copy of it where it must keep its name. */
@@ -74,7 +87,10 @@ function addOptimizer(
     ({ name, next }): StateTensor => ({ name, next: give(name, next, typeOf.get(name) ?? null), kind: "parameter" }),
   );
   const moments = slots.map(
-    ({ name, input, next }): StateTensor => ({ name: input.name, next: give(name, next, input.type), kind: "slot" }),
+    ({ name, input, next, isScalar }): StateTensor => ({
+      ...{ name: input.name, next: give(name, next, input.type), kind: "slot" },
+      ...(isScalar === true ? { shape: [] } : {}),
+    }),
   );
   const state = [...parameters, ...moments];
   recordState(
@@ -107,7 +123,12 @@ export function makeApply(
     gradient: new Value(`${name}/gradient`, type),
   }));
   for (const { parameter, gradient } of trained) graph.inputs.push(parameter, gradient);
-  const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
+  const points = moveForward(
+    model,
+    trained.map(({ parameter }) => parameter),
+    lookaheadFor(optimizer),
+  );
+  const { state, learningRate, step } = addOptimizer(model, optimizer, withPoints(trained, points), groups);
   lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
@@ -126,6 +147,11 @@ export function toTrainStep(
 ): StepModel {
   const { graph } = model;
   const [fed, given] = [namesOf(inputs), namesOf(outputs)];
+  const points = moveForward(
+    model,
+    parameters.map(({ parameter }) => parameter),
+    lookaheadFor(optimizer),
+  );
   const names = new Names(model);
   const trained = parameters.map(({ parameter, gradient }) => {
     const { name, type } = parameter;
@@ -134,7 +160,7 @@ export function toTrainStep(
     return { name, parameter, gradient: edge };
   });
   graph.replaceOutputs(outputs);
-  const { state, learningRate, step } = addOptimizer(model, optimizer, trained, groups);
+  const { state, learningRate, step } = addOptimizer(model, optimizer, withPoints(trained, points), groups);
   const { state: renewed } = lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);

@@ -8,6 +8,8 @@ export interface StateTensor {
   readonly name: string;
   readonly next: string | null;
   readonly kind: StateKind;
+  /** Of a slot that has not its parameter's shape. */
+  readonly shape?: readonly number[];
 }
 
 /** A graph that takes state and gives the next, with what tells which is which. */
