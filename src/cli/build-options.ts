@@ -127,9 +127,13 @@ export function withOptimizer(command: Command): Command {
     .addOption(new Option("--optimizer <name>", "update rule").choices(OPTIMIZER_NAMES).default("adamw"))
     .option("--momentum <x>", "sgd, rmsprop, muon", nonNegative)
     .option("--nesterov", "sgd: Nesterov's momentum")
-    .option("--betas <list>", "adam, adamw, lamb, lion, muon: two; adan: three", numbers)
+    .option("--betas <list>", "adam, adamw, lamb, lion, muon, schedule-free-adamw: two; adan: three", numbers)
     .option("--eps <x>", "all but sgd and lion", nonNegative)
-    .option("--weight-decay <x>", "decoupled for adamw, adan, lion and muon, coupled for the others", nonNegative)
+    .option(
+      "--weight-decay <x>",
+      "decoupled for adamw, adan, lion, muon and schedule-free-adamw, coupled for the others",
+      nonNegative,
+    )
     .addOption(
       new Option("--mode <name>", "adamw: as PyTorch or as Hugging Face transformers had it").choices([
         "pytorch",

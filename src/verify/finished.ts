@@ -4,9 +4,10 @@ import { GRADIENTS_METADATA } from "../analysis/find-optimizers/portable.ts";
 import type { EdgeParameter } from "../analysis/find-optimizers/site.ts";
 import { OPTIONS, requireArgument } from "../arguments.ts";
 import { wrongMetadata } from "../edits/json-metadata.ts";
-import { AGR_RECORD, type InsertionRecord, readRecord } from "../edits/record.ts";
+import { AGR_RECORD, type InsertionRecord, PREFIX, readRecord } from "../edits/record.ts";
 import { BackendError, OnnxAgrError, PassError } from "../errors.ts";
 import { diffModels } from "../graph/diff.ts";
+import { Node } from "../graph/graph.ts";
 import { A_MODEL, type Model } from "../graph/model.ts";
 import { insertAgr } from "../passes/insert-agr/index.ts";
 import { type InsertAgrOptions, settingsOf } from "../passes/insert-agr/options.ts";
@@ -67,7 +68,7 @@ export async function verifyFinished(model: Model, options: VerifyFinishedOption
   stripAgr(original);
   const structure = structureOf(original, model, recorded);
   const measured = structure.passed === true ? await measure(original, model, recorded, options.seed ?? 0) : null;
-  const { check: gradients, proof } = await gradientsOf(original, record, recorded, options);
+  const { check: gradients, proof } = await gradientsOf(original, model, record, recorded, options);
   const checks = [structure, ...numbersOf(measured), gradients];
   return {
     passed: checks.every(({ passed }) => passed !== false),
@@ -184,6 +185,7 @@ function numbersOf(measured: Verification | string | null): readonly FinishedChe
 /** Whether the edges are what the proof finds anew. */
 async function gradientsOf(
   original: Model,
+  inserted: Model,
   record: InsertionRecord,
   recorded: InsertAgrOptions,
   { gradient = [], allowPartial = false, seed = 0 }: VerifyFinishedOptions,
@@ -196,6 +198,7 @@ async function gradientsOf(
   const plain = original.clone();
   plain.metadata.delete(GRADIENTS_METADATA);
   const placed = placedOf(original, record, recorded);
+  const taken = takenOver(inserted, placed);
   let best: { readonly proof: Proof; readonly problems: readonly string[] } | null = null;
   try {
     for (const at of ["transformed", "raw"] as const) {
@@ -203,7 +206,7 @@ async function gradientsOf(
       const proof = await proveGradients(plain, { state, gradient, at }, seed);
       if (proof === null) return not("no loss is in the graph; its optimizer says itself which its gradients are");
       if (proof.precision === null) return not(proof.reason ?? "the graph does not run");
-      const problems = problemsOf(proof, placed, plain, recorded, allowPartial);
+      const problems = problemsOf(proof, placed, taken, plain, recorded, allowPartial);
       if (best === null || problems.length < best.problems.length) best = { proof, problems };
       if (problems.length === 0) break;
     }
@@ -232,9 +235,25 @@ function placedOf(original: Model, record: InsertionRecord, options: InsertAgrOp
   );
 }
 
+/** The regularized tensors that nothing but AGR reads: whatever state they renew, it is with AGR. */
+function takenOver({ graph }: Model, placed: ReadonlyMap<string, string>): ReadonlySet<string> {
+  const wanted = new Set(placed.values());
+  const values = [...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)];
+  return new Set(
+    values.flatMap((value) =>
+      value !== null &&
+      wanted.has(value.name) &&
+      value.uses.every(({ user }) => user instanceof Node && user.name.startsWith(`${PREFIX}/`))
+        ? [value.name]
+        : [],
+    ),
+  );
+}
+
 function problemsOf(
   { parameters, unproven, otherState }: Proof,
   placed: ReadonlyMap<string, string>,
+  taken: ReadonlySet<string>,
   { graph }: Model,
   options: InsertAgrOptions,
   allowPartial: boolean,
@@ -253,6 +272,8 @@ function problemsOf(
     return [`AGR is on "${tensor}" as the gradient of "${parameter}": ${reason}`];
   });
   const isSelected = (name: string): boolean => judge(settings, { name, shape: shapes.get(name) ?? null }) === null;
-  const missing = parameters.filter(({ parameter }) => !placed.has(parameter) && isSelected(parameter));
+  const missing = parameters.filter(
+    ({ parameter, gradient }) => !placed.has(parameter) && !taken.has(gradient) && isSelected(parameter),
+  );
   return [...wrong, ...(allowPartial ? [] : missing).map(({ parameter }) => `"${parameter}" has no AGR`)];
 }

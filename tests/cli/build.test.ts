@@ -85,6 +85,26 @@ describe("build and gradcheck", () => {
     expect(lossesOf(trained.stdout)).toHaveLength(1);
   });
 
+  it("take Schedule-Free AdamW with AGR: what was saved goes on bit for bit, and what was edited is proven", async () => {
+    const folder = join(temporaryFolder(), "built");
+    const built = await command([
+      ...["build", await forwardModel(), "--loss", "cross-entropy", "--optimizer", "schedule-free-adamw", "--agr"],
+      ...["-o", folder],
+    ]);
+    expect([built.status, built.stderr]).toEqual([0, expect.stringContaining("has no schedule-free-adamw")]);
+    const verified = await command(["verify", folder]);
+    expect([verified.status, verified.stderr]).toEqual([0, ""]);
+    const [samples, runs] = [data(64), join(temporaryFolder(), "runs")];
+    const train = (...more: string[]): ReturnType<typeof command> =>
+      command(["train", folder, "--data", samples, "--lr", "0.01", "--warmup-steps", "2", "--json", ...more]);
+    const whole = await train("--epochs", "2", "-o", join(temporaryFolder(), "trained"));
+    expect(lossesOf(whole.stdout)).toHaveLength(4);
+    const first = await train("--epochs", "1", "--checkpoints", runs);
+    const resumed = await train("--epochs", "2", "--resume", runs, "--checkpoints", runs);
+    expect([...lossesOf(first.stdout), ...lossesOf(resumed.stdout)]).toEqual(lossesOf(whole.stdout));
+    expect((await command(["eval", folder, "--data", samples, "--checkpoint", runs])).status).toBe(0);
+  });
+
   it.each([
     ["no loss", [], 2, /--loss/],
     ["a transform that there is not", ["--loss", "mse", "--transform", "agr,clip:1"], 2, /"clip:1" is no transform/],
