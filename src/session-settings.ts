@@ -65,3 +65,20 @@ function rateOf(learningRate: SessionSettings["learningRate"]): (step: number) =
 export function noOptimizer(): UsageError {
   return new UsageError("E_OPTION", "a learning rate needs an optimizer model", { field: "learningRate" });
 }
+
+/** What options of ONNX Runtime's sessions are called here. */
+const CALLED_HERE: Readonly<Record<string, string>> = {
+  intraOpNumThreads: "threads",
+  interOpNumThreads: "threads",
+};
+
+/** @throws UsageError `E_OPTION` for an option that nothing would take */
+export function requireKnown(known: Readonly<Record<string, true>>, options: object): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(known, name));
+  if (unknown === undefined) return;
+  const name = CALLED_HERE[unknown];
+  throw new UsageError("E_OPTION", `a training session has no option "${unknown}"`, {
+    field: unknown,
+    hint: name === undefined ? `There are ${Object.keys(known).join(", ")}.` : `Give ${name} in its place.`,
+  });
+}

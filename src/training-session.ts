@@ -19,7 +19,7 @@ import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
 import type { TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { readSessionFiles } from "./runtime/session-files.ts";
 import { exportForward, lowered, programsOf } from "./session-programs.ts";
-import { noOptimizer, type SessionModels, type SessionSettings } from "./session-settings.ts";
+import { noOptimizer, requireKnown, type SessionModels, type SessionSettings } from "./session-settings.ts";
 import { decodedOf, toFiles } from "./session-source.ts";
 import { rangedInputs, TRAINABLE, trainableOf } from "./source.ts";
 import type { StepArtifacts } from "./step-artifacts.ts";
@@ -82,7 +82,7 @@ export const TrainingSession = {
   async create(from: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
     requireArgument("source", from, SOURCE);
     requireArgument("options", options, OPTIONS);
-    requireKnown(options);
+    requireKnown(KNOWN, options);
     const { runtime } = options;
     const reading = runtime === "ort-training" ? ({ prefer: "onnxruntime" } as const) : {};
     const given = typeof from === "string" ? await open(from, reading) : from;
@@ -126,23 +126,6 @@ const KNOWN: Readonly<Record<keyof TrainingSessionOptions, true>> = {
   ...{ threads: true, denormalsAsZero: true },
   ...{ learningRate: true, stepsPerCall: true, parameterGroups: true },
 };
-
-/** What options of ONNX Runtime's sessions are called here. */
-const CALLED_HERE: Readonly<Record<string, string>> = {
-  intraOpNumThreads: "threads",
-  interOpNumThreads: "threads",
-};
-
-/** @throws UsageError `E_OPTION` for an option that nothing would take */
-function requireKnown(options: TrainingSessionOptions): void {
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(KNOWN, name));
-  if (unknown === undefined) return;
-  const name = CALLED_HERE[unknown];
-  throw new UsageError("E_OPTION", `a training session has no option "${unknown}"`, {
-    field: unknown,
-    hint: name === undefined ? `There are ${Object.keys(KNOWN).join(", ")}.` : `Give ${name} in its place.`,
-  });
-}
 
 /** Options given that only ort-node has. */
 function needsNode({ isolation, parameterGroups = [] }: TrainingSessionOptions): readonly string[] {

@@ -29,6 +29,12 @@ export interface WebSessionOptions
   readonly worker?: boolean | WorkerSource;
 }
 
+/** Every option that there is; the type keeps the list whole. */
+export const WEB_OPTIONS: Readonly<Record<keyof WebSessionOptions, true>> = {
+  ...{ executionProviders: true, threads: true, worker: true, denormalsAsZero: true },
+  ...{ learningRate: true, stepsPerCall: true },
+};
+
 /** A portable set: the address of its folder, its files, or what `readPortable` gives. */
 export type PortableSource = string | URL | PortableSources | PortableArtifacts;
 

@@ -1,8 +1,15 @@
 import { OPTIONS, requireArgument } from "../arguments.ts";
 import { BackendError } from "../errors.ts";
 import type { Exporter, TrainingSession } from "../runtime/session.ts";
-import { plainPrograms } from "../session-settings.ts";
-import { openIn, PORTABLE_SOURCE, type PortableSource, portableOf, type WebSessionOptions } from "./open.ts";
+import { plainPrograms, requireKnown } from "../session-settings.ts";
+import {
+  openIn,
+  PORTABLE_SOURCE,
+  type PortableSource,
+  portableOf,
+  WEB_OPTIONS,
+  type WebSessionOptions,
+} from "./open.ts";
 
 const noExporter: Exporter = () => {
   throw new BackendError("E_UNSUPPORTED", "the trainer carries no passes, which exportModel needs", {
@@ -19,5 +26,6 @@ const noExporter: Exporter = () => {
 export async function openTrainer(source: PortableSource, options: WebSessionOptions = {}): Promise<TrainingSession> {
   requireArgument("source", source, PORTABLE_SOURCE);
   requireArgument("options", options, OPTIONS);
+  requireKnown(WEB_OPTIONS, options);
   return openIn(plainPrograms(await portableOf(source), options, noExporter), options);
 }

@@ -9,8 +9,16 @@ import type { ParameterGroup } from "../optim/parameter-groups.ts";
 import type { TrainingSession as Session } from "../runtime/session.ts";
 import type { DecodedArtifacts } from "../runtime/session-files.ts";
 import { lowered, programsOf } from "../session-programs.ts";
+import { requireKnown } from "../session-settings.ts";
 import { decodedOf } from "../session-source.ts";
-import { openIn, PORTABLE_SOURCE, type PortableSource, portableOf, type WebSessionOptions } from "./open.ts";
+import {
+  openIn,
+  PORTABLE_SOURCE,
+  type PortableSource,
+  portableOf,
+  WEB_OPTIONS,
+  type WebSessionOptions,
+} from "./open.ts";
 import { nameOf, optionalSource, readSource, SOURCE, type WebSource } from "./read-source.ts";
 
 export interface TrainingSessionOptions extends WebSessionOptions {
@@ -50,6 +58,7 @@ export const TrainingSession = {
   async create(source: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
     requireArgument("source", source, ANY_SOURCE);
     requireArgument("options", options, OPTIONS);
+    requireKnown({ ...WEB_OPTIONS, parameterGroups: true }, options);
     return openIn(programsOf(await modelsOf(source, options), options), options);
   },
 };

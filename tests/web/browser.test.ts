@@ -246,6 +246,16 @@ else {
       await page.close();
     });
 
+    it("refuses an option that nothing takes, by the name it has here", async () => {
+      const refused = await run("create", { options: { intraOpNumThreads: 2 } });
+      expect(refused).toMatchObject({
+        code: "E_OPTION",
+        field: "intraOpNumThreads",
+        hint: "Give threads in its place.",
+      });
+      await page.close();
+    });
+
     it("names a file that is not there, and one that is none", async () => {
       const missing = await openPage(browser, site.address);
       ({ page } = missing);

@@ -34,7 +34,7 @@ const said = async (run) => {
   try {
     return await run();
   } catch (error) {
-    return { code: error.code, message: error.message, hint: error.hint };
+    return { code: error.code, message: error.message, field: error.field, hint: error.hint };
   }
 };
 
