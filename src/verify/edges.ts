@@ -4,6 +4,7 @@ import { AGR_RECORD, type RecordedEdge, readRecord } from "../edits/record.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Model } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
+import { judgedLayers } from "../passes/insert-agr/layers.ts";
 import { type InsertAgrOptions, type Settings, settingsOf } from "../passes/insert-agr/options.ts";
 import { appliesTo, select } from "../passes/insert-agr/selection.ts";
 import type { OrtModule } from "../runtime/ort-node/load.ts";
@@ -55,10 +56,10 @@ export async function verifyEdges(
     return not(`the gradients have ${total} elements, more than the ${MAX_ELEMENTS} that are tried`);
   const isolated = isolate(copy, trials);
   if (isolated === null) return not("the gradients are inside a graph of a node");
-  const gradients = trials.map(({ shapes, regularized }, cut) =>
+  const gradients = trials.map(({ shapes, regularized, layers }, cut) =>
     shapes.map((shape, element): Gradient => {
       const values = Float64Array.from(randomValues(product(shape), seed + 1000 * cut + element), Math.fround);
-      return { shape, values, regularized: regularized[element] ?? true };
+      return { shape, values, regularized: regularized[element] ?? true, ...(layers === undefined ? {} : { layers }) };
     }),
   );
   const feeds = isolated.gradients.flatMap(({ inputs }, cut) =>
@@ -86,6 +87,7 @@ export async function verifyEdges(
 interface Trial extends Cut {
   /** Which of the shapes' gradients AGR reaches. */
   readonly regularized: readonly boolean[];
+  readonly layers?: Gradient["layers"];
 }
 
 function trialsOf(
@@ -101,6 +103,11 @@ function trialsOf(
     const dtype = found?.dtype ?? DataType.float;
     if (found?.kind !== "sequence") {
       const known = found?.parameter?.shape ?? null;
+      const layers = found === undefined ? null : judgedLayers(settings, found);
+      if (layers !== null) {
+        const parts = layers.map(({ shape, reason }) => ({ shape, regularized: reason === null }));
+        return { edge, dtype, isSequence: false, shapes: [known ?? []], regularized: [true], layers: parts };
+      }
       const shape = known?.map((dim) => Math.min(dim, TRIAL_DIM)) ?? [4, 3];
       return {
         edge,

@@ -1,5 +1,5 @@
 import { findOptimizers } from "../analysis/find-optimizers/index.ts";
-import { knownShape } from "../analysis/find-optimizers/plain-step/index.ts";
+import { knownShape } from "../analysis/find-optimizers/plain-step/known-shape.ts";
 import { GRADIENTS_METADATA } from "../analysis/find-optimizers/portable.ts";
 import type { EdgeParameter } from "../analysis/find-optimizers/site.ts";
 import { OPTIONS, requireArgument } from "../arguments.ts";

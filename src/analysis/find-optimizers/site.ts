@@ -7,6 +7,14 @@ export interface EdgeParameter {
   readonly shape: readonly number[] | null;
 }
 
+/** A layer's part of a parameter that is one vector of all layers. */
+export interface EdgeLayer {
+  /** Its first element. */
+  readonly start: number;
+  readonly size: number;
+  readonly shape: readonly number[];
+}
+
 /** A gradient on its way into an optimizer: one tensor, or a sequence of all of them. */
 export interface GradientEdge {
   readonly value: Value;
@@ -17,6 +25,8 @@ export interface GradientEdge {
   readonly dtype: number;
   /** Null for a sequence: its elements' parameters are not known. */
   readonly parameter: EdgeParameter | null;
+  /** Where the parameter is one vector: the layers in it, which cover it, in their order. Each is regularized by itself. */
+  readonly layers?: readonly EdgeLayer[];
 }
 
 /** An optimizer found in a model. */

@@ -121,6 +121,6 @@ function report(
     options: settings,
     reached,
     skipped,
-    notes,
+    notes: [...notes, ...(intent.notes ?? [])],
   };
 }

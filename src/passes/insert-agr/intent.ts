@@ -14,6 +14,7 @@ export interface Intent {
   /** Names of the parameters AGR reaches; null where the model does not tell its parameters. */
   readonly reached: readonly string[] | null;
   readonly skipped: readonly Skipped[];
+  readonly notes?: readonly string[];
   /** What tells this insertion from another with the same settings and form, in a fixed order. */
   readonly recorded: Readonly<Record<string, unknown>>;
   /** Emits and rewires. @returns the edges it took over */

@@ -9,6 +9,7 @@ import type { Builder } from "../../ops/builder.ts";
 import type { Skipped } from "../pass.ts";
 import { isMixed, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
+import { emitLayers, type JudgedLayer, judgedLayers, layerName, skippedLayers } from "./layers.ts";
 import type { Form, Settings } from "./options.ts";
 import { judge, runTimePredicate } from "./selection.ts";
 import { type Chain, chooseChain, emitChain } from "./transforms.ts";
@@ -18,6 +19,8 @@ interface Placed {
   readonly graph: Graph;
   readonly edge: GradientEdge;
   readonly treatment: Treatment;
+  /** Of a parameter that is one vector of several. */
+  readonly layers: readonly JudgedLayer[] | null;
 }
 
 /**
@@ -38,11 +41,13 @@ export function decideTensors(
   for (const { graph, edges } of sites) {
     for (const edge of edges) {
       const parameter = edge.parameter ?? { name: edge.value.name, shape: null };
-      const reason = judge(settings, parameter);
+      const layers = judgedLayers(settings, edge);
+      const reason = layers === null ? judge(settings, parameter) : null;
+      if (layers !== null) skipped.push(...skippedLayers(parameter.name, layers));
       if (reason !== null) skipped.push({ at: parameter.name, reason });
-      else {
+      else if (layers?.every((layer) => layer.reason !== null) !== true) {
         const predicate = parameter.shape === null ? runTimePredicate(settings) : null;
-        placed.push({ graph, edge, treatment: { settings, predicate, dtype: edge.dtype } });
+        placed.push({ graph, edge, treatment: { settings, predicate, dtype: edge.dtype }, layers });
       }
     }
   }
@@ -57,6 +62,7 @@ export function decideTensors(
   }
   const edges = placed.map(({ edge }) => edge);
   const chain = chooseChain(model, edges, transforms, settings);
+  requireSimple(placed, settings, chain);
   if (settings.scope === "global") requireOneSum(placed, 'the scope "global" needs one sum over all gradients');
   if (chain?.isJoint) requireOneSum(placed, "clipping by norm needs all gradients");
   return {
@@ -67,9 +73,40 @@ export function decideTensors(
     settings,
     reached: placed.map(({ edge }) => edge.parameter?.name ?? edge.value.name),
     skipped,
+    notes: placed.flatMap(({ edge, layers }) =>
+      layers === null || settings.scope === "global" ? [] : [layersNote(edge, layers)],
+    ),
     recorded: transforms.length === 0 ? {} : { transforms },
     apply: (names) => applyTensors(model, names, placed, form, chain),
   };
+}
+
+function layersNote({ parameter, value }: GradientEdge, layers: readonly JudgedLayer[]): string {
+  const name = parameter?.name ?? value.name;
+  const shapes = layers.map((layer) => `${layerName(name, layer)} as [${layer.shape.join(",")}]`);
+  return `"${name}" is one vector of ${layers.length} layers, regularized one by one: ${shapes.join(", ")}`;
+}
+
+/** @throws PassError `E_TRANSFORM`, `E_GLOBAL_SCOPE` for what is not done to layers of a vector one by one */
+function requireSimple(placed: readonly Placed[], { scope }: Settings, chain: Chain | null): void {
+  const vector = placed.find(({ layers }) => layers !== null);
+  if (vector === undefined) return;
+  const name = vector.edge.parameter?.name ?? vector.edge.value.name;
+  if (chain !== null) {
+    throw new PassError(
+      "E_TRANSFORM",
+      `"${name}" is one vector of several layers, and AGR alone is inserted layer by layer`,
+      {
+        hint: "Leave the other transforms out.",
+      },
+    );
+  }
+  const left = vector.layers?.find(({ reason }) => reason !== null);
+  if (scope === "global" && left !== undefined) {
+    throw new PassError("E_GLOBAL_SCOPE", `the layer ${layerName(name, left)} is left alone: ${left.reason}`, {
+      hint: "Use the scope tensor or channel.",
+    });
+  }
 }
 
 /** One sum over all gradients can only be formed where all of them are there before the first is used. */
@@ -127,12 +164,14 @@ function applyTensors(
   const write = (build: Builder, treatment: Treatment, gradient: Value): Value =>
     (functions?.writer(treatment) ?? inlineWriter(build, treatment)).regularized(build, gradient, sum);
   const joint = chain?.isJoint === true ? emitTogether(model, names, placed, anchors, chain, write) : null;
-  return placed.map(({ graph, edge, treatment }, index) => {
+  return placed.map(({ graph, edge, treatment, layers }, index) => {
     const { value, uses } = edge;
     const build = agrBuilder(model, names, value.name);
+    const one = (gradient: Value): Value => write(build, treatment, gradient);
+    const isWhole = layers === null || treatment.settings.scope === "global";
     const alone =
       chain === null
-        ? () => write(build, treatment, value)
+        ? () => (isWhole ? one(value) : emitLayers(build, model.opset, value, layers, one))
         : () => emitChain(model, build, chain, [edge], (_, gradient) => write(build, treatment, gradient))[0] ?? value;
     const result = joint === null ? alone() : build.emit("Identity", [joint[index] ?? value]);
     result.type = value.type;

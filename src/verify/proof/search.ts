@@ -1,6 +1,8 @@
 import { Anatomy, dependsOn, madeCopies, narrows } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
 import type { FlatStep } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
-import { knownShape } from "../../analysis/find-optimizers/plain-step/index.ts";
+import { uncut } from "../../analysis/find-optimizers/plain-step/index.ts";
+import { knownShape } from "../../analysis/find-optimizers/plain-step/known-shape.ts";
+import { vectorLayers } from "../../analysis/find-optimizers/plain-step/layers.ts";
 import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Node, Value } from "../../graph/graph.ts";
@@ -140,19 +142,18 @@ export class Search {
     for (const { pair, slots, accumulators, summedIn, chains } of plans) {
       const isAverage = flow?.reaches(pair.output) !== true;
       const alignments = measured.of.get(pair.input.name) ?? new Map<string, Alignment>();
-      const isVector = holdsLayers(pair.input);
+      const cut = vectorLayers(pair.input);
+      const uncutReason = cut !== null && "reason" in cut ? uncut(cut.reason) : null;
       const readsParameter = ({ producer }: Value): boolean =>
         producer !== null &&
         valuesReadBy(producer).some(
           (read) => shapeOf(read) === shapeOf(pair.input) && !flow?.reaches(read) && dependsOn(read, [pair.input]),
         );
-      const match = isAverage || isVector ? null : matchOf(chains, alignments, readsParameter);
-      if (isVector && !isAverage) {
+      const match = isAverage || uncutReason !== null ? null : matchOf(chains, alignments, readsParameter);
+      if (uncutReason !== null && !isAverage) {
         const [best = null] = chains.flatMap((chain) => matchOf([chain], alignments, readsParameter) ?? []);
-        const reason =
-          "it is one vector that the network cuts into layers, and AGR would take one sum over all of them";
         const nearest = best === null ? null : { tensor: best.tensor.name, cosine: best.cosine };
-        this.#misses.set(pair, { pair, loss: loss.name, best: nearest, reason, role: "" });
+        this.#misses.set(pair, { pair, loss: loss.name, best: nearest, reason: uncutReason, role: "" });
       } else if (match !== null && (match.isExact || !this.#matches.has(pair))) {
         const names = accumulators.map(({ name }) => name);
         this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, summedIn, ...match });
@@ -235,17 +236,6 @@ export class Search {
       },
     };
   }
-}
-
-/** A vector that is read in slices: the parameters of several layers in one. */
-function holdsLayers({ type, uses }: Value): boolean {
-  if (type?.kind !== "tensor" || type.shape?.length !== 1) return false;
-  const cuts = uses.flatMap(({ user }) => ("opType" in user && /^(Slice|Split)$/.test(user.opType) ? [user] : []));
-  const pieces = cuts.flatMap(({ outputs }) => outputs);
-  return (
-    pieces.length > 1 &&
-    pieces.some((piece) => piece?.uses.some(({ user }) => "opType" in user && user.opType === "Reshape"))
-  );
 }
 
 /** How many layers are taken out of a parameter one by one along its first axis; null where it is one layer's. */

@@ -10,6 +10,8 @@ import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal 
 import { Anatomy, dependsOn, madeCopies, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
 import type { DominatorTree } from "./flow.ts";
+import { knownShape } from "./known-shape.ts";
+import { vectorLayers } from "./layers.ts";
 import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
 
 const NAME = "plain-step";
@@ -120,6 +122,8 @@ class Step {
   gradientOf(pair: StatePair): GradientEdge | NoGradient {
     const group = [pair, ...this.#anatomy.slotsOf(pair)];
     const told = this.#told.get(pair.input.name);
+    const cut = told === undefined ? vectorLayers(pair.input) : null;
+    if (cut !== null && "reason" in cut) return { reason: uncut(cut.reason) };
     if (told !== undefined) return this.#toldEdge(pair, told, group);
     const outputs = group.map(({ output }) => output).filter((value) => this.#dominators.reaches(value));
     if (outputs.length === 0)
@@ -175,7 +179,9 @@ class Step {
       .map((use) => this.#flat.originOfUse(use))
       .filter((use) => use !== null);
     const value = originalOf(this.#model, AGR_RECORD, origin);
-    return { value, uses, kind: "tensor", dtype, parameter: { name: pair.input.name, shape } };
+    const cut = vectorLayers(pair.input);
+    const layers = cut !== null && "layers" in cut ? { layers: cut.layers } : {};
+    return { value, uses, kind: "tensor", dtype, parameter: { name: pair.input.name, shape }, ...layers };
   }
 
   /** Up through sums and products whose other operands do not depend on the data. */
@@ -222,9 +228,9 @@ class Step {
   }
 }
 
-export function knownShape({ type }: Value): readonly number[] | null {
-  return type?.kind === "tensor" && type.shape?.every((dim) => typeof dim === "number") ? type.shape : null;
-}
+/** Why a vector of layers has no AGR. */
+export const uncut = (reason: string): string =>
+  `it is one vector that the network cuts into layers, and which they are is not told: ${reason}; with its gradient named, AGR takes one sum over all of it`;
 
 /** A shape without leading ones: broadcasting adds them. */
 function significant(shape: readonly Dimension[]): string {
