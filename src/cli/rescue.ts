@@ -41,7 +41,9 @@ interface Failed {
 export function withRemedy(error: unknown, failed: Failed): unknown {
   const { rescued, checkpoints, options, plan } = failed;
   const kept =
-    rescued === null || checkpoints === null ? "" : `What ${rescued} steps had trained is saved in ${checkpoints}. `;
+    rescued === null || checkpoints === null
+      ? ""
+      : `What ${rescued} ${rescued === 1 ? "step" : "steps"} had trained is saved in ${checkpoints}. `;
   if (error instanceof NumericError && error.code === "E_NOT_FINITE") {
     const lower = Number(((options.lr ?? 0.001) / 10).toPrecision(3));
     const on =

@@ -154,7 +154,7 @@ describe("train --checkpoints and --resume", () => {
           hint: expect.stringMatching(
             more.length === 0
               ? /^Lower the learning rate: --lr 1e\+(29|38)\. /
-              : /^What 1 steps had trained is saved in .*run\. Lower the learning rate, .*: --resume .*run --allow-mismatch lr --lr 1e\+29\. /,
+              : /^What 1 step had trained is saved in .*run\. Lower the learning rate, .*: --resume .*run --allow-mismatch lr --lr 1e\+29\. /,
           ),
         },
       });

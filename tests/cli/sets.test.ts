@@ -227,9 +227,11 @@ describe("where a training's result goes", () => {
     ).toBe(0);
     const api = await command(["train", DIGITS, "--data", "data.safetensors", "--runtime", "ort-training"], { cwd });
     expect(api.stdout).toContain("checkpoint written to runs/train-3/checkpoint");
-    expect(
-      (await command(["train", DIGITS, "--data", "data.safetensors", "--lr", "1e30", "--epochs", "9"], { cwd })).status,
-    ).toBe(7);
-    expect(readdirSync(join(cwd, "runs")).sort()).toEqual(["train-1", "train-2", "train-3"]);
+    const failed = await command(["train", DIGITS, "--data", "data.safetensors", "--lr", "1e30", "--epochs", "9"], {
+      cwd,
+    });
+    expect(failed.status).toBe(7);
+    expect(failed.stderr).toContain("What 1 step had trained is saved in runs/train-4.");
+    expect(readdirSync(join(cwd, "runs")).sort()).toEqual(["train-1", "train-2", "train-3", "train-4"]);
   });
 });

@@ -17,7 +17,7 @@ describe("row 72: too many open files", () => {
   const starved = (limit: number, ...args: readonly string[]) => bash(`ulimit -n ${limit}; "$0" "$@"`, ...args);
 
   it("while the command is loaded: exit code 6, the file, and what to do", () => {
-    const { status, stdout, stderr } = starved(24, MAIN, "inspect", DIGITS);
+    const { status, stdout, stderr } = starved(28, MAIN, "inspect", DIGITS);
     expect([status, stdout]).toEqual([6, ""]);
     expect(stderr).toMatch(/^error \[E_FILE_SYSTEM\] cannot open .*\.js: too many open files.*ulimit -n 1024\.\n$/);
   });
