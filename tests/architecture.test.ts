@@ -58,7 +58,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "portable-set.ts",
   ],
   statistics: [],
-  report: ["graph", "runtime"],
+  report: ["graph", "runtime", "compare", "statistics"],
   compare: [...["graph", "artifacts", "runtime", "statistics", "build-artifacts.ts", "training-session.ts"]],
   "write-built.ts": ["artifacts", "build-artifacts.ts"],
   "event-loop.ts": [],

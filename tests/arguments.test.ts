@@ -74,6 +74,21 @@ function comparison(): readonly Parameter[] {
 /** Every function that is exported. One without a row makes the test fail. */
 const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   findLearningRate: [parameter([], () => session)("session"), data("dataset"), options("options")],
+  comparisonReport: [
+    text("title"),
+    parameter([], () => ({
+      arms: [],
+      contrasts: [],
+      runs: [],
+      seeds: [],
+      sweeps: [],
+      metric: "loss",
+      weights: "given",
+      hashes: {},
+      versions: {},
+    }))("comparison"),
+    parameter([], () => ({ script: "", style: "" }))("assets"),
+  ],
   eventFileName: [number("milliseconds"), number("process")],
   readAssets: [],
   trainingReport: [

@@ -17,6 +17,7 @@ export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "../d
 export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
 export { DistributedError } from "../errors.ts";
 export { inspectPlacement } from "../placement.ts";
+export { comparisonReport } from "../report/comparison-report.ts";
 export { readAssets } from "../report/html/assets.ts";
 export type { Assets } from "../report/html/page.ts";
 export { Pictures } from "../report/pictures.ts";

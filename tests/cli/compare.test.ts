@@ -82,8 +82,8 @@ describe("compare", () => {
       out,
       "--json",
     ]);
-    const { command: name, model: _, output, picture, schemaVersion, ...own } = parsed(stdout);
-    expect(picture).toBe(join(out, "curves.svg"));
+    const { command: name, model: _, output, picture, report, schemaVersion, ...own } = parsed(stdout);
+    expect([picture, report]).toEqual([join(out, "curves.svg"), join(out, "report.html")]);
     expect([name, output, schemaVersion, stderr]).toEqual(["compare", out, 1, ""]);
     expect(own).toEqual(parsed(readFileSync(join(out, "comparison.json"), "utf8")));
     expect(own).toMatchObject({

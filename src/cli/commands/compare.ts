@@ -1,6 +1,5 @@
-import { join } from "node:path";
+import { basename } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { writeFileAtomic } from "../../entries/graph.ts";
 import { INITIAL_WEIGHTS, METRIC_NAMES, planTraining, trainingInputsOf } from "../../entries/run.ts";
 import {
   type Arm,
@@ -29,7 +28,6 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { describeComparison, describeEstimate, describeRun, describeSweep } from "../describe/comparison.ts";
-import { curvesSvg } from "../describe/curves.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
@@ -42,6 +40,7 @@ import { type StepsFlags, scheduleOf, withSteps } from "../train-options.ts";
 import { shareOrData, withoutValidation } from "../validation.ts";
 import { nonNegative, positive, wholeNumber } from "../values.ts";
 import { contrastsOf, nameOf, optionsOf, parseVary, settings, type Varied, withSetting } from "../vary.ts";
+import { writeComparison } from "../write-comparison.ts";
 
 interface CompareFlags extends Omit<BuildFlags, "set">, StepsFlags, InputFlags, RuntimeOptions, StrictOption {
   readonly data: string;
@@ -223,12 +222,13 @@ async function compareAll(
     return exitCode ?? 0;
   }
   const { json, lines } = describeComparison(value);
-  const [file, picture] = [join(folder, "comparison.json"), join(folder, "curves.svg")];
-  const encoder = new TextEncoder();
-  await writeFileAtomic(file, [encoder.encode(`${JSON.stringify(json, null, 1)}\n`)]);
-  await writeFileAtomic(picture, [encoder.encode(curvesSvg(value))]);
-  const written = `Written to ${file}; picture: ${picture}`;
-  console.result({ command: "compare", model: path, output: folder, picture, ...json }, [...lines, "", written]);
+  const { file, picture, report } = await writeComparison(folder, basename(path), value, json);
+  const written = `Written to ${file}; picture: ${picture}; report: ${report}`;
+  console.result({ command: "compare", model: path, output: folder, picture, report, ...json }, [
+    ...lines,
+    "",
+    written,
+  ]);
   return 0;
 }
 

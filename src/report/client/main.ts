@@ -40,7 +40,7 @@ function optionsOf({ x, series, isLog, xLabel, yLabel }: Curves, width: number):
     cursor: { drag: { x: true, y: false } },
     series: [
       { label: xLabel, value: (_, value) => numberText(value) },
-      ...series.map(({ label, isFaint, hasPoints }, at): uPlot.Series => {
+      ...series.map(({ label, isFaint, hasPoints, colour: at }): uPlot.Series => {
         const stroke = colour(`--c${at % COLOURS}`);
         return {
           label,
