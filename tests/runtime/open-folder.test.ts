@@ -16,7 +16,7 @@ it("a session is made of a folder by its path, as of what was read from it", asy
     losses.push(own);
     await session.release();
   }
-  expect(losses[0]).toHaveLength(3);
+  expect(losses[0]).toHaveLength(2);
   expect(losses[0]).toEqual(losses[1]);
   const missing = join(temporaryFolder(), "nothing");
   expect(await rejectionOf(TrainingSession.create(missing))).toMatchObject({ code: "E_NO_FILE", file: missing });
