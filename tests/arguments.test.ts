@@ -103,6 +103,12 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
     number("epoch"),
     parameter([], () => ({ batchSize: 1, shuffle: false, seed: 0, dropLast: false }))("options"),
   ],
+  readBatches: [
+    data("dataset"),
+    number("epoch"),
+    parameter([], () => ({ batchSize: 1, shuffle: false, seed: 0, dropLast: false }))("options"),
+  ],
+  imageFolderAt: [path("path")],
   buildTrainingArtifacts: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],
   checkCheckpointFits: [model("trainingModel"), checkpoint("checkpoint")],
   checkGradients: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],

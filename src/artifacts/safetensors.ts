@@ -52,19 +52,52 @@ export function decodeSafetensors(bytes: Uint8Array | ArrayBuffer): Safetensors 
   bytes = bytesOf("bytes", bytes);
   const other = mistaken(bytes);
   if (other !== null) throw new FormatError("E_SAFETENSORS", `this is ${other.what}`, { hint: other.hint });
-  if (bytes.length < 8) throw fail(`${bytes.length} bytes are too few`);
-  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  const head = safetensorsHeadBytes(bytes, bytes.length);
+  const { entries, metadata, start } = safetensorsLayout(bytes.subarray(0, head), bytes.length);
+  const tensors = entries.map(({ name, dtype, dims, begin, end }) => ({
+    name,
+    tensor: new Tensor(dtype, dims, { kind: "raw", bytes: bytes.subarray(start + begin, start + end) }),
+  }));
+  return { tensors, metadata };
+}
+
+/** Where a tensor lies behind the header. */
+export interface SafetensorsEntry {
+  readonly name: string;
+  readonly dtype: number;
+  readonly dims: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** How many bytes of a safetensors file its header is, with the number before it. @throws FormatError `E_SAFETENSORS` */
+export function safetensorsHeadBytes(first: Uint8Array, size: number): number {
+  if (size < 8) throw fail(`${size} bytes are too few`);
+  const length = new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) throw fail(`a header of ${length} bytes is too large`);
-  if (length < 2n || length > BigInt(bytes.length - 8))
-    throw fail(`a header of ${length} bytes in a file of ${bytes.length}`);
-  const header = parseHeader(bytes.subarray(8, 8 + Number(length)));
-  const data = bytes.subarray(8 + Number(length));
+  if (length < 2n || length > BigInt(size - 8)) throw fail(`a header of ${length} bytes in a file of ${size}`);
+  return 8 + Number(length);
+}
+
+/**
+ * What a file of `size` bytes has in it, by its head alone, with every rule of the format.
+ * @throws FormatError `E_SAFETENSORS`
+ */
+export function safetensorsLayout(
+  head: Uint8Array,
+  size: number,
+): {
+  readonly entries: readonly SafetensorsEntry[];
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly start: number;
+} {
+  const header = parseHeader(head.subarray(8));
+  const dataBytes = size - head.length;
   const metadata = new Map<string, string>();
-  const tensors: { readonly name: string; readonly begin: number; readonly end: number; readonly tensor: Tensor }[] =
-    [];
+  const tensors: SafetensorsEntry[] = [];
   for (const [name, entry] of header) {
     if (name === "__metadata__") readMetadata(entry, metadata);
-    else tensors.push(readEntry(name, entry, data));
+    else tensors.push(readEntry(name, entry, dataBytes));
   }
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let position = 0;
@@ -72,8 +105,8 @@ export function decodeSafetensors(bytes: Uint8Array | ArrayBuffer): Safetensors 
     if (begin !== position) throw fail(`"${name}" begins at ${begin}, the data before it end at ${position}`, name);
     position = end;
   }
-  if (position !== data.length) throw fail(`${data.length - position} bytes follow the last tensor`);
-  return { tensors, metadata };
+  if (position !== dataBytes) throw fail(`${dataBytes - position} bytes follow the last tensor`);
+  return { entries: tensors, metadata, start: head.length };
 }
 
 function parseHeader(bytes: Uint8Array): readonly (readonly [string, unknown])[] {
@@ -144,11 +177,7 @@ function readMetadata(entry: unknown, into: Map<string, string>): void {
   }
 }
 
-function readEntry(
-  name: string,
-  entry: unknown,
-  data: Uint8Array,
-): { readonly name: string; readonly begin: number; readonly end: number; readonly tensor: Tensor } {
+function readEntry(name: string, entry: unknown, dataBytes: number): SafetensorsEntry {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<"dtype" | "shape" | "data_offsets", unknown>;
   const code = typeof dtype === "string" ? DTYPES.get(dtype) : undefined;
   if (code === undefined) throw fail(`"${name}" has the unknown type ${JSON.stringify(dtype)}`, name);
@@ -157,15 +186,15 @@ function readEntry(
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize))
     throw fail(`"${name}" has no valid data_offsets`, name);
   const [begin = 0, end = 0] = offsets as number[];
-  if (begin > end || end > data.length) throw fail(`"${name}" takes bytes ${begin} to ${end} of ${data.length}`, name);
-  const tensor = new Tensor(code, shape, { kind: "raw", bytes: data.subarray(begin, end) });
+  if (begin > end || end > dataBytes) throw fail(`"${name}" takes bytes ${begin} to ${end} of ${dataBytes}`, name);
+  const tensor = new Tensor(code, shape, { kind: "raw", bytes: new Uint8Array() });
   if (!Number.isSafeInteger(tensor.size) || tensor.byteLength !== end - begin) {
     throw fail(
       `"${name}" has ${end - begin} bytes, ${tensor.byteLength} expected for ${String(dtype)} [${shape.join(",")}]`,
       name,
     );
   }
-  return { name, begin, end, tensor };
+  return { name, begin, end, dtype: code, dims: shape };
 }
 
 /** Encodes tensors in the order given, the data aligned to 8 bytes. @throws FormatError for types the format lacks. */

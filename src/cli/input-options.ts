@@ -13,13 +13,15 @@ export interface InputFlags {
   readonly classes?: readonly string[];
   readonly scale?: number;
   readonly normalize?: "computed" | { readonly mean: readonly number[]; readonly std: readonly number[] };
+  readonly stream?: boolean;
+  readonly imageSize?: readonly [height: number, width: number];
   /** Of every input that is the same for all batches: a number, or the path of a data file. */
   readonly input: Readonly<Record<string, number | string>>;
   readonly sampleAxis: Readonly<Record<string, number>>;
 }
 
 export const DATA_HELP =
-  ".safetensors, .npz, .npy, IDX, CIFAR's .bin, .csv, .tsv or .parquet, also .gz; several with commas between; a folder of MNIST or CIFAR";
+  ".safetensors, .npz, .npy, IDX, CIFAR's .bin, .csv, .tsv or .parquet, also .gz; several with commas between; a folder of MNIST or CIFAR, or of images (.png, .jpg, .webp) by class";
 
 /** Adds to a command the options of how tables are read. */
 export function withTables(command: Command): Command {
@@ -48,6 +50,16 @@ export function withInputs(command: Command): Command {
       "--normalize <computed|mean,std>",
       "per channel: of the data, or numbers: 0.5,0.25; means/deviations of several channels with spaces between",
       normalization,
+    )
+    .option(
+      "--stream",
+      "read samples when batches need them (default: of files beyond 1 GiB, where their kind allows it)",
+    )
+    .option("--no-stream", "read all samples into memory")
+    .option(
+      "--image-size <height>x<width>",
+      "folders of images: scale them to this size (default: to what the model takes, else all must have that of the first)",
+      imageSize,
     );
 }
 
@@ -88,6 +100,16 @@ function sampleAxis(text: string, earlier: InputFlags["sampleAxis"]): InputFlags
 
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
 
+const SIZE = /^(\d{1,5})(?:x(\d{1,5}))?$/;
+
+function imageSize(text: string): readonly [number, number] {
+  const [, height, width = height] = SIZE.exec(text) ?? [];
+  const size = [Number(height), Number(width)] as const;
+  if (!size.every((side) => side >= 1))
+    throw new InvalidArgumentError("Give pixels: 224, or height and width: 224x320.");
+  return size;
+}
+
 function normalization(text: string): NonNullable<InputFlags["normalize"]> {
   if (text === "computed") return text;
   const [mean, std, ...more] = text.split(",").map((part) => part.trim().split(/\s+/).map(Number));
@@ -104,8 +126,10 @@ export async function datasetOf(
   flags: InputFlags & { readonly data: string },
   tell: (note: string) => void,
 ): Promise<Dataset> {
-  const { scale, normalize } = flags;
+  const { scale, normalize, stream, imageSize: size } = flags;
   return readDataset(inputs, flags.data, {
+    ...(stream === undefined ? {} : { stream }),
+    ...(size === undefined ? {} : { imageSize: size }),
     ...tableOptionsOf(flags),
     ...(scale === undefined ? {} : { scale }),
     ...(normalize === undefined ? {} : { normalize }),

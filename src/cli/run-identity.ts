@@ -1,5 +1,7 @@
-import { sha256OfFile } from "../entries/graph.ts";
-import { dataFilesOf, identityOf, type TrainingPlan } from "../entries/run.ts";
+import { stat } from "node:fs/promises";
+import { relative } from "node:path";
+import { sha256, sha256OfFile } from "../entries/graph.ts";
+import { dataFilesOf, identityOf, imageFolderAt, type TrainingPlan } from "../entries/run.ts";
 import type { Trainable } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
@@ -21,6 +23,7 @@ export async function identify(
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...inputsOf(options),
+      ...(options.augment === undefined ? {} : { augment: JSON.stringify(options.augment) }),
       ...apartOf(plan, ranks),
       ...(typeof options.validation === "number" ? { validation: options.validation } : {}),
       ...{ threads, ep: ep?.join() ?? null, totalSteps: schedule === "constant" ? null : totalSteps },
@@ -39,9 +42,18 @@ export async function hashesOfInputs(
 
 /** Of the one file, or of each of several by its place. */
 async function hashesOfData(specification: string): Promise<Record<string, string>> {
+  const images = await imageFolderAt(specification);
+  if (images !== null) return { data: await hashOfImages(specification, images.files) };
   const files = await dataFilesOf(specification);
   const hashes = await Promise.all(files.map((file) => sha256OfFile(file)));
   return Object.fromEntries(hashes.map((hash, index) => [index === 0 ? "data" : `data ${index + 1}`, hash]));
+}
+
+/** Of the names and sizes of images: there may be more of them than are read in one training. */
+async function hashOfImages(folder: string, files: readonly string[]): Promise<string> {
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  const lines = files.map((file, index) => `${relative(folder, file)} ${sizes[index]}`);
+  return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
 /** Of the files that constants are read from, wherever they lie. */
@@ -57,8 +69,8 @@ async function hashesOfConstants({ input }: Pick<InputFlags, "input">): Promise<
 function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<string, string> {
   const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
-  const { columns, label, header, classes, scale, normalize } = fit;
-  const said = Object.entries({ columns, label, header, classes, scale, normalize }).filter(
+  const { columns, label, header, classes, scale, normalize, imageSize } = fit;
+  const said = Object.entries({ columns, label, header, classes, scale, normalize, imageSize }).filter(
     ([, each]) => each !== undefined,
   );
   return Object.fromEntries([...entries, ...said].map(([name, each]) => [name, JSON.stringify(each)]));

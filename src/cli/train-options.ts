@@ -1,5 +1,5 @@
-import { type Command, Option } from "commander";
-import type { Communicator } from "../entries/run.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Augmentation, Communicator } from "../entries/run.ts";
 import {
   type LearningRateSchedule,
   type ParameterGroup,
@@ -38,6 +38,7 @@ export interface TrainCommandOptions
     ValidationFlags {
   readonly data: string;
   readonly seed: number;
+  readonly augment?: Augmentation;
   readonly log?: string;
   readonly statistics?: number;
   readonly findLr?: boolean;
@@ -91,6 +92,11 @@ export function withSteps(command: Command): Command {
 export function withTraining(command: Command): Command {
   return withSteps(withValidation(command))
     .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
+    .option(
+      "--augment <list>",
+      "change images at random, by seed, epoch and sample: flip, crop=<pixels>, cutout=<pixels>, mixup=<alpha>",
+      augmentation,
+    )
     .option("--log <file>", "write one JSON object per step and per epoch")
     .option(
       "--statistics <n>",
@@ -119,15 +125,32 @@ export function withTraining(command: Command): Command {
     .option("--force", "replace files that exist");
 }
 
+const AUGMENTATION = /^(flip|crop|cutout|mixup)(?:=(\d+(?:\.\d+)?))?$/;
+
+/** What is said twice, lacks its number or has one too many is no list of augmentations. */
+function augmentation(text: string): Augmentation {
+  const chosen: Record<string, true | number> = {};
+  for (const part of text.split(",").map((each) => each.trim())) {
+    const [, name = "", value] = AUGMENTATION.exec(part) ?? [];
+    if (name === "" || name in chosen || (name === "flip") !== (value === undefined))
+      throw new InvalidArgumentError(
+        "Give a list of flip, crop=<pixels>, cutout=<pixels>, mixup=<alpha>: flip,crop=4.",
+      );
+    chosen[name] = value === undefined ? true : Number(value);
+  }
+  return chosen;
+}
+
 /** @param communicator the ranks that train */
 export function trainOptions(options: TrainCommandOptions, communicator: Communicator): TrainOptions {
   const { epochs, seed, shuffle, accumulate, dropLast, averageMoments } = options;
-  const { batchSize, globalBatchSize, localSteps } = options;
+  const { batchSize, globalBatchSize, localSteps, augment } = options;
   return {
     ...{ epochs, seed, shuffle, accumulate, dropLast: dropLast === true, averageMoments, communicator },
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(globalBatchSize === undefined ? {} : { globalBatchSize }),
     ...(localSteps === undefined ? {} : { localSteps }),
+    ...(augment === undefined ? {} : { augment }),
   };
 }
 

@@ -93,11 +93,12 @@ export async function constantOf(
   };
 }
 
-function hashOf({ tensors, constants = [], axes = {}, size }: Dataset): string {
+function hashOf({ tensors, constants = [], axes = {}, size, source }: Dataset): string {
   const metadata = new Map([
     ["size", String(size)],
     ["axes", JSON.stringify(Object.entries(axes).toSorted())],
     ["constants", JSON.stringify(constants.map(({ name }) => name))],
+    ...(source === undefined ? [] : [["source", source.identity] as const]),
   ]);
   return sha256(...safetensorsParts([...tensors, ...constants], metadata));
 }

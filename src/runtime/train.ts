@@ -3,8 +3,9 @@ import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { SINGLE } from "../distributed/single.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { turn } from "../event-loop.ts";
-import { batches, type Dataset } from "./data/dataset.ts";
+import type { Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
+import { readBatches } from "./data/read-batches.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
 import type { StepStatistics } from "./statistics/statistics.ts";
@@ -94,7 +95,7 @@ export async function* train(
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
-    for (const group of groups(dataset, epoch, batch, plan, () => updater.groupSize(step), updater.isUniform)) {
+    for await (const group of groups(dataset, epoch, batch, plan, () => updater.groupSize(step), updater.isUniform)) {
       if (updater.isStopped) {
         await keep({ epoch, batch, lossSum, samples });
         return;
@@ -174,18 +175,16 @@ async function requireFinite(session: TrainingSession, step: number): Promise<vo
 }
 
 /** The batches of one epoch in groups that are worked on together, from batch `first` on. */
-function* groups(
+async function* groups(
   dataset: Dataset,
   epoch: number,
   first: number,
   plan: TrainingPlan,
   sizeOf: () => number,
   isUniform: boolean,
-): Generator<readonly NamedTensors[]> {
+): AsyncGenerator<readonly NamedTensors[]> {
   let group: NamedTensors[] = [];
-  let index = 0;
-  for (const feeds of batches(dataset, epoch, plan)) {
-    if (index++ < first) continue;
+  for await (const feeds of readBatches(dataset, epoch, plan, first)) {
     const other = group[0] !== undefined && samplesOf(dataset, group[0]) !== samplesOf(dataset, feeds);
     if (isUniform && other) {
       yield group;

@@ -1,9 +1,10 @@
-import { OPTIONS, requireArgument } from "../arguments.ts";
+import { OPTIONS, optional, requireArgument } from "../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../artifacts/ort-artifacts.ts";
 import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { A_COMMUNICATOR, type Communicator } from "../distributed/communicator.ts";
 import { SINGLE } from "../distributed/single.ts";
 import { DataError, requireOption, UsageError } from "../errors.ts";
+import { AUGMENTATION, type Augmentation, checkAugmentation } from "./data/augment.ts";
 import { A_DATASET, type BatchOptions, batchCount, type Dataset } from "./data/dataset.ts";
 import { fixedBatchSize } from "./data/dataset-inputs.ts";
 import type { StatisticsOptions } from "./statistics/statistics.ts";
@@ -30,6 +31,8 @@ export interface TrainOptions {
   readonly seed?: number;
   /** Leave out a last batch that is smaller than the others. Default false. */
   readonly dropLast?: boolean;
+  /** What is done to images at random, as a function of seed, epoch and sample. Default: nothing. */
+  readonly augment?: Augmentation;
   /**
    * Batches whose gradients are summed for one update; the last update of an epoch may have fewer. The sum is not divided,
    * as ONNX Runtime does not. Default 1.
@@ -117,7 +120,10 @@ export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, opt
     throw new UsageError("E_OPTION", "localSteps and accumulate cannot be given together", { field: "localSteps" });
   }
   const shard = ranks === 1 ? {} : { shard: { rank, size: ranks, unit: fixed ?? 1 } };
-  const batching = { batchSize, shuffle, seed, dropLast, ...shard };
+  const { augment } = options;
+  requireArgument("augment", augment, optional(AUGMENTATION));
+  if (augment !== undefined) checkAugmentation(augment);
+  const batching = { batchSize, shuffle, seed, dropLast, ...shard, ...(augment === undefined ? {} : { augment }) };
   checkBatches(dataset, batching, fixed, ranks);
   const stepsPerEpoch = Math.ceil(batchCount(dataset, batching) / accumulate);
   const apart = { localSteps: ranks === 1 ? 0 : (localSteps ?? 0), averageMoments };

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { DataType, type GradientReport, GraphTensor, reportGradients, writeFileAtomic } from "../../entries/graph.ts";
-import { batches, fixedBatchSize, planTraining, trainingInputsOf } from "../../entries/run.ts";
+import { fixedBatchSize, planTraining, readBatches, trainingInputsOf } from "../../entries/run.ts";
 import { encodeSafetensors } from "../../entries/training.ts";
 import { readTrainable, readWeights, TrainingSession, withWeights } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
@@ -52,7 +52,7 @@ async function diagnose(folder: string, options: DiagnoseOptions, console: Conso
   const plan = planTraining(inputs, dataset, { ...chosen, dropLast: isFixed });
   const session = await TrainingSession.create(source, { ...sessionOptionsOf({}, source), runtime: "ort-node" });
   try {
-    const [feeds = {}] = batches(dataset, 0, plan);
+    const { value: feeds = {} } = await readBatches(dataset, 0, plan).next();
     const outputs = await session.runTrainStep(feeds);
     const gradients = await session.getGradients();
     const loss = Number(outputs[session.trainingOutputNames[0] ?? ""]?.data[0]);

@@ -31,10 +31,14 @@ async function filesIn(folder: string): Promise<readonly string[]> {
     const found = patterns.flatMap((pattern) => names.filter((name) => pattern.test(name)).slice(0, 1));
     if (found.length === patterns.length) return found.map((name) => join(folder, name));
   }
-  throw new DataError("E_DATA_FORMAT", `${folder} has no training files of MNIST or CIFAR under their usual names`, {
-    file: folder,
-    hint: "Name the files, with commas between: --data images.idx.gz,labels.idx.gz.",
-  });
+  throw new DataError(
+    "E_DATA_FORMAT",
+    `${folder} has neither training files of MNIST or CIFAR under their usual names, nor one folder of images per class`,
+    {
+      file: folder,
+      hint: "Name the files, with commas between: --data images.idx.gz,labels.idx.gz.",
+    },
+  );
 }
 
 const isThere = async (path: string): Promise<boolean> => (await statOf(path)) !== null;

@@ -93,8 +93,8 @@ export function fixedBatchSize(inputs: readonly InputSpec[], dataset: Dataset): 
 export function samplesOf(dataset: Dataset, feeds: Readonly<Record<string, Tensor>>): number {
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("feeds", feeds, FEEDS);
-  const [first] = dataset.tensors;
-  return (first && feeds[first.name]?.dims[dataset.axes?.[first.name] ?? 0]) ?? 0;
+  const name = dataset.tensors[0]?.name ?? dataset.source?.names[0];
+  return (name !== undefined && feeds[name]?.dims[dataset.axes?.[name] ?? 0]) || 0;
 }
 
 /** Samples of each tensor must be equally many; what most have is taken for right, or the larger number. */

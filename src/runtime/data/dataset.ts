@@ -1,13 +1,14 @@
 import type { Tensor } from "onnxruntime-common";
 import { type Kind, NUMBER, OPTIONS, optional, requireArgument, TEXT, withFields } from "../../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { DataError } from "../../errors.ts";
+import { DataError, UsageError } from "../../errors.ts";
 import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
 import { A_TENSOR, Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { fromOrtTensor, ORT_TENSOR, toOrtTensor } from "../feeds.ts";
 import { permutation } from "../random.ts";
 import type { NamedTensors } from "../session.ts";
 import { checkRange } from "../value-range.ts";
+import type { Augmentation } from "./augment.ts";
 import {
   asConstant,
   checkInputOptions,
@@ -16,8 +17,9 @@ import {
   filled,
   NUMBERS_BY_NAME,
 } from "./dataset-inputs.ts";
+import type { SampleSource } from "./sample-source.ts";
 
-/** Training data in memory: one tensor per model input. */
+/** Training data: one tensor per model input, in memory or read as batches need them. */
 export interface Dataset {
   /** Those with samples. */
   readonly tensors: readonly NamedTensor[];
@@ -29,6 +31,8 @@ export interface Dataset {
   readonly constants?: readonly NamedTensor[];
   /** The words that the numbers of a label of text stand for, in their order. Default: the label was no text. */
   readonly classes?: readonly string[];
+  /** What gives the inputs whose samples are not in memory. Default: all are. */
+  readonly source?: SampleSource;
 }
 
 export const A_DATASET: Kind = withFields(
@@ -122,7 +126,9 @@ export function datasetFor(inputs: readonly InputSpec[], tensors: DataTensors, o
   }
   for (const { name, range } of inputs) {
     const tensor = byName.get(name)?.tensor;
-    if (tensor !== undefined && range !== undefined) checkRange(name, tensor.values(), size, range);
+    /** Of what is not in memory, every batch is checked when it is fed. */
+    if (tensor !== undefined && tensor.data.kind !== "external" && range !== undefined)
+      checkRange(name, tensor.values(), size, range);
   }
   return {
     ...{ tensors: sampled, size },
@@ -149,6 +155,8 @@ export interface BatchOptions {
   readonly dropLast: boolean;
   /** Which part of every batch to give. Default: all of it. */
   readonly shard?: Shard;
+  /** What is done to images at random. Default: nothing. */
+  readonly augment?: Augmentation;
 }
 
 /** The part of every batch that one of several ranks takes. */
@@ -179,31 +187,43 @@ export function batchCount(
   return dropLast ? Math.floor(dataset.size / batchSize) : Math.ceil(dataset.size / batchSize);
 }
 
-/** The batches of one epoch, as feeds. Without shuffling in file order. */
+/**
+ * The batches of one epoch, as feeds. Without shuffling in file order.
+ * @throws UsageError `E_OPTION` for data that are not in memory, and for augmentation: `readBatches` does both
+ */
 export function batches(dataset: Dataset, epoch: number, options: BatchOptions): Generator<NamedTensors> {
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("epoch", epoch, NUMBER);
   requireArgument("options", options, BATCHING);
+  if (dataset.source !== undefined || options.augment !== undefined) {
+    throw new UsageError("E_OPTION", "batches gives what is in memory, as it is", { hint: "Use readBatches." });
+  }
   return generateBatches(dataset, epoch, options);
 }
 
-const BATCHING: Kind = withFields({ batchSize: NUMBER }, "options: { batchSize, shuffle, seed, dropLast }");
+export const BATCHING: Kind = withFields({ batchSize: NUMBER }, "options: { batchSize, shuffle, seed, dropLast }");
 
 function* generateBatches(dataset: Dataset, epoch: number, options: BatchOptions): Generator<NamedTensors> {
+  for (const samples of samplesOfBatches(dataset, epoch, options)) {
+    yield Object.fromEntries([
+      ...dataset.tensors.map(({ name, tensor }) => [
+        name,
+        toOrtTensor(gather(tensor, samples, dataset.axes?.[name] ?? 0), name),
+      ]),
+      ...(dataset.constants ?? []).map(({ name, tensor }) => [name, toOrtTensor(tensor, name)]),
+    ]);
+  }
+}
+
+/** The numbers of the samples of each batch of an epoch: a function of seed and epoch. */
+export function* samplesOfBatches(dataset: Dataset, epoch: number, options: BatchOptions): Generator<Uint32Array> {
   const order = options.shuffle ? permutation(dataset.size, options.seed, epoch) : null;
   for (let batch = 0; batch < batchCount(dataset, options); batch++) {
     const first = batch * options.batchSize;
     const samples = sizeOfBatch(dataset, batch, options.batchSize);
     const [from, to] = options.shard === undefined ? [0, samples] : partOf(samples, options.shard);
     const [begin, end] = [first + from, first + to];
-    const rows = order?.subarray(begin, end) ?? Uint32Array.from({ length: end - begin }, (_, index) => begin + index);
-    yield Object.fromEntries([
-      ...dataset.tensors.map(({ name, tensor }) => [
-        name,
-        toOrtTensor(gather(tensor, rows, dataset.axes?.[name] ?? 0), name),
-      ]),
-      ...(dataset.constants ?? []).map(({ name, tensor }) => [name, toOrtTensor(tensor, name)]),
-    ]);
+    yield order?.subarray(begin, end) ?? Uint32Array.from({ length: end - begin }, (_, index) => begin + index);
   }
 }
 

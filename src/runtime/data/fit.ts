@@ -49,7 +49,7 @@ export function fitTensors(
   requireArgument("tensors", tensors, NAMED_TENSORS);
   requireArgument("options", options, OPTIONS);
   const tell = options.tell ?? (() => undefined);
-  const pairs = paired(inputs, tensors, tell);
+  const pairs = pairInputs(inputs, tensors, tell);
   const [given] = (["scale", "normalize"] as const).filter((name) => options[name] !== undefined);
   if (given !== undefined && pairs.size > 0 && ![...pairs].some(([input, { tensor }]) => isScaled(input, tensor))) {
     throw new UsageError("E_OPTION", `--${given} (${given}) is for samples of floats, and no input takes such`, {
@@ -60,12 +60,12 @@ export function fitTensors(
   const others = tensors.filter((each) => !used.has(each));
   return [
     ...others,
-    ...[...pairs].map(([input, { tensor }]) => ({ name: input.name, tensor: fitted(input, tensor, options, tell) })),
+    ...[...pairs].map(([input, { tensor }]) => ({ name: input.name, tensor: fitTensor(input, tensor, options, tell) })),
   ];
 }
 
 /** By name; what is left by what it is, where that is clear: labels to labels, the one other tensor to the one other input. */
-function paired(
+export function pairInputs(
   inputs: readonly InputSpec[],
   tensors: readonly NamedTensor[],
   tell: (note: string) => void,
@@ -89,10 +89,11 @@ function paired(
 }
 
 /** Whether scale and normalization are for it. */
-const isScaled = ({ name, dtype }: InputSpec, tensor: Tensor): boolean =>
+export const isScaled = ({ name, dtype }: InputSpec, tensor: Tensor): boolean =>
   !LABEL.test(name) && isFloat(dtype) && NUMERIC.has(tensor.dtype);
 
-function fitted(input: InputSpec, tensor: Tensor, options: FitOptions, tell: (note: string) => void): Tensor {
+/** One tensor as an input takes it. @throws DataError `E_DATA` for numbers that another type cannot hold */
+export function fitTensor(input: InputSpec, tensor: Tensor, options: FitOptions, tell: (note: string) => void): Tensor {
   const { name, dtype } = input;
   const shaped = fitShape(input, tensor, tell);
   if (!isScaled(input, shaped)) return converted(input, shaped, tell);

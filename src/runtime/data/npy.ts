@@ -28,6 +28,20 @@ const MAGIC = "\u0093NUMPY";
  * @throws DataError `E_NPY`
  */
 export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
+  const { dtype, dims, start, fortran } = npyLayout(bytes, bytes.length, name);
+  const tensor = new Tensor(dtype, dims, { kind: "raw", bytes: bytes.subarray(start) });
+  return fortran ? transposed(tensor) : tensor;
+}
+
+/** The bytes at the beginning of a file that `npyLayout` needs. */
+export const NPY_HEAD_BYTES = 12 + MAX_HEADER_BYTES;
+
+/** What a file of `size` bytes has in it, and where. @throws DataError `E_NPY` */
+export function npyLayout(
+  bytes: Uint8Array,
+  size: number,
+  name: string,
+): { readonly dtype: number; readonly dims: readonly number[]; readonly start: number; readonly fortran: boolean } {
   const fail = (reason: string): DataError =>
     new DataError("E_NPY", `"${name}" is not a NumPy array this package reads: ${reason}`, { field: name });
   const magic = String.fromCharCode(...bytes.subarray(0, 6));
@@ -39,17 +53,17 @@ export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
   const prefix = major === 1 ? 10 : 12;
   if (bytes.length < prefix) throw fail("it is cut off");
   const length = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
-  if (prefix + length > bytes.length) throw fail(`a header of ${length} bytes in ${bytes.length}`);
+  if (prefix + length > size) throw fail(`a header of ${length} bytes in ${size}`);
   if (length > MAX_HEADER_BYTES) throw fail(`a header of ${length} bytes; ${MAX_HEADER_BYTES} are allowed`);
   const header = new TextDecoder().decode(bytes.subarray(prefix, prefix + length));
   const { dtype, fortran, shape } = parseHeader(header, fail);
-  const data = bytes.subarray(prefix + length);
-  const size = shape.reduce((product, dim) => product * dim, 1);
-  if (!Number.isSafeInteger(size)) throw fail(`the shape (${shape.join(", ")}) is too large`);
-  const tensor = new Tensor(dtype, shape, { kind: "raw", bytes: data });
-  if (tensor.byteLength !== data.length)
-    throw fail(`${data.length} bytes of data, ${tensor.byteLength} expected for (${shape.join(", ")})`);
-  return fortran ? transposed(tensor) : tensor;
+  const dataBytes = size - prefix - length;
+  if (!Number.isSafeInteger(shape.reduce((product, dim) => product * dim, 1)))
+    throw fail(`the shape (${shape.join(", ")}) is too large`);
+  const { byteLength } = new Tensor(dtype, shape, { kind: "raw", bytes: new Uint8Array() });
+  if (byteLength !== dataBytes)
+    throw fail(`${dataBytes} bytes of data, ${byteLength} expected for (${shape.join(", ")})`);
+  return { dtype, dims: shape, start: prefix + length, fortran };
 }
 
 /** The entries of the header, a Python dictionary of literals; each is there once, and nothing else. */

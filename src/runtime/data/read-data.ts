@@ -14,15 +14,19 @@ import {
 } from "../../arguments.ts";
 import { DataError, OnnxAgrError, UsageError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
-import { readRegularFile } from "../../graph/io/read-file.ts";
+import { readRange, readRegularFile, withFile } from "../../graph/io/read-file.ts";
 import { mistaken } from "../../graph/sniff.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { dataFilesOf } from "./data-files.ts";
 import type { DataContent, DataFormat, TableOptions } from "./formats/format.ts";
 import { DATA_ENDINGS, DATA_FORMATS } from "./formats/index.ts";
+import { type ImageShape, imageFolderAt, openImages } from "./images.ts";
+import { placeholder, type Streamed, streamedFrom, streamedTogether } from "./streamed.ts";
 
 /** What a file may be unpacked to. */
 const MAX_UNPACKED = 4 * 2 ** 30;
+/** Samples of larger files stay there. */
+const STREAM_BYTES = 2 ** 30;
 
 const TABLE_OPTIONS: Kind = withFields(
   {
@@ -30,21 +34,77 @@ const TABLE_OPTIONS: Kind = withFields(
     label: optional({ what: "a name or null", holds: (given) => given === null || typeof given === "string" }),
     header: optional(BOOLEAN),
     classes: optional(listOf(TEXT, "names of classes")),
+    stream: optional(BOOLEAN),
   },
-  "options: { columns, label, header, classes }",
+  "options: { columns, label, header, classes, stream }",
 );
 
 /**
- * Reads data: `.safetensors`, `.npz`, `.npy`, IDX, CIFAR's binary files, `.csv`, `.tsv`, `.parquet`, gzipped or not.
+ * Reads data: `.safetensors`, `.npz`, `.npy`, IDX, CIFAR's binary files, `.csv`, `.tsv`, `.parquet`, gzipped or not; a folder
+ * of images by class, all of one size.
  *
  * @param specification a file; several with commas between; a folder of MNIST's or CIFAR's training files. Tensors that several
  *   files have are put together along their first axis.
  * @throws DataError `E_DATA_FORMAT`, `E_NPZ`, `E_NPY`, `E_IDX`, `E_CIFAR`, `E_TABLE`, `E_PARQUET`; FormatError `E_SAFETENSORS`, `E_NO_FILE`
  */
 export async function readData(specification: string, options: TableOptions = {}): Promise<DataContent> {
+  requireArgument("options", options, OPTIONS);
+  const { tensors, streamed, ...rest } = await openData(specification, { ...options, stream: false });
+  if (streamed === undefined) return { tensors, ...rest };
+  const all = Uint32Array.from({ length: tensors[0]?.tensor.dims[0] ?? 0 }, (_, index) => index);
+  const moment = { seed: 0, epoch: 0 };
+  return {
+    ...rest,
+    tensors: await Promise.all(
+      tensors.map(async (each) => ({
+        ...each,
+        tensor: (await streamed.get(each.name)?.read(all, moment)) ?? each.tensor,
+      })),
+    ),
+  };
+}
+
+/** How data are opened whose samples may stay in their files. */
+export interface OpenOptions extends TableOptions {
+  /**
+   * Whether samples are read when batches need them. Default: those of files beyond 1 GiB that lie one after the other
+   * (safetensors, npy, IDX and CIFAR, not gzipped); what has one axis or none is in memory always.
+   */
+  readonly stream?: boolean;
+  /** Height and width that images are scaled to, where that was asked for. Default: they are not. */
+  readonly imageSize?: readonly [height: number, width: number];
+  /** Of folders of images: what they are to be. Default: as the first image; others are refused. */
+  readonly images?: ImageShape;
+  /** Told once of each thing that was chosen. */
+  readonly tell?: (note: string) => void;
+}
+
+/**
+ * As `readData`; the tensors in `streamed` have sizes and no elements.
+ * @throws UsageError `E_OPTION` where samples are to stay in a file of another kind
+ */
+export async function openData(specification: string, options: OpenOptions): Promise<DataContent> {
   requireArgument("specification", specification, PATH);
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, TABLE_OPTIONS);
+  const folder = await imageFolderAt(specification);
+  if (folder !== null) {
+    const [odd] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
+    if (odd !== undefined)
+      throw new UsageError("E_OPTION", `--${odd} (${odd}) is for tables, and ${specification} is a folder of images`, {
+        field: odd,
+      });
+    return openImages(specification, folder, options.images ?? { isResized: false }, options.tell ?? (() => undefined));
+  }
+  if (options.imageSize !== undefined) {
+    throw new UsageError(
+      "E_OPTION",
+      `--image-size (imageSize) is for folders of images, and ${specification} is none`,
+      {
+        field: "imageSize",
+      },
+    );
+  }
   const files = (await dataFilesOf(specification)).map((path) => ({ path, format: formatOf(path) }));
   const [given] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
   if (given !== undefined && !files.some(({ format }) => format.isTable === true)) {
@@ -71,7 +131,9 @@ function formatOf(path: string): DataFormat {
   throw new DataError("E_DATA_FORMAT", `${path}: names of data files end in ${DATA_ENDINGS}`, { file: path });
 }
 
-async function readOne(path: string, format: DataFormat, options: TableOptions): Promise<DataContent> {
+async function readOne(path: string, format: DataFormat, options: OpenOptions): Promise<DataContent> {
+  const streamed = options.stream === false ? null : await streamOne(path, format, options);
+  if (streamed !== null) return streamed;
   const inside = unpackedName(path);
   const bytes = await readRegularFile(path);
   try {
@@ -81,6 +143,58 @@ async function readOne(path: string, format: DataFormat, options: TableOptions):
     const content = await format.decode(plain, options, basename(inside));
     const { where } = content;
     return where === undefined ? content : { ...content, where: (name, sample) => `${path}:${where(name, sample)}` };
+  } catch (error) {
+    throw error instanceof OnnxAgrError ? error.inFile(path) : error;
+  }
+}
+
+/** With the samples left in the file; null where it is read as a whole. */
+async function streamOne(
+  path: string,
+  { layout, name: kind }: DataFormat,
+  { stream, tell = () => undefined }: OpenOptions,
+): Promise<DataContent | null> {
+  const isPlain = unpackedName(path) === path;
+  if (stream === true && (layout === undefined || !isPlain)) {
+    throw new UsageError(
+      "E_OPTION",
+      `--stream (stream): samples of ${isPlain ? kind : "gzipped"} files are not read one by one`,
+      {
+        field: "stream",
+        hint: "Leave it out, or convert the data to .safetensors or .npy.",
+      },
+    );
+  }
+  if (layout === undefined || !isPlain) return null;
+  try {
+    return await withFile(path, async (handle, size) => {
+      if (stream !== true && size <= STREAM_BYTES) return null;
+      const file = { size, read: (offset: number, length: number) => readRange(handle, path, offset, length) };
+      const other = mistaken(await file.read(0, Math.min(size, 4096)));
+      if (other !== null) throw new DataError("E_DATA_FORMAT", `this is ${other.what}`, { hint: other.hint });
+      const found = await layout(file, basename(path));
+      if (found === null) return null;
+      const streamed = new Map<string, Streamed>();
+      const tensors: NamedTensor[] = [];
+      for (const each of found) {
+        const samples = await streamedFrom(path, each);
+        const { name, dtype, dims } = each;
+        if (dims.length > 1) {
+          streamed.set(name, samples);
+          tensors.push({ name, tensor: placeholder(dtype, dims, path) });
+        } else if (dims.length === 1) {
+          const all = Uint32Array.from({ length: dims[0] ?? 0 }, (_, index) => index);
+          tensors.push({ name, tensor: await samples.read(all, { seed: 0, epoch: 0 }) });
+        } else {
+          tensors.push({
+            name,
+            tensor: new Tensor(dtype, dims, { kind: "raw", bytes: await file.read(each.offset, each.width) }),
+          });
+        }
+      }
+      if (streamed.size > 0) tell(`${path}: samples are read as batches need them`);
+      return { tensors, streamed };
+    });
   } catch (error) {
     throw error instanceof OnnxAgrError ? error.inFile(path) : error;
   }
@@ -103,11 +217,23 @@ function together(contents: readonly DataContent[]): DataContent {
   const [first, ...others] = contents;
   if (first !== undefined && others.length === 0) return first;
   const names = new Set(contents.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
+  const streamed = new Map<string, Streamed>();
   const tensors = [...names].map((name) => {
     const parts = contents.flatMap((content) =>
       content.tensors.flatMap((each) => (each.name === name ? [each.tensor] : [])),
     );
-    return { name, tensor: joined(name, parts) };
+    const kept = contents.flatMap((content) => content.streamed?.get(name) ?? []);
+    if (kept.length === 0) return { name, tensor: joined(name, parts) };
+    if (kept.length !== parts.length) {
+      throw new UsageError("E_OPTION", `"${name}" is in files of which some are read as a whole and others are not`, {
+        field: "stream",
+        hint: "Give all of them with --stream (stream).",
+      });
+    }
+    requireSameKind(name, parts);
+    const whole = streamedTogether(kept);
+    streamed.set(name, whole);
+    return { name, tensor: placeholder(whole.dtype, whole.dims, name) };
   });
   const classes = Object.assign({}, ...contents.map((content) => content.classes ?? {}));
   const lists = contents.flatMap((content) => Object.entries(content.classes ?? {}));
@@ -118,7 +244,11 @@ function together(contents: readonly DataContent[]): DataContent {
       hint: "Say them all: --classes <list> (classes).",
     });
   }
-  return { tensors, ...(lists.length === 0 ? {} : { classes }) };
+  return {
+    tensors,
+    ...(streamed.size === 0 ? {} : { streamed }),
+    ...(lists.length === 0 ? {} : { classes }),
+  };
 }
 
 /** One after the other along the first axis. @throws DataError `E_DATA` where they do not fit */
@@ -126,6 +256,22 @@ function joined(name: string, parts: readonly Tensor[]): Tensor {
   const [first, ...others] = parts;
   if (first === undefined) throw new Error(`no part of ${name}`);
   if (others.length === 0) return first;
+  requireSameKind(name, parts);
+  const rows = parts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
+  const width = first.dims.slice(1).reduce((product, dim) => product * dim, 1);
+  const values = new (first.values().constructor as Float32ArrayConstructor)(rows * width);
+  let at = 0;
+  for (const part of parts) {
+    values.set(part.values() as Float32Array, at);
+    at += part.values().length;
+  }
+  return Tensor.from(first.dtype, [rows, ...first.dims.slice(1)], values);
+}
+
+/** @throws DataError `E_DATA` where samples of several files have other types or sizes */
+function requireSameKind(name: string, parts: readonly Tensor[]): void {
+  const [first, ...others] = parts;
+  if (first === undefined) throw new Error(`no part of ${name}`);
   const shapeOf = ({ dtype, dims }: Tensor): string => JSON.stringify([dtype, dims.slice(1), dims.length > 0]);
   const odd = others.find((part) => shapeOf(part) !== shapeOf(first) || part.dims.length === 0);
   if (odd !== undefined) {
@@ -137,13 +283,4 @@ function joined(name: string, parts: readonly Tensor[]): Tensor {
       },
     );
   }
-  const rows = parts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
-  const width = first.dims.slice(1).reduce((product, dim) => product * dim, 1);
-  const values = new (first.values().constructor as Float32ArrayConstructor)(rows * width);
-  let at = 0;
-  for (const part of parts) {
-    values.set(part.values() as Float32Array, at);
-    at += part.values().length;
-  }
-  return Tensor.from(first.dtype, [rows, ...first.dims.slice(1)], values);
 }

@@ -1,14 +1,19 @@
-import { requireArgument } from "../../arguments.ts";
+import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
-import { DataError } from "../../errors.ts";
+import { DataError, requireOption } from "../../errors.ts";
+import { isFolder } from "../../graph/io/read-file.ts";
 import { checkRange } from "../value-range.ts";
 import { type Dataset, datasetFor } from "./dataset.ts";
 import type { DatasetOptions } from "./dataset-inputs.ts";
 import { type FitOptions, fitTensors } from "./fit.ts";
-import type { TableOptions } from "./formats/format.ts";
-import { readData } from "./read-data.ts";
+import type { ImageShape } from "./images.ts";
+import { type OpenOptions, openData } from "./read-data.ts";
+import { sourceOf } from "./stream-dataset.ts";
 
-export interface ReadDatasetOptions extends TableOptions, FitOptions, DatasetOptions {}
+export interface ReadDatasetOptions extends Omit<OpenOptions, "images">, FitOptions, DatasetOptions {
+  /** Height and width to which the images of a folder are scaled. Default: what the model takes, else those of the first image. */
+  readonly imageSize?: readonly [height: number, width: number];
+}
 
 /**
  * Reads data and makes of them what a model takes: `readData`, names, types and shapes fitted where there is one way to, `datasetFor`.
@@ -23,9 +28,16 @@ export async function readDataset(
   options: ReadDatasetOptions = {},
 ): Promise<Dataset> {
   requireArgument("inputs", inputs, INPUT_SPECS);
-  const { tensors, classes, where } = await readData(specification, options);
+  requireArgument("specification", specification, PATH);
+  requireArgument("options", options, OPTIONS);
   const tell = options.tell ?? (() => undefined);
-  const fitted = fitTensors(inputs, tensors, options);
+  const { tensors, classes, where, streamed } = await openData(specification, {
+    ...options,
+    images: await imagesOf(inputs, specification, options),
+  });
+  const source =
+    streamed === undefined || streamed.size === 0 ? null : await sourceOf(inputs, tensors, streamed, options);
+  const fitted = source?.fitted ?? fitTensors(inputs, tensors, options);
   const words = classes?.["labels"];
   if (words !== undefined) {
     if (options.classes === undefined) requireAll(words, inputs);
@@ -38,8 +50,34 @@ export async function readDataset(
         checkRange(name, tensor.values(), tensor.dims[0] ?? 1, range, (row) => where("labels", row));
     }
   }
-  const dataset = datasetFor(inputs, fitted, options);
+  const whole = datasetFor(inputs, fitted, options);
+  const dataset = source === null ? whole : source.within(whole);
   return words === undefined ? dataset : { ...dataset, classes: words };
+}
+
+/** What the images of a folder become: as the one input of four axes takes them, or as they are asked for. */
+async function imagesOf(
+  inputs: readonly InputSpec[],
+  specification: string,
+  { imageSize }: ReadDatasetOptions,
+): Promise<ImageShape> {
+  if (imageSize !== undefined) {
+    requireOption(
+      imageSize.length === 2 && imageSize.every((side) => Number.isSafeInteger(side) && side >= 1 && side <= 8192),
+      "imageSize",
+      "height and width in pixels, from 1 to 8192",
+    );
+  }
+  if (!(await isFolder(specification))) return { isResized: imageSize !== undefined };
+  const [input, other] = inputs.filter(({ shape }) => shape?.length === 4);
+  const [, channels, height, width] = (other === undefined && input?.shape) || [];
+  const own = typeof height === "number" && typeof width === "number" ? ([height, width] as const) : undefined;
+  const size = imageSize ?? own;
+  return {
+    isResized: size !== undefined,
+    ...(typeof channels === "number" ? { channels } : {}),
+    ...(size === undefined ? {} : { size }),
+  };
 }
 
 const listed = (words: readonly string[]): string =>

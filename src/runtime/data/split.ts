@@ -2,6 +2,7 @@ import { NUMBER, requireArgument } from "../../arguments.ts";
 import { DataError, requireOption } from "../../errors.ts";
 import { permutation } from "../random.ts";
 import { A_DATASET, type Dataset, gather } from "./dataset.ts";
+import { subsetOf } from "./sample-source.ts";
 
 /** No epoch has this number: the samples that are kept apart do not depend on the order of any. */
 const APART = -2;
@@ -30,6 +31,7 @@ export function splitDataset(
 
 const pick = (dataset: Dataset, samples: Uint32Array): Dataset => ({
   ...dataset,
+  ...(dataset.source === undefined ? {} : { source: subsetOf(dataset.source, samples) }),
   size: samples.length,
   tensors: dataset.tensors.map(({ name, tensor }) => ({
     name,

@@ -6,8 +6,9 @@ import { exchangeNumbers } from "../../distributed/consensus.ts";
 import { SINGLE } from "../../distributed/single.ts";
 import { DataError, requireOption } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import { A_DATASET, batches, type Dataset } from "../data/dataset.ts";
+import { A_DATASET, type Dataset } from "../data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
+import { readBatches } from "../data/read-batches.ts";
 import { A_SESSION, type NamedTensors, type TrainingSession } from "../session.ts";
 import { ClassificationSums, type MetricSums, type Metrics, RegressionSums } from "./metrics.ts";
 import type { WorstPrediction, WorstPredictions } from "./worst.ts";
@@ -59,7 +60,7 @@ export async function evaluate(
   const [lossName = "", ...outputs] = session.evalOutputNames;
   let [samples, loss, batch] = [0, 0, 0];
   let judge: Judge | null | undefined;
-  for (const feeds of batches(dataset, 0, order)) {
+  for await (const feeds of readBatches(dataset, 0, order)) {
     const isOwn = batch++ % communicator.size === communicator.rank;
     // The first batch tells every rank what is predicted, so that all add up the same sums.
     if (!isOwn && judge !== undefined) continue;

@@ -2,6 +2,7 @@ import { DataError } from "../../../errors.ts";
 import { DataType } from "../../../graph/data-type.ts";
 import { Tensor } from "../../../graph/tensor.ts";
 import type { DataContent } from "./format.ts";
+import { type RangedFile, type StoredTensor, stored } from "./stored.ts";
 
 const SHAPE = [3, 32, 32] as const;
 const PIXELS = 3 * 32 * 32;
@@ -49,12 +50,32 @@ export function decodeCifar(bytes: Uint8Array): DataContent {
   return decodeRecords(kind, bytes);
 }
 
-function wrongLabel({ name, labels }: Kind, bytes: Uint8Array): string | null {
+/** Every label is looked at, one piece of the file after another. @throws DataError `E_CIFAR` */
+export async function cifarLayout(file: RangedFile): Promise<readonly StoredTensor[] | null> {
+  const kinds = KINDS.filter(({ labels }) => file.size > 0 && file.size % (labels.length + PIXELS) === 0);
+  const [kind, other] = kinds;
+  /** Few files fit both, and all of those are read as a whole. */
+  if (kind === undefined || other !== undefined) return null;
+  const width = kind.labels.length + PIXELS;
+  const count = file.size / width;
+  const records = 4096;
+  for (let first = 0; first < count; first += records) {
+    const reason = wrongLabel(kind, await file.read(first * width, Math.min(records, count - first) * width), first);
+    if (reason !== null) throw new DataError("E_CIFAR", reason, { hint: "Fetch the file again." });
+  }
+  const images = stored("images", DataType.uint8, [count, ...SHAPE], kind.labels.length);
+  return [
+    { ...images, stride: width },
+    ...kind.labels.map(([name], at) => ({ ...stored(name, DataType.uint8, [count], at), stride: width })),
+  ];
+}
+
+function wrongLabel({ name, labels }: Kind, bytes: Uint8Array, first = 0): string | null {
   const width = labels.length + PIXELS;
   for (let record = 0; record * width < bytes.length; record++) {
     for (const [at, [label, classes]] of labels.entries()) {
       const value = bytes[record * width + at] ?? 0;
-      if (value >= classes) return `${label} of sample ${record} is ${value}; ${name} has 0 to ${classes - 1}`;
+      if (value >= classes) return `${label} of sample ${first + record} is ${value}; ${name} has 0 to ${classes - 1}`;
     }
   }
   return null;

@@ -1,10 +1,14 @@
 import type { NamedTensor } from "../../../graph/attribute.ts";
+import type { Streamed } from "../streamed.ts";
+import type { Layout } from "./stored.ts";
 
 /** What a file of data holds. */
 export interface DataContent {
   readonly tensors: readonly NamedTensor[];
   /** The classes that a column of text had, in the order of their numbers, by tensor. */
   readonly classes?: Readonly<Record<string, readonly string[]>>;
+  /** Those of the tensors whose elements are not in memory, by name. Default: none. */
+  readonly streamed?: ReadonlyMap<string, Streamed>;
   /** Where a sample of a tensor stands in the file: `line:column`. */
   readonly where?: (name: string, sample: number) => string;
 }
@@ -28,6 +32,8 @@ export interface DataFormat {
   readonly names: RegExp;
   /** Whether it has rows and columns, which the options are for. */
   readonly isTable?: true;
+  /** Where samples lie, of formats whose samples can be read one by one. */
+  readonly layout?: Layout;
   /** @throws DataError naming what is wrong; the caller names the file */
   readonly decode: (bytes: Uint8Array, options: TableOptions, name: string) => DataContent | Promise<DataContent>;
 }

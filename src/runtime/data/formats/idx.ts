@@ -2,6 +2,7 @@ import { DataError } from "../../../errors.ts";
 import { DataType } from "../../../graph/data-type.ts";
 import { Tensor } from "../../../graph/tensor.ts";
 import type { DataContent } from "./format.ts";
+import { type StoredTensor, stored } from "./stored.ts";
 
 type Read = (view: DataView, at: number) => number;
 
@@ -27,9 +28,26 @@ const ELEMENTS = new Map<number, Element>([
  * @throws DataError `E_IDX`
  */
 export function decodeIdx(bytes: Uint8Array): DataContent {
+  const { dtype, dims, offset, name } = idxLayout(bytes, bytes.length);
+  const element = [...ELEMENTS.values()].find((each) => each.dtype === dtype);
+  if (element === undefined) throw new Error(`no elements of type ${dtype}`);
+  const tensorOf = (tensor: Tensor): DataContent => ({ tensors: [{ name, tensor }] });
+  if (element.bytes === 1) {
+    const raw = bytes.slice(offset);
+    return tensorOf(Tensor.from(dtype, dims, dtype === DataType.int8 ? new Int8Array(raw.buffer) : raw));
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = new element.array(dims.reduce((product, dim) => product * dim, 1));
+  for (let index = 0; index < values.length; index++)
+    values[index] = element.read(view, offset + index * element.bytes);
+  return tensorOf(Tensor.from(dtype, dims, values));
+}
+
+/** Where the elements of an IDX file of `size` bytes lie, by its beginning. @throws DataError `E_IDX` */
+export function idxLayout(bytes: Uint8Array, size: number): StoredTensor {
   const fail = (reason: string): DataError => new DataError("E_IDX", `this is not a whole IDX file: ${reason}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 4) throw fail(`it has ${bytes.length} bytes`);
+  if (size < 4) throw fail(`it has ${size} bytes`);
   const [first, second, type = 0, rank = 0] = bytes;
   const element = ELEMENTS.get(type);
   if (first !== 0 || second !== 0 || element === undefined || rank === 0) {
@@ -37,21 +55,13 @@ export function decodeIdx(bytes: Uint8Array): DataContent {
     throw fail(`it begins with ${magic}, where 00 00, a type and a number of axes are due`);
   }
   const start = 4 + 4 * rank;
-  if (bytes.length < start) throw fail(`its ${rank} sizes are cut off`);
+  if (size < start) throw fail(`its ${rank} sizes are cut off`);
   const dims = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
   const count = dims.reduce((product, dim) => product * dim, 1);
   const due = start + count * element.bytes;
-  if (due !== bytes.length) throw fail(`[${dims.join(",")}] takes ${due} bytes, it has ${bytes.length}`);
-  if (element.bytes === 1) {
-    const raw = bytes.slice(start);
-    const values = element.dtype === DataType.int8 ? new Int8Array(raw.buffer) : raw;
-    return named(rank, Tensor.from(element.dtype, dims, values));
-  }
-  const values = new element.array(count);
-  for (let index = 0; index < count; index++) values[index] = element.read(view, start + index * element.bytes);
-  return named(rank, Tensor.from(element.dtype, dims, values));
+  if (due !== size) throw fail(`[${dims.join(",")}] takes ${due} bytes, it has ${size}`);
+  return {
+    ...stored(rank === 1 ? "labels" : "images", element.dtype, dims, start),
+    isSwapped: element.bytes > 1,
+  };
 }
-
-const named = (rank: number, tensor: Tensor): DataContent => ({
-  tensors: [{ name: rank === 1 ? "labels" : "images", tensor }],
-});

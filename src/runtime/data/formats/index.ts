@@ -5,25 +5,28 @@ import { decodeCifar } from "./cifar.ts";
 import { csv } from "./csv.ts";
 import type { DataFormat } from "./format.ts";
 import { decodeIdx } from "./idx.ts";
+import { storedCifar, storedIdx, storedNpy, storedSafetensors } from "./stored.ts";
 
 /** Every kind of data file; `.gz` may follow any of the names. */
 export const DATA_FORMATS: readonly DataFormat[] = [
   {
     name: "safetensors",
     names: /\.safetensors$/i,
+    layout: storedSafetensors,
     decode: (bytes) => ({ tensors: decodeSafetensors(bytes).tensors }),
   },
   { name: "NumPy archive", names: /\.npz$/i, decode: (bytes) => ({ tensors: decodeNpz(bytes) }) },
   {
     name: "NumPy array",
     names: /\.npy$/i,
+    layout: storedNpy,
     decode: (bytes, _, file) => {
       const name = file.replace(/\.npy$/i, "");
       return { tensors: [{ name, tensor: decodeNpy(bytes, name) }] };
     },
   },
-  { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx },
-  { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar },
+  { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx, layout: storedIdx },
+  { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar, layout: storedCifar },
   { name: "CSV", names: /\.csv$/i, isTable: true, decode: csv(",") },
   { name: "TSV", names: /\.tsv$/i, isTable: true, decode: csv("\t") },
   {

@@ -1,0 +1,120 @@
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { FormatError } from "../../errors.ts";
+import { layoutOf } from "../../graph/data-type.ts";
+import { readRange, withFile } from "../../graph/io/read-file.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import type { StoredTensor } from "./formats/stored.ts";
+import type { Moment } from "./sample-source.ts";
+
+/** A tensor whose samples are read when they are needed. */
+export interface Streamed {
+  readonly dtype: number;
+  readonly dims: readonly number[];
+  readonly sampleBytes: number;
+  /** What tells it from others. */
+  readonly identity: string;
+  /** These samples, along the first axis, in the order asked for. */
+  readonly read: (samples: Uint32Array, moment: Moment) => Promise<Tensor>;
+}
+
+/** A tensor that knows its type and sizes, and has no elements here. */
+export const placeholder = (dtype: number, dims: readonly number[], location: string): Tensor =>
+  new Tensor(dtype, dims, { kind: "external", at: { location, offset: 0, length: null, checksum: null } });
+
+interface Run {
+  /** The place of its first sample in the batch. */
+  readonly at: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Samples that follow each other in the file are read together. */
+function runsOf(samples: Uint32Array): readonly Run[] {
+  const runs: { at: number; first: number; count: number }[] = [];
+  for (const [at, sample] of samples.entries()) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.first + last.count === sample) last.count++;
+    else runs.push({ at, first: sample, count: 1 });
+  }
+  return runs;
+}
+
+/**
+ * Samples of a file that is not in memory.
+ * @throws FormatError `E_FILE_CHANGED`, when samples are read, where the file is another than it was
+ */
+export async function streamedFrom(path: string, tensor: StoredTensor): Promise<Streamed> {
+  const { dtype, dims, width, stride, offset } = tensor;
+  const begun = await stat(path);
+  const elementBytes = (layoutOf(dtype)?.bits ?? 8) / 8;
+  return {
+    ...{ dtype, dims, sampleBytes: width },
+    identity: `${basename(path)} ${tensor.name} ${dtype} [${dims}] ${begun.size} ${begun.mtimeMs}`,
+    read: (samples) =>
+      withFile(path, async (handle, size) => {
+        if (size !== begun.size || (await handle.stat()).mtimeMs !== begun.mtimeMs)
+          throw new FormatError("E_FILE_CHANGED", `${path} was changed while it was trained with`, { file: path });
+        const bytes = new Uint8Array(samples.length * width);
+        await Promise.all(
+          runsOf(samples).map(async ({ at, first, count }) => {
+            const read = await readRange(handle, path, offset + first * stride, (count - 1) * stride + width);
+            if (stride === width) bytes.set(read, at * width);
+            else
+              for (let row = 0; row < count; row++)
+                bytes.set(read.subarray(row * stride, row * stride + width), (at + row) * width);
+          }),
+        );
+        if (tensor.isSwapped) swap(bytes, elementBytes);
+        return new Tensor(dtype, [samples.length, ...dims.slice(1)], { kind: "raw", bytes });
+      }),
+  };
+}
+
+function swap(bytes: Uint8Array, width: number): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (width === 2) buffer.swap16();
+  else if (width === 4) buffer.swap32();
+  else if (width === 8) buffer.swap64();
+}
+
+/** One after the other: what several files have of one tensor. */
+export function streamedTogether(parts: readonly Streamed[]): Streamed {
+  const [first] = parts;
+  if (first === undefined) throw new Error("no parts");
+  if (parts.length === 1) return first;
+  const starts: number[] = [];
+  let rows = 0;
+  for (const { dims } of parts) {
+    starts.push(rows);
+    rows += dims[0] ?? 0;
+  }
+  return {
+    ...first,
+    dims: [rows, ...first.dims.slice(1)],
+    identity: parts.map(({ identity }) => identity).join("\n"),
+    read: async (samples, moment) => {
+      const bytes = new Uint8Array(samples.length * first.sampleBytes);
+      await Promise.all(
+        parts.map(async ({ dims, read }, part) => {
+          const start = starts[part] ?? 0;
+          const places = [...samples.keys()].filter((at) => {
+            const row = (samples[at] ?? 0) - start;
+            return row >= 0 && row < (dims[0] ?? 0);
+          });
+          if (places.length === 0) return;
+          const values = (
+            await read(
+              Uint32Array.from(places, (at) => (samples[at] ?? 0) - start),
+              moment,
+            )
+          ).values();
+          const own = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+          for (const [index, at] of places.entries())
+            bytes.set(own.subarray(index * first.sampleBytes, (index + 1) * first.sampleBytes), at * first.sampleBytes);
+        }),
+      );
+      return new Tensor(first.dtype, [samples.length, ...first.dims.slice(1)], { kind: "raw", bytes });
+    },
+  };
+}
