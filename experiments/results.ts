@@ -98,6 +98,23 @@ function sectionOf(name: string, title: string, result: Result): string {
   ].join("\n");
 }
 
+/** What AGR changed in one experiment, per optimizer: the README has it word for word. Null where it has no results. */
+export function sentenceOf(name: string): string | null {
+  const result = resultOf(name);
+  if (result === null) return null;
+  const parts = result.contrasts.flatMap(({ arm, against, final, verdict }) => {
+    const [, optimizer] = /^optimizer=(\w+) agr=on$/.exec(arm) ?? [];
+    const { accuracy } = final;
+    if (optimizer === undefined || against !== `optimizer=${optimizer} agr=off` || accuracy?.interval == null)
+      return [];
+    const [mean, low, high] = [accuracy.mean, ...accuracy.interval].map((value) => signed(100 * value, 2));
+    return [`${OPTIMIZERS[optimizer] ?? optimizer} ${mean} points of accuracy (${low} to ${high}; ${verdict.kind})`];
+  });
+  return `${TITLES[name]?.replace(/^A/, "a")}, ${result.seeds.length} seeds: ${parts.join(", ")}`;
+}
+
+const OPTIMIZERS: Readonly<Record<string, string>> = { adamw: "AdamW", adan: "Adan" };
+
 /** The text of experiments/README.md. */
 export function resultsDocument(): string {
   const sections = Object.entries(TITLES).flatMap(([name, title]) => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { resultsDocument, withResults } from "../experiments/results.ts";
+import { resultsDocument, sentenceOf, withResults } from "../experiments/results.ts";
 import { sha256OfFile } from "../src/entries/graph.ts";
 
 const at = (name: string): URL => new URL(`../experiments/${name}`, import.meta.url);
@@ -25,6 +25,12 @@ interface Configuration {
 describe("the experiments", () => {
   it("have a page with the numbers of their results and no others", () => {
     expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
+  });
+
+  it.each(["vit", "resnet"])("of %s are in the README word for word", (name) => {
+    const sentence = sentenceOf(name);
+    expect(sentence).toMatch(/seeds: AdamW .* points of accuracy .*, Adan /);
+    expect(readFileSync(new URL("../README.md", import.meta.url), "utf8").replace(/\s+/g, " ")).toContain(sentence);
   });
 
   it.each(withResults())("%s was run with the model and the configuration that are there", async (name) => {
