@@ -32,9 +32,7 @@ export function comparisonReport(title: string, comparison: ComparisonEvent, ass
           `${seeds.length} seeds (${seeds.join(", ")}), ${weights} weights; compared by ${metric}. Runs of one seed see the samples in the same order and begin with the same weights.`,
           "quiet",
         ),
-        ...contrasts.map(({ arm, against, verdict }) =>
-          paragraph(`${arm}, compared with ${against}: ${verdict.text}`, "verdict"),
-        ),
+        ...contrasts.map(({ verdict }) => paragraph(verdict.text, "verdict")),
       ],
     },
     {
