@@ -1,7 +1,5 @@
-import { stat } from "node:fs/promises";
-import { relative } from "node:path";
-import { sha256, sha256OfFile } from "../entries/graph.ts";
-import { dataFilesOf, identityOf, imageFolderAt, type TrainingPlan } from "../entries/run.ts";
+import { sha256OfFile } from "../entries/graph.ts";
+import { dataFilesOf, identityOf, imageFolderAt, namesAndSizes, type TrainingPlan } from "../entries/run.ts";
 import type { Trainable } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
@@ -43,17 +41,10 @@ export async function hashesOfInputs(
 /** Of the one file, or of each of several by its place. */
 async function hashesOfData(specification: string): Promise<Record<string, string>> {
   const images = await imageFolderAt(specification);
-  if (images !== null) return { data: await hashOfImages(specification, images.files) };
+  if (images !== null) return { data: await namesAndSizes(specification, images.files) };
   const files = await dataFilesOf(specification);
   const hashes = await Promise.all(files.map((file) => sha256OfFile(file)));
   return Object.fromEntries(hashes.map((hash, index) => [index === 0 ? "data" : `data ${index + 1}`, hash]));
-}
-
-/** Of the names and sizes of images: there may be more of them than are read in one training. */
-async function hashOfImages(folder: string, files: readonly string[]): Promise<string> {
-  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
-  const lines = files.map((file, index) => `${relative(folder, file)} ${sizes[index]}`);
-  return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
 /** Of the files that constants are read from, wherever they lie. */

@@ -30,7 +30,7 @@ export { type BatchOptions, batches } from "../runtime/data/dataset.ts";
 export { fixedBatchSize, samplesOf } from "../runtime/data/dataset-inputs.ts";
 export { type FitOptions, fitTensors } from "../runtime/data/fit.ts";
 export type { DataContent, TableOptions } from "../runtime/data/formats/format.ts";
-export { type ImageFolder, imageFolderAt } from "../runtime/data/images.ts";
+export { type ImageFolder, imageFolderAt, namesAndSizes } from "../runtime/data/images.ts";
 export type { Normalization } from "../runtime/data/normalize.ts";
 export { readBatches } from "../runtime/data/read-batches.ts";
 export type { Moment, SampleSource } from "../runtime/data/sample-source.ts";

@@ -136,7 +136,8 @@ function requireOpaque(path: string, data: Uint8Array, channels: number): void {
 function channelsFirst(data: Uint8Array, given: number, wanted: number, pixels: number): Uint8Array {
   const bytes = new Uint8Array(wanted * pixels);
   for (let channel = 0; channel < wanted; channel++) {
-    const from = given < 3 ? 0 : channel;
+    /** Grey is all colours; how opaque a pixel is comes last. */
+    const from = channel === 3 ? given - 1 : given < 3 ? 0 : channel;
     for (let pixel = 0; pixel < pixels; pixel++) bytes[channel * pixels + pixel] = data[pixel * given + from] ?? 0;
   }
   return bytes;

@@ -1,8 +1,9 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { PATH, requireArgument } from "../../arguments.ts";
-import { DataError, UsageError } from "../../errors.ts";
+import { readdir, stat } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { listOf, PATH, requireArgument } from "../../arguments.ts";
+import { DataError, fileSystemError, UsageError } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
+import { sha256 } from "../../graph/io/digest.ts";
 import { isFolder, listFolder } from "../../graph/io/read-file.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { DataContent } from "./formats/format.ts";
@@ -18,6 +19,9 @@ export interface ImageShape {
   /** Whether images of other sizes are scaled; else they are refused. */
   readonly isResized: boolean;
 }
+
+/** Files that are open at once. */
+const MOST_OPEN = 64;
 
 const IMAGE = /\.(png|jpe?g|webp)$/i;
 /** Folders of parts of a dataset are no classes. */
@@ -101,15 +105,17 @@ export async function openImages(
   tell(`${path}: ${files.length} images in ${classes.length} classes, as ${kind}, turned as EXIF says${scaled}`);
   const images: Streamed = {
     ...{ dtype: DataType.uint8, dims, sampleBytes },
-    identity: `${files.length} images, ${channels}x${height}x${width}, last ${files.at(-1)}`,
+    identity: `${files.length} images, ${channels}x${height}x${width}, ${await namesAndSizes(path, files)}`,
     read: async (samples) => {
       const bytes = new Uint8Array(samples.length * sampleBytes);
-      await Promise.all(
-        Array.from(samples, async (sample, at) => {
-          const target = { channels, height, width, isResized: shape.isResized };
-          bytes.set(await reader.pixelsOf(files[sample] ?? "", target), at * sampleBytes);
-        }),
-      );
+      const target = { channels, height, width, isResized: shape.isResized };
+      for (let begin = 0; begin < samples.length; begin += MOST_OPEN) {
+        await Promise.all(
+          Array.from(samples.subarray(begin, begin + MOST_OPEN), async (sample, at) => {
+            bytes.set(await reader.pixelsOf(files[sample] ?? "", target), (begin + at) * sampleBytes);
+          }),
+        );
+      }
       return Tensor.from(DataType.uint8, [samples.length, channels, height, width], bytes);
     },
   };
@@ -121,4 +127,24 @@ export async function openImages(
     classes: { labels: classes },
     streamed: new Map([["images", images]]),
   };
+}
+
+const sizeOf = async (file: string): Promise<number> => {
+  const { size } = await stat(file).catch((cause: unknown) => {
+    throw fileSystemError("read", file, cause);
+  });
+  return size;
+};
+
+/** SHA-256 of the names and sizes of images: there may be more of them than one reads to tell them from others. */
+export async function namesAndSizes(folder: string, files: readonly string[]): Promise<string> {
+  requireArgument("folder", folder, PATH);
+  requireArgument("files", files, listOf(PATH, "a list of paths"));
+  const lines: string[] = [];
+  for (let begin = 0; begin < files.length; begin += MOST_OPEN) {
+    const some = files.slice(begin, begin + MOST_OPEN);
+    const sizes = await Promise.all(some.map(sizeOf));
+    for (const [index, file] of some.entries()) lines.push(`${relative(folder, file)} ${sizes[index]}`);
+  }
+  return sha256(new TextEncoder().encode(lines.join("\n")));
 }

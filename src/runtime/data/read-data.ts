@@ -51,6 +51,13 @@ export async function readData(specification: string, options: TableOptions = {}
   requireArgument("options", options, OPTIONS);
   const { tensors, streamed, ...rest } = await openData(specification, { ...options, stream: false });
   if (streamed === undefined) return { tensors, ...rest };
+  const bytes = [...streamed.values()].reduce((sum, each) => sum + (each.dims[0] ?? 0) * each.sampleBytes, 0);
+  if (bytes > MAX_UNPACKED) {
+    throw new DataError("E_DATA", `the samples take ${(bytes / 2 ** 30).toFixed(1)} GiB, and 4 are read at once`, {
+      file: specification,
+      hint: "Training reads them batch by batch; give a part of them to see what they are.",
+    });
+  }
   const all = Uint32Array.from({ length: tensors[0]?.tensor.dims[0] ?? 0 }, (_, index) => index);
   const moment = { seed: 0, epoch: 0 };
   return {

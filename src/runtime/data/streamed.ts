@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { FormatError } from "../../errors.ts";
+import { FormatError, fileSystemError } from "../../errors.ts";
 import { layoutOf } from "../../graph/data-type.ts";
 import { readRange, withFile } from "../../graph/io/read-file.ts";
 import { Tensor } from "../../graph/tensor.ts";
@@ -46,7 +46,9 @@ function runsOf(samples: Uint32Array): readonly Run[] {
  */
 export async function streamedFrom(path: string, tensor: StoredTensor): Promise<Streamed> {
   const { dtype, dims, width, stride, offset } = tensor;
-  const begun = await stat(path);
+  const begun = await stat(path).catch((cause: unknown) => {
+    throw fileSystemError("read", path, cause);
+  });
   const elementBytes = (layoutOf(dtype)?.bits ?? 8) / 8;
   return {
     ...{ dtype, dims, sampleBytes: width },
