@@ -53,7 +53,7 @@ export function withInputs(command: Command): Command {
     )
     .option(
       "--stream",
-      "read samples when batches need them (default: of files beyond 1 GiB, where their kind allows it)",
+      "read samples when batches need them (default: images, and files beyond 1 GiB where their kind allows it)",
     )
     .option("--no-stream", "read all samples into memory")
     .option(

@@ -1,4 +1,4 @@
-import { type Kind, OPTIONS, requireArgument, withFields } from "../arguments.ts";
+import { type Kind, OPTIONS, requireArgument } from "../arguments.ts";
 import { PORTABLE, type PortableArtifacts } from "../artifacts/portable/portable-artifacts.ts";
 import { requireOption } from "../errors.ts";
 import type { OrtNodePrograms } from "../runtime/ort-node/programs.ts";
@@ -6,11 +6,11 @@ import type { OrtNodeOptions, Provider } from "../runtime/ort-node/providers.ts"
 import { OrtNodeSession } from "../runtime/ort-node/session.ts";
 import { requireRoom } from "../runtime/ort-web/environment.ts";
 import type { WorkerSource } from "../runtime/ort-web/peer.ts";
-import { env, WEB_WAYS } from "../runtime/ort-web/ways.ts";
+import { env, environmentToSend, WEB_WAYS } from "../runtime/ort-web/ways.ts";
 import type { TrainingSession } from "../runtime/session.ts";
 import type { SessionSettings } from "../session-settings.ts";
-import { fetchPortable, type PortableSources, readPortable } from "./portable.ts";
-import { SOURCE } from "./read-source.ts";
+import { fetchPortable, PORTABLE_SOURCES, type PortableSources, readPortable } from "./portable.ts";
+import { ADDRESS } from "./read-source.ts";
 
 export interface WebSessionOptions
   extends Pick<SessionSettings, "learningRate" | "stepsPerCall">,
@@ -38,15 +38,9 @@ export const WEB_OPTIONS: Readonly<Record<keyof WebSessionOptions, true>> = {
 /** A portable set: the address of its folder, its files, or what `readPortable` gives. */
 export type PortableSource = string | URL | PortableSources | PortableArtifacts;
 
-const SOURCES: Kind = withFields({ gradients: SOURCE, state: SOURCE }, "");
-
 export const PORTABLE_SOURCE: Kind = {
-  what: "the address of a folder, or the files of a portable set, { gradients, state, trainStep?, apply?, evalModel? }, each an address, a File or bytes",
-  holds: (given) =>
-    (typeof given === "string" && given !== "") ||
-    given instanceof URL ||
-    SOURCES.holds(given) ||
-    PORTABLE.holds(given),
+  what: `the address of a folder, or ${PORTABLE_SOURCES.what}`,
+  holds: (given) => ADDRESS.holds(given) || PORTABLE_SOURCES.holds(given) || PORTABLE.holds(given),
 };
 
 export async function portableOf(source: PortableSource): Promise<PortableArtifacts> {
@@ -74,8 +68,5 @@ export async function openIn(
     import("../runtime/ort-node/remote/session.ts"),
     import("../runtime/ort-web/peer.ts"),
   ]);
-  return RemoteSession.create(programs, given, startWorker(worker === true ? null : worker), {
-    ...env,
-    wasm: { ...env.wasm },
-  });
+  return RemoteSession.create(programs, given, startWorker(worker === true ? null : worker), environmentToSend());
 }

@@ -1,3 +1,4 @@
+import { type Kind, requireArgument, withFields } from "../arguments.ts";
 import { readPlan } from "../artifacts/portable/plan.ts";
 import { PORTABLE_FILES, type PortableArtifacts } from "../artifacts/portable/portable-artifacts.ts";
 import { decodeState } from "../artifacts/portable/state.ts";
@@ -6,7 +7,7 @@ import { FormatError, namingFile, UsageError } from "../errors.ts";
 import { checkModel } from "../graph/check.ts";
 import type { Model } from "../graph/model.ts";
 import { decodeModel } from "../graph/serde/decode.ts";
-import { nameOf, readSource, type WebSource } from "./read-source.ts";
+import { ADDRESS, nameOf, optionalSource, readSource, SOURCE, type WebSource } from "./read-source.ts";
 
 /** The files of a portable set, as `onnx-agr build --set portable` and `onnx-agr lower` write them. */
 export interface PortableSources {
@@ -22,6 +23,14 @@ export interface PortableSources {
   readonly state: WebSource;
 }
 
+export const PORTABLE_SOURCES: Kind = withFields(
+  {
+    ...{ gradients: SOURCE, state: SOURCE },
+    ...{ trainStep: optionalSource, apply: optionalSource, evalModel: optionalSource },
+  },
+  "the files of a portable set, { gradients, state, trainStep?, apply?, evalModel? }, each an address, a File or bytes",
+);
+
 const ROLES = { gradients: "gradients", trainStep: "train_step", apply: "apply", evalModel: "eval" } as const;
 
 /**
@@ -30,6 +39,7 @@ const ROLES = { gradients: "gradients", trainStep: "train_step", apply: "apply",
  * @throws as `readPortable`; FormatError `E_SET` for files of different sets
  */
 export async function fetchPortable(folder: string | URL): Promise<PortableArtifacts> {
+  requireArgument("folder", folder, ADDRESS);
   const base = new URL(String(folder), globalThis.location.href);
   const slashed = base.href.endsWith("/") ? base : new URL(`${base.href}/`);
   const at = (name: string): URL => new URL(name, slashed);
@@ -67,6 +77,7 @@ const isSources = (given: Readonly<Record<string, Uint8Array>>): given is Portab
  *   naming the file; UsageError `E_OPTION`
  */
 export async function readPortable(sources: PortableSources): Promise<PortableArtifacts> {
+  requireArgument("sources", sources, PORTABLE_SOURCES);
   const bytes = async (file: keyof PortableSources): Promise<Uint8Array | null> => {
     const source = sources[file];
     return source === undefined ? null : readSource(file, source);

@@ -1,21 +1,21 @@
-import { bytesOf, type Kind, optional, withFields } from "../arguments.ts";
+import { bytesOf, type Kind, optional } from "../arguments.ts";
 import { FileSystemError } from "../errors.ts";
 
 /** A file of a page: its address, a `File` that the user chose, or bytes. */
 export type WebSource = string | URL | Blob | Uint8Array | ArrayBuffer;
 
+export const ADDRESS: Kind = {
+  what: "an address",
+  holds: (given) => (typeof given === "string" && given !== "") || given instanceof URL,
+};
+
 export const SOURCE: Kind = {
   what: "an address, a File or bytes",
   holds: (given) =>
-    (typeof given === "string" && given !== "") ||
-    given instanceof URL ||
-    given instanceof Blob ||
-    given instanceof ArrayBuffer ||
-    given instanceof Uint8Array,
+    ADDRESS.holds(given) || given instanceof Blob || given instanceof ArrayBuffer || given instanceof Uint8Array,
 };
 
 export const optionalSource: Kind = optional(SOURCE);
-export const sourcesOf = (fields: Readonly<Record<string, Kind>>): Kind => withFields(fields, "");
 
 /** How an error names a source. */
 export function nameOf(option: string, source: WebSource | undefined): string {

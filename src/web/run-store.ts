@@ -62,16 +62,25 @@ export class RunStore {
     throw new CheckpointError("E_STATE", `the run "${name}" is no bytes`, { field: name });
   }
 
+  /** The runs that there are. @throws FileSystemError `E_STORAGE` */
   async names(): Promise<readonly string[]> {
-    const keys = await answered(this.#database.transaction(STORE).objectStore(STORE).getAllKeys());
-    return keys.map(String);
+    try {
+      return (await answered(this.#database.transaction(STORE).objectStore(STORE).getAllKeys())).map(String);
+    } catch (cause) {
+      throw storageError("list its runs", cause);
+    }
   }
 
+  /** Removes a run; one that is not there is none to remove. @throws FileSystemError `E_STORAGE` */
   async remove(name: string): Promise<void> {
     requireArgument("name", name, TEXT);
-    const transaction = this.#database.transaction(STORE, "readwrite");
-    transaction.objectStore(STORE).delete(name);
-    await completed(transaction);
+    try {
+      const transaction = this.#database.transaction(STORE, "readwrite");
+      transaction.objectStore(STORE).delete(name);
+      await completed(transaction);
+    } catch (cause) {
+      throw storageError(`remove the run "${name}"`, cause);
+    }
   }
 
   close(): void {

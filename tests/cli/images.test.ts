@@ -60,6 +60,20 @@ describe("a folder of images by class", () => {
     const other = await train("--epochs", "3", "--resume", "half", "--augment", "flip");
     expect(other.status).toBe(8);
     expect(other.stderr).toContain("augment");
+    const held = await train(
+      "--epochs",
+      "2",
+      "--no-stream",
+      "--checkpoints",
+      "held",
+      "--log",
+      "held.jsonl",
+      ...augment,
+    );
+    expect(held.status, held.stderr).toBe(0);
+    expect(lossesOf(join(cwd, "held.jsonl"))).toEqual(lossesOf(join(cwd, "whole.jsonl")));
+    const shown = await train("--epochs", "1", "--checkpoints", "shown", "--report", "report.html");
+    expect(shown.stderr).toContain("pictures of samples are left out of --report and --tensorboard");
     const plain = await train("--epochs", "2", "--checkpoints", "plain", "--log", "plain.jsonl");
     expect(plain.status).toBe(0);
     expect(lossesOf(join(cwd, "plain.jsonl"))).not.toEqual(lossesOf(join(cwd, "whole.jsonl")));

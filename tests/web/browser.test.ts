@@ -104,7 +104,6 @@ else {
       const files = new Map<string, Uint8Array | string>([
         ...(await bundlePage(pathOf("page.mjs", import.meta.url))),
         ["/index.html", PLAIN_PAGE],
-        ["/none/index.html", PLAIN_PAGE],
       ]);
       const folders = { "/digits/": DIGITS, "/gpt/": folder };
       site = await serve({ files, folders });
@@ -170,9 +169,15 @@ else {
       await page.close();
     });
 
-    it("trains in a worker to the same losses, and the page stays free", async () => {
+    it("trains in a worker to the same losses, and the page stays free meanwhile", async () => {
       const here = await run<readonly number[]>("digits", { options: RATE, count: 4 });
       expect(await again("digits", { options: { ...RATE, worker: "/worker.js" }, count: 4 })).toEqual(here);
+      const long = { count: 64, options: { ...RATE, stepsPerCall: 64 } };
+      const inPage = await again<{ took: number; longest: number }>("freedom", long);
+      expect(inPage.longest).toBeGreaterThan(inPage.took / 2);
+      const options = { ...long.options, worker: "/worker.js" };
+      const inWorker = await again<{ took: number; longest: number }>("freedom", { ...long, options });
+      expect(inWorker.longest).toBeLessThan(inWorker.took / 2);
       await page.close();
     });
 

@@ -8,6 +8,7 @@ import type {
   RunEvent,
   SweepEvent,
 } from "../../index.ts";
+import { tableLines } from "../table.ts";
 import type { Document } from "./document.ts";
 
 const SHARES: readonly ComparedMetric[] = ["accuracy", "top5"];
@@ -104,13 +105,7 @@ function table(arms: readonly ArmSummary[]): readonly string[] {
       spread(seconds, (value) => value.toFixed(1)),
     ]),
   ];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
+  return tableLines(rows);
 }
 
 function spread(summary: Summary | null | undefined, text: (value: number) => string): string {

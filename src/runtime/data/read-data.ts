@@ -49,12 +49,15 @@ const TABLE_OPTIONS: Kind = withFields(
  */
 export async function readData(specification: string, options: TableOptions = {}): Promise<DataContent> {
   requireArgument("options", options, OPTIONS);
-  const { tensors, streamed, ...rest } = await openData(specification, { ...options, stream: false });
-  if (streamed === undefined) return { tensors, ...rest };
-  const bytes = [...streamed.values()].reduce((sum, each) => sum + (each.dims[0] ?? 0) * each.sampleBytes, 0);
+  return openData(specification, { ...options, stream: false });
+}
+
+/** The same with every sample read. @throws DataError `E_DATA` for more than 4 GiB */
+async function inMemory(path: string, { tensors, streamed, ...rest }: DataContent): Promise<DataContent> {
+  const bytes = [...(streamed?.values() ?? [])].reduce((sum, each) => sum + (each.dims[0] ?? 0) * each.sampleBytes, 0);
   if (bytes > MAX_UNPACKED) {
     throw new DataError("E_DATA", `the samples take ${(bytes / 2 ** 30).toFixed(1)} GiB, and 4 are read at once`, {
-      file: specification,
+      file: path,
       hint: "Training reads them batch by batch; give a part of them to see what they are.",
     });
   }
@@ -65,7 +68,7 @@ export async function readData(specification: string, options: TableOptions = {}
     tensors: await Promise.all(
       tensors.map(async (each) => ({
         ...each,
-        tensor: (await streamed.get(each.name)?.read(all, moment)) ?? each.tensor,
+        tensor: (await streamed?.get(each.name)?.read(all, moment)) ?? each.tensor,
       })),
     ),
   };
@@ -75,7 +78,7 @@ export async function readData(specification: string, options: TableOptions = {}
 export interface OpenOptions extends TableOptions {
   /**
    * Whether samples are read when batches need them. Default: those of files beyond 1 GiB that lie one after the other
-   * (safetensors, npy, IDX and CIFAR, not gzipped); what has one axis or none is in memory always.
+   * (safetensors, npy, IDX and CIFAR, not gzipped), and images of folders; what has one axis or none is in memory always.
    */
   readonly stream?: boolean;
   /** Height and width that images are scaled to, where that was asked for. Default: they are not. */
@@ -101,7 +104,9 @@ export async function openData(specification: string, options: OpenOptions): Pro
       throw new UsageError("E_OPTION", `--${odd} (${odd}) is for tables, and ${specification} is a folder of images`, {
         field: odd,
       });
-    return openImages(specification, folder, options.images ?? { isResized: false }, options.tell ?? (() => undefined));
+    const { images = { isResized: false }, tell = () => undefined } = options;
+    const content = await openImages(specification, folder, images, tell);
+    return options.stream === false ? inMemory(specification, content) : content;
   }
   if (options.imageSize !== undefined) {
     throw new UsageError(

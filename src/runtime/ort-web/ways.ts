@@ -27,6 +27,17 @@ export interface WebEnvironment {
 /** To be set before the first session is made, as `ort.env` of onnxruntime-web is. */
 export const env: WebEnvironment = { wasm: {}, webgpu: {} };
 
+/** The settings as another thread takes them: addresses as they are meant from here, as texts, since no other can be sent. */
+export function environmentToSend(): WebEnvironment {
+  const { wasmPaths, ...wasm } = env.wasm;
+  const whole = (address: string | URL): string => new URL(address, globalThis.location.href).href;
+  const paths =
+    wasmPaths === undefined || typeof wasmPaths === "string"
+      ? wasmPaths && whole(wasmPaths)
+      : Object.fromEntries(Object.entries(wasmPaths).map(([file, address]) => [file, whole(address)]));
+  return { ...env, wasm: { ...wasm, ...(paths === undefined ? {} : { wasmPaths: paths }) }, webgpu: { ...env.webgpu } };
+}
+
 /** Settings of another thread. */
 export function takeEnvironment(given: unknown): void {
   if (given === undefined) return;
