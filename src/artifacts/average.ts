@@ -113,7 +113,7 @@ export function averageTensors(
 }
 
 function bytesOf(tensor: Tensor): Uint8Array {
-  const values = tensor.values() as Float32Array;
+  const values = tensor.values();
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
@@ -145,7 +145,7 @@ function averaged(
   sources: readonly (readonly [what: string, unknown])[],
   combine: Combine,
 ): Tensor {
-  const values = all.map((tensor) => tensor.values() as Float32Array | Float64Array);
+  const values = all.map((tensor) => tensor.realValues());
   const [like] = values;
   if (like === undefined) throw new RangeError("there is nothing to average");
   const result = like.slice();

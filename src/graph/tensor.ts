@@ -111,6 +111,19 @@ export class Tensor {
     return new ArrayType(aligned.buffer, aligned.byteOffset, this.size);
   }
 
+  /** The elements of a float32 tensor, as `values` gives them. @throws FormatError `E_TENSOR` for other types too */
+  floatValues(): Float32Array {
+    const values = this.values();
+    if (values instanceof Float32Array) return values;
+    throw new FormatError("E_TENSOR", `The elements are ${dataTypeName(this.dtype)}, where float32 is needed`);
+  }
+
+  /** Those of a float32 or float64 tensor. @throws FormatError `E_TENSOR` for other types too */
+  realValues(): Float32Array | Float64Array {
+    const values = this.values();
+    return values instanceof Float64Array ? values : this.floatValues();
+  }
+
   /**
    * The same tensor with its elements in `raw_data`, where they are in a typed field of the file; else this one.
    * @throws FormatError as `values`

@@ -3,6 +3,7 @@ import { Graph, Node, type NodeInit, Value } from "../graph/graph.ts";
 import type { GraphFunction } from "../graph/model.ts";
 import type { Names } from "../graph/names.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { type Several, several } from "../tuples.ts";
 import type { OperatorName } from "./operators/index.ts";
 
 export interface BuilderOptions {
@@ -47,16 +48,16 @@ export class Builder {
   }
 
   /** One node with `count` outputs. */
-  emitAll(
+  emitAll<N extends number>(
     operator: OperatorName,
     inputs: readonly (Value | null)[],
-    count: number,
+    count: N,
     options: EmitOptions = {},
-  ): Value[] {
+  ): Several<Value, N> {
     const outputs = Array.from({ length: count }, () => new Value(""));
     const name = this.#add(splitOperator(operator), inputs, outputs, options);
     for (const [index, output] of outputs.entries()) output.name = `${name}:${index}`;
-    return outputs;
+    return several(outputs, count);
   }
 
   /** One node of the same operator, with the same attributes, of other inputs. */

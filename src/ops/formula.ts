@@ -3,6 +3,7 @@ import { DataType } from "../graph/data-type.ts";
 import { type Graph, Value } from "../graph/graph.ts";
 import { Tensor } from "../graph/tensor.ts";
 import type { ValueType } from "../graph/value-type.ts";
+import { mapTuple } from "../tuples.ts";
 import type { Builder, EmitOptions } from "./builder.ts";
 import type { OperatorName, StandardOperator } from "./operators/index.ts";
 
@@ -212,10 +213,10 @@ export class Formula {
     const int = this.typed(DataType.int64);
     const ranks = [int.shape(a), int.shape(b)] as const;
     const rank = int.max(...ranks);
-    const [left, right] = ([a, b] as const).map((shape, index) => {
+    const [left, right] = mapTuple([a, b], (shape, index) => {
       const missing = int.sub(rank, ranks[index] ?? rank);
       return int.concat([int.expand(int.ints([1]), missing), shape], 0);
-    }) as [Value, Value];
+    });
     const differ = int.not(int.equal(left, right));
     const axesOf = (own: Value): Value => int.reshape(int.emit("NonZero", [int.and(int.equal(own, 1), differ)]), [-1]);
     return [axesOf(left), axesOf(right)];

@@ -1,6 +1,6 @@
 import { replaceNode } from "../edits/replace-node.ts";
 import { type Attribute, attribute } from "../graph/attribute.ts";
-import { DataType, type TypedArray } from "../graph/data-type.ts";
+import { DataType } from "../graph/data-type.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { fromBfloat, fromHalf } from "../graph/half.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
@@ -24,10 +24,11 @@ const TYPE_ATTRIBUTES: Readonly<Record<string, "to" | "dtype">> = {
   RandomUniformLike: "dtype",
 };
 
-const READERS = new Map<number, (values: TypedArray) => Float64Array>([
-  [DataType.float, (values) => Float64Array.from(values as Float32Array)],
-  [DataType.float16, (bits) => Float64Array.from(bits as Uint16Array, fromHalf)],
-  [DataType.bfloat16, (bits) => Float64Array.from(bits as Uint16Array, fromBfloat)],
+/** What an entry of a typed array stands for. */
+const READERS = new Map<number, (entry: number) => number>([
+  [DataType.float, (value) => value],
+  [DataType.float16, fromHalf],
+  [DataType.bfloat16, fromBfloat],
 ]);
 
 /** Operators without a float64 kernel in ONNX Runtime's CPU provider, in such that have one. */
@@ -122,7 +123,9 @@ function changeNode(node: Node, how: Change): void {
 function changed(tensor: Tensor, { from, to }: Change): Tensor {
   const read = READERS.get(tensor.dtype);
   if (read === undefined || !from.has(tensor.dtype)) return tensor;
-  const numbers = read(tensor.values());
+  const bits = tensor.values();
+  if (bits instanceof BigInt64Array || bits instanceof BigUint64Array) return tensor;
+  const numbers = Float64Array.from(bits, read);
   return Tensor.from(to, tensor.dims, to === DataType.double ? numbers : Float32Array.from(numbers));
 }
 

@@ -192,8 +192,8 @@ function isAdapter(value: unknown): value is Adapter {
 function sumOf(weight: Tensor, a: Tensor, b: Tensor, scale: number, isTurned: boolean): Tensor {
   const [inputs = 0, rank = 0] = a.dims;
   const [, outputs = 0] = b.dims;
-  const [low, high] = [a.values() as Float32Array, b.values() as Float32Array];
-  const values = Float32Array.from(weight.values() as Float32Array);
+  const [low, high] = [a.floatValues(), b.floatValues()];
+  const values = Float32Array.from(weight.floatValues());
   for (let row = 0; row < inputs; row++) {
     for (let column = 0; column < outputs; column++) {
       let sum = 0;

@@ -45,7 +45,7 @@ export function putWeights(model: Model, weights: ReadonlyMap<string, Tensor>): 
     const { dtype, dims } = place.tensor;
     const round = ROUNDED.get(dtype);
     const isAsItIs = round === undefined || weight.dtype === dtype;
-    const made = isAsItIs ? weight : Tensor.from(dtype, dims, round(weight.values() as Float32Array));
+    const made = isAsItIs ? weight : Tensor.from(dtype, dims, round(weight.floatValues()));
     writes.push(() => place.put(made));
   }
   const [first] = missing;

@@ -16,7 +16,7 @@ import type { StepModel } from "../passes/portable/step-model.ts";
 import { toOrtTensor } from "../runtime/feeds.ts";
 import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
-import { ortTensor } from "../runtime/ort-tensor.ts";
+import { ortTensor, realsOf } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 import { NO_LOG } from "../runtime/session-options.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
@@ -179,7 +179,7 @@ class Probe {
     const gradients = new Map(
       outputs.map(([parameter, output]) => [
         parameter,
-        Float64Array.from((results[output]?.data ?? []) as Float64Array),
+        Float64Array.from(results[output] === undefined ? [] : realsOf(results[output])),
       ]),
     );
     if (!Number.isFinite(loss)) {

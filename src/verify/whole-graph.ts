@@ -4,8 +4,11 @@ import { encodeModel } from "../graph/serde/encode.ts";
 import { insertAgr } from "../passes/insert-agr/index.ts";
 import type { InsertAgrOptions } from "../passes/insert-agr/options.ts";
 import type { OrtModule } from "../runtime/ort-node/load.ts";
+import { bytesIn } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
 import { NO_LOG } from "../runtime/session-options.ts";
+import { mapTuple } from "../tuples.ts";
+import { numbersOf } from "./proof/question.ts";
 import { randomInputs } from "./random-inputs.ts";
 import { othersOf, tryRun } from "./try-run.ts";
 
@@ -48,13 +51,9 @@ export async function verifyWhole(
   const changed = await tryRun(ort, edited, feeds, UNOPTIMIZED);
   if (typeof changed === "string")
     return { identicalAtStrengthZero: false, optimizedDifference: null, wholeGraphReason: changed };
-  const bits = ({ data }: Tensor): Buffer => {
-    const { buffer, byteOffset, byteLength } = data as Float32Array;
-    return Buffer.from(buffer, byteOffset, byteLength);
-  };
   const same = Object.entries(plain).every(([name, tensor]) => {
     const other = changed[name];
-    return other !== undefined && bits(tensor).equals(bits(other));
+    return other !== undefined && isSame(tensor, other);
   });
   const [fused, fusedChanged] = [await tryRun(ort, unchanged, feeds), await tryRun(ort, edited, feeds)];
   const optimizedDifference =
@@ -62,13 +61,20 @@ export async function verifyWhole(
   return { identicalAtStrengthZero: same, optimizedDifference, wholeGraphReason: null };
 }
 
+/** Bit for bit; NaNs of the same bits are alike. */
+function isSame(a: Tensor, b: Tensor): boolean {
+  if (a.type === "string" || b.type === "string") {
+    return a.size === b.size && [...a.data].every((each, index) => each === b.data[index]);
+  }
+  return Buffer.from(bytesIn(a)).equals(bytesIn(b));
+}
+
 /** The largest difference of any output's elements, relative to the output's largest; what is no number on both sides is alike. */
 function largestDifference(a: NamedTensors, b: NamedTensors): number {
   const differences = Object.entries(a).map(([name, tensor]) => {
-    const [left, right] = [tensor, b[name]].map((each) =>
-      Array.from((each?.data ?? []) as ArrayLike<number | bigint>, Number),
-    );
-    if (left === undefined || right === undefined || left.length !== right.length) return Number.POSITIVE_INFINITY;
+    if (tensor.type === "string") return 0;
+    const [left, right] = mapTuple([tensor, b[name]], numbersOf);
+    if (left.length !== right.length) return Number.POSITIVE_INFINITY;
     const scale = left.reduce(
       (most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most),
       2 ** -126,

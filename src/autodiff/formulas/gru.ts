@@ -1,6 +1,7 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { SizeMath } from "../../ops/sizes.ts";
+import { mapTuple } from "../../tuples.ts";
 import {
   affine,
   before,
@@ -62,7 +63,7 @@ interface GruBias {
 
 function biasOf(f: Formula, bias: Value | null): GruBias {
   if (bias === null) return { input: null, gates: null, hidden: null };
-  const [wz, wr, wh, rz, rr, rh] = parts(f, f.squeeze(bias, [0]), 6) as [Value, Value, Value, Value, Value, Value];
+  const [wz, wr, wh, rz, rr, rh] = parts(f, f.squeeze(bias, [0]), 6);
   return { input: f.concat([wz, wr, wh], 0), gates: f.concat([rz, rr], 0), hidden: rh };
 }
 
@@ -84,15 +85,15 @@ export function gru(f: Formula, layer: GruLayer): GruStates {
   const [r, w] = [f.squeeze(layer.r, [0]), f.squeeze(layer.w, [0])];
   const zero = zeroState(f, x, r);
   const bias = biasOf(f, layer.bias);
-  const [gateRows, hiddenRows] = rowsOf(f, r, f.dim(r, 1)).map((rows) => transposed(f, rows)) as [Value, Value];
+  const [gateRows, hiddenRows] = mapTuple(rowsOf(f, r, f.dim(r, 1)), (rows) => transposed(f, rows));
   const [h, hs, gates] = scan(f, {
     name: "gru",
     carried: { h: squeezedOr(f, layer.h0, 0, zero) },
     scanned: { x: plus(f, f.matmul(x, transposed(f, w)), bias.input) },
     collected: 2,
     step: (s, at) => {
-      const [xz, xr, xn] = parts(s, at("x"), 3) as [Value, Value, Value];
-      const [rz, rr] = parts(s, plus(s, s.matmul(at("h"), gateRows), bias.gates), 2) as [Value, Value];
+      const [xz, xr, xn] = parts(s, at("x"), 3);
+      const [rz, rr] = parts(s, plus(s, s.matmul(at("h"), gateRows), bias.gates), 2);
       const [z, reset] = [s.sigmoid(s.add(xz, rz)), s.sigmoid(s.add(xr, rr))];
       const recurrent = linearBeforeReset
         ? s.mul(reset, plus(s, s.matmul(at("h"), hiddenRows), bias.hidden))
@@ -101,7 +102,7 @@ export function gru(f: Formula, layer: GruLayer): GruStates {
       const hidden = s.add(s.mul(s.sub(1, z), n), s.mul(z, at("h")));
       return [hidden, hidden, s.concat([z, reset, n], -1)];
     },
-  }) as [Value, Value, Value];
+  });
   return {
     hidden: f.unsqueeze(hs, DIRECTION),
     lastHidden: f.unsqueeze(h, [0]),
@@ -140,9 +141,9 @@ export function gruTrace(f: Formula, layer: GruLayer, hidden: Value): GruTrace {
   const earlier = statesBefore(f, layer, states);
   const shape = new SizeMath(f).target(states);
   const shaped = (value: Value): Value => f.reshape(value, shape);
-  const [xz, xr, xn] = parts(f, affine(f, rows(f, layer.x), w, bias.input, true), 3) as [Value, Value, Value];
+  const [xz, xr, xn] = parts(f, affine(f, rows(f, layer.x), w, bias.input, true), 3);
   const [gateRows] = rowsOf(f, r, f.dim(r, 1));
-  const [rz, rr] = parts(f, affine(f, rows(f, earlier), gateRows, bias.gates, true), 2) as [Value, Value];
+  const [rz, rr] = parts(f, affine(f, rows(f, earlier), gateRows, bias.gates, true), 2);
   const [z, reset] = [shaped(f.sigmoid(f.add(xz, rz))), shaped(f.sigmoid(f.add(xr, rr)))];
   const product = hiddenProduct(f, layer, layer.linearBeforeReset ? earlier : f.mul(reset, earlier));
   const n = f.tanh(f.add(shaped(xn), layer.linearBeforeReset ? f.mul(reset, product) : product));
@@ -152,7 +153,7 @@ export function gruTrace(f: Formula, layer: GruLayer, hidden: Value): GruTrace {
 /** The trace as ONNX Runtime's training operator gives it: hidden states [T, 1, N, H] and gates [T, 1, N, 3H]. */
 export function traceOf(f: Formula, layer: GruLayer, { hidden, gates }: Pick<GruStates, "hidden" | "gates">): GruTrace {
   const states = f.squeeze(hidden, DIRECTION);
-  const [z, r, n] = parts(f, f.squeeze(gates, DIRECTION), 3) as [Value, Value, Value];
+  const [z, r, n] = parts(f, f.squeeze(gates, DIRECTION), 3);
   const product = layer.linearBeforeReset ? hiddenProduct(f, layer, statesBefore(f, layer, states)) : null;
   return { hidden: states, gates: [z, r, n], product };
 }
@@ -207,7 +208,7 @@ export function gruGradients(
         const a = s.mul(s.concat([h, h, h], -1), at("slopes"));
         return [plusEarlier(s, at, affine(s, a, r, s.mul(h, at("z")))), h];
       },
-    }) as [Value, Value];
+    });
     const [az, ar, an] = [f.mul(all, ofZ), f.mul(all, ofR), f.mul(all, ofN)];
     const recurrent = f.concat([az, ar, f.mul(an, reset)], -1);
     return finish(dh, f.concat([az, ar, an], -1), recurrent, overTime(f, recurrent, states));
@@ -227,7 +228,7 @@ export function gruGradients(
       const kept = s.add(s.mul(h, at("z")), s.mul(back, at("reset")));
       return [plusEarlier(s, at, affine(s, both, gateRows, kept)), h, toReset];
     },
-  }) as [Value, Value, Value];
+  });
   const [az, an] = [f.mul(all, ofZ), f.mul(all, ofN)];
   const inputs = f.concat([az, ar, an], -1);
   const ofGates = overTime(f, f.concat([az, ar], -1), states);

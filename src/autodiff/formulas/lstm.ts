@@ -1,6 +1,7 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { SizeMath } from "../../ops/sizes.ts";
+import { mapTuple } from "../../tuples.ts";
 import {
   affine,
   before,
@@ -95,7 +96,7 @@ export function lstm(f: Formula, layer: LstmLayer, bias: Value | null, peephole:
     scanned: { x: scanned },
     collected: 6,
     step: (s, at) => {
-      const [i, o, forget, g] = parts(s, s.add(at("x"), s.matmul(at("h"), recurrent)), 4) as Four;
+      const [i, o, forget, g] = parts(s, s.add(at("x"), s.matmul(at("h"), recurrent)), 4);
       const gate = (value: Value, p: Value | undefined, cell: Value): Value =>
         s.sigmoid(p === undefined ? value : s.add(value, s.mul(p, cell)));
       const [it, ft, gt] = [gate(i, pi, at("c")), gate(forget, pf, at("c")), s.tanh(g)];
@@ -104,7 +105,7 @@ export function lstm(f: Formula, layer: LstmLayer, bias: Value | null, peephole:
       const next = s.mul(ot, s.tanh(cell));
       return [next, cell, next, cell, it, ot, ft, gt];
     },
-  }) as [Value, Value, Value, Value, ...Four];
+  });
   return { trace: { hidden, cells, gates }, lastHidden: f.unsqueeze(h, [0]), lastCell: f.unsqueeze(c, [0]) };
 }
 
@@ -118,9 +119,9 @@ export function lstmTrace(f: Formula, layer: LstmLayer, bias: Value | null, hidd
   const ofInputs = affine(f, rows(f, x), w, both, true);
   const all = affine(f, rows(f, before(f, squeezedOr(f, h0, 0, zero), states)), r, ofInputs, true);
   const shape = new SizeMath(f).target(states);
-  const [i, o, forget, g] = parts(f, all, 4).map((gate, index) =>
+  const [i, o, forget, g] = mapTuple(parts(f, all, 4), (gate, index) =>
     f.reshape(index === 3 ? f.tanh(gate) : f.sigmoid(gate), shape),
-  ) as Four;
+  );
   const [, cells] = scan(f, {
     name: "lstm_cells",
     carried: { c: squeezedOr(f, c0, 0, zero) },
@@ -130,14 +131,14 @@ export function lstmTrace(f: Formula, layer: LstmLayer, bias: Value | null, hidd
       const cell = s.add(s.mul(at("forget"), at("c")), at("added"));
       return [cell, cell];
     },
-  }) as [Value, Value];
+  });
   return { hidden: states, cells, gates: [i, o, forget, g] };
 }
 
 /** The trace as ONNX Runtime's training operator gives it: hidden states and cells [T, 1, N, H], gates [T, 1, N, 4H]. */
 export function traceOf(f: Formula, hidden: Value, cells: Value, gates: Value): LstmTrace {
   const whole = (value: Value): Value => f.squeeze(value, DIRECTION);
-  return { hidden: whole(hidden), cells: whole(cells), gates: parts(f, whole(gates), 4) as Four };
+  return { hidden: whole(hidden), cells: whole(cells), gates: parts(f, whole(gates), 4) };
 }
 
 /**
@@ -179,7 +180,7 @@ export function lstmGradients(
       const a = s.mul(s.concat([c, h, c, c], -1), at("slopes"));
       return [affine(s, a, r, earlier === null ? null : at("earlier")), s.mul(c, at("forget")), a];
     },
-  }) as [Value, Value, Value];
+  });
   const bias = f.sum(all, [0, 1], false);
   return {
     x: f.matmul(all, w),
@@ -189,7 +190,7 @@ export function lstmGradients(
     h0: f.unsqueeze(dh, [0]),
     c0: f.unsqueeze(dc, [0]),
     peephole: () => {
-      const [ofI, ofO, ofForget] = parts(f, all, 4) as Four;
+      const [ofI, ofO, ofForget] = parts(f, all, 4);
       const sum = (a: Value, cell: Value): Value => f.sum(f.mul(a, cell), [0, 1], false);
       const sums = [sum(ofI, earlierCells), sum(ofO, cells), sum(ofForget, earlierCells)];
       return f.unsqueeze(f.concat(sums, 0), [0]);

@@ -2,9 +2,10 @@ import { type Attribute, attribute } from "../../graph/attribute.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import type { Formula } from "../../ops/formula.ts";
+import type { Several } from "../../tuples.ts";
 
 /** A loop over the first axis of some values; what a step gets and gives are matrices. */
-export interface Scan {
+export interface Scan<Given extends readonly Value[]> {
   readonly name: string;
   /** Values carried from step to step, with what they begin with. */
   readonly carried: Readonly<Record<string, Value>>;
@@ -13,12 +14,15 @@ export interface Scan {
   /** From the last step to the first. */
   readonly backward?: boolean;
   /** Gives the carried values renewed, then what is collected. */
-  readonly step: (f: Formula, at: (name: string) => Value) => readonly Value[];
+  readonly step: (f: Formula, at: (name: string) => Value) => Given;
   readonly collected: number;
 }
 
 /** @returns the last carried values, then the collected ones stacked in order of time */
-export function scan(f: Formula, { name, carried, scanned, backward = false, step, collected }: Scan): Value[] {
+export function scan<const Given extends readonly Value[]>(
+  f: Formula,
+  { name, carried, scanned, backward = false, step, collected }: Scan<Given>,
+): { -readonly [K in keyof Given]: Value } {
   const names = [...Object.keys(carried), ...Object.keys(scanned)];
   /** Inside a branch, ONNX Runtime does not find out ranks by itself. */
   const type = tensorType(f.dtype, [null, null]);
@@ -26,7 +30,11 @@ export function scan(f: Formula, { name, carried, scanned, backward = false, ste
     name,
     names.map((each) => [each, type] as const),
     (inner, inputs) => {
-      const at = (wanted: string): Value => inputs[names.indexOf(wanted)] as Value;
+      const at = (wanted: string): Value => {
+        const input = inputs[names.indexOf(wanted)];
+        if (input === undefined) throw new RangeError(`the loop has no value "${wanted}"`);
+        return input;
+      };
       const given = new Set(inputs);
       /** An output is given once, and is no input. */
       return step(inner, at).map((value) => {
@@ -45,12 +53,13 @@ export function scan(f: Formula, { name, carried, scanned, backward = false, ste
     attribute.ints("scan_input_directions", directions(count)),
     attribute.ints("scan_output_directions", directions(collected)),
   ];
-  const outputs = Object.keys(carried).length + collected;
-  return f.build.emitAll("Scan", [...Object.values(carried), ...Object.values(scanned)], outputs, { attributes });
+  const inputs = [...Object.values(carried), ...Object.values(scanned)];
+  const outputs = f.build.emitAll("Scan", inputs, body.outputs.length, { attributes });
+  return outputs as readonly Value[] as { -readonly [K in keyof Given]: Value };
 }
 
 /** `count` equal parts of the last axis. */
-export function parts(f: Formula, value: Value, count: number): readonly Value[] {
+export function parts<N extends number>(f: Formula, value: Value, count: N): Several<Value, N> {
   const attributes = [attribute.int("axis", -1), ...(f.opset >= 18 ? [attribute.int("num_outputs", count)] : [])];
   return f.build.emitAll("Split", [value], count, { attributes });
 }

@@ -150,7 +150,7 @@ function elman({ b, x, w, r, h0, dAll, dLast, all }: Direction): DirectionGradie
       const a = s.mul(at("h"), at("slope"));
       return [affine(s, a, R, earlier === null ? null : at("earlier")), a];
     },
-  }) as [Value, Value];
+  });
   const start = h0 === null ? zero : f.squeeze(h0, [0]);
   const dB = f.sum(slopes, [0, 1], false);
   return [

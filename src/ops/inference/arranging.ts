@@ -150,7 +150,7 @@ function resize(call: InferenceCall): readonly Inferred[] {
   const scales = call.node.inputs[2];
   const held = scales ? constantOf(scales) : null;
   if (held === null || held.size !== dims.length) return [call.open(call.dtype(0), dims.length)];
-  const factors = [...(held.values() as Float32Array)];
+  const factors = [...held.floatValues()];
   return [
     {
       dtype: call.dtype(0),

@@ -6,6 +6,7 @@ import { MICROSOFT } from "../../onnxruntime/domain.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { dimsOf, rankOf } from "../../ops/value-types.ts";
+import { mapTuple } from "../../tuples.ts";
 import type { Call } from "../lower-training-ops/lowering.ts";
 import { attend, cutHeads, isPast, joinHeads, lowest, placesAlong } from "./attend.ts";
 import type { Compound } from "./compound.ts";
@@ -116,7 +117,7 @@ function joint(f: Formula, call: Call): readonly (Value | null)[] {
   const given = call.ints("qkv_hidden_sizes");
   const parts =
     given === null ? equalParts(f, all, 3) : f.build.emitAll("Split", [all, f.ints(given)], 3, { attributes: LAST });
-  const [q, k, v] = parts.map((part) => cutHeads(f, part, heads)) as [Value, Value, Value];
+  const [q, k, v] = mapTuple(parts, (part) => cutHeads(f, part, heads));
   const past = call.optional(4);
   const [pastKey, pastValue] =
     past === null ? [null, null] : [0, 1].map((at) => f.gather(past, f.typed(DataType.int64).number(at), 0));

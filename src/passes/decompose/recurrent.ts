@@ -5,6 +5,7 @@ import type { Node, Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import type { StandardOperator } from "../../ops/operators/index.ts";
+import { mapTuple, type Several } from "../../tuples.ts";
 import type { Call } from "../lower-training-ops/lowering.ts";
 import type { Compound } from "./compound.ts";
 
@@ -84,7 +85,7 @@ function lstm({ f, call, x, w, r, bias, peepholes, activate }: Cell): Step {
     scanned: plus(f, f.matmul(x, transposed(f, w)), summedBias(f, bias)),
     next: (s, now, states) => {
       const [h, c] = states as [Value, Value];
-      const [i, o, forget, g] = parts(s, s.add(now, s.matmul(h, rows)), 4) as [Value, Value, Value, Value];
+      const [i, o, forget, g] = parts(s, s.add(now, s.matmul(h, rows)), 4);
       const peep = (value: Value, p: Value | undefined, cell: Value): Value =>
         p === undefined ? value : s.add(value, s.mul(p, cell));
       const it = activate(s, 0, peep(i, pi, c));
@@ -99,14 +100,14 @@ function lstm({ f, call, x, w, r, bias, peepholes, activate }: Cell): Step {
 function gru({ f, call, x, w, r, bias, activate }: Cell): Step {
   const thirds = (value: Value | null): readonly Value[] => (value === null ? [] : parts(f, value, 3));
   const [ofInput = null, ofState = null] = bias === null ? [] : parts(f, bias, 2);
-  const [rz, rr, rh] = rowBlocks(f, r).map((rows) => transposed(f, rows)) as [Value, Value, Value];
+  const [rz, rr, rh] = mapTuple(rowBlocks(f, r), (rows) => transposed(f, rows));
   const [bz, br, bh] = thirds(ofState);
   const isLinear = call.int("linear_before_reset") !== 0;
   return {
     scanned: plus(f, f.matmul(x, transposed(f, w)), ofInput),
     next: (s, now, states) => {
       const [h] = states as [Value];
-      const [xz, xr, xh] = parts(s, now, 3) as [Value, Value, Value];
+      const [xz, xr, xh] = parts(s, now, 3);
       const gate = (value: Value, rows: Value, own: Value | undefined): Value =>
         activate(s, 0, s.add(value, plus(s, s.matmul(h, rows), own)));
       const [z, reset] = [gate(xz, rz, bz), gate(xr, rr, br)];
@@ -120,7 +121,7 @@ function gru({ f, call, x, w, r, bias, activate }: Cell): Step {
 }
 
 /** The rows of the three gates of a matrix [3H, ...]. */
-function rowBlocks(f: Formula, matrix: Value): readonly Value[] {
+function rowBlocks(f: Formula, matrix: Value): Several<Value, 3> {
   const attributes = [attribute.int("axis", 0), ...(f.opset >= 18 ? [attribute.int("num_outputs", 3)] : [])];
   return f.build.emitAll("Split", [matrix], 3, { attributes });
 }

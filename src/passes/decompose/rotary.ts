@@ -24,7 +24,7 @@ export function rotate(f: Formula, x: Value, { cos, sin, isInterleaved, width = 
   const isPart = width > 0 && width !== dimsOf(x)?.at(-1);
   const turned = isPart ? f.slice(x, [0], [width], [3]) : x;
   const rest = isPart ? [f.slice(x, [width], [END], [3])] : [];
-  const [a, b] = isInterleaved ? neighbours(f, turned) : (parts(f, turned, 2) as [Value, Value]);
+  const [a, b] = isInterleaved ? neighbours(f, turned) : parts(f, turned, 2);
   const first = f.sub(f.mul(cos, a), f.mul(sin, b));
   const second = f.add(f.mul(sin, a), f.mul(cos, b));
   if (!isInterleaved) return f.concat([first, second, ...rest], 3);

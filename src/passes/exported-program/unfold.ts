@@ -39,7 +39,7 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
   }
   const isReal = tensor.dtype === DataType.float || tensor.dtype === DataType.double;
   if (/^exp(_\d+)?$/.test(value.name) && steps.length === 0 && isReal) {
-    const values = (tensor.values() as Float32Array).map(Math.log);
+    const values = tensor.realValues().map(Math.log);
     return {
       parameter: Tensor.from(tensor.dtype, tensor.dims, values),
       compute: (build, from) => build.emit("Exp", [from]),

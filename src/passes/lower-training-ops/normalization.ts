@@ -2,6 +2,7 @@ import { attribute } from "../../graph/attribute.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom, rankOf } from "../../ops/value-types.ts";
+import { mapTuple } from "../../tuples.ts";
 import type { Call, Lowering } from "./lowering.ts";
 
 const SOURCE = "orttraining/core/graph/training_op_defs.cc; ORT-TRAINING 4.4";
@@ -51,13 +52,7 @@ const OTHERS = [0, 2];
 const channel = (f: Formula, perChannel: Value): Value => f.reshape(perChannel, [1, -1, 1]);
 
 function batchNorm(f: Formula, call: Call): readonly (Value | null)[] {
-  const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((index) => call.input(index)) as [
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-  ];
+  const [x, scale, bias, mean, variance] = mapTuple([0, 1, 2, 3, 4], (index) => call.input(index));
   if (call.int("training_mode") === 0) throw call.refuse("training_mode is 0");
   const momentum = call.float("momentum");
   const flat = byChannel(f, x);
@@ -77,13 +72,7 @@ function batchNorm(f: Formula, call: Call): readonly (Value | null)[] {
 }
 
 function batchNormGrad(f: Formula, call: Call): readonly (Value | null)[] {
-  const [dY, x, scale, mean, invStd] = [0, 1, 2, 3, 4].map((index) => call.input(index)) as [
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-  ];
+  const [dY, x, scale, mean, invStd] = mapTuple([0, 1, 2, 3, 4], (index) => call.input(index));
   const [flat, inv] = [byChannel(f, dY), channel(f, invStd)];
   const xh = f.mul(f.sub(byChannel(f, x), channel(f, mean)), inv);
   const factor = f.mul(channel(f, scale), inv);

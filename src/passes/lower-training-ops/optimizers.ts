@@ -2,6 +2,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import type { AttributeName } from "../../ops/operators/index.ts";
+import { mapTuple } from "../../tuples.ts";
 import type { Call, Lowering } from "./lowering.ts";
 
 const SOURCE = "orttraining/core/graph/optimizer_graph_builder; ORT-TRAINING 3";
@@ -38,7 +39,7 @@ function adam(f: Formula, call: Call): readonly (Value | null)[] {
   const t = scalar(f, call.input(1));
   const { m, v } = moments(f, old, g, alpha, beta);
   const corrects = call.int("do_bias_correction") !== 0;
-  const [ac, bc] = [alpha, beta].map((base) => (corrects ? correction(f, base, t) : f.number(1))) as [Value, Value];
+  const [ac, bc] = mapTuple([alpha, beta], (base) => (corrects ? correction(f, base, t) : f.number(1)));
   const modes = [
     (): Value => {
       const step = f.div(f.div(m, ac), f.add(f.sqrt(f.div(v, bc)), epsilon));
@@ -84,10 +85,7 @@ function lamb(f: Formula, call: Call): readonly (Value | null)[] {
     if (call.optional(at + 4) !== null) throw call.refuse("its mixed-precision weights are used");
     const [alpha, beta] = [perGroup(call, "alpha", group, 0.9), perGroup(call, "beta", group, 0.999)];
     const { m, v } = moments(f, old, g, alpha, beta);
-    const [ac, bc] = [alpha, beta].map((base) => (corrects && t !== null ? correction(f, base, t) : f.number(1))) as [
-      Value,
-      Value,
-    ];
+    const [ac, bc] = mapTuple([alpha, beta], (base) => (corrects && t !== null ? correction(f, base, t) : f.number(1)));
     const adapted = f.div(f.div(m, ac), f.add(f.sqrt(f.div(v, bc)), perGroup(call, "epsilon", group, 1e-6)));
     const direction = f.add(f.mul(perGroup(call, "lambda", group, 0), w), adapted);
     const [size, length] = [norm(w), norm(direction)];

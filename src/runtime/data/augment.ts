@@ -157,7 +157,7 @@ export function augmented(
 function movedImages(tensor: Tensor, draws: readonly Draw[], { flip, cutout, crop }: Augmentation): Tensor {
   if (flip !== true && crop === undefined && cutout === undefined) return tensor;
   const [, channels = 0, height = 0, width = 0] = tensor.dims;
-  const from = tensor.values() as Float32Array | Float64Array;
+  const from = tensor.realValues();
   const to = from.slice().fill(0);
   for (const [sample, draw] of draws.entries()) {
     const [down, right] = draw.shift;
@@ -183,7 +183,7 @@ function movedImages(tensor: Tensor, draws: readonly Draw[], { flip, cutout, cro
 }
 
 function mixed(tensor: Tensor, other: Tensor, draws: readonly Draw[]): Tensor {
-  const [from, partners] = [tensor.values(), other.values()] as [Float32Array, Float32Array];
+  const [from, partners] = [tensor.realValues(), other.realValues()];
   const to = from.slice();
   const width = from.length / draws.length;
   for (let index = 0; index < to.length; index++) {

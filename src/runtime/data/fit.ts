@@ -101,7 +101,7 @@ export function fitTensor(input: InputSpec, tensor: Tensor, options: FitOptions,
   const scale = options.scale ?? (isImage ? 1 / 255 : 1);
   if (scale === 1 && options.normalize === undefined) return converted(input, shaped, tell);
   const floats = converted(input, shaped, () => undefined);
-  const values = (floats.values() as Float32Array | Float64Array).slice();
+  const values = floats.realValues().slice();
   for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * scale;
   if (scale !== 1) {
     const factor = scale === 1 / 255 ? "1/255" : String(scale);

@@ -1,4 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
+import { realsOf } from "../ort-tensor.ts";
 
 /** The kind of thing that is predicted, told by the types and shapes of labels and outputs. */
 export type Task = "classification" | "regression";
@@ -54,9 +55,9 @@ export class ClassificationSums implements MetricSums {
     this.#confusion = new Float64Array(classes <= MOST_CLASSES ? classes * classes : 0);
   }
 
-  add(labels: Tensor, { data, dims }: Tensor): void {
-    const scores = data as Float32Array;
-    const stride = dims.slice(this.#classAxis + 1).reduce((size, dim) => size * dim, 1);
+  add(labels: Tensor, given: Tensor): void {
+    const scores = realsOf(given);
+    const stride = given.dims.slice(this.#classAxis + 1).reduce((size, dim) => size * dim, 1);
     for (let index = 0; index < labels.data.length; index++) {
       const label = Number(labels.data[index]);
       if (label === this.#ignored) continue;
@@ -138,9 +139,8 @@ export class RegressionSums implements MetricSums {
   }
 
   set sums([count = 0, absolute = 0, squared = 0, targets = 0, targetSquares = 0]: readonly number[]) {
-    [this.#count, this.#absolute, this.#squared, this.#targets, this.#targetSquares] = [
-      ...[count, absolute, squared, targets, targetSquares],
-    ] as [number, number, number, number, number];
+    [this.#count, this.#absolute, this.#squared] = [count, absolute, squared];
+    [this.#targets, this.#targetSquares] = [targets, targetSquares];
   }
 
   metrics(): RegressionMetrics | null {

@@ -1,4 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
+import { realsOf } from "../ort-tensor.ts";
 
 /** A sample whose prediction is among the worst. */
 export interface WorstPrediction {
@@ -26,16 +27,16 @@ export class WorstPredictions {
   }
 
   /** @param first place of the first sample of the batch @param ignored a label that the loss ignores */
-  addClasses(labels: Tensor, { data, dims }: Tensor, first: number, ignored: number | null): void {
-    const [samples = 0, classes = 0] = dims;
-    if (labels.data.length !== samples || dims.length !== 2) return;
-    const scores = data as Float32Array;
+  addClasses(labels: Tensor, given: Tensor, first: number, ignored: number | null): void {
+    const [samples = 0, classes = 0] = given.dims;
+    if (labels.data.length !== samples || given.dims.length !== 2) return;
+    const scores = realsOf(given);
     const found: WorstPrediction[] = [];
     for (let at = 0; at < samples; at++) {
       const label = Number(labels.data[at]);
       if (label === ignored) continue;
       const own = scores.subarray(at * classes, (at + 1) * classes);
-      const predicted = own.reduce((best, score, of) => (score > (own[best] ?? Number.NaN) ? of : best), 0);
+      const predicted = placeOfLargest(own);
       const by = (own[predicted] ?? Number.NaN) - (own[label] ?? Number.NaN);
       if (predicted !== label) found.push({ sample: first + at, label, predicted, by });
     }
@@ -58,4 +59,10 @@ export class WorstPredictions {
   #keep(found: readonly WorstPrediction[]): void {
     this.#kept = [...this.#kept, ...found].sort((a, b) => b.by - a.by || a.sample - b.sample).slice(0, this.#most);
   }
+}
+
+function placeOfLargest(scores: Float32Array | Float64Array): number {
+  let best = 0;
+  for (let at = 1; at < scores.length; at++) if ((scores[at] ?? 0) > (scores[best] ?? 0)) best = at;
+  return best;
 }

@@ -4,6 +4,7 @@ import { Graph, Node, Value } from "../../graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
+import { floatsOf } from "../ort-tensor.ts";
 import { type Native, NativeSession } from "./session.ts";
 
 /** A number below the smallest normal float32. */
@@ -28,7 +29,7 @@ export async function tryOutNative(native: Native): Promise<void> {
       if (session.inputNames.join() !== "in,count" || session.outputNames.join() !== "sum,same") {
         throw new Error(`its inputs are called ${session.inputNames}, its outputs ${session.outputNames}`);
       }
-      const given = [...(sum.data as Float32Array)];
+      const given = [...floatsOf(sum)];
       if (given.join() !== expected.join()) throw new Error(`it added up ${given} where ${expected} is right`);
       if (same?.type !== "int64" || same.dims.length > 0 || same.data[0] !== 7n) {
         throw new Error(`it gave ${same?.type} ${same?.data} where int64 7 is right`);

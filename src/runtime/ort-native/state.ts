@@ -1,7 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import type { OrtSession } from "../ort-node/load.ts";
 import { copier, type Renewals, type StateStore } from "../ort-node/state-store.ts";
-import { copyOfTensor } from "../ort-tensor.ts";
+import { bytesIn, copyOfTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Shape } from "./api.ts";
 import type { Owned } from "./resources.ts";
@@ -122,13 +122,14 @@ export class NativeState implements StateStore {
   }
 
   #lentCopy(name: string): Tensor {
-    const { type, data, dims } = this.get(name);
+    const tensor = this.get(name);
+    const { type, dims } = tensor;
     const lent = this.#lent.get(name);
     if (lent?.type === type && lent.dims.join() === dims.join()) {
-      (lent.data as Float32Array).set(data as Float32Array);
+      bytesIn(lent).set(bytesIn(tensor));
       return lent;
     }
-    const made = copyOfTensor(this.get(name));
+    const made = copyOfTensor(tensor);
     this.#lent.set(name, made);
     return made;
   }

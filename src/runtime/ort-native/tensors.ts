@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { bytesIn } from "../ort-tensor.ts";
 import { type ElementType, isElementType, type OrtApi, type Shape } from "./api.ts";
 import type { Owned, Resources } from "./resources.ts";
 
@@ -25,12 +26,6 @@ const ARRAYS: Readonly<Record<ElementType, object>> = {
 
 function bytesOf(type: ElementType, dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, new (arrayOf(type))(new ArrayBuffer(8)).BYTES_PER_ELEMENT);
-}
-
-/** The bytes of a tensor of JavaScript. */
-function bytesIn({ data }: Tensor): Uint8Array {
-  const { buffer, byteOffset, byteLength } = data as Elements;
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** The type and shape of a tensor of JavaScript. @throws Error for strings */

@@ -1,5 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { BackendError, DataError } from "../../errors.ts";
+import { floatsOf } from "../ort-tensor.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** The elements of the parameters together. */
@@ -13,9 +14,9 @@ export async function joinParameters(names: readonly string[], store: StateStore
   const values = new Float32Array(sizeOfAll(names, store));
   const tensors = await store.read(names);
   let offset = 0;
-  for (const { data } of tensors.values()) {
-    values.set(data as Float32Array, offset);
-    offset += data.length;
+  for (const tensor of tensors.values()) {
+    values.set(floatsOf(tensor), offset);
+    offset += tensor.size;
   }
   return new Tensor("float32", values, [values.length]);
 }

@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { numbersOf } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
@@ -83,7 +84,7 @@ export class StepRunner {
     const [loss = ""] = program.plan.outputs;
     const { store } = this.#state;
     const { outputs, renewals } = await program.run({ ...feeds, ...this.#scalars(program, rates) }, store, [loss]);
-    const losses = Array.from((outputs[loss]?.data ?? []) as Float32Array, Number);
+    const losses = outputs[loss] === undefined ? [] : numbersOf(outputs[loss]);
     if (!losses.every(Number.isFinite)) {
       store.discard(renewals, outputs);
       return losses;

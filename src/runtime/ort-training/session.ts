@@ -12,6 +12,7 @@ import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, resolveFetches, toOrtTensor } from "../feeds.ts";
 import { DEFAULT_LEARNING_RATE } from "../learning-rate.ts";
 import { firstNotFinite } from "../not-finite.ts";
+import { floatsOf } from "../ort-tensor.ts";
 import type {
   Exporter,
   Fetches,
@@ -250,10 +251,8 @@ export class OrtTrainingSession implements TrainingSession {
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
     requireArgument("trainableOnly", trainableOnly, BOOLEAN);
     this.#requireValues();
-    const { data, dims } = await this.#call("getContiguousParameters", (native) =>
-      native.getContiguousParameters(trainableOnly),
-    );
-    return new Tensor("float32", data as Float32Array, dims);
+    const all = await this.#call("getContiguousParameters", (native) => native.getContiguousParameters(trainableOnly));
+    return new Tensor("float32", floatsOf(all), all.dims);
   }
 
   /**
@@ -261,8 +260,8 @@ export class OrtTrainingSession implements TrainingSession {
    * the checkpoint has none: training that goes on from it starts with fresh moments at step 0.
    */
   async saveCheckpoint(): Promise<Uint8Array> {
-    const { data } = await this.getContiguousParameters(false);
-    return encodeCheckpoint(withParameters(this.#checkpoint, this.#trainModel, data as Float32Array));
+    const parameters = floatsOf(await this.getContiguousParameters(false));
+    return encodeCheckpoint(withParameters(this.#checkpoint, this.#trainModel, parameters));
   }
 
   async release(): Promise<void> {

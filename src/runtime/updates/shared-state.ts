@@ -5,7 +5,7 @@ import { exchangeNumbers, ofAllRanks } from "../../distributed/consensus.ts";
 import type { Contributions, Layout } from "../../distributed/exchange.ts";
 import { DistributedError } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
-import { ortTensor } from "../ort-tensor.ts";
+import { bytesIn, ortTensor, realsOf } from "../ort-tensor.ts";
 import type { NamedTensors, TrainingSession } from "../session.ts";
 
 /** State that ranks exchange: its kind stands before its name, as a parameter and its gradient have the same. */
@@ -55,7 +55,7 @@ export async function contributionsOf(
 ): Promise<Contributions> {
   if (tensors.length === 0) return new Map();
   const lent = Object.entries(await session.lendState(kind));
-  return new Map(lent.map(([name, { data }]) => [key(kind, name), { values: data as Summable, weight }]));
+  return new Map(lent.map(([name, tensor]) => [key(kind, name), { values: realsOf(tensor), weight }]));
 }
 
 /** Tensors of a kind out of what was exchanged; not copied where the type is that of the sums. */
@@ -80,9 +80,8 @@ export async function requireSameState(
 ): Promise<void> {
   const bytes: Uint8Array[] = [];
   for (const kind of ["parameter", "buffer"] as const) {
-    for (const { data } of Object.values(await session.lendState(kind))) {
-      const { buffer, byteOffset, byteLength } = data as Summable;
-      bytes.push(new Uint8Array(buffer, byteOffset, byteLength));
+    for (const tensor of Object.values(await session.lendState(kind))) {
+      bytes.push(bytesIn(tensor));
     }
   }
   const hash = sha256(...bytes);

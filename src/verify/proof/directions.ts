@@ -3,6 +3,7 @@ import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { dimsOf, known } from "../../ops/value-types.ts";
+import { realsOf } from "../../runtime/ort-tensor.ts";
 
 /** float32 sums of more numbers in a row are no longer exact to a millionth. */
 const LONGEST = 4096;
@@ -34,8 +35,9 @@ export function unit(
 }
 
 /** A tensor of floats, moved along a direction. */
-export function movedAlong({ data, dims }: Tensor, direction: Float32Array, by: number): Tensor {
-  const values = (data as Float32Array | Float64Array).slice();
+export function movedAlong(tensor: Tensor, direction: Float32Array, by: number): Tensor {
+  const values = realsOf(tensor).slice();
+  const { dims } = tensor;
   for (let index = 0; index < values.length; index++)
     values[index] = (values[index] ?? 0) + by * (direction[index] ?? 0);
   return values instanceof Float64Array
@@ -45,8 +47,8 @@ export function movedAlong({ data, dims }: Tensor, direction: Float32Array, by: 
 
 /** The product of a tensor of floats with a direction; NaN for no tensor. */
 export function dotOf(tensor: Tensor | undefined, direction: Float32Array): number {
-  const data = tensor?.data as Float32Array | Float64Array | undefined;
-  if (data?.length !== direction.length) return Number.NaN;
+  if (tensor?.size !== direction.length) return Number.NaN;
+  const data = realsOf(tensor);
   let sum = 0;
   for (let index = 0; index < direction.length; index++) sum += (data[index] ?? 0) * (direction[index] ?? 0);
   return sum;

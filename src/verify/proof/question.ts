@@ -9,6 +9,7 @@ import { inferTypes } from "../../ops/inference/infer-types.ts";
 import { toDouble } from "../../passes/change-precision.ts";
 import { inlineFunctions } from "../../passes/inline-functions.ts";
 import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
+import { numbersOf as elementsOf } from "../../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
 import { NO_LOG } from "../../runtime/session-options.ts";
 
@@ -76,5 +77,4 @@ export async function open(ort: OrtModule, model: Model, precision: Precision): 
   return ort.InferenceSession.create(encodeModel(model), { ...NO_LOG, graphOptimizationLevel: "disabled" });
 }
 
-export const numbersOf = (tensor: Tensor | undefined): number[] =>
-  Array.from((tensor?.data ?? []) as ArrayLike<number | bigint>, Number);
+export const numbersOf = (tensor: Tensor | undefined): number[] => (tensor === undefined ? [] : elementsOf(tensor));

@@ -7,6 +7,7 @@ import { encodeModel } from "../../graph/serde/encode.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs, randomValues } from "../random-inputs.ts";
+import { numbersOf } from "./question.ts";
 
 /** A gradient, and what further down could be what the optimizer reads in its place, the highest first. */
 export interface Descent {
@@ -107,7 +108,7 @@ async function respond(
       const small = given.get(gradient);
       const dims = all[`${gradient} (given)`]?.dims;
       if (small === undefined || dims === undefined) continue;
-      const of = new Map(below.map((name) => [name, (results[name]?.data ?? []) as ArrayLike<number>]));
+      const of = new Map(below.map((name) => [name, numbersOf(results[name])]));
       responses.set(gradient, { scale, given: small, dims, of });
     }
     return responses;

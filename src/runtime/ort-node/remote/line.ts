@@ -1,6 +1,6 @@
 import { BackendError } from "../../../errors.ts";
 import { pack, unpack } from "./packing.ts";
-import type { Method, Peer, Reply, StartPeer } from "./protocol.ts";
+import type { Answer, Calls, Peer, Reply, StartPeer } from "./protocol.ts";
 
 interface Pending {
   readonly method: string;
@@ -20,13 +20,14 @@ export class Line {
     this.#peer = start({ reply: (reply) => this.#take(reply), gone: (reason) => this.#lose(reason) });
   }
 
-  async call(method: Method | "open", ...args: readonly unknown[]): Promise<unknown> {
+  /** What comes back is taken to be what that method gives: the other side is this package too. */
+  async call<Name extends keyof Calls>(method: Name, ...args: Parameters<Calls[Name]>): Answer<Name> {
     if (this.#gone !== null) throw crashed(method, this.#gone);
     const id = this.#count++;
     const answered = new Promise((resolve, reject) => this.#pending.set(id, { method, resolve, reject }));
     this.#peer.hold(true);
     this.#peer.post({ id, method, args: pack(args) });
-    return answered;
+    return (await answered) as Awaited<Answer<Name>>;
   }
 
   #take({ id, result, error, steps }: Reply): void {

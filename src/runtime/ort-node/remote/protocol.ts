@@ -38,10 +38,17 @@ export type Method = {
   [Key in keyof TrainingSession]: TrainingSession[Key] extends (...args: never[]) => Promise<unknown> ? Key : never;
 }[keyof TrainingSession];
 
+/** What is called from afar, `open` first. */
+export interface Calls extends Pick<TrainingSession, Method> {
+  open(opening: Opening): Promise<Opened>;
+}
+
+export type Answer<Name extends keyof Calls> = Promise<Awaited<ReturnType<Calls[Name]>>>;
+
 /** Asks for a call; the first one of all is `open`. */
 export interface Request {
   readonly id: number;
-  readonly method: Method | "open";
+  readonly method: keyof Calls;
   readonly args: unknown;
 }
 

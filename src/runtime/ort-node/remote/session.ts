@@ -14,7 +14,7 @@ import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { Line } from "./line.ts";
-import type { Method, Opened, Opening, StartPeer } from "./protocol.ts";
+import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
 
 /**
  * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
@@ -72,7 +72,7 @@ export class RemoteSession implements TrainingSession {
       },
     };
     try {
-      return new RemoteSession(line, (await line.call("open", opening)) as Opened, programs);
+      return new RemoteSession(line, await line.call("open", opening), programs);
     } catch (error) {
       await line.end();
       throw error;
@@ -123,7 +123,7 @@ export class RemoteSession implements TrainingSession {
   async runTrainStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
     checkFeeds(this.trainingInputs, feeds);
     const wanted = resolveFetches(this.trainingOutputNames, fetches);
-    return deliver((await this.#call("runTrainStep", feeds, wanted.names)) as NamedTensors, wanted);
+    return deliver(await this.#call("runTrainStep", feeds, wanted.names), wanted);
   }
 
   async runOptimizerStep(): Promise<void> {
@@ -137,14 +137,14 @@ export class RemoteSession implements TrainingSession {
     const { specs, outputs } = this.#evaluation();
     checkFeeds(specs, feeds);
     const wanted = resolveFetches(outputs, fetches);
-    return deliver((await this.#call("runEvalStep", feeds, wanted.names)) as NamedTensors, wanted);
+    return deliver(await this.#call("runEvalStep", feeds, wanted.names), wanted);
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     checkBatches(this.trainingInputs, batches, rates);
     return this.#inTurn("trainSteps", async () => {
       const all = rates ?? batches.map((_, index) => this.#rate(this.steps + index + 1));
-      return (await this.#line.call("trainSteps", batches, all)) as readonly number[];
+      return this.#line.call("trainSteps", batches, all);
     });
   }
 
@@ -162,7 +162,7 @@ export class RemoteSession implements TrainingSession {
   }
 
   async getParametersSize(trainableOnly = true): Promise<number> {
-    return (await this.#call("getParametersSize", trainableOnly)) as number;
+    return this.#call("getParametersSize", trainableOnly);
   }
 
   async loadParametersBuffer(buffer: Uint8Array | ArrayBuffer, trainableOnly = true): Promise<void> {
@@ -170,19 +170,19 @@ export class RemoteSession implements TrainingSession {
   }
 
   async getContiguousParameters(trainableOnly = true): Promise<Tensor> {
-    return (await this.#call("getContiguousParameters", trainableOnly)) as Tensor;
+    return this.#call("getContiguousParameters", trainableOnly);
   }
 
   async getGradients(): Promise<NamedTensors> {
-    return (await this.#call("getGradients")) as NamedTensors;
+    return this.#call("getGradients");
   }
 
   async gradientsOf(feeds: NamedTensors): Promise<NamedTensors> {
-    return (await this.#call("gradientsOf", feeds)) as NamedTensors;
+    return this.#call("gradientsOf", feeds);
   }
 
   async lendState(kind: StateKind): Promise<NamedTensors> {
-    return (await this.#call("lendState", kind)) as NamedTensors;
+    return this.#call("lendState", kind);
   }
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
@@ -193,11 +193,11 @@ export class RemoteSession implements TrainingSession {
   }
 
   async saveCheckpoint(): Promise<Uint8Array> {
-    return (await this.#call("saveCheckpoint")) as Uint8Array;
+    return this.#call("saveCheckpoint");
   }
 
   async getState(): Promise<TrainingState> {
-    return (await this.#call("getState")) as TrainingState;
+    return this.#call("getState");
   }
 
   async loadState(state: TrainingState): Promise<void> {
@@ -214,7 +214,7 @@ export class RemoteSession implements TrainingSession {
 
   async findNotFinite(feeds?: NamedTensors): Promise<string | null> {
     if (feeds !== undefined) checkFeeds(this.trainingInputs, feeds);
-    return (await this.#call("findNotFinite", feeds)) as string | null;
+    return this.#call("findNotFinite", feeds);
   }
 
   async release(): Promise<void> {
@@ -225,7 +225,7 @@ export class RemoteSession implements TrainingSession {
     await this.#line.end();
   }
 
-  #call(method: Method, ...args: readonly unknown[]): Promise<unknown> {
+  #call<Name extends Method>(method: Name, ...args: Parameters<Calls[Name]>): Answer<Name> {
     return this.#inTurn(method, () => this.#line.call(method, ...args));
   }
 
