@@ -40,9 +40,8 @@ function layerNorm(b: Backward): InputGradients {
   const [x, scale] = [b.input(0), b.input(1)];
   const axes = axesFrom(b.axis(), b.rank(0));
   const [mean, saved] = [b.node.outputs[1], b.node.outputs[2]];
-  const own = mean && saved ? null : statistics(f, x, axes, b.float("epsilon"));
-  const centered = own?.centered ?? f.sub(x, mean as Value);
-  const inv = own?.inv ?? (saved as Value);
+  const { centered, inv } =
+    mean && saved ? { centered: f.sub(x, mean), inv: saved } : statistics(f, x, axes, b.float("epsilon"));
   const xh = f.mul(centered, inv);
   return [
     b.wants(0) ? throughNorm(f, f.mul(dy, scale), xh, inv, axes, true) : null,
@@ -117,9 +116,10 @@ const channel = (f: Formula, perChannel: Value): Value => f.reshape(perChannel, 
 function batchNormTraining(b: Backward, mean: Value | null, inv: Value | null): InputGradients {
   const { f } = b;
   const [x, scale] = [flat(f, b.input(0)), channel(f, b.input(1))];
-  const own = mean === null || inv === null ? statistics(f, x, OTHERS, b.float("epsilon")) : null;
-  const centered = own?.centered ?? f.sub(x, channel(f, mean as Value));
-  const saved = own?.inv ?? channel(f, inv as Value);
+  const { centered, inv: saved } =
+    mean === null || inv === null
+      ? statistics(f, x, OTHERS, b.float("epsilon"))
+      : { centered: f.sub(x, channel(f, mean)), inv: channel(f, inv) };
   const dy = flat(f, b.dy);
   const xh = f.mul(centered, saved);
   const dBias = f.sum(dy, OTHERS);

@@ -36,8 +36,9 @@ const recurrent =
     const kind = b.string("direction");
     const directions = kind === "bidirectional" ? [false, true] : [kind === "reverse"];
     const isOne = directions.length === 1;
+    const own = (value: Value, at: number, axis = 0): Value => (isOne ? value : f.slice(value, [at], [at + 1], [axis]));
     const pick = (value: Value | null, at: number, axis = 0): Value | null =>
-      value === null || isOne ? value : f.slice(value, [at], [at + 1], [axis]);
+      value === null ? null : own(value, at, axis);
     const turned = (value: Value, isReverse: boolean): Value =>
       isReverse ? f.slice(value, [-1], [-(2 ** 31)], [0], [-1]) : value;
     const results = directions.map((isReverse, at) => {
@@ -45,8 +46,8 @@ const recurrent =
       const gradients = of({
         b,
         x: turned(b.input(0), isReverse),
-        w: pick(b.input(1), at) as Value,
-        r: pick(b.input(2), at) as Value,
+        w: own(b.input(1), at),
+        r: own(b.input(2), at),
         bias: pick(b.optional(3), at),
         h0: pick(b.optional(5), at),
         c0: pick(b.optional(6), at),

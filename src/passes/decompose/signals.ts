@@ -12,9 +12,12 @@ function stft(f: Formula, call: Call): readonly Value[] {
   const [signal, window] = [call.input(0), call.optional(2)];
   if (rankOf(signal) !== 3) throw call.refuse("its signal does not have the axes [batch, length, parts]");
   const given = call.optional(3);
-  if (given === null && window === null) throw call.refuse("it has neither a window nor a frame_length");
   const whole = (value: Value): Value => f.cast(f.reshape(value, []), DataType.int64);
-  const length = given === null ? f.reshape(f.dim(window as Value, 0), []) : whole(given);
+  const lengthOf = (frame: Value | null): Value => {
+    if (frame === null) throw call.refuse("it has neither a window nor a frame_length");
+    return f.reshape(f.dim(frame, 0), []);
+  };
+  const length = given === null ? lengthOf(window) : whole(given);
   const step = whole(call.input(1));
   const count = int.add(int.div(int.sub(f.reshape(f.dim(signal, 1), []), length), step), 1);
   const starts = int.unsqueeze(int.mul(int.range(count), step), [1]);

@@ -110,13 +110,13 @@ export class AgrFunctions {
 
 /** A builder for the nodes of one edge, named after the gradient. */
 export function agrBuilder(model: Model, names: Names, edge: string): Builder {
-  const metadata = new Map(
+  const metadata = new Map<string, string>(
     model.irVersion >= 10
       ? [
           ["onnx-agr.pass", "insert-agr"],
           ["onnx-agr.edge", edge],
         ]
       : [],
-  ) as ReadonlyMap<string, string>;
+  );
   return new Builder({ prefix: `${PREFIX}/${edge}`, names, metadata });
 }
