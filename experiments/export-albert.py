@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Exports ALBERT (Lan et al. 2019) in the size that the authors of AGR trained, freshly initialized: embeddings of 24, hidden 64,
-feed-forward 256, six layers that share their weights, one head; with a vocabulary of 4,096 words and 64 positions, for masked words alone.
+feed-forward 256, six layers that share their weights, one head; with a vocabulary of 4,096 words and 64 positions, for masked words alone,
+and with 23 positions and two more numbers, a mark and padding, for the order of sentences.
 
-    python3 experiments/export-albert.py
+    python3 experiments/export-albert.py [name ...]
 """
 import math
 import pathlib
+import sys
 
 import torch
 from torch import nn
 
 WORDS, POSITIONS, EMBEDDED, HIDDEN, INNER, LAYERS = 4096, 64, 24, 64, 256, 6
+PAIR, PADDING = 23, WORDS + 1
 
 
 class Layer(nn.Module):
@@ -48,18 +51,45 @@ class Albert(nn.Module):
         return self.scores(self.last(nn.functional.gelu(self.narrow(x))))
 
 
-torch.manual_seed(1)
-model = Albert()
-path = pathlib.Path(__file__).parent / "albert" / "model.onnx"
-torch.onnx.export(
-    model,
-    (torch.zeros(2, POSITIONS, dtype=torch.int64),),
-    str(path),
-    input_names=["input"],
-    output_names=["scores"],
-    dynamic_axes={"input": {0: "batch"}, "scores": {0: "batch"}},
-    opset_version=17,
-    do_constant_folding=False,
-    training=torch.onnx.TrainingMode.TRAINING,
-)
-print(sum(p.numel() for p in model.parameters()), path.stat().st_size)
+class Order(nn.Module):
+    """Two scores for a pair of halves: their mean over what is no padding decides."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(WORDS + 2, EMBEDDED)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, PAIR, EMBEDDED))
+        self.norm = nn.LayerNorm(EMBEDDED)
+        self.widen = nn.Linear(EMBEDDED, HIDDEN)
+        self.layer = Layer()
+        self.pool = nn.Linear(HIDDEN, HIDDEN)
+        self.scores = nn.Linear(HIDDEN, 2)
+        nn.init.normal_(self.words.weight, std=0.02)
+
+    def forward(self, ids):
+        x = self.widen(self.norm(self.words(ids) + self.positions))
+        for _ in range(LAYERS):
+            x = self.layer(x)
+        there = (ids != PADDING).to(x.dtype).unsqueeze(-1)
+        return self.scores(torch.tanh(self.pool((x * there).sum(1) / there.sum(1))))
+
+
+MODELS = {"albert": (Albert, POSITIONS), "order": (Order, PAIR)}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MODELS:
+        make, length = MODELS[name]
+        torch.manual_seed(1)
+        model = make()
+        path = pathlib.Path(__file__).parent / name / "model.onnx"
+        torch.onnx.export(
+            model,
+            (torch.zeros(2, length, dtype=torch.int64),),
+            str(path),
+            input_names=["input"],
+            output_names=["scores"],
+            dynamic_axes={"input": {0: "batch"}, "scores": {0: "batch"}},
+            opset_version=17,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.TRAINING,
+        )
+        print(name, sum(p.numel() for p in model.parameters()), path.stat().st_size)

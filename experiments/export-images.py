@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Exports the image classifiers of the experiments, freshly initialized (PyTorch 1.13).
 
-    python3 experiments/export-images.py
+    python3 experiments/export-images.py [name ...]
 """
 import math
 import pathlib
+import sys
 
 import torch
 from torch import nn
@@ -101,9 +102,49 @@ class Vit(nn.Module):
         return self.head(self.norm(self.layers(x)).mean(1))
 
 
-MODELS = {"vgg": Vgg, "resnet": ResNet, "vit": Vit}
+class Channels(nn.Module):
+    """Layer normalization of the channels at each place."""
 
-for name, make in MODELS.items():
+    def __init__(self, width):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Inverted(nn.Module):
+    """A 5x5 convolution of each channel alone, then two 1x1 convolutions, the first of them four times as wide."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x):
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.scale * self.outer(nn.functional.gelu(self.inner(y)))
+        return x + y.permute(0, 3, 1, 2)
+
+
+class ConvNext(nn.Sequential):
+    """A stem of 4x4 patches, two stages (Liu et al. 2022, made small)."""
+
+    def __init__(self, widths=(24, 48)):
+        first, second = widths
+        super().__init__(
+            nn.Conv2d(1, first, 4, 4), Channels(first), Inverted(first), Inverted(first),
+            Channels(first), nn.Conv2d(first, second, 3, 2, 1), Inverted(second), Inverted(second),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(second), nn.Linear(second, CLASSES),
+        )
+
+
+MODELS = {"vgg": Vgg, "resnet": ResNet, "vit": Vit, "convnext": ConvNext}
+
+for name in sys.argv[1:] or MODELS:
+    make = MODELS[name]
     torch.manual_seed(1)
     model = make()
     path = pathlib.Path(__file__).parent / name / "model.onnx"

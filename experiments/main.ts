@@ -13,8 +13,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "../src/cli/run.ts";
 import { hasFashion, prepareData } from "./data.ts";
+import { prepareNoise } from "./diffusion.ts";
 import { writeResults } from "./results.ts";
-import { hasText, prepareText } from "./text.ts";
+import { hasText, prepareMasked, prepareOrder } from "./text.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const RESULTS = ["comparison.json", "curves.svg"];
@@ -30,8 +31,14 @@ const IMAGES = {
 };
 const TEXT = {
   has: hasText,
-  prepare: prepareText,
+  prepare: prepareMasked,
   missing: "There is no text: install Debian's fortunes, or say with FORTUNES which folder has files of text.",
+};
+/** Where the samples of those come from that do not take images as they are. */
+const SOURCES: Readonly<Record<string, typeof IMAGES>> = {
+  albert: TEXT,
+  order: { ...TEXT, prepare: prepareOrder },
+  ddpm: { ...IMAGES, prepare: prepareNoise },
 };
 
 async function main(): Promise<number> {
@@ -43,7 +50,7 @@ async function main(): Promise<number> {
     process.stderr.write(`Give the name of an experiment: ${names.join(", ")}.\n`);
     return 2;
   }
-  const { has, prepare, missing } = name === "albert" ? TEXT : IMAGES;
+  const { has, prepare, missing } = SOURCES[name] ?? IMAGES;
   if (!has()) {
     process.stderr.write(`${missing}\n`);
     return 5;
@@ -51,7 +58,7 @@ async function main(): Promise<number> {
   await prepare();
   process.chdir(join(HERE, name));
   const status = await run(["compare", ...more], process);
-  const isWhole = status === 0 && existsSync(join("runs", "comparison.json"));
+  const isWhole = status === 0 && !more.includes("--dry-run") && existsSync(join("runs", "comparison.json"));
   if (isWhole && name !== "smoke") for (const file of RESULTS) cpSync(join("runs", file), file);
   return status;
 }

@@ -1,6 +1,11 @@
 /**
- * Makes masked words of the text in Debian's package fortunes: 64 words a sample, of the 4,094 most frequent; 15 % of them are masked, and are
- * what is to be found. Every 30th sample is one to compare by; of the others every second, up to 3,840, is one to train with.
+ * Makes samples of the text in Debian's package fortunes, of its 4,094 most frequent words.
+ *
+ * Masked words: 64 words a sample; 15 % of them are masked, and are what is to be found. Every 30th sample is one to compare by; of the others
+ * every second, up to 3,840, is one to train with.
+ *
+ * Sentence order: of each fortune up to ten words before its middle and as many behind it, in both orders, which are to be told apart.
+ * Every tenth fortune is one to compare by; the first 6,400 others are to train with.
  */
 
 import { existsSync } from "node:fs";
@@ -21,10 +26,15 @@ const APART = 30;
 const TRAINED = 3840;
 const SEED = 1;
 
+const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [10, 3, 10, 6400];
+const PAIR = 2 * HALF + 3;
+/** What stands between the halves, and what fills up a short one: numbers behind those of words. */
+const [MARK, PADDING] = [WORDS, WORDS + 1];
+
 export const hasText = (): boolean => existsSync(join(FORTUNES, "computers"));
 
-/** Writes the files that are not there yet. */
-export async function prepareText(): Promise<void> {
+/** Writes the files of masked words that are not there yet. */
+export async function prepareMasked(): Promise<void> {
   const paths = ["train", "validation"].map((part) => join(DATA, `masked-${part}.safetensors`));
   if (paths.every((path) => existsSync(path))) return;
   const samples = samplesOf(await readText());
@@ -59,12 +69,53 @@ async function readText(): Promise<string> {
   return texts.join("\n");
 }
 
-function samplesOf(text: string): readonly (readonly number[])[] {
-  const words = text.toLowerCase().match(/[\p{L}\p{N}']+|[.,!?;:%"]/gu) ?? [];
+/** Writes the files of sentence order that are not there yet. */
+export async function prepareOrder(): Promise<void> {
+  const paths = ["train", "validation"].map((part) => join(DATA, `order-${part}.safetensors`));
+  if (paths.every((path) => existsSync(path))) return;
+  const text = await readText();
+  const ids = idsOf(wordsOf(text));
+  const fortunes = text.split(/^%$/m).flatMap((fortune) => {
+    const words = wordsOf(fortune).map((word) => ids.get(word) ?? UNKNOWN);
+    const middle = words.length >> 1;
+    const halves = [words.slice(Math.max(0, middle - HALF), middle), words.slice(middle, middle + HALF)] as const;
+    return middle < LEAST_HALF ? [] : [halves];
+  });
+  await mkdir(DATA, { recursive: true });
+  for (const [at, path] of paths.entries()) {
+    const part = fortunes.filter((_, index) => (index % FORTUNES_APART === 0) === (at === 1)).slice(0, MOST_FORTUNES);
+    const rows = part.flatMap(([first, second]) => [pairOf(first, second), pairOf(second, first)]);
+    const tensors = [
+      { name: "input", tensor: integers([rows.length, PAIR], rows.flat()) },
+      { name: "labels", tensor: integers([rows.length], rows.map((_, index) => index % 2)) },
+    ];
+    await writeFileAtomic(path, encodeSafetensors(tensors));
+  }
+}
+
+/** Two halves, each filled up to ten words, with a mark before each and behind the last. */
+function pairOf(first: readonly number[], second: readonly number[]): readonly number[] {
+  const filled = (words: readonly number[]): readonly number[] =>
+    Array.from({ length: HALF }, (_, at) => words[at] ?? PADDING);
+  return [MARK, ...filled(first), MARK, ...filled(second), MARK];
+}
+
+const integers = (dims: readonly number[], values: readonly number[]): GraphTensor =>
+  GraphTensor.from(DataType.int64, dims, BigInt64Array.from(values, BigInt));
+
+const wordsOf = (text: string): readonly string[] => text.toLowerCase().match(/[\p{L}\p{N}']+|[.,!?;:%"]/gu) ?? [];
+
+/** Numbers for the most frequent words. */
+function idsOf(words: readonly string[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
   const frequent = [...counts].toSorted(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, WORDS - 2);
-  const ids = new Map(frequent.map(([word], index) => [word, index + 2]));
+  return new Map(frequent.map(([word], index) => [word, index + 2]));
+}
+
+function samplesOf(text: string): readonly (readonly number[])[] {
+  const words = wordsOf(text);
+  const ids = idsOf(words);
   return Array.from({ length: Math.floor(words.length / LENGTH) }, (_, at) =>
     words.slice(at * LENGTH, (at + 1) * LENGTH).map((word) => ids.get(word) ?? UNKNOWN),
   );

@@ -1,0 +1,71 @@
+/**
+ * What is needed of denoising diffusion (Ho et al. 2020): how much noise there is at which of 200 steps, and images of Fashion-MNIST with noise,
+ * as data for the network that predicts it.
+ */
+
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { DataType, GraphTensor, writeFileAtomic } from "../src/entries/graph.ts";
+import { encodeSafetensors } from "../src/entries/training.ts";
+import { prepareData } from "./data.ts";
+
+const DATA = fileURLToPath(new URL("data", import.meta.url));
+
+export const STEPS = 200;
+export const PIXELS = 28 * 28;
+
+/** The variance that each step adds: the thousand steps of the paper, 0.0001 to 0.02, in 200. */
+export const BETAS: readonly number[] = Array.from({ length: STEPS }, (_, step) => 5e-4 + ((0.1 - 5e-4) * step) / (STEPS - 1));
+
+/** Which share of the image's variance is left after each step. */
+export const KEPT: readonly number[] = BETAS.reduce<readonly number[]>(
+  (kept, beta) => [...kept, (kept.at(-1) ?? 1) * (1 - beta)],
+  [],
+);
+
+const HEADER = 16;
+
+const PARTS = [
+  { name: "train", size: 25_600, seed: 1 },
+  { name: "validation", size: 2000, seed: 2 },
+] as const;
+
+/** Standard normal numbers, by Box and Muller. */
+export function normals(seed: number): () => number {
+  const random = xoroshiro128plus(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - uniformFloat64(random))) * Math.cos(2 * Math.PI * uniformFloat64(random));
+}
+
+/** Writes the files that are not there yet: image after image, over and over, each time with another step and other noise. */
+export async function prepareNoise(): Promise<void> {
+  await prepareData();
+  for (const { name, size, seed } of PARTS) {
+    const path = join(DATA, `noise-${name}.safetensors`);
+    if (existsSync(path)) continue;
+    const pixels = (await readFile(join(DATA, `${name}-images.idx`))).subarray(HEADER);
+    const [normal, random] = [normals(seed), xoroshiro128plus(seed + PARTS.length)];
+    const [noisy, noise] = [new Float32Array(size * PIXELS), new Float32Array(size * PIXELS)];
+    const steps = BigInt64Array.from({ length: size }, () => BigInt(uniformInt(random, 0, STEPS - 1)));
+    for (const [sample, step] of steps.entries()) {
+      const kept = KEPT[Number(step)] ?? 0;
+      for (let at = sample * PIXELS; at < (sample + 1) * PIXELS; at++) {
+        const added = normal();
+        noise[at] = added;
+        noisy[at] = Math.sqrt(kept) * ((pixels[at % pixels.length] ?? 0) / 127.5 - 1) + Math.sqrt(1 - kept) * added;
+      }
+    }
+    const images = (data: Float32Array<ArrayBuffer>): GraphTensor =>
+      GraphTensor.from(DataType.float, [size, 1, 28, 28], data);
+    const tensors = [
+      { name: "noisy", tensor: images(noisy) },
+      { name: "step", tensor: GraphTensor.from(DataType.int64, [size], steps) },
+      { name: "labels", tensor: images(noise) },
+    ];
+    await writeFileAtomic(path, encodeSafetensors(tensors));
+  }
+}
