@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { makeOptimizer } from "../../fixtures/optimizer.ts";
 import { float, MICROSOFT, model, Sketch } from "../../fixtures/sketch.ts";
@@ -194,5 +195,11 @@ describe("inspect tells what is there, with a note, of a model that every other 
       mistakes: [expect.stringMatching(note)],
     });
     expect([3, 4]).toContain((await command(["insert", path, "--dry-run"])).status);
+  });
+
+  it("and does not call nodes unsorted that a search in breadth would put into another order", async () => {
+    const path = fileURLToPath(new URL("../../experiments/resnet/model.onnx", import.meta.url));
+    const told = await command(["inspect", path, "--json"]);
+    expect(JSON.parse(told.stdout)).not.toHaveProperty("mistakes");
   });
 });

@@ -1,7 +1,7 @@
 import type { GraphProto, NodeProto } from "../proto/schema.ts";
 
 /**
- * The nodes in an order in which each comes after those that make what it reads, and otherwise as they were. Nodes of a cycle, and
+ * The nodes in an order in which each comes after those that make what it reads: as they were where that is one. Nodes of a cycle, and
  * those behind it, come last.
  */
 export function sortNodes(nodes: readonly NodeProto[]): readonly NodeProto[] {
@@ -9,15 +9,20 @@ export function sortNodes(nodes: readonly NodeProto[]): readonly NodeProto[] {
   makers.delete("");
   const waiting = new Map<NodeProto, number>();
   const readers = new Map<NodeProto, NodeProto[]>();
+  const before = new Set<NodeProto>();
+  let isSorted = true;
   for (const node of nodes) {
     const needed = new Set([...namesRead(node)].flatMap((name) => makers.get(name) ?? []));
     waiting.set(node, needed.size);
+    isSorted &&= [...needed].every((maker) => before.has(maker));
+    before.add(node);
     for (const maker of needed) {
       const own = readers.get(maker);
       if (own === undefined) readers.set(maker, [node]);
       else own.push(node);
     }
   }
+  if (isSorted) return nodes;
   const sorted = new Set(nodes.filter((node) => waiting.get(node) === 0));
   for (const node of sorted) {
     for (const reader of readers.get(node) ?? []) {
