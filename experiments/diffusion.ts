@@ -20,13 +20,21 @@ export const STEPS = 200;
 export const PIXELS = 28 * 28;
 
 /** The variance that each step adds: the thousand steps of the paper, 0.0001 to 0.02, in 200. */
-export const BETAS: readonly number[] = Array.from({ length: STEPS }, (_, step) => 5e-4 + ((0.1 - 5e-4) * step) / (STEPS - 1));
+export const BETAS: readonly number[] = Array.from(
+  { length: STEPS },
+  (_, step) => 5e-4 + ((0.1 - 5e-4) * step) / (STEPS - 1),
+);
 
 /** Which share of the image's variance is left after each step. */
-export const KEPT: readonly number[] = BETAS.reduce<readonly number[]>(
-  (kept, beta) => [...kept, (kept.at(-1) ?? 1) * (1 - beta)],
-  [],
-);
+export const KEPT: readonly number[] = products(BETAS.map((beta) => 1 - beta));
+
+function products(factors: readonly number[]): readonly number[] {
+  let product = 1;
+  return factors.map((factor) => {
+    product *= factor;
+    return product;
+  });
+}
 
 const HEADER = 16;
 

@@ -3,6 +3,7 @@
  *
  *     npm run experiment -- vgg
  *     npm run experiment -- vgg --dry-run
+ *     npm run experiment -- samples
  *     npm run experiment -- results
  *
  * What stands behind the name goes to `onnx-agr compare`.
@@ -15,6 +16,7 @@ import { run } from "../src/cli/run.ts";
 import { hasFashion, prepareData } from "./data.ts";
 import { prepareNoise } from "./diffusion.ts";
 import { writeResults } from "./results.ts";
+import { drawSamples } from "./samples.ts";
 import { hasText, prepareMasked, prepareOrder } from "./text.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
@@ -39,6 +41,7 @@ const SOURCES: Readonly<Record<string, typeof IMAGES>> = {
   albert: TEXT,
   order: { ...TEXT, prepare: prepareOrder },
   ddpm: { ...IMAGES, prepare: prepareNoise },
+  samples: { ...IMAGES, prepare: prepareNoise },
 };
 
 async function main(): Promise<number> {
@@ -46,7 +49,7 @@ async function main(): Promise<number> {
     writeResults();
     return 0;
   }
-  if (!names.includes(name)) {
+  if (name !== "samples" && !names.includes(name)) {
     process.stderr.write(`Give the name of an experiment: ${names.join(", ")}.\n`);
     return 2;
   }
@@ -56,6 +59,10 @@ async function main(): Promise<number> {
     return 5;
   }
   await prepare();
+  if (name === "samples") {
+    await drawSamples();
+    return 0;
+  }
   process.chdir(join(HERE, name));
   const status = await run(["compare", ...more], process);
   const isWhole = status === 0 && !more.includes("--dry-run") && existsSync(join("runs", "comparison.json"));

@@ -87,7 +87,13 @@ export async function prepareOrder(): Promise<void> {
     const rows = part.flatMap(([first, second]) => [pairOf(first, second), pairOf(second, first)]);
     const tensors = [
       { name: "input", tensor: integers([rows.length, PAIR], rows.flat()) },
-      { name: "labels", tensor: integers([rows.length], rows.map((_, index) => index % 2)) },
+      {
+        name: "labels",
+        tensor: integers(
+          [rows.length],
+          rows.map((_, index) => index % 2),
+        ),
+      },
     ];
     await writeFileAtomic(path, encodeSafetensors(tensors));
   }
