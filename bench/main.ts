@@ -1,7 +1,7 @@
 /**
  * The benchmarks. Every figure that matters is a ratio of times of one run; a table goes to stderr, JSON to stdout.
  *
- *     npm run bench [-- <name>...] [--rounds <n>] [--shared <folder>] [--megabytes <n>]
+ *     npm run bench [-- <name>...] [--rounds <n>] [--shared <folder>] [--models <folder>] [--megabytes <n>]
  */
 
 import { parseArgs } from "node:util";
@@ -9,6 +9,7 @@ import { benchGradients } from "./gradients.ts";
 import { benchLarge } from "./large.ts";
 import { benchModelFile } from "./model-file.ts";
 import { benchProof } from "./proof.ts";
+import { benchRace } from "./race.ts";
 import { benchRanks } from "./ranks.ts";
 import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
@@ -19,6 +20,7 @@ const { values, positionals } = parseArgs({
   options: {
     rounds: { type: "string", default: "7" },
     shared: { type: "string" },
+    models: { type: "string" },
     megabytes: { type: "string", default: "1024" },
   },
 });
@@ -26,11 +28,13 @@ const { values, positionals } = parseArgs({
 const options = {
   rounds: Number(values.rounds),
   shared: values.shared ?? null,
+  models: values.models ?? null,
   megabytes: Number(values.megabytes),
 };
 
 const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unknown>>> = {
   training: benchTraining,
+  race: benchRace,
   gradients: benchGradients,
   "model-file": benchModelFile,
   scale: benchScale,

@@ -10,20 +10,17 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeMlpArtifacts } from "../fixtures/mlp.ts";
-import { DataType } from "../src/entries/graph.ts";
 import { loadOrtNode } from "../src/entries/run.ts";
-import type { InputSpec } from "../src/entries/training.ts";
 import {
   insertAgr,
   lowerArtifacts,
-  type NamedTensors,
   readArtifacts,
-  Tensor,
   type TrainingArtifacts,
   TrainingSession,
   trainableParameters,
 } from "../src/index.ts";
 import { leastModel } from "./least-step.ts";
+import { randomFeeds, time, timeHalves } from "./steps.ts";
 import { median, type Row, table } from "./table.ts";
 
 const STEPS = 16;
@@ -48,56 +45,12 @@ function subjects(shared: string | null): readonly Subject[] {
   return [...own, ...real];
 }
 
-/** Values that are fit for any of these models: small reals, and the first few classes or tokens. */
-function randomFeeds(inputs: readonly InputSpec[], batch: number, seed: number): NamedTensors {
-  return Object.fromEntries(
-    inputs.map(({ name, dtype, shape }) => {
-      const dims = (shape ?? []).map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? batch : 8));
-      const size = dims.reduce((product, dim) => product * dim, 1);
-      const value = (index: number): number => Math.sin(seed * 7919 + index * 12.9898);
-      if (dtype === DataType.int64) {
-        const whole = BigInt64Array.from({ length: size }, (_, index) =>
-          BigInt(Math.floor(2 * Math.abs(value(index)))),
-        );
-        return [name, new Tensor("int64", whole, dims)];
-      }
-      return [
-        name,
-        new Tensor(
-          "float32",
-          Float32Array.from({ length: size }, (_, index) => value(index)),
-          dims,
-        ),
-      ];
-    }),
-  );
-}
-
 async function agrArtifacts(make: () => Promise<TrainingArtifacts>): Promise<TrainingArtifacts> {
   const artifacts = await make();
   const { optimizerModel } = artifacts;
   if (optimizerModel === null) throw new Error("the artifacts have no optimizer");
   insertAgr(optimizerModel, { parameters: trainableParameters(artifacts) ?? [] });
   return artifacts;
-}
-
-/** Milliseconds per step. */
-async function time(session: TrainingSession, batches: readonly NamedTensors[], together: boolean): Promise<number> {
-  const began = performance.now();
-  if (together) await session.trainSteps(batches);
-  else for (const feeds of batches) await session.trainSteps([feeds]);
-  return (performance.now() - began) / batches.length;
-}
-
-/** The same through the three calls that the training API had. */
-async function timeHalves(session: TrainingSession, batches: readonly NamedTensors[]): Promise<number> {
-  const began = performance.now();
-  for (const feeds of batches) {
-    await session.runTrainStep(feeds);
-    await session.runOptimizerStep();
-    await session.lazyResetGrad();
-  }
-  return (performance.now() - began) / batches.length;
 }
 
 async function measure({ name, batch, artifacts }: Subject, rounds: number): Promise<Row> {
