@@ -16,6 +16,7 @@ import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { OrtNodeSession } from "./runtime/ort-node/session.ts";
 import { waysTo } from "./runtime/ort-node/ways.ts";
 import { OrtTrainingSession } from "./runtime/ort-training/session.ts";
+import { grantedProcessors } from "./runtime/processors.ts";
 import type { TrainingSession as Session, TrainingSessionCreateOptions } from "./runtime/session.ts";
 import { readSessionFiles } from "./runtime/session-files.ts";
 import { exportForward, lowered, programsOf } from "./session-programs.ts";
@@ -148,12 +149,14 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
   }
   const programs = programsOf(artifacts, options);
+  const threads = options.threads ?? grantedProcessors();
+  const settings = { ...options, ...(threads === null ? {} : { threads }) };
   if (options.isolation !== undefined) {
     requireOption(options.isolation in PEERS, "isolation", "thread or process");
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
-    return RemoteSession.create(programs, options, startPeer(options.isolation, options.worker));
+    return RemoteSession.create(programs, settings, startPeer(options.isolation, options.worker));
   }
-  return OrtNodeSession.create(waysTo(ort), programs, options);
+  return OrtNodeSession.create(waysTo(ort), programs, settings);
 }
 
 async function openTrainingBuild(

@@ -126,6 +126,8 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   externalFiles: [model("model")],
   fixedBatchSize: [inputs("inputs"), data("dataset")],
   ortNodeVersion: [],
+  grantedProcessors: [],
+  processorTime: [],
   samplesOf: [data("dataset"), parameter(["empty", "tensors"], () => ({}))("feeds")],
   decodeCheckpoint: [bytes("bytes")],
   decodeModel: [bytes("bytes"), options("options")],

@@ -5,10 +5,12 @@ import {
   type Communicator,
   exchangeBytes,
   exchangeNumbers,
+  grantedProcessors,
   isOfAllRanks,
   type JoinOptions,
   joinRanks,
   ortNodeVersion,
+  processorTime,
   ranksHere,
   requireAlike,
 } from "../entries/run.ts";
@@ -110,17 +112,27 @@ export interface Ranks {
 }
 
 /** The options with threads per rank where they say nothing of it, the same on all: ranks of one machine share its cores. */
-export async function withThreads<Options extends Pick<RuntimeOptions, "threads">>(
+export async function withThreads<Options extends Pick<RuntimeOptions, "threads" | "runtime">>(
   options: Options,
   { communicator, console }: Ranks,
 ): Promise<Options> {
-  if (communicator.size === 1 || options.threads !== undefined) return options;
+  if (options.threads !== undefined) return options;
+  if (communicator.size === 1) {
+    const granted = options.runtime === "ort-training" ? null : grantedProcessors();
+    if (granted !== null) console.note(`${inWords(granted)}: this process may not use all processors (--threads)`);
+    return options;
+  }
   const here = ranksHere() ?? communicator.size;
-  const own = Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / here)));
+  const own = Math.max(
+    1,
+    Math.min(availableParallelism(), Math.floor(Math.min(cpus().length, processorTime()) / here)),
+  );
   const threads = Math.min(...(await exchangeNumbers(communicator, [own])).map(([each = 1]) => each));
-  console.note(`${threads} thread${threads === 1 ? "" : "s"} per rank (--threads)`);
+  console.note(`${inWords(threads)} per rank (--threads)`);
   return { ...options, threads };
 }
+
+const inWords = (threads: number): string => `${threads} thread${threads === 1 ? "" : "s"}`;
 
 /**
  * Compares what the ranks are about to do.

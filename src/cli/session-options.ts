@@ -26,7 +26,11 @@ export function withRuntime(command: Command): Command {
       providers,
     )
     .option("--isolate", "run ort-node in a process of its own, whose crash does not take this one along")
-    .option("--threads <n>", "threads of the runtime (default: one per core; ort-training: 1)", wholeNumber(1));
+    .option(
+      "--threads <n>",
+      "threads of the runtime (default: one per core, or as many as the process may use processors; ort-training: 1)",
+      wholeNumber(1),
+    );
 }
 
 export function providers(text: string): readonly string[] {

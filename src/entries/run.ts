@@ -38,6 +38,7 @@ export type { ClassificationMetrics, RegressionMetrics } from "../runtime/evalua
 export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "../runtime/ort-node/load.ts";
 export type { Placement } from "../runtime/ort-node/placement.ts";
 export { type OrtNodeOptions, PROVIDERS } from "../runtime/ort-node/providers.ts";
+export { grantedProcessors, processorTime } from "../runtime/processors.ts";
 export type { Fetches, Reached, RunOptions, UriOrBuffer, WayName } from "../runtime/session.ts";
 export { planTraining, type TrainingPlan } from "../runtime/training-plan.ts";
 export {

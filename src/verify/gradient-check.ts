@@ -18,8 +18,8 @@ import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
 import { ortTensor, realsOf } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { NO_LOG } from "../runtime/session-options.ts";
 import { randomInputs, randomValues } from "./random-inputs.ts";
+import { plainly } from "./try-run.ts";
 
 export interface GradientCheckOptions extends TrainingGraphOptions {
   /** Elements of each parameter that are moved. Default 5. */
@@ -169,7 +169,7 @@ class Probe {
   }
 
   static async open(ort: OrtModule, step: StepModel, feeds: Record<string, Tensor>, precision: string): Promise<Probe> {
-    const session = await ort.InferenceSession.create(encodeModel(step.model), NO_LOG);
+    const session = await ort.InferenceSession.create(encodeModel(step.model), plainly());
     const [lossName = ""] = step.outputs;
     const next = new Map(step.state.map(({ name, next: output }) => [name, output]));
     const outputs = step.gradients.map(([parameter, buffer]) => [parameter, next.get(buffer) ?? ""] as const);

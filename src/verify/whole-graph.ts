@@ -6,14 +6,13 @@ import type { InsertAgrOptions } from "../passes/insert-agr/options.ts";
 import type { OrtModule } from "../runtime/ort-node/load.ts";
 import { bytesIn } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { NO_LOG } from "../runtime/session-options.ts";
 import { mapTuple } from "../tuples.ts";
 import { numbersOf } from "./proof/question.ts";
 import { randomInputs } from "./random-inputs.ts";
 import { othersOf, tryRun } from "./try-run.ts";
 
 /** Every operator as it is written. */
-const UNOPTIMIZED = { ...NO_LOG, graphOptimizationLevel: "disabled" };
+const UNOPTIMIZED = { graphOptimizationLevel: "disabled" };
 
 export interface WholeGraphErrors {
   /**

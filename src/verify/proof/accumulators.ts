@@ -11,8 +11,8 @@ import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
-import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs } from "../random-inputs.ts";
+import { plainly } from "../try-run.ts";
 
 /** Gradients of up to so many steps are looked for in sums. */
 const MOST_STEPS = 64;
@@ -54,7 +54,7 @@ export async function accumulatorsOf(
   const found = new Set<StatePair>();
   const read = own.inputs.filter(({ name }) => isCounted.has(name));
   try {
-    const session = await ort.InferenceSession.create(encodeModel(copy), NO_LOG);
+    const session = await ort.InferenceSession.create(encodeModel(copy), plainly());
     // What is added up is used at the same count: the first that shows some shows all.
     for (let count = 0; count < MOST_STEPS && found.size === 0; count++) {
       const counts = Object.fromEntries(read.map((input) => [input.name, counted(input, count)]));

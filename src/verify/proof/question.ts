@@ -11,7 +11,7 @@ import { inlineFunctions } from "../../passes/inline-functions.ts";
 import type { OrtModule, OrtSession } from "../../runtime/ort-node/load.ts";
 import { numbersOf as elementsOf } from "../../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../../runtime/session.ts";
-import { NO_LOG } from "../../runtime/session-options.ts";
+import { plainly } from "../try-run.ts";
 
 /** What is asked: how tensors of a step lie to the derivative of a loss. Everything is named as in the flat step. */
 export interface Question {
@@ -74,7 +74,7 @@ export async function open(ort: OrtModule, model: Model, precision: Precision): 
   removeDeadNodes(graph);
   graph.replaceInputs(graph.inputs.filter(({ isUsed }) => isUsed));
   if (precision === "float64") toDouble(model);
-  return ort.InferenceSession.create(encodeModel(model), { ...NO_LOG, graphOptimizationLevel: "disabled" });
+  return ort.InferenceSession.create(encodeModel(model), { ...plainly(), graphOptimizationLevel: "disabled" });
 }
 
 export const numbersOf = (tensor: Tensor | undefined): number[] => (tensor === undefined ? [] : elementsOf(tensor));

@@ -5,8 +5,8 @@ import { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
-import { NO_LOG } from "../../runtime/session-options.ts";
 import { randomInputs, randomValues } from "../random-inputs.ts";
+import { plainly } from "../try-run.ts";
 import { numbersOf } from "./question.ts";
 
 /** A gradient, and what further down could be what the optimizer reads in its place, the highest first. */
@@ -101,7 +101,7 @@ async function respond(
     all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(small), [...like.dims]);
   }
   try {
-    const session = await ort.InferenceSession.create(encodeModel(model), NO_LOG);
+    const session = await ort.InferenceSession.create(encodeModel(model), plainly());
     const results = await session.run(all);
     await session.release();
     for (const { gradient, below } of descents) {
