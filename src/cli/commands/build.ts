@@ -30,7 +30,7 @@ const NAMES_SHOWN = 10;
 export function buildCommand(io: Io): Command {
   const command = new Command("build")
     .description("Make training artifacts from a forward model: loss, gradients, optimizer, checkpoint")
-    .argument("<model>", "ONNX model, opset 7 or later")
+    .argument("<model>", "ONNX model")
     .requiredOption("-o, --output <folder>", "the artifacts");
   return withStrict(
     withTargets(withQat(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command))))))))),

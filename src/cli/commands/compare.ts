@@ -68,7 +68,7 @@ export function compareCommand(io: Io): Command {
     .description(
       "Train a forward model with several option sets and seeds, and say whether they differ by more than chance",
     )
-    .argument("<model>", "ONNX model, opset 7 or later")
+    .argument("<model>", "ONNX model")
     .requiredOption("--data <file>", `training data: ${DATA_HELP}`)
     .requiredOption(
       "--validation <share|data>",

@@ -41,7 +41,7 @@ const WRONG = 7;
 export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
-    .argument("<model>", "ONNX model, opset 7 or later");
+    .argument("<model>", "ONNX model");
   return withStrict(withQat(withConstants(withTables(withModel(withParameters(withLoss(command)))))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(

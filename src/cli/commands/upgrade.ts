@@ -19,7 +19,7 @@ interface UpgradeOptions extends StrictOption {
 export function upgradeCommand(io: Io): Command {
   return withStrict(new Command("upgrade"))
     .description("Raise a model to a later opset; every node computes what it computed before")
-    .argument("<model>", "ONNX model of opset 7 or later, or - for a model on stdin")
+    .argument("<model>", "ONNX model, or - for a model on stdin")
     .requiredOption("-o, --output <file>", "the raised model, - for stdout")
     .option("--opset <n>", "the opset", wholeNumber(1), DEFAULT_OPSET)
     .option("--force", "replace a file that exists")

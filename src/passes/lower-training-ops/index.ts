@@ -28,7 +28,7 @@ export interface LowerReport extends Report {
 
 /**
  * Rewrites the operators of ONNX Runtime's training builds as standard operators, so that any runtime takes the graph.
- * Models of opset 7 to 16 are raised to 17 (`raiseOpset`). What an operator overwrote in place becomes an output, `<input>/next`.
+ * Models of opset 1 to 16 are raised to 17 (`raiseOpset`). What an operator overwrote in place becomes an output, `<input>/next`.
  *
  * Optimizers that take sequences need their parameters: `unrollOptimizer`.
  * @throws PassError `E_NO_LOWERING` naming every operator that has no lowering, or what a node needs to be lowered;

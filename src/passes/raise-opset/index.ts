@@ -1,7 +1,7 @@
 import { requireArgument } from "../../arguments.ts";
 import { PassError, requireOption } from "../../errors.ts";
 import { describeNode, type Graph, type Node } from "../../graph/graph.ts";
-import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, walkGraphs } from "../../graph/model.ts";
+import { A_MODEL, type Model, NEWEST_OPSET, ONNX_DOMAIN, subgraphsOf, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { TypeInference } from "../../ops/inference/inference.ts";
 import { opTypes, versionsOf } from "../../ops/operators/index.ts";
@@ -10,7 +10,7 @@ import { ConversionSite } from "./site.ts";
 import { stepOf } from "./steps.ts";
 
 /** Where broadcasting took today's form; what ONNX Runtime runs begins here. */
-export const OLDEST_OPSET = 7;
+const OLDEST_TARGET = 7;
 
 /** The IR version that came with an opset, as far as models are raised. */
 const IR_VERSIONS: readonly (readonly [opset: number, irVersion: number])[] = [
@@ -50,8 +50,8 @@ export function irVersionFor(opset: number): number {
  * table in `steps.ts`). Functions that are newer already decide how far all are raised.
  *
  * @param to the opset, from 7 on; nothing happens where the model has it already or a newer one
- * @throws PassError `E_NO_UPGRADE` for a node that the table does not know how to write; `E_OPSET` for models before opset 7.
- *   The model is unchanged then.
+ * @throws PassError `E_NO_UPGRADE` for a node that the table does not know how to write; `E_OPSET` where no version of ONNX's
+ *   operators is imported. The model is unchanged then.
  */
 export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
   requireArgument("model", model, A_MODEL);
@@ -61,9 +61,9 @@ export function raiseOpset(model: Model, to: number): RaiseOpsetReport {
 
 function requireTarget(to: number): void {
   requireOption(
-    Number.isSafeInteger(to) && to >= OLDEST_OPSET && to <= NEWEST_OPSET,
+    Number.isSafeInteger(to) && to >= OLDEST_TARGET && to <= NEWEST_OPSET,
     "opset",
-    `a whole number from ${OLDEST_OPSET} to ${NEWEST_OPSET}`,
+    `a whole number from ${OLDEST_TARGET} to ${NEWEST_OPSET}`,
   );
 }
 
@@ -135,47 +135,63 @@ function raise(
       },
     );
   }
-  if (from < OLDEST_OPSET) {
-    throw new PassError("E_OPSET", `opset ${from} is older than ${OLDEST_OPSET}, the first that can be raised`, {
-      field: "opsetImport",
-      hint: "Convert it with onnx.version_converter first, or export the model with a newer opset.",
-    });
-  }
-  for (let opset = from + 1; opset <= target; opset++) {
-    let inferred = false;
-    const infer = (): void => {
-      if (!inferred) for (const root of roots) new TypeInference(opset - 1).graph(root);
-      inferred = true;
-    };
+  for (let opset = Math.max(1, from) + 1; opset <= target; opset++) {
+    const place: Place = { opset, names, infer: opset > OLDEST_TARGET ? onceAsked(roots, opset - 1) : () => undefined };
+    const inference = opset === OLDEST_TARGET ? new TypeInference(opset) : null;
     for (const graph of graphs()) {
+      inference?.initializers(graph);
       for (const node of graph) {
-        if (convert(graph, node, opset, names, infer)) {
-          count(`${node.opType}, ${opset}`);
-        }
+        const made = convert(graph, node, place);
+        if (made !== null) count(`${node.opType}, ${opset}`);
+        // Types are told of nodes that broadcast as today: those that are raised.
+        if (inference !== null) tell(inference, made ?? [node]);
       }
     }
     opsets.set(ONNX_DOMAIN, opset);
   }
 }
 
-/** @returns whether the node was rewritten */
-function convert(graph: Graph, node: Node, opset: number, names: Names, infer: () => void): boolean {
-  if (node.domain !== ONNX_DOMAIN || FOREIGN.has(node.opType)) return false;
+function tell(inference: TypeInference, nodes: readonly Node[]): void {
+  for (const node of nodes) {
+    if (subgraphsOf(node).length === 0) inference.node(node);
+  }
+}
+
+/** Tells the types of all graphs when it is called first. */
+function onceAsked(roots: readonly Graph[], opset: number): () => void {
+  let told = false;
+  return () => {
+    if (!told) for (const root of roots) new TypeInference(opset).graph(root);
+    told = true;
+  };
+}
+
+/** What a node is raised to. */
+interface Place {
+  readonly opset: number;
+  readonly names: Names;
+  /** Tells the types of the node's inputs. */
+  readonly infer: () => void;
+}
+
+/** @returns what stands in the node's place; null where nothing was rewritten */
+function convert(graph: Graph, node: Node, { opset, names, infer }: Place): readonly Node[] | null {
+  if (node.domain !== ONNX_DOMAIN || FOREIGN.has(node.opType)) return null;
   const versions = versionsOf(node.opType);
   const site = new ConversionSite(graph, node, opset, names, infer);
   if (versions === undefined) throw site.refusal("it is no operator of ONNX that this version knows");
   const [first = 0] = versions;
   if (first >= opset) throw site.refusal(`the operator came with opset ${first}, which is newer than the model`);
-  if (!versions.includes(opset)) return false;
+  if (!versions.includes(opset)) return null;
   const step = stepOf(node.opType, opset);
-  if (step === "unchanged") return false;
+  if (step === "unchanged") return null;
   if (step === undefined) throw site.refusal("how it is written there is not known");
   if (typeof step === "object") throw site.refusal(step.refused);
   if ([...node.attributes.values()].some(({ kind }) => kind === "reference")) {
     throw site.refusal("it takes an attribute from the function around it");
   }
   step(site);
-  return true;
+  return site.nodes;
 }
 
 /** Initializers had to be inputs too; those are taken for what they nearly always were: constants. */

@@ -5,6 +5,7 @@ import { DataType } from "../../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../../graph/graph.ts";
 import type { Names } from "../../graph/names.ts";
 import { Tensor } from "../../graph/tensor.ts";
+import type { Dimension } from "../../graph/value-type.ts";
 import { Builder, type EmitOptions } from "../../ops/builder.ts";
 import { constantOf } from "../../ops/constants.ts";
 import { NodeView } from "../../ops/node-view.ts";
@@ -19,6 +20,7 @@ export class ConversionSite {
   readonly #graph: Graph;
   readonly #build: Builder;
   readonly #infer: () => void;
+  #result: Node;
 
   constructor(graph: Graph, node: Node, opset: number, names: Names, infer: () => void) {
     const output = node.outputs.find((value) => value !== null)?.name ?? node.opType;
@@ -28,6 +30,12 @@ export class ConversionSite {
     this.#graph = graph;
     this.#build = new Builder({ prefix: node.name || output, names });
     this.#infer = infer;
+    this.#result = node;
+  }
+
+  /** What stands in the node's place: what was emitted, and the node itself or another. */
+  get nodes(): readonly Node[] {
+    return [...this.#build.nodes, this.#result];
   }
 
   /** An int64 vector. The largest numbers, of which exporters make ends that mean the border, are the largest that there are. */
@@ -55,7 +63,7 @@ export class ConversionSite {
   /** Puts what was emitted before the node, and another node in its place. */
   replace(replacement: Replacement): void {
     this.#graph.insertBefore(this.node, ...this.#build.nodes);
-    replaceNode(this.#graph, this.node, replacement);
+    this.#result = replaceNode(this.#graph, this.node, replacement);
   }
 
   /** The node's attributes but some, and others beside them. */
@@ -79,6 +87,11 @@ export class ConversionSite {
   /** Null where it is not known. */
   rankOf(input: number): number | null {
     return this.#typeOf(input)?.shape?.length ?? null;
+  }
+
+  /** Null where not even their number is known. */
+  sizesOf(input: number): readonly Dimension[] | null {
+    return this.#typeOf(input)?.shape ?? null;
   }
 
   #typeOf(input: number) {

@@ -1,6 +1,21 @@
 import type { StandardOperator } from "../../ops/operators/index.ts";
 import { uniqueRows } from "../../ops/unique-rows.ts";
 import {
+  namedType,
+  notConsumed,
+  ofTests,
+  paddingsRenamed,
+  roundConstants,
+  secondAxis,
+  shapeInput,
+  slopePerChannel,
+  splitAxis,
+  stretched,
+  twoScales,
+  wholeNorm,
+  without,
+} from "./first-opsets.ts";
+import {
   clipBounds,
   dropoutRatio,
   intsToInput,
@@ -29,6 +44,9 @@ export type Step = "unchanged" | Conversion | { readonly refused: string };
 /** Versions that only took more types, ranks or negative axes, or attributes whose default is what was there before. */
 // biome-ignore format: a table
 const UNCHANGED: Readonly<Record<number, readonly StandardOperator[]>> = {
+  3: ["GRU"],
+  6: ["Gemm"],
+  7: ["AveragePool"],
   8: ["Max", "MaxPool", "Mean", "Min", "Sum"],
   9: ["Cast", "Constant", "Flatten", "Gemm", "Greater", "Less", "MatMul", "PRelu"],
   10: ["AveragePool", "MaxPool"],
@@ -87,7 +105,37 @@ const UNCHANGED: Readonly<Record<number, readonly StandardOperator[]>> = {
 
 const axesToInput = intsToInput("axes", 1);
 
+/** The same step for several operators. */
+const all = (step: Step, ...ops: readonly StandardOperator[]): Partial<Record<StandardOperator, Step>> =>
+  Object.fromEntries(ops.map((op) => [op, step]));
+
 const CHANGED: Readonly<Record<number, Readonly<Partial<Record<StandardOperator, Step>>>>> = {
+  2: { GlobalLpPool: wholeNorm, LpPool: wholeNorm, Pad: paddingsRenamed, Split: splitAxis },
+  4: { Concat: secondAxis },
+  5: { Reshape: shapeInput },
+  6: {
+    ...all(
+      notConsumed,
+      ...(["Abs", "Add", "BatchNormalization", "Ceil", "Clip", "Div", "Dropout", "Elu", "Exp", "Floor"] as const),
+      ...(["HardSigmoid", "InstanceNormalization", "LeakyRelu", "Log", "Max", "Mean", "Min", "Mul", "Neg"] as const),
+      ...(["PRelu", "Reciprocal", "Relu", "Sigmoid", "Sqrt", "Sub", "Sum", "Tanh"] as const),
+    ),
+    Cast: namedType,
+    Selu: roundConstants,
+    Tile: { refused: "the number of tiles and their axis became one input" },
+  },
+  7: {
+    ...all(
+      stretched,
+      ...(["Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor"] as const),
+    ),
+    ...all(without("output_sequence"), "GRU", "LSTM", "RNN"),
+    BatchNormalization: ofTests,
+    Dropout: ofTests,
+    Gemm: without("broadcast"),
+    PRelu: slopePerChannel,
+    Upsample: twoScales,
+  },
   9: {
     BatchNormalization: perChannelStatistics,
     Scan: { refused: "its batch axis went" },
@@ -114,11 +162,10 @@ const CHANGED: Readonly<Record<number, Readonly<Partial<Record<StandardOperator,
   14: { BatchNormalization: inferenceStatistics },
   16: { RoiAlign: roiWithoutOffset },
   18: {
-    ...Object.fromEntries(
-      [
-        ...["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin"],
-        ...["ReduceProd", "ReduceSumSquare"],
-      ].map((op) => [op, axesToInput]),
+    ...all(
+      axesToInput,
+      ...(["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"] as const),
+      ...(["ReduceMin", "ReduceProd", "ReduceSumSquare"] as const),
     ),
     Split: splitCount,
   },

@@ -55,6 +55,20 @@ const one = (
 const REDUCTIONS = ["L1", "L2", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"];
 
 export const CASES: readonly Case[] = [
+  ...["Relu", "Sigmoid", "Tanh", "Elu", "LeakyRelu", "Selu", "Exp", "Abs", "Neg", "HardSigmoid"].map((op) =>
+    one(6, op, [x(2, 3)]),
+  ),
+  one(6, "Clip", [x(3, 4)], [float("min", -1), float("max", 2)]),
+  one(6, "Softmax", [x(2, 3, 2)], [], "over two axes as one"),
+  one(6, "Reshape", [x(2, 6), held([3], [0, -1, 2], DataType.int64)]),
+  one(6, "Cast", [x(2, 3)], [int("to", DataType.float)]),
+  one(6, "Tile", [x(2, 3), held([2], [2, 1], DataType.int64)]),
+  one(6, "InstanceNormalization", [x(1, 2, 4), held([2], [1, 2]), held([2], [0, 1])]),
+  one(5, "Conv", [x(1, 2, 5, 5), held([2, 2, 3, 3], tensorValues(36))], [ints("pads", [1, 1, 1, 1])]),
+  one(4, "Concat", [x(2, 3), x(2, 2)], [int("axis", 1)]),
+  one(2, "Pad", [x(2, 3)], [ints("pads", [1, 0, 0, 2]), float("value", 1.5)]),
+  { ...one(2, "Split", [x(5, 2)], [ints("split", [2, 3]), int("axis", 0)]), outputs: 2 },
+  one(2, "LpPool", [x(1, 1, 4, 4)], [ints("kernel_shape", [2, 2]), int("p", 3)]),
   one(9, "Slice", [x(4, 5)], [ints("starts", [1, -4]), ints("ends", [3, 1000]), ints("axes", [0, 1])]),
   one(
     9,
