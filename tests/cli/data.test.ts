@@ -81,7 +81,7 @@ describe("data as they come", () => {
     const [a, b] = [lossesOf(bytes.stdout), lossesOf(floats.stdout)] as [number[], number[]];
     expect(a).toHaveLength(2);
     for (const [index, loss] of a.entries()) expect(Math.abs(loss / (b[index] ?? 0) - 1)).toBeLessThan(1e-6);
-    const { stderr } = await command(["eval", DIGITS, "--data", idx]);
+    const { stderr } = await command(["eval", DIGITS, "--data", idx, "--threads", "1"]);
     expect(stderr.split("\n").filter((line) => line !== "")).toEqual(
       [
         '"images" of the data is the model\'s "input"',

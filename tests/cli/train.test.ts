@@ -36,6 +36,8 @@ describe("train", () => {
       "0.01",
       "--schedule",
       "cosine",
+      "--threads",
+      "1",
       "--log",
       log,
       "-o",
