@@ -2,26 +2,34 @@
 """Exports the image classifiers of the experiments, freshly initialized (PyTorch 1.13).
 
     python3 experiments/export-images.py [name ...]
+    python3 experiments/export-images.py --channels 3 --size 32 --classes 100 --folder cifar convnext
 """
+import argparse
 import math
 import pathlib
-import sys
 
 import torch
 from torch import nn
 
-CLASSES = 10
+parser = argparse.ArgumentParser()
+parser.add_argument("names", nargs="*")
+parser.add_argument("--channels", type=int, default=1)
+parser.add_argument("--size", type=int, default=28, help="of both sides, in pixels")
+parser.add_argument("--classes", type=int, default=10)
+parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path(__file__).parent, help="where <name>/model.onnx goes")
+given = parser.parse_args()
+CHANNELS, SIZE, CLASSES = given.channels, given.size, given.classes
 
 
 class Vgg(nn.Sequential):
     """Three 3x3 convolutions, each halved by pooling."""
 
     def __init__(self, widths=(16, 32, 64)):
-        layers, before = [], 1
+        layers, before = [], CHANNELS
         for width in widths:
             layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             before = width
-        super().__init__(*layers, nn.Flatten(), nn.Linear(before * 9, CLASSES))
+        super().__init__(*layers, nn.Flatten(), nn.Linear(before * (SIZE // 8) ** 2, CLASSES))
 
 
 class Block(nn.Module):
@@ -47,7 +55,7 @@ class ResNet(nn.Module):
 
     def __init__(self, widths=(16, 32, 64)):
         super().__init__()
-        self.stem = nn.Conv2d(1, widths[0], 3, 2, 1, bias=False)
+        self.stem = nn.Conv2d(CHANNELS, widths[0], 3, 2, 1, bias=False)
         self.bn = nn.BatchNorm2d(widths[0])
         before = (widths[0], *widths)
         self.blocks = nn.Sequential(
@@ -87,11 +95,11 @@ class Layer(nn.Module):
 
 
 class Vit(nn.Module):
-    """Patches of 7x7, three layers, mean over the tokens (Dosovitskiy et al. 2020, made small)."""
+    """4x4 patches, three layers, mean over the tokens (Dosovitskiy et al. 2020, made small)."""
 
     def __init__(self, width=48, heads=3, depth=3):
         super().__init__()
-        self.patches = nn.Conv2d(1, width, 7, 7)
+        self.patches = nn.Conv2d(CHANNELS, width, SIZE // 4, SIZE // 4)
         self.positions = nn.Parameter(0.02 * torch.randn(1, 16, width))
         self.layers = nn.Sequential(*(Layer(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
@@ -135,7 +143,7 @@ class ConvNext(nn.Sequential):
     def __init__(self, widths=(24, 48)):
         first, second = widths
         super().__init__(
-            nn.Conv2d(1, first, 4, 4), Channels(first), Inverted(first), Inverted(first),
+            nn.Conv2d(CHANNELS, first, 4, 4), Channels(first), Inverted(first), Inverted(first),
             Channels(first), nn.Conv2d(first, second, 3, 2, 1), Inverted(second), Inverted(second),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(second), nn.Linear(second, CLASSES),
         )
@@ -143,14 +151,14 @@ class ConvNext(nn.Sequential):
 
 MODELS = {"vgg": Vgg, "resnet": ResNet, "vit": Vit, "convnext": ConvNext}
 
-for name in sys.argv[1:] or MODELS:
-    make = MODELS[name]
+for name in given.names or MODELS:
     torch.manual_seed(1)
-    model = make()
-    path = pathlib.Path(__file__).parent / name / "model.onnx"
+    model = MODELS[name]()
+    path = given.folder / name / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         model,
-        (torch.zeros(2, 1, 28, 28),),
+        (torch.zeros(2, CHANNELS, SIZE, SIZE),),
         str(path),
         input_names=["input"],
         output_names=["scores"],

@@ -4,6 +4,7 @@
  *     npm run experiment -- vgg
  *     npm run experiment -- vgg --dry-run
  *     npm run experiment -- samples
+ *     npm run experiment -- alpha
  *     npm run experiment -- results
  *
  * What stands behind the name goes to `onnx-agr compare`.
@@ -13,6 +14,7 @@ import { cpSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "../src/cli/run.ts";
+import { writeAlphas } from "./alpha.ts";
 import { hasFashion, prepareData } from "./data.ts";
 import { prepareNoise } from "./diffusion.ts";
 import { writeResults } from "./results.ts";
@@ -47,6 +49,11 @@ const SOURCES: Readonly<Record<string, typeof IMAGES>> = {
 async function main(): Promise<number> {
   if (name === "results") {
     writeResults();
+    return 0;
+  }
+  if (name === "alpha") {
+    for (const source of [IMAGES, ...Object.values(SOURCES)]) if (source.has()) await source.prepare();
+    await writeAlphas();
     return 0;
   }
   if (name !== "samples" && !names.includes(name)) {

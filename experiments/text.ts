@@ -5,7 +5,7 @@
  * every second, up to 3,840, is one to train with.
  *
  * Sentence order: of each fortune up to ten words before its middle and as many behind it, in both orders, which are to be told apart.
- * Every tenth fortune is one to compare by; the first 6,400 others are to train with.
+ * Every tenth fortune is one to compare by; the first 4,000 others are to train with.
  */
 
 import { existsSync } from "node:fs";
@@ -26,7 +26,7 @@ const APART = 30;
 const TRAINED = 3840;
 const SEED = 1;
 
-const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [10, 3, 10, 6400];
+const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [10, 3, 10, 4000];
 const PAIR = 2 * HALF + 3;
 /** What stands between the halves, and what fills up a short one: numbers behind those of words. */
 const [MARK, PADDING] = [WORDS, WORDS + 1];

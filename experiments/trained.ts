@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { openArm } from "../src/compare/run.ts";
-import { type Arm, type LearningRateSchedule, readDataset, readModel, train } from "../src/index.ts";
+import { type Arm, type Dataset, type LearningRateSchedule, readDataset, readModel, train } from "../src/index.ts";
 
 /** What is needed here of a comparison.json. */
 interface Comparison {
@@ -34,6 +34,31 @@ export function comparedRuns(name: string): Comparison["runs"] {
   return (JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison).runs;
 }
 
+interface Opened {
+  readonly session: Awaited<ReturnType<typeof openArm>>["session"];
+  readonly data: Dataset;
+  readonly train: Arm["train"];
+  readonly run: Comparison["runs"][number];
+}
+
+/**
+ * A session with the initial weights of a run that was compared, and the data that it is trained with.
+ * @param arm default: the first
+ * @param seed default: the first
+ */
+export async function openCompared(name: string, arm?: string, seed?: number): Promise<Opened> {
+  const { options, runs } = JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison;
+  const { compare } = parse(readFileSync(at(name, "onnx-agr.config.yaml"), "utf8")) as Configuration;
+  const run = runs.find((each) => each.arm === (arm ?? each.arm) && each.seed === (seed ?? each.seed));
+  const option = options[run?.arm ?? ""];
+  if (run === undefined || option === undefined) throw new Error(`${name} has no run of ${arm} with seed ${seed}`);
+  const model = await readModel(at(name, compare.arguments));
+  const given = { ...option, name: run.arm, session: { threads: compare.threads, learningRate: run.learningRate } };
+  const { session } = await openArm(model, given, run.seed, "shuffled");
+  const data = await readDataset(session.trainingInputs, pathsOf(name, compare.data));
+  return { session, data, train: option.train, run };
+}
+
 /**
  * Trains again what was compared, and gives the trained model.
  * @param outputs tensors that the model is to give. Default: what the loss is computed from
@@ -45,24 +70,16 @@ export async function trainedAgain(
   seed: number,
   outputs?: readonly string[],
 ): Promise<Uint8Array> {
-  const { options, runs } = JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison;
-  const { compare } = parse(readFileSync(at(name, "onnx-agr.config.yaml"), "utf8")) as Configuration;
-  const kept = runs.find((run) => run.arm === arm && run.seed === seed);
-  const option = options[arm];
-  if (kept === undefined || option === undefined) throw new Error(`${name} has no run of ${arm} with seed ${seed}`);
-  const model = await readModel(at(name, compare.arguments));
-  const given = { ...option, name: arm, session: { threads: compare.threads, learningRate: kept.learningRate } };
-  const { session } = await openArm(model, given, seed, "shuffled");
+  const { session, data, train: options, run } = await openCompared(name, arm, seed);
   try {
-    const data = await readDataset(session.trainingInputs, pathsOf(name, compare.data));
     const losses: number[] = [];
-    for await (const event of train(session, data, { ...option.train, seed })) {
+    for await (const event of train(session, data, { ...options, seed })) {
       if (event.type === "step") losses.push(event.loss);
     }
     const hash = createHash("sha256")
       .update(new Uint8Array(Float64Array.from(losses).buffer))
       .digest("hex");
-    if (hash !== kept.losses) throw new Error(`${arm}, seed ${seed}: the losses are not those of ${name}`);
+    if (hash !== run.losses) throw new Error(`${arm}, seed ${seed}: the losses are not those of ${name}`);
     return await session.exportModel(outputs);
   } finally {
     await session.release();

@@ -18,6 +18,8 @@ export interface FitOptions {
 }
 
 const LABEL = /^(labels?|targets?)$/;
+/** Labels of another kind beside them, as CIFAR-100 has: no samples. */
+const OTHER_LABELS = /_labels$/;
 
 /** Element types whose values are numbers in memory; float16 and its kin are bit patterns there. */
 const NUMERIC = new Map<number, new (size: number) => TypedArray>([
@@ -79,7 +81,8 @@ export function pairInputs(
   for (const isLabel of [true, false]) {
     const taken = new Set(pairs.values());
     const open = inputs.filter((input) => !pairs.has(input) && isLabelInput(input) === isLabel);
-    const left = tensors.filter((each) => !taken.has(each) && LABEL.test(each.name) === isLabel);
+    const free = tensors.filter((each) => !taken.has(each) && !OTHER_LABELS.test(each.name));
+    const left = free.filter(({ name }) => LABEL.test(name) === isLabel);
     const [input, tensor] = [open[0], left[0]];
     if (input === undefined || tensor === undefined || open.length > 1 || left.length > 1) continue;
     pairs.set(input, tensor);
