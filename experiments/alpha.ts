@@ -1,6 +1,5 @@
 /** Writes experiments/alpha.json: what `diagnose` tells of the gradients of one batch, at the initial weights of the first seed. */
 
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type GradientReport, reportGradients, writeFileAtomic } from "../src/entries/graph.ts";
 import { batches } from "../src/entries/run.ts";
@@ -8,14 +7,10 @@ import { openCompared } from "./trained.ts";
 
 const EXPERIMENTS = ["vit", "vgg", "convnext", "ddpm", "albert", "order"] as const;
 const BATCH = 32;
-const FILE = fileURLToPath(new URL("alpha.json", import.meta.url));
-
 export interface Alphas {
   readonly batch: number;
   readonly experiments: Readonly<Record<string, readonly GradientReport[]>>;
 }
-
-export const readAlphas = (): Alphas => JSON.parse(readFileSync(FILE, "utf8")) as Alphas;
 
 export async function writeAlphas(): Promise<void> {
   const experiments: Record<string, readonly GradientReport[]> = {};
@@ -30,5 +25,7 @@ export async function writeAlphas(): Promise<void> {
     }
   }
   const alphas: Alphas = { batch: BATCH, experiments };
-  await writeFileAtomic(FILE, [new TextEncoder().encode(`${JSON.stringify(alphas, null, 1)}\n`)]);
+  await writeFileAtomic(fileURLToPath(new URL("alpha.json", import.meta.url)), [
+    new TextEncoder().encode(`${JSON.stringify(alphas, null, 1)}\n`),
+  ]);
 }

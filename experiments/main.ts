@@ -38,36 +38,35 @@ const TEXT = {
   prepare: prepareMasked,
   missing: "There is no text: install Debian's fortunes, or say with FORTUNES which folder has files of text.",
 };
+const NOISE = { ...IMAGES, prepare: prepareNoise };
+const ORDER = { ...TEXT, prepare: prepareOrder };
 /** Where the samples of those come from that do not take images as they are. */
-const SOURCES: Readonly<Record<string, typeof IMAGES>> = {
-  albert: TEXT,
-  order: { ...TEXT, prepare: prepareOrder },
-  ddpm: { ...IMAGES, prepare: prepareNoise },
-  samples: { ...IMAGES, prepare: prepareNoise },
-};
+const SOURCES: Readonly<Record<string, typeof IMAGES>> = { albert: TEXT, order: ORDER, ddpm: NOISE };
+
+/** What is made of experiments that were run. */
+const AFTERWARDS: Readonly<Record<string, { readonly of: readonly (typeof IMAGES)[]; readonly make: () => unknown }>> =
+  {
+    samples: { of: [NOISE], make: drawSamples },
+    alpha: { of: [NOISE, TEXT, ORDER], make: writeAlphas },
+    results: { of: [], make: writeResults },
+  };
 
 async function main(): Promise<number> {
-  if (name === "results") {
-    writeResults();
-    return 0;
-  }
-  if (name === "alpha") {
-    for (const source of [IMAGES, ...Object.values(SOURCES)]) if (source.has()) await source.prepare();
-    await writeAlphas();
-    return 0;
-  }
-  if (name !== "samples" && !names.includes(name)) {
-    process.stderr.write(`Give the name of an experiment: ${names.join(", ")}.\n`);
+  const afterwards = AFTERWARDS[name];
+  if (afterwards === undefined && !names.includes(name)) {
+    const all = [...names, ...Object.keys(AFTERWARDS)];
+    process.stderr.write(`Give the name of an experiment: ${all.join(", ")}.\n`);
     return 2;
   }
-  const { has, prepare, missing } = SOURCES[name] ?? IMAGES;
-  if (!has()) {
-    process.stderr.write(`${missing}\n`);
-    return 5;
+  for (const { has, prepare, missing } of afterwards?.of ?? [SOURCES[name] ?? IMAGES]) {
+    if (!has()) {
+      process.stderr.write(`${missing}\n`);
+      return 5;
+    }
+    await prepare();
   }
-  await prepare();
-  if (name === "samples") {
-    await drawSamples();
+  if (afterwards !== undefined) {
+    await afterwards.make();
     return 0;
   }
   process.chdir(join(HERE, name));

@@ -5,11 +5,11 @@
  * every second, up to 3,840, is one to train with.
  *
  * Sentence order: of each fortune up to ten words before its middle and as many behind it, in both orders, which are to be told apart.
- * Every tenth fortune is one to compare by; the first 4,000 others are to train with.
+ * Texts without lines of "%" between are taken line by line. Every tenth fortune is one to compare by; the first 4,000 others are to train with.
  */
 
-import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { uniformInt } from "pure-rand/distribution/uniformInt";
@@ -31,7 +31,13 @@ const PAIR = 2 * HALF + 3;
 /** What stands between the halves, and what fills up a short one: numbers behind those of words. */
 const [MARK, PADDING] = [WORDS, WORDS + 1];
 
-export const hasText = (): boolean => existsSync(join(FORTUNES, "computers"));
+/** Indices and links to texts are none. */
+const textsIn = (folder: string): readonly string[] =>
+  readdirSync(folder)
+    .filter((name) => !/\.(dat|u8)$/.test(name) && statSync(join(folder, name)).isFile())
+    .toSorted();
+
+export const hasText = (): boolean => existsSync(FORTUNES) && textsIn(FORTUNES).length > 0;
 
 /** Writes the files of masked words that are not there yet. */
 export async function prepareMasked(): Promise<void> {
@@ -64,8 +70,7 @@ export async function prepareMasked(): Promise<void> {
 }
 
 async function readText(): Promise<string> {
-  const names = (await readdir(FORTUNES)).filter((name) => !name.includes(".")).toSorted();
-  const texts = await Promise.all(names.map((name) => readFile(join(FORTUNES, name), "utf8")));
+  const texts = await Promise.all(textsIn(FORTUNES).map((name) => readFile(join(FORTUNES, name), "utf8")));
   return texts.join("\n");
 }
 
@@ -75,7 +80,7 @@ export async function prepareOrder(): Promise<void> {
   if (paths.every((path) => existsSync(path))) return;
   const text = await readText();
   const ids = idsOf(wordsOf(text));
-  const fortunes = text.split(/^%$/m).flatMap((fortune) => {
+  const fortunes = text.split(/^%$/m.test(text) ? /^%$/m : "\n").flatMap((fortune) => {
     const words = wordsOf(fortune).map((word) => ids.get(word) ?? UNKNOWN);
     const middle = words.length >> 1;
     const halves = [words.slice(Math.max(0, middle - HALF), middle), words.slice(middle, middle + HALF)] as const;
