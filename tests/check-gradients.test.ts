@@ -107,3 +107,17 @@ describe("checkGradients", () => {
     expect(check.parameters[0]?.difference).toBeLessThan(check.tolerance);
   });
 });
+
+it("makes up no number of an image beyond the last, for boxes", async () => {
+  const sketch = new Sketch("boxes");
+  sketch.input("x", float([1, 2, 6, 6]));
+  sketch.input("boxes", float([3, 4]));
+  sketch.input("of", { kind: "tensor", dtype: DataType.int64, shape: [3] });
+  sketch.initializer("kernel", GraphTensor.from(DataType.float, [2, 2, 3, 3], wave(36, 4)));
+  sketch.node("Conv", ["x", "kernel"], ["features"]);
+  sketch.node("RoiAlign", ["features", "boxes", "of"], ["y"], [attribute.int("output_height", 2)]);
+  sketch.output("y", float([3, 2, 2, 1]));
+  const check = await checkGradients(model(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" }, samples: 36 });
+  expect(check.parameters.map(({ parameter }) => parameter)).toEqual(["kernel"]);
+  expect(check.parameters[0]?.difference).toBeLessThan(1e-5);
+});

@@ -45,6 +45,7 @@ const LOOKUPS: ReadonlyMap<string, Lookup> = new Map<OperatorName, Lookup>([
   ["SparseSoftmaxCrossEntropy", { ...LOSS, axis: () => -1, ignored: none }],
   ["Gather", GATHER],
   ["com.microsoft.ShrunkenGather", GATHER],
+  ["RoiAlign", { ...GATHER, numbers: 2, axis: () => 0, of: "images", fromEnd: never }],
   ["GatherElements", { ...GATHER, fromEnd: () => true }],
 ]);
 

@@ -139,7 +139,11 @@ class Differentiation {
     if (!valuesReadBy(node).some((value) => this.#dependent.has(value))) return;
     const entry = this.#entryOf(node);
     if (entry === "zero") return;
-    if (entry === undefined) throw this.#missing(node);
+    if (entry === undefined) {
+      this.#refuseIntegers(node);
+      throw this.#missing(node);
+    }
+    if (entry.isEstimate !== true) this.#refuseIntegers(node);
     this.#apply(node, entry, gradients);
   }
 
@@ -158,9 +162,6 @@ class Differentiation {
       const unknown = unknownAttribute(node);
       if (unknown !== null) throw backward.refuse(unknown);
       if (rule.isEstimate === true) this.#requireEstimates(node);
-      else if (valuesReadBy(node).some((value) => isWanted(value) && isWhole(value))) {
-        throw backward.refuse("it reads quantized numbers, which DequantizeLinear alone may");
-      }
       const results = requireSizesOf(node, () => rule.gradient(backward));
       for (const [index, gradient] of results.entries()) {
         const input = node.inputs[index];
@@ -197,6 +198,19 @@ class Differentiation {
       field: node.name,
       hint: "Train through the quantization with --qat (straight-through estimation), or freeze the parameters before it.",
     });
+  }
+
+  #refuseIntegers(node: Node): void {
+    const read = valuesReadBy(node).find((value) => this.#dependent.has(value) && isWhole(value));
+    if (read === undefined) return;
+    throw new GradientError(
+      "E_NO_GRADIENT",
+      `${describeNode(node)} has no gradient: it reads quantized numbers, which DequantizeLinear alone may`,
+      {
+        field: read.name,
+        hint: "Quantize the model with pairs of QuantizeLinear and DequantizeLinear (QuantFormat.QDQ of onnxruntime.quantization), or train the model as it was before, and quantize it again.",
+      },
+    );
   }
 
   #contribute(value: Value, gradient: Value): void {

@@ -11,6 +11,7 @@ import { NORMALIZATION_RULES } from "./rules/normalization.ts";
 import { QUANTIZATION_RULES } from "./rules/quantization.ts";
 import { RECURRENT_RULES } from "./rules/recurrent.ts";
 import { REDUCTION_RULES } from "./rules/reductions.ts";
+import { REGION_RULES } from "./rules/regions.ts";
 import { RESIZING_RULES } from "./rules/resizing.ts";
 import { SAMPLING_RULES } from "./rules/sampling.ts";
 import { SIGNAL_RULES } from "./rules/signals.ts";
@@ -32,6 +33,7 @@ export const GRADIENT_RULES: ReadonlyMap<string, GradientEntry> = uniqueRows(
   rowsOf(CLASSIFICATION_RULES),
   rowsOf(RECURRENT_RULES),
   rowsOf(SAMPLING_RULES),
+  rowsOf(REGION_RULES),
   rowsOf(SIGNAL_RULES),
   rowsOf(QUANTIZATION_RULES),
   rowsOf(CONTROL_RULES),

@@ -16,6 +16,7 @@ import { addLoss, type LossOptions, lossOutputOf } from "./add-loss.ts";
 import { decompose } from "./decompose/index.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
+import { writeOnReals } from "./integer-operators.ts";
 import { HALVES } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import type { Skipped } from "./pass.ts";
@@ -71,6 +72,7 @@ export function makeTrainingGraphs(
 ): TrainingGraphs {
   const [{ notes, roles }] = [prepareForward(training, options), prepareForward(evaluation, options)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
+  const [onReals = null] = [training, evaluation].map(writeOnReals);
   const { quantizationAware = false } = options;
   const isQuantized = !quantizationAware && hasQuantizedWeights(training);
   const [weights = null] = [training, evaluation].map((model) =>
@@ -143,6 +145,7 @@ export function makeTrainingGraphs(
     ],
     notes: [
       ...notes,
+      ...(onReals === null ? [] : [onReals]),
       ...(weights === null || weights.restored.length === 0
         ? []
         : [`held as integers, and trained as real numbers: ${weights.restored.join(", ")}`]),

@@ -1,4 +1,5 @@
 import { Tensor } from "onnxruntime-common";
+import { valueRanges } from "../analysis/value-ranges.ts";
 import { requireArgument } from "../arguments.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { fromHalf } from "../graph/half.ts";
@@ -7,6 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { A_MODEL, walkGraphs } from "../graph/model.ts";
 import { encodeModel } from "../graph/serde/encode.ts";
 import type { Tensor as GraphTensor } from "../graph/tensor.ts";
+import type { ValueRange } from "../graph/value-range.ts";
 import { opTypes } from "../ops/operators/index.ts";
 import { WITH_LOSS } from "../passes/add-loss.ts";
 import { toDouble } from "../passes/change-precision.ts";
@@ -18,7 +20,7 @@ import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode, type OrtModule, type OrtSession } from "../runtime/ort-node/load.ts";
 import { ortTensor, realsOf } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
-import { randomInputs, randomValues } from "./random-inputs.ts";
+import { randomInputs, randomValues, withinRanges } from "./random-inputs.ts";
 import { plainly } from "./try-run.ts";
 
 export interface GradientCheckOptions extends TrainingGraphOptions {
@@ -93,9 +95,10 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     const unrounded = options.quantizationAware ? ({ quantizationAware: "unrounded" } as const) : {};
     const graphs = makeTrainingGraphs([own.clone(), own.clone()], { ...options, ...unrounded }, "all");
     const tensors = new Map([...graphs.trainable, ...graphs.frozen].map(({ name, tensor }) => [name, tensor]));
+    const ranges = valueRanges(graphs.training.model);
     const step = toGradients(graphs.training);
     if (precision === "float64") toDouble(step.model);
-    const feeds = inputsOf(step, tensors, options.feeds, seed);
+    const feeds = inputsOf(step, ranges, tensors, options.feeds, seed);
     let probe: Probe;
     try {
       probe = await Probe.open(ort, step, feeds, precision);
@@ -116,13 +119,14 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
 /** Everything the gradients model takes: data, parameters, empty accumulators. */
 function inputsOf(
   { model, gradients, reset }: StepModel,
+  ranges: ReadonlyMap<string, ValueRange>,
   tensors: ReadonlyMap<string, GraphTensor>,
   given: NamedTensors | undefined,
   seed: number,
 ): Record<string, Tensor> {
   const made = randomInputs(model.graph, seed);
   if (typeof made === "string") throw new BackendError("E_RUN", `no inputs can be made up: ${made}`);
-  const feeds: Record<string, Tensor> = { ...made };
+  const feeds: Record<string, Tensor> = withinRanges(made, ranges);
   const isDouble = (name: string): boolean => feeds[name]?.type === "float64";
   const fitted = (name: string, { type, data, dims }: Tensor): Tensor =>
     isDouble(name) && (type === "float32" || type === "float16")

@@ -4,6 +4,7 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { DataType } from "../graph/data-type.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import { toHalf } from "../graph/half.ts";
+import type { ValueRange } from "../graph/value-range.ts";
 import { formatType } from "../graph/value-type.ts";
 import { evaluate } from "../ops/inference/named-sizes.ts";
 import type { NamedTensors } from "../runtime/session.ts";
@@ -99,4 +100,33 @@ export function randomInputs(
     feeds.push([name, made]);
   }
   return Object.fromEntries(feeds);
+}
+
+/** The same, with no whole number beyond the last place of the tensor that a model looks it up in. */
+export function withinRanges(feeds: NamedTensors, ranges: ReadonlyMap<string, ValueRange>): Record<string, Tensor> {
+  const limited = ([name, tensor]: [string, Tensor]): [string, Tensor] => {
+    const { data, dims } = tensor;
+    const most = ranges.get(name)?.greatest;
+    if (most === undefined) return [name, tensor];
+    if (data instanceof BigInt64Array)
+      return [
+        name,
+        new Tensor(
+          "int64",
+          data.map((value) => (value > most ? BigInt(most) : value)),
+          dims,
+        ),
+      ];
+    return data instanceof Int32Array
+      ? [
+          name,
+          new Tensor(
+            "int32",
+            data.map((value) => Math.min(value, most)),
+            dims,
+          ),
+        ]
+      : [name, tensor];
+  };
+  return Object.fromEntries(Object.entries(feeds).map(limited));
 }

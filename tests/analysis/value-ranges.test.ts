@@ -43,4 +43,17 @@ describe("the numbers that inputs take", () => {
     const labels = valueRanges(made(sketch)).get("labels");
     expect(labels).toMatchObject({ least: 0, greatest: 2, ignored: null, of: expect.stringContaining("3 rows") });
   });
+
+  it("are the images of a batch, for boxes", () => {
+    const sketch = new Sketch("boxes");
+    sketch.input("images", tensor(DataType.float, [4, 3, 8, 8]));
+    sketch.input("boxes", tensor(DataType.float, ["n", 4]));
+    sketch.input("of", tensor(DataType.int64, ["n"]));
+    sketch.node("RoiAlign", ["images", "boxes", "of"], ["y"]);
+    expect(valueRanges(made(sketch)).get("of")).toMatchObject({
+      least: 0,
+      greatest: 3,
+      of: expect.stringContaining("4 images"),
+    });
+  });
 });

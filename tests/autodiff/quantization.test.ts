@@ -116,12 +116,22 @@ describe("straight-through gradients of quantization", () => {
   it("are refused where something else reads the integers", () => {
     const [each] = CASES;
     if (each === undefined) throw new Error("no case");
-    const made = quantized(each, (net) => {
+    const transposed = quantized(each, (net) => {
       net.node("Transpose", ["q"], ["turned"], [ints("perm", [0, 1, 2])]);
       return "turned";
     });
-    expect(() => differentiated(made, true)).toThrow(
-      '"turned/Transpose" (Transpose) has no gradient: it reads quantized',
-    );
+    const multiplied = quantized(each, (net) => {
+      net.initializer("held", GraphTensor.from(DataType.int8, [2, 2], Int8Array.of(1, 2, 3, 4)));
+      net.node("MatMulInteger", ["q", "held"], ["products"]);
+      return "products";
+    });
+    for (const [made, at] of [
+      [transposed, '"turned/Transpose" (Transpose)'],
+      [multiplied, '"products/MatMulInteger" (MatMulInteger)'],
+    ] as const) {
+      const error = errorOf(() => differentiated(made, true));
+      expect(error).toMatchObject({ code: "E_NO_GRADIENT", hint: expect.stringContaining("QuantFormat.QDQ") });
+      expect((error as Error).message).toContain(`${at} has no gradient: it reads quantized`);
+    }
   });
 });
