@@ -21,6 +21,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 MICROSOFT = """Attention BiasDropout BiasGelu BiasSoftmax BitmaskBiasDropout BitmaskDropout EmbedLayerNormalization FastGelu
 FusedConv FusedGemm FusedMatMul Gelu GroupQueryAttention IsAllFinite MultiHeadAttention NhwcConv QuickGelu RotaryEmbedding
 SkipLayerNormalization SkipSimplifiedLayerNormalization Trilu""".split()
+OTHERS = {
+    "ai.onnx.ml": ("Binarizer", "Imputer", "Normalizer", "Scaler"),
+    "ai.onnx.preview.training": ("Adagrad", "Adam", "Momentum"),
+}
 
 
 def parameter(p):
@@ -92,7 +96,7 @@ schemas = defaultdict(list)
 for each in onnx.defs.get_all_schemas_with_history():
     if each.domain == "":
         schemas[each.name].append(each)
-    elif each.domain == "ai.onnx.preview.training" and each.name in ("Adagrad", "Adam", "Momentum"):
+    elif each.name in OTHERS.get(each.domain, ()):
         schemas[f"{each.domain}.{each.name}"].append(each)
 operators = {name: operator(versions) for name, versions in sorted(schemas.items())}
 

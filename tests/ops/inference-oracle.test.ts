@@ -46,7 +46,8 @@ async function both(each: InferenceCase) {
     return name;
   });
   const results = Array.from({ length: each.outputs }, (_, index) => `out${index}`);
-  const [op = "", domain = ""] = each.op.includes(".") ? [each.op.slice(14), "com.microsoft"] : [each.op];
+  const dot = each.op.lastIndexOf(".");
+  const [op, domain] = [each.op.slice(dot + 1), each.op.slice(0, Math.max(0, dot))];
   sketch.node(op, names, results, each.attributes, domain);
   const { graph } = sketch;
   const outputs = graph.nodes.flatMap((node) => node.outputs.filter((output) => output !== null));
@@ -54,6 +55,7 @@ async function both(each: InferenceCase) {
   const subject = model(graph, 10, [
     ["", each.opset],
     ["com.microsoft", 1],
+    ["ai.onnx.ml", 1],
   ]);
   const bytes = encodeModel(subject);
   const types = new TypeInference(each.opset);

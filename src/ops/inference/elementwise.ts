@@ -66,11 +66,16 @@ const KEEPING: readonly OperatorName[] = [
   "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "Mish", "PRelu", "RMSNormalization", "Reciprocal", "Selu", "Shrink",
   "Sigmoid", "SimplifiedLayerNormalization", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
   "ThresholdedRelu", "Trilu",
+  "ai.onnx.ml.Binarizer", "ai.onnx.ml.Imputer",
   "com.microsoft.BiasGelu", "com.microsoft.FastGelu", "com.microsoft.Gelu", "com.microsoft.QuickGelu",
 ];
 
+/** The same of any numbers, which gives float32. */
+const SCALING: readonly OperatorName[] = ["ai.onnx.ml.Normalizer", "ai.onnx.ml.Scaler"];
+
 export const ELEMENTWISE_INFERENCE: InferenceRows = [
   ...each(KEEPING, first),
+  ...each(SCALING, (call) => [{ dtype: DataType.float, shape: call.shape(0) }]),
   ...each(UNARY_ARITHMETIC.filter(isOperator), unary),
   ...each(["Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Sum"], arithmetic),
   ...each(PREDICATES, arithmetic),

@@ -16,7 +16,7 @@ export type OperatorName = keyof Rows;
 
 /** The type of a node of an operator that has a row: its name without the domain. */
 export type OpType = OperatorName extends infer Name
-  ? Name extends `com.microsoft.${infer Op}` | `ai.onnx.preview.training.${infer Op}`
+  ? Name extends `com.microsoft.${infer Op}` | `ai.onnx.ml.${infer Op}` | `ai.onnx.preview.training.${infer Op}`
     ? Op
     : Name
   : never;

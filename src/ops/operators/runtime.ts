@@ -1,12 +1,21 @@
 import { float, floats, int, ints, type Operator, required, string } from "./operator.ts";
 
-/** Operators of ONNX Runtime, and ONNX's optimizers, that graphs of training have. Source: their schemas in ONNX Runtime 1.30 and ONNX 1.23; compared row by row. */
+/** Operators of ONNX Runtime, ONNX's optimizers, and what converters of scikit-learn put before a model, that graphs of training have. Source: their schemas in ONNX Runtime 1.30 and ONNX 1.23; compared row by row. */
 // biome-ignore format: a table
 export const RUNTIME_OPERATORS = {
   SimplifiedLayerNormalization: {
     since: [1], inputs: "X scale", outputs: "Y inv_std_var?",
     attributes: { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) },
   },
+  "ai.onnx.ml.Binarizer": { since: [1], inputs: "X", outputs: "Y", attributes: { threshold: float(0) } },
+  "ai.onnx.ml.Imputer": {
+    since: [1], inputs: "X", outputs: "Y",
+    attributes: {
+      imputed_value_floats: floats(), imputed_value_int64s: ints(), replaced_value_float: float(0), replaced_value_int64: int(0),
+    },
+  },
+  "ai.onnx.ml.Normalizer": { since: [1], inputs: "X", outputs: "Y", attributes: { norm: string("MAX") } },
+  "ai.onnx.ml.Scaler": { since: [1], inputs: "X", outputs: "Y", attributes: { offset: floats(), scale: floats() } },
   "ai.onnx.preview.training.Adagrad": {
     since: [1], inputs: "R T inputs+", outputs: "outputs+",
     attributes: { decay_factor: float(0), epsilon: float(1e-6), norm_coefficient: float(0) },
