@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Console } from "./console.ts";
 
 /** How the models that a command is given are read. */
 export interface StrictOption {
@@ -12,5 +13,11 @@ export function withStrict(command: Command): Command {
     "refuse external data that are hard links, overlap or have unknown keys; else they are a warning",
   );
 }
+
+/** The same for forward models, whose nodes need not be sorted: that is said. */
+export const forwardReadingOf = (options: StrictOption, console: Console) => ({
+  ...readingOf(options),
+  sort: (note: string): void => console.note(note),
+});
 
 export const readingOf = ({ strict }: StrictOption): { readonly strict: boolean } => ({ strict: strict === true });

@@ -16,7 +16,7 @@ import {
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { withModel } from "../model-options.ts";
-import { readingOf, type StrictOption, withStrict } from "../strict.ts";
+import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
 interface BuildCommandOptions extends BuildFlags, StrictOption {
@@ -61,7 +61,10 @@ Examples:
 async function build(path: string, options: BuildCommandOptions, console: Console): Promise<void> {
   const { output, force } = options;
   await checkTarget(path, output, { force: force === true, inPlace: false, kind: "folder" });
-  const built = await buildTrainingArtifacts(await readModel(path, readingOf(options)), buildOptionsOf(options));
+  const built = await buildTrainingArtifacts(
+    await readModel(path, forwardReadingOf(options, console)),
+    buildOptionsOf(options),
+  );
   const { onnxruntime, portable, report } = built;
   const files = await withFolder(output, () => writeBuilt(output, built, { replace: force === true }));
   for (const note of report.notes) console.note(note);

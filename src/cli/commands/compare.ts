@@ -34,7 +34,7 @@ import type { Io } from "../io.ts";
 import { withModel } from "../model-options.ts";
 import { packageVersion } from "../package-files.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
-import { readingOf, type StrictOption, withStrict } from "../strict.ts";
+import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
 import { type StepsFlags, scheduleOf, withSteps } from "../train-options.ts";
 import { shareOrData, withoutValidation } from "../validation.ts";
@@ -176,7 +176,7 @@ async function run(path: string, flags: CompareFlags, console: Console): Promise
       hint: "Give another output.",
     });
   }
-  const model = await readModel(path, readingOf(flags));
+  const model = await readModel(path, forwardReadingOf(flags, console));
   const variable = optionsOf(withTrained(new Command()));
   const sets = settings(flags.vary).map((setting) => ({ setting, own: withSetting(flags, setting, variable) }));
   const first = await firstOf(model, sets[0]?.own ?? flags);

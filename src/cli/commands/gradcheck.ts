@@ -24,7 +24,7 @@ import { Console, type OutputOptions } from "../console.ts";
 import { datasetOptionsOf, type InputFlags, tableOptionsOf, withConstants, withTables } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { type ModelFlags, modelOptionsOf, withModel } from "../model-options.ts";
-import { readingOf, type StrictOption, withStrict } from "../strict.ts";
+import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { wholeNumber } from "../values.ts";
 
 interface GradcheckOptions extends LossFlags, ParameterFlags, ModelFlags, InputFlags, StrictOption {
@@ -73,7 +73,7 @@ Example:
           hint: "Give --data <file>.",
         });
       }
-      const model = await readModel(path, readingOf(options));
+      const model = await readModel(path, forwardReadingOf(options, console));
       const check = await checkGradients(model, {
         ...parametersOf(options),
         ...modelOptionsOf(options),

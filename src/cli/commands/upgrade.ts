@@ -3,7 +3,7 @@ import { raiseOpset } from "../../entries/graph.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
 import { readModelArgument, STANDARD, writeModelArgument } from "../models.ts";
-import { readingOf, type StrictOption, withStrict } from "../strict.ts";
+import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget } from "../target.ts";
 import { wholeNumber } from "../values.ts";
 
@@ -41,7 +41,7 @@ async function upgrade(path: string, options: UpgradeOptions, console: Console):
   if (output !== STANDARD) {
     await checkTarget(path === STANDARD ? null : path, output, { force: force === true, inPlace: false });
   }
-  const model = await readModelArgument(path, console.io.stdin, readingOf(options));
+  const model = await readModelArgument(path, console.io.stdin, forwardReadingOf(options, console));
   const report = raiseOpset(model, opset);
   await writeModelArgument(output, console.io.stdout, model);
   for (const note of report.notes) console.note(note);

@@ -34,6 +34,11 @@ export interface ReadOptions {
    * other or are too new. For looking at a model; what is read so is not to be written. Default: each is an error.
    */
   readonly tolerate?: (mistake: string) => void;
+  /**
+   * Told where nodes are unsorted, which are then put into an order in which they can run. ONNX does not allow such models; some exporters
+   * write them, and ONNX Runtime runs them. Default: as `tolerate`.
+   */
+  readonly sort?: (note: string) => void;
 }
 
 /**
@@ -44,7 +49,7 @@ export interface ReadOptions {
 export function decodeModel(bytes: Uint8Array | ArrayBuffer, options: ReadOptions = {}): Model {
   bytes = bytesOf("bytes", bytes);
   requireArgument("options", options, OPTIONS);
-  const { tolerate } = options;
+  const { tolerate, sort = tolerate } = options;
   if (bytes.length > MAX_MODEL_BYTES) {
     throw new FormatError("E_MODEL_TOO_LARGE", `${bytes.length} bytes exceed protobuf's limit of 2 GiB for one file`, {
       hint: "Save the model with its weights as external data.",
@@ -55,7 +60,7 @@ export function decodeModel(bytes: Uint8Array | ArrayBuffer, options: ReadOption
   for (const field of ["irVersion", "graph"] as const) {
     if (proto[field] === undefined) throw missing(field);
   }
-  const scope = new Scope(null, "the graph", tolerate);
+  const scope = new Scope(null, "the graph", sort);
   const model = new Model(Number(proto.irVersion), decodeGraph(proto.graph ?? {}, scope, "graph", 0));
   if (model.irVersion >= 3 && (proto.opsetImport ?? []).length === 0) throw missing("opsetImport");
   sources.model.set(model, proto);
@@ -65,7 +70,7 @@ export function decodeModel(bytes: Uint8Array | ArrayBuffer, options: ReadOption
   readOpsets(proto.opsetImport, model.opsets);
   readEntries(proto.metadataProps, model.metadata);
   for (const [index, each] of (proto.functions ?? []).entries()) {
-    model.functions.push(decodeFunction(each, `functions[${index}]`, tolerate));
+    model.functions.push(decodeFunction(each, `functions[${index}]`, sort));
   }
   for (const [index, each] of (proto.trainingInfo ?? []).entries()) {
     model.trainingInfo.push(decodeTrainingInfo(each, scope, `trainingInfo[${index}]`));
@@ -160,9 +165,9 @@ function decodeOutputs(infos: readonly ValueInfoProto[], graph: Graph, scope: Sc
 }
 
 function decodeNodes(given: readonly NodeProto[], graph: Graph, scope: Scope, path: string, depth: number): void {
-  const protos = scope.tolerate === undefined ? given : sortNodes(given);
+  const protos = scope.sort === undefined ? given : sortNodes(given);
   if (protos.some((each, index) => each !== given[index])) {
-    scope.tolerate?.(`${path}: the nodes are unsorted; they are told in the order in which they can run`);
+    scope.sort?.(`${path}: the nodes are unsorted; they are taken in the order in which they can run`);
   }
   const nodes: Node[] = [];
   for (const [index, proto] of protos.entries()) {
@@ -198,12 +203,12 @@ function decodeNodes(given: readonly NodeProto[], graph: Graph, scope: Scope, pa
   graph.append(nodes);
 }
 
-function decodeFunction(proto: FunctionProto, path: string, tolerate: ReadOptions["tolerate"]): GraphFunction {
+function decodeFunction(proto: FunctionProto, path: string, sort: ReadOptions["sort"]): GraphFunction {
   const decoded = new GraphFunction(proto.name ?? "", normalizeDomain(proto.domain ?? ""), proto.overload ?? "");
   sources.function.set(decoded, proto);
   decoded.docString = proto.docString ?? "";
   for (const name of proto.attribute ?? []) decoded.attributes.push(name);
-  const scope = new Scope(null, `function "${decoded.name}"`, tolerate);
+  const scope = new Scope(null, `function "${decoded.name}"`, sort);
   for (const name of proto.input ?? []) {
     const value = new Value(name);
     scope.define(value, "a function input");

@@ -2,20 +2,20 @@ import { GraphError } from "../../errors.ts";
 import type { Value } from "../graph.ts";
 import type { NodeProto } from "../proto/schema.ts";
 
-/** Is told of a mistake that leaves the model readable. */
-export type Tolerate = ((mistake: string) => void) | undefined;
+/** Is told of nodes that are put in order. */
+type Sort = ((note: string) => void) | undefined;
 
 /** The names visible at one place: those of this graph, then those of the graphs around it. */
 export class Scope {
   readonly #values = new Map<string, Value>();
   readonly #outer: Scope | null;
   readonly #what: string;
-  readonly tolerate: Tolerate;
+  readonly sort: Sort;
 
-  constructor(outer: Scope | null, what: string, tolerate = outer?.tolerate) {
+  constructor(outer: Scope | null, what: string, sort = outer?.sort) {
     this.#outer = outer;
     this.#what = what;
-    this.tolerate = tolerate;
+    this.sort = sort;
   }
 
   define(value: Value, by: string): void {
@@ -53,5 +53,7 @@ export function readInput(
     later < 0
       ? `nothing defines it`
       : `only ${at.replace(/\d+\]$/, `${later}]`)} "${nodes[later]?.name ?? ""}" further down makes it: the nodes are unsorted or form a cycle`;
-  throw new GraphError("E_GRAPH", `${who} reads "${name}", but ${reason}`, { field: at });
+  const hint =
+    later < 0 ? {} : { hint: "Where it is no cycle, `onnx-agr upgrade <model> -o <sorted>` puts them in order." };
+  throw new GraphError("E_GRAPH", `${who} reads "${name}", but ${reason}`, { field: at, ...hint });
 }
