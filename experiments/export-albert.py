@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exports ALBERT (Lan et al. 2019) in the size that the authors of AGR trained, freshly initialized: embeddings of 24, hidden 64,
 feed-forward 256, six layers that share their weights, one head; with a vocabulary of 4,096 words and 64 positions, for masked words alone,
-and with 23 positions and two more numbers, a mark and padding, for the order of sentences.
+and with 15 positions and two more numbers, a mark and padding, for the order of sentences.
 
     python3 experiments/export-albert.py [name ...]
 """
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 WORDS, POSITIONS, EMBEDDED, HIDDEN, INNER, LAYERS = 4096, 64, 24, 64, 256, 6
-PAIR, PADDING = 23, WORDS + 1
+PAIR, PADDING = 15, WORDS + 1
 
 
 class Layer(nn.Module):

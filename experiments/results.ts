@@ -189,7 +189,7 @@ Each folder has a configuration that \`onnx-agr compare\` runs, and a model, fre
 - No warm-up, and small tensors alone (only biases and norms are trained): AdamW, one epoch of 400 steps. Without warm-up the learning rates are compared one by one, and none is chosen.
 - Image generation: the noise in the same images is predicted, at 200 steps of diffusion (Ho et al. 2020). 25,600 images with noise, each seen once, in batches of 32; gradients clipped at norm 1 before AGR; Adan. The loss is the mean squared error over 2,000 images with noise that are not trained with.
 - Masked words: text of Debian's package fortunes, 64 words a sample, 15 % of them masked. AdamW with a weight decay of 5e-4, 240 steps of 16 samples. It has barely learned more than how frequent words are.
-- Sentence order: of each fortune up to ten words before its middle and up to ten behind it, in the right order or the wrong one. AdamW at three weight decays, 500 steps of 16 samples.
+- Sentence order: the first six words of each fortune and the last six, in the right order or the wrong one. AdamW at three weight decays, 250 steps of 32 samples.
 
 Every option set is trained with each learning rate of one list, and keeps the best, found with a seed that is not compared. Then come the seeds that are compared, each with the same initial weights and the same order of samples in all sets.
 The rate goes up over some steps and down on a cosine. Differences are means over the pairs of a seed, their intervals are Student's t.

@@ -4,7 +4,7 @@
  * Masked words: 64 words a sample; 15 % of them are masked, and are what is to be found. Every 30th sample is one to compare by; of the others
  * every second, up to 3,840, is one to train with.
  *
- * Sentence order: of each fortune up to ten words before its middle and as many behind it, in both orders, which are to be told apart.
+ * Sentence order: the first six words of each fortune and the last six, of shorter ones its halves, in both orders, which are to be told apart.
  * Texts without lines of "%" between are taken line by line. Every tenth fortune is one to compare by; the first 4,000 others are to train with.
  */
 
@@ -26,7 +26,7 @@ const APART = 30;
 const TRAINED = 3840;
 const SEED = 1;
 
-const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [10, 3, 10, 4000];
+const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [6, 3, 10, 4000];
 const PAIR = 2 * HALF + 3;
 /** What stands between the halves, and what fills up a short one: numbers behind those of words. */
 const [MARK, PADDING] = [WORDS, WORDS + 1];
@@ -83,7 +83,7 @@ export async function prepareOrder(): Promise<void> {
   const fortunes = text.split(/^%$/m.test(text) ? /^%$/m : "\n").flatMap((fortune) => {
     const words = wordsOf(fortune).map((word) => ids.get(word) ?? UNKNOWN);
     const middle = words.length >> 1;
-    const halves = [words.slice(Math.max(0, middle - HALF), middle), words.slice(middle, middle + HALF)] as const;
+    const halves = [words.slice(0, middle).slice(0, HALF), words.slice(middle).slice(-HALF)] as const;
     return middle < LEAST_HALF ? [] : [halves];
   });
   await mkdir(DATA, { recursive: true });
@@ -104,7 +104,7 @@ export async function prepareOrder(): Promise<void> {
   }
 }
 
-/** Two halves, each filled up to ten words, with a mark before each and behind the last. */
+/** Two halves, each filled up to six words, with a mark before each and behind the last. */
 function pairOf(first: readonly number[], second: readonly number[]): readonly number[] {
   const filled = (words: readonly number[]): readonly number[] =>
     Array.from({ length: HALF }, (_, at) => words[at] ?? PADDING);
