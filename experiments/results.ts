@@ -42,13 +42,11 @@ const hasClasses = ({ arms }: Result): boolean => arms.some(({ final }) => final
 const signed = (value: number, digits: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 function armRows(result: Result): readonly string[] {
-  const { arms, runs } = result;
-  return arms.map(({ arm, final, seconds, runs: count }) => {
-    const rate = runs.find((run) => run.arm === arm)?.learningRate ?? null;
+  return result.arms.map(({ arm, final, seconds, runs: count }) => {
     const { accuracy, loss } = final;
     return `| ${[
       arm,
-      typeof rate === "object" ? rate?.rate : rate,
+      rateOf(result, arm),
       count,
       ...(hasClasses(result) ? [`${percent(accuracy?.mean)} ± ${percent(accuracy?.standardDeviation)}`] : []),
       `${loss?.mean.toFixed(4)} ± ${loss?.standardDeviation?.toFixed(4)}`,
@@ -136,6 +134,27 @@ function wordsOf({ options }: Result, arm: string): string {
 const ofAgr = ({ contrasts }: Result): readonly ContrastResult[] =>
   contrasts.filter(({ arm, against }) => arm.includes("agr=on") && against === arm.replace("agr=on", "agr=off"));
 
+const rateOf = ({ runs }: Result, name: string): number | null => {
+  const rate = runs.find(({ arm }) => arm === name)?.learningRate ?? null;
+  return typeof rate === "object" ? (rate?.rate ?? null) : rate;
+};
+
+/** Every comparison of AGR with its absence, of all experiments. */
+const pairsOfAgr = () =>
+  Object.entries(TITLES).flatMap(([name, title]) => {
+    const result = resultOf(name);
+    if (result === null) return [];
+    return ofAgr(result).map((contrast) => ({
+      contrast,
+      what: `"${title}" with ${wordsOf(result, contrast.arm)}`,
+      isSameRate: rateOf(result, contrast.arm) === rateOf(result, contrast.against),
+    }));
+  });
+
+/** Comparisons of AGR with its absence in which each side has another rate. */
+const differentRates = (): readonly string[] =>
+  pairsOfAgr().flatMap(({ what, isSameRate }) => (isSameRate ? [] : [what]));
+
 /** What AGR changed in one experiment: the README has it word for word. Null where it has no results. */
 export function sentenceOf(name: string): string | null {
   const result = resultOf(name);
@@ -155,7 +174,6 @@ export function sentenceOf(name: string): string | null {
 /** How the comparisons of AGR with its absence ended, of all experiments: the README has it word for word. */
 export function summaryOf(): string {
   const results = Object.keys(TITLES).flatMap((name) => resultOf(name) ?? []);
-  const contrasts = results.flatMap(ofAgr);
   const runs = results.reduce(
     (sum, { arms, sweeps }) =>
       sum +
@@ -163,11 +181,17 @@ export function summaryOf(): string {
       sweeps.reduce((part, sweep) => part + sweep.results.length, 0),
     0,
   );
-  const count = (kind: ContrastResult["verdict"]["kind"]): number =>
-    contrasts.filter(({ verdict }) => verdict.kind === kind).length;
-  const [better, worse] = [count("better"), count("worse")];
-  const rest = contrasts.length - better - worse;
-  return `${contrasts.length} comparisons of AGR with its absence, in ${results.length} experiments of ${runs} runs: better in ${better}, worse in ${worse}, no measurable difference in ${rest}`;
+  const pairs = pairsOfAgr();
+  const ended = (kind: ContrastResult["verdict"]["kind"]): string => {
+    const those = pairs.filter(({ contrast }) => contrast.verdict.kind === kind);
+    const names = those.map(({ what, isSameRate }) => `${what}${isSameRate ? "" : ", each side at another rate"}`);
+    return those.length === 0 ? `${kind} in 0` : `${kind} in ${those.length} (${names.join("; ")})`;
+  };
+  const others = (["no measurable difference", "identical", "inconclusive"] as const).flatMap((kind) => {
+    const those = pairs.filter(({ contrast }) => contrast.verdict.kind === kind);
+    return those.length === 0 ? [] : [`${kind} in ${those.length}`];
+  });
+  return `${pairs.length} comparisons of AGR with its absence, in ${results.length} experiments of ${runs} runs: ${ended("better")}, ${[ended("worse"), ...others].join(", ")}`;
 }
 
 /** The text of experiments/README.md. */
@@ -207,7 +231,7 @@ ${[...sections, alphaSection()].join("\n\n")}
 - These are small nets, short trainings and little data. Nothing follows for large models, long trainings, or nets that are trained until they overfit, where regularization would show.
 - "No measurable difference" is not "no difference": an effect that is smaller than the interval would not be seen, and differences as small as some of the paper's lie inside these intervals.
 - A seed decides the initial weights and the order together; the two are not told apart. The samples with which nets are compared are the same for all.
-- The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other.
+- The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other. The sides have different rates in ${differentRates().join("; ")}: what differs there is the rate and AGR together.
 - No correction is made for the number of comparisons: of twenty at 95 %, one finds a difference where there is none.
 - The classifier that scores drawn images is small, and so are their number and the training behind them: its distances compare the two sides with each other, and with nothing that is published.
 `;
