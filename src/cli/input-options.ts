@@ -1,9 +1,9 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { GraphTensor, NamedTensor } from "../entries/graph.ts";
-import type { TableOptions } from "../entries/run.ts";
+import { type TableOptions, TEXT_TARGETS, type TextOptions } from "../entries/run.ts";
 import type { InputSpec } from "../entries/training.ts";
 import { type Dataset, type DatasetOptions, readDataFile, readDataset, UsageError } from "../index.ts";
-import { nonNegative } from "./values.ts";
+import { nonNegative, wholeNumber } from "./values.ts";
 
 /** Options that say how data become the inputs of a model. */
 export interface InputFlags {
@@ -15,13 +15,18 @@ export interface InputFlags {
   readonly normalize?: "computed" | { readonly mean: readonly number[]; readonly std: readonly number[] };
   readonly stream?: boolean;
   readonly imageSize?: readonly [height: number, width: number];
+  readonly tokenizer?: string;
+  readonly text?: (typeof TEXT_TARGETS)[number];
+  readonly length?: number;
+  readonly lineByLine?: boolean;
+  readonly maskProbability?: number;
   /** Of every input that is the same for all batches: a number, or the path of a data file. */
   readonly input: Readonly<Record<string, number | string>>;
   readonly sampleAxis: Readonly<Record<string, number>>;
 }
 
 export const DATA_HELP =
-  ".safetensors, .npz, .npy, IDX, CIFAR's .bin, .csv, .tsv or .parquet, also .gz; several with commas between; a folder of MNIST or CIFAR, or of images (.png, .jpg, .webp) by class";
+  ".safetensors, .npz, .npy, IDX, CIFAR's .bin, .csv, .tsv or .parquet, also .gz; several with commas between; a folder of MNIST or CIFAR, or of images (.png, .jpg, .webp) by class; text (.txt) with --tokenizer";
 
 /** Adds to a command the options of how tables are read. */
 export function withTables(command: Command): Command {
@@ -42,9 +47,31 @@ export function withTables(command: Command): Command {
     );
 }
 
+/** Adds to a command the options of how text becomes samples. */
+export function withText(command: Command): Command {
+  return command
+    .option("--tokenizer <file>", "text: the tokenizer.json that makes tokens of it")
+    .addOption(
+      new Option(
+        "--text <target>",
+        "text: what is to be found, the token after each or tokens that are masked (default: next-token)",
+      ).choices([...TEXT_TARGETS]),
+    )
+    .option("--length <tokens>", "text: tokens of a sample (default: what the model takes, else 128)", wholeNumber(2))
+    .option(
+      "--line-by-line",
+      "text: each line is a sample, cut off or filled up (default: lines follow each other, and are cut where a sample is full)",
+    )
+    .option(
+      "--mask-probability <p>",
+      "text: with --text masked, of each token to be one that is to be found (default: 0.15)",
+      probability,
+    );
+}
+
 /** Adds to a command the options that say what data become. */
 export function withInputs(command: Command): Command {
-  return withConstants(withTables(command))
+  return withConstants(withImageSize(withText(withTables(command))))
     .option("--scale <x>", "what samples are multiplied by (default: 1/255 for images of bytes, else 1)", nonNegative)
     .option(
       "--normalize <computed|mean,std>",
@@ -55,12 +82,16 @@ export function withInputs(command: Command): Command {
       "--stream",
       "read samples when batches need them (default: images, and files beyond 1 GiB where their kind allows it)",
     )
-    .option("--no-stream", "read all samples into memory")
-    .option(
-      "--image-size <height>x<width>",
-      "folders of images: scale them to this size (default: to what the model takes, else all must have that of the first)",
-      imageSize,
-    );
+    .option("--no-stream", "read all samples into memory");
+}
+
+/** Adds to a command the option of what size the images of a folder get. */
+export function withImageSize(command: Command): Command {
+  return command.option(
+    "--image-size <height>x<width>",
+    "folders of images: scale them to this size (default: to what the model takes, else all must have that of the first)",
+    imageSize,
+  );
 }
 
 /** Adds to a command the options of inputs that are no samples. */
@@ -100,6 +131,12 @@ function sampleAxis(text: string, earlier: InputFlags["sampleAxis"]): InputFlags
 
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
 
+function probability(text: string): number {
+  const value = nonNegative(text);
+  if (value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError("Give a number above 0 and at most 1.");
+}
+
 const SIZE = /^(\d{1,5})(?:x(\d{1,5}))?$/;
 
 function imageSize(text: string): readonly [number, number] {
@@ -131,6 +168,7 @@ export async function datasetOf(
     ...(stream === undefined ? {} : { stream }),
     ...(size === undefined ? {} : { imageSize: size }),
     ...tableOptionsOf(flags),
+    ...textOptionsOf(flags),
     ...(scale === undefined ? {} : { scale }),
     ...(normalize === undefined ? {} : { normalize }),
     ...(await datasetOptionsOf(flags)),
@@ -145,6 +183,33 @@ export function tableOptionsOf({ columns, label, header, classes }: InputFlags):
     ...(label === undefined ? {} : { label: label === false ? null : label }),
     ...(header === undefined ? {} : { header }),
     ...(classes === undefined ? {} : { classes }),
+  };
+}
+
+/** How text becomes samples. @throws UsageError `E_OPTION` where there is no tokenizer */
+export function textOptionsOf(flags: InputFlags): { readonly text?: TextOptions } {
+  const { tokenizer, text: target, length, lineByLine, maskProbability } = flags;
+  if (tokenizer === undefined) {
+    const [odd] = Object.entries({
+      text: target,
+      length,
+      "line-by-line": lineByLine,
+      "mask-probability": maskProbability,
+    }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+    if (odd === undefined) return {};
+    throw new UsageError("E_OPTION", `--${odd} needs --tokenizer`, {
+      field: odd,
+      hint: "It is for text: --tokenizer tokenizer.json.",
+    });
+  }
+  return {
+    text: {
+      tokenizer,
+      ...(target === undefined ? {} : { target }),
+      ...(length === undefined ? {} : { length }),
+      ...(lineByLine === undefined ? {} : { lineByLine }),
+      ...(maskProbability === undefined ? {} : { maskProbability }),
+    },
   };
 }
 

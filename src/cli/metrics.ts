@@ -8,7 +8,7 @@ interface Described {
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** The metrics of an evaluation as parts of a line, and as fields. */
-export function describeMetrics({ metrics, loss, samples }: Evaluation): Described {
+export function describeMetrics({ metrics }: Evaluation): Described {
   if (metrics === null) return { json: { accuracy: null }, parts: [] };
   if (metrics.task === "regression") {
     const { meanAbsoluteError, rootMeanSquareError, r2 } = metrics;
@@ -21,9 +21,7 @@ export function describeMetrics({ metrics, loss, samples }: Evaluation): Describ
       ],
     };
   }
-  const { accuracy, top5, macroF1, confusion, judged } = metrics;
-  /** Where each token has a label, the loss is the mean of their negative log-likelihoods. */
-  const perplexity = judged > samples ? Math.exp(loss) : null;
+  const { accuracy, top5, macroF1, confusion, perplexity } = metrics;
   return {
     json: { accuracy, top5, macroF1, perplexity, confusion },
     parts: [

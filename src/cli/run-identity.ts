@@ -31,11 +31,13 @@ export async function identify(
   };
 }
 
-/** SHA-256 of the files that samples and constants are read from. */
+/** SHA-256 of the files that samples, their tokenizer and constants are read from. */
 export async function hashesOfInputs(
-  options: Pick<TrainCommandOptions, "data" | "input">,
+  options: Pick<TrainCommandOptions, "data" | "input" | "tokenizer">,
 ): Promise<Record<string, string>> {
-  return { ...(await hashesOfData(options.data)), ...(await hashesOfConstants(options)) };
+  const { tokenizer } = options;
+  const ofText = tokenizer === undefined ? {} : { tokenizer: await sha256OfFile(tokenizer) };
+  return { ...(await hashesOfData(options.data)), ...ofText, ...(await hashesOfConstants(options)) };
 }
 
 /** Of the one file, or of each of several by its place. */
@@ -61,7 +63,9 @@ function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<stri
   const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
   const { columns, label, header, classes, scale, normalize, imageSize } = fit;
-  const said = Object.entries({ columns, label, header, classes, scale, normalize, imageSize }).filter(
+  const { text, length, lineByLine, maskProbability } = fit;
+  const ofText = { text, length, lineByLine, maskProbability };
+  const said = Object.entries({ columns, label, header, classes, scale, normalize, imageSize, ...ofText }).filter(
     ([, each]) => each !== undefined,
   );
   return Object.fromEntries([...entries, ...said].map(([name, each]) => [name, JSON.stringify(each)]));

@@ -20,23 +20,23 @@ export const METRIC_NAMES = Object.keys(COMPARED_METRICS).filter((name): name is
   Object.hasOwn(COMPARED_METRICS, name),
 );
 
-/** The numbers of an evaluation that can be compared, those that are finite; perplexity where each token has a label. */
+/** The numbers of an evaluation that can be compared, those that are finite. */
 export function metricValues(evaluation: Evaluation): MetricValues {
   return Object.fromEntries(Object.entries(allValues(evaluation)).filter(([, value]) => Number.isFinite(value)));
 }
 
-function allValues({ loss, metrics, samples }: Evaluation): MetricValues {
+function allValues({ loss, metrics }: Evaluation): MetricValues {
   if (metrics === null) return { loss };
   if (metrics.task === "regression") {
     const { meanAbsoluteError, rootMeanSquareError, r2 } = metrics;
     return { loss, meanAbsoluteError, rootMeanSquareError, ...(r2 === null ? {} : { r2 }) };
   }
-  const { accuracy, top5, macroF1, judged } = metrics;
+  const { accuracy, top5, macroF1, perplexity } = metrics;
   return {
     ...{ loss, accuracy },
     ...(top5 === null ? {} : { top5 }),
     ...(macroF1 === null ? {} : { macroF1 }),
-    ...(judged > samples ? { perplexity: Math.exp(loss) } : {}),
+    ...(perplexity === null ? {} : { perplexity }),
   };
 }
 

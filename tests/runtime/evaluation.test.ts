@@ -17,7 +17,7 @@ const predicting = (classes: number, ...predicted: readonly number[]): Tensor =>
 describe("metrics of classes", () => {
   it("are those of scikit-learn's documentation of f1_score", () => {
     const sums = new ClassificationSums(3, 1, null);
-    sums.add(labels([6], 0, 1, 2, 0, 1, 2), predicting(3, 0, 2, 1, 0, 0, 1));
+    sums.add(labels([6], 0, 1, 2, 0, 1, 2), predicting(3, 0, 2, 1, 0, 0, 1), 1);
     const metrics = sums.metrics();
     expect(metrics).toMatchObject({
       accuracy: 2 / 6,
@@ -36,7 +36,7 @@ describe("metrics of classes", () => {
   it("count a label among the five best scores, and leave out what the loss ignores and classes that never occur", () => {
     const sums = new ClassificationSums(7, 1, -100);
     const rising = Array.from({ length: 7 }, (_, of) => of);
-    sums.add(labels([3], 2, 1, -100), floats([3, 7], ...rising, ...rising, ...rising));
+    sums.add(labels([3], 2, 1, -100), floats([3, 7], ...rising, ...rising, ...rising), 1);
     expect(sums.metrics()).toMatchObject({ accuracy: 0, top5: 1 / 2, judged: 2, macroF1: 0 });
   });
 
@@ -46,9 +46,9 @@ describe("metrics of classes", () => {
       ClassificationSums,
       ClassificationSums,
     ];
-    first.add(labels([2], 0, 1), predicting(3, 0, 2));
-    second.add(labels([3], 2, 2, 0), predicting(3, 2, 1, 0));
-    whole.add(labels([5], 0, 1, 2, 2, 0), predicting(3, 0, 2, 2, 1, 0));
+    first.add(labels([2], 0, 1), predicting(3, 0, 2), 1);
+    second.add(labels([3], 2, 2, 0), predicting(3, 2, 1, 0), 1);
+    whole.add(labels([5], 0, 1, 2, 2, 0), predicting(3, 0, 2, 2, 1, 0), 1);
     first.sums = first.sums.map((sum, index) => sum + (second.sums[index] ?? 0));
     expect(first.metrics()).toEqual(whole.metrics());
   });
@@ -58,10 +58,23 @@ describe("metrics of classes", () => {
     [2, [2, 2, 3], [9, 1, 0, 0, 9, 5, 0, 5, 0, 0, 9, 1]],
   ])("of tokens, with the classes along axis %i", (axis, dims, scores) => {
     const sums = new ClassificationSums(3, axis, null);
-    sums.add(labels([2, 2], 0, 1, 1, 2), floats(dims, ...scores));
+    sums.add(labels([2, 2], 0, 1, 1, 2), floats(dims, ...scores), 1);
     const expected = axis === 1 ? [0, 1, 2, 2] : [0, 1, 1, 1];
     const right = [0, 1, 1, 2].filter((label, index) => label === expected[index]).length;
     expect(sums.metrics()).toMatchObject({ judged: 4, accuracy: right / 4 });
+  });
+
+  it("have a perplexity where a sample has several labels: each label counts the same, whatever batch it is in", () => {
+    const sums = new ClassificationSums(3, 2, -100, true);
+    const scores = floats([1, 3, 3], ...new Array<number>(9).fill(0));
+    sums.add(labels([1, 3], 0, -100, -100), scores, Math.log(2));
+    sums.add(labels([1, 3], 0, 1, 2), scores, Math.log(4));
+    sums.add(labels([1, 3], -100, -100, -100), scores, Number.NaN);
+    // The fourth root of 2 * 4 * 4 * 4.
+    expect(sums.metrics()?.perplexity).toBeCloseTo(128 ** 0.25, 12);
+    const one = new ClassificationSums(3, 1, null);
+    one.add(labels([1], 0), floats([1, 3], 1, 0, 0), 1);
+    expect(one.metrics()?.perplexity).toBeNull();
   });
 });
 

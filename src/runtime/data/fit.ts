@@ -66,6 +66,9 @@ export function fitTensors(
   ];
 }
 
+/** Whether an input is one of labels: by its name, or because a loss takes it for classes. */
+export const isLabelInput = ({ name, range }: InputSpec): boolean => LABEL.test(name) || /class/.test(range?.of ?? "");
+
 /** By name; what is left by what it is, where that is clear: labels to labels, the one other tensor to the one other input. */
 export function pairInputs(
   inputs: readonly InputSpec[],
@@ -77,7 +80,6 @@ export function pairInputs(
     const same = tensors.find(({ name }) => name === input.name);
     if (same !== undefined) pairs.set(input, same);
   }
-  const isLabelInput = ({ name, range }: InputSpec): boolean => LABEL.test(name) || /class/.test(range?.of ?? "");
   for (const isLabel of [true, false]) {
     const taken = new Set(pairs.values());
     const open = inputs.filter((input) => !pairs.has(input) && isLabelInput(input) === isLabel);

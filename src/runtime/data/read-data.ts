@@ -21,7 +21,9 @@ import { dataFilesOf } from "./data-files.ts";
 import type { DataContent, DataFormat, TableOptions } from "./formats/format.ts";
 import { DATA_ENDINGS, DATA_FORMATS } from "./formats/index.ts";
 import { type ImageShape, imageFolderAt, openImages } from "./images.ts";
-import { placeholder, type Streamed, streamedFrom, streamedTogether } from "./streamed.ts";
+import { placeholder, type Streamed, streamedFrom } from "./streamed.ts";
+import { checkTextOptions, type TextOptions, type TextShape } from "./text/options.ts";
+import { together } from "./together.ts";
 
 /** What a file may be unpacked to. */
 const MAX_UNPACKED = 4 * 2 ** 30;
@@ -36,18 +38,23 @@ const TABLE_OPTIONS: Kind = withFields(
     classes: optional(listOf(TEXT, "names of classes")),
     stream: optional(BOOLEAN),
   },
-  "options: { columns, label, header, classes, stream }",
+  "options: { columns, label, header, classes, stream, text }",
 );
 
+export interface ReadDataOptions extends TableOptions {
+  /** Of text: its tokenizer, and how it becomes samples. Default: none; text is then refused. */
+  readonly text?: TextOptions;
+}
+
 /**
- * Reads data: `.safetensors`, `.npz`, `.npy`, IDX, CIFAR's binary files, `.csv`, `.tsv`, `.parquet`, gzipped or not; a folder
- * of images by class, all of one size.
+ * Reads data: `.safetensors`, `.npz`, `.npy`, IDX, CIFAR's binary files, `.csv`, `.tsv`, `.parquet`, text with a tokenizer, gzipped or
+ * not; a folder of images by class, all of one size.
  *
  * @param specification a file; several with commas between; a folder of MNIST's or CIFAR's training files. Tensors that several
  *   files have are put together along their first axis.
- * @throws DataError `E_DATA_FORMAT`, `E_NPZ`, `E_NPY`, `E_IDX`, `E_CIFAR`, `E_TABLE`, `E_PARQUET`; FormatError `E_SAFETENSORS`, `E_NO_FILE`
+ * @throws DataError `E_DATA_FORMAT`, `E_NPZ`, `E_NPY`, `E_IDX`, `E_CIFAR`, `E_TABLE`, `E_PARQUET`, `E_TEXT`, `E_TOKENIZER`; FormatError `E_SAFETENSORS`, `E_NO_FILE`
  */
-export async function readData(specification: string, options: TableOptions = {}): Promise<DataContent> {
+export async function readData(specification: string, options: ReadDataOptions = {}): Promise<DataContent> {
   requireArgument("options", options, OPTIONS);
   return openData(specification, { ...options, stream: false });
 }
@@ -75,7 +82,7 @@ async function inMemory(path: string, { tensors, streamed, ...rest }: DataConten
 }
 
 /** How data are opened whose samples may stay in their files. */
-export interface OpenOptions extends TableOptions {
+export interface OpenOptions extends ReadDataOptions {
   /**
    * Whether samples are read when batches need them. Default: those of files beyond 1 GiB that lie one after the other
    * (safetensors, npy, IDX and CIFAR, not gzipped), and images of folders; what has one axis or none is in memory always.
@@ -85,6 +92,8 @@ export interface OpenOptions extends TableOptions {
   readonly imageSize?: readonly [height: number, width: number];
   /** Of folders of images: what they are to be. Default: as the first image; others are refused. */
   readonly images?: ImageShape;
+  /** Of text: what a model takes. Default: anything. */
+  readonly textShape?: TextShape;
   /** Told once of each thing that was chosen. */
   readonly tell?: (note: string) => void;
 }
@@ -104,6 +113,7 @@ export async function openData(specification: string, options: OpenOptions): Pro
       throw new UsageError("E_OPTION", `--${odd} (${odd}) is for tables, and ${specification} is a folder of images`, {
         field: odd,
       });
+    if (options.text !== undefined) throw noText(`${specification} is a folder of images`);
     const { images = { isResized: false }, tell = () => undefined } = options;
     const content = await openImages(specification, folder, images, tell);
     return options.stream === false ? inMemory(specification, content) : content;
@@ -117,7 +127,10 @@ export async function openData(specification: string, options: OpenOptions): Pro
       },
     );
   }
-  const files = (await dataFilesOf(specification)).map((path) => ({ path, format: formatOf(path) }));
+  const paths = await dataFilesOf(specification);
+  if (options.text !== undefined || paths.some((path) => TEXT_NAMES.test(unpackedName(path))))
+    return openTexts(specification, paths, options);
+  const files = paths.map((path) => ({ path, format: formatOf(path) }));
   const [given] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
   if (given !== undefined && !files.some(({ format }) => format.isTable === true)) {
     throw new UsageError("E_OPTION", `--${given} (${given}) is for tables, and ${specification} has none`, {
@@ -129,8 +142,38 @@ export async function openData(specification: string, options: OpenOptions): Pro
   return together(contents);
 }
 
+const TEXT_NAMES = /\.(txt|text)$/i;
+
+const noText = (reason: string): UsageError =>
+  new UsageError("E_OPTION", `--tokenizer (text) is for text, and ${reason}`, { field: "text" });
+
+/** @throws UsageError `E_OPTION` where there is no tokenizer, files of other kinds are among them, or an option is for others */
+async function openTexts(
+  specification: string,
+  paths: readonly string[],
+  { text, textShape, stream, tell = () => undefined, ...options }: OpenOptions,
+): Promise<DataContent> {
+  if (text === undefined) {
+    throw new UsageError("E_OPTION", `${specification} is text, which a tokenizer makes tokens of`, {
+      field: "text",
+      hint: "Give the model's: --tokenizer tokenizer.json (text: { tokenizer }).",
+    });
+  }
+  checkTextOptions(text);
+  const other = paths.find((path) => DATA_FORMATS.some(({ names }) => names.test(basename(unpackedName(path)))));
+  if (other !== undefined) throw noText(`${other} is none`);
+  const [odd] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
+  if (odd !== undefined)
+    throw new UsageError("E_OPTION", `--${odd} (${odd}) is for tables, and ${specification} is text`, { field: odd });
+  const { openText } = await import("./text/text.ts");
+  const content = await openText(paths, text, textShape, tell);
+  if (stream !== false) return content;
+  if (text.target === "masked") tell("the same tokens are masked in every epoch, because all samples are read at once");
+  return inMemory(specification, content);
+}
+
 /** The tensors of `readData`. */
-export async function readDataFile(path: string, options: TableOptions = {}): Promise<readonly NamedTensor[]> {
+export async function readDataFile(path: string, options: ReadDataOptions = {}): Promise<readonly NamedTensor[]> {
   requireArgument("path", path, PATH);
   return (await readData(path, options)).tensors;
 }
@@ -222,77 +265,5 @@ async function unpack(bytes: Uint8Array): Promise<Uint8Array> {
       hint: isLarge ? "Unpack it and give parts of it." : "Fetch it again.",
       cause,
     });
-  }
-}
-
-function together(contents: readonly DataContent[]): DataContent {
-  const [first, ...others] = contents;
-  if (first !== undefined && others.length === 0) return first;
-  const names = new Set(contents.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
-  const streamed = new Map<string, Streamed>();
-  const tensors = [...names].map((name) => {
-    const parts = contents.flatMap((content) =>
-      content.tensors.flatMap((each) => (each.name === name ? [each.tensor] : [])),
-    );
-    const kept = contents.flatMap((content) => content.streamed?.get(name) ?? []);
-    if (kept.length === 0) return { name, tensor: joined(name, parts) };
-    if (kept.length !== parts.length) {
-      throw new UsageError("E_OPTION", `"${name}" is in files of which some are read as a whole and others are not`, {
-        field: "stream",
-        hint: "Give all of them with --stream (stream).",
-      });
-    }
-    requireSameKind(name, parts);
-    const whole = streamedTogether(kept);
-    streamed.set(name, whole);
-    return { name, tensor: placeholder(whole.dtype, whole.dims, name) };
-  });
-  const classes = Object.assign({}, ...contents.map((content) => content.classes ?? {}));
-  const lists = contents.flatMap((content) => Object.entries(content.classes ?? {}));
-  for (const [name, list] of lists) {
-    if (JSON.stringify(list) === JSON.stringify(classes[name])) continue;
-    throw new DataError("E_DATA", `the files have different classes in "${name}": ${list.join(", ")} in one`, {
-      field: name,
-      hint: "Say them all: --classes <list> (classes).",
-    });
-  }
-  return {
-    tensors,
-    ...(streamed.size === 0 ? {} : { streamed }),
-    ...(lists.length === 0 ? {} : { classes }),
-  };
-}
-
-/** One after the other along the first axis. @throws DataError `E_DATA` where they do not fit */
-function joined(name: string, parts: readonly Tensor[]): Tensor {
-  const [first, ...others] = parts;
-  if (first === undefined) throw new Error(`no part of ${name}`);
-  if (others.length === 0) return first;
-  requireSameKind(name, parts);
-  const rows = parts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
-  const width = first.dims.slice(1).reduce((product, dim) => product * dim, 1);
-  const values = new (first.values().constructor as Float32ArrayConstructor)(rows * width);
-  let at = 0;
-  for (const part of parts) {
-    values.set(part.values() as Float32Array, at);
-    at += part.values().length;
-  }
-  return Tensor.from(first.dtype, [rows, ...first.dims.slice(1)], values);
-}
-
-/** @throws DataError `E_DATA` where samples of several files have other types or sizes */
-function requireSameKind(name: string, parts: readonly Tensor[]): void {
-  const [first, ...others] = parts;
-  if (first === undefined) throw new Error(`no part of ${name}`);
-  const shapeOf = ({ dtype, dims }: Tensor): string => JSON.stringify([dtype, dims.slice(1), dims.length > 0]);
-  const odd = others.find((part) => shapeOf(part) !== shapeOf(first) || part.dims.length === 0);
-  if (odd !== undefined) {
-    throw new DataError(
-      "E_DATA",
-      `"${name}" is [${first.dims}] in one file and [${odd.dims}] in another: samples of different kinds`,
-      {
-        field: name,
-      },
-    );
   }
 }

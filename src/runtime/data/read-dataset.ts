@@ -9,8 +9,9 @@ import { type FitOptions, fitTensors } from "./fit.ts";
 import type { ImageShape } from "./images.ts";
 import { type OpenOptions, openData } from "./read-data.ts";
 import { sourceOf } from "./stream-dataset.ts";
+import { textShapeOf } from "./text/options.ts";
 
-export interface ReadDatasetOptions extends Omit<OpenOptions, "images">, FitOptions, DatasetOptions {
+export interface ReadDatasetOptions extends Omit<OpenOptions, "images" | "textShape">, FitOptions, DatasetOptions {
   /** Height and width to which the images of a folder are scaled. Default: what the model takes, else those of the first image. */
   readonly imageSize?: readonly [height: number, width: number];
 }
@@ -34,6 +35,7 @@ export async function readDataset(
   const { tensors, classes, where, streamed } = await openData(specification, {
     ...options,
     images: await imagesOf(inputs, specification, options),
+    ...(options.text === undefined ? {} : { textShape: textShapeOf(inputs, Object.keys(options.constants ?? {})) }),
   });
   const source =
     streamed === undefined || streamed.size === 0 ? null : await sourceOf(inputs, tensors, streamed, options);

@@ -68,8 +68,9 @@ export async function evaluate(
     judge ??= judgeOf(session.trainingInputs, feeds, outputs, results);
     if (!isOwn) continue;
     const count = samplesOf(dataset, feeds);
-    loss += Number(results[lossName]?.data[0]) * count;
-    judge?.add(feeds, results);
+    const own = Number(results[lossName]?.data[0]);
+    loss += own * count;
+    judge?.add(feeds, results, own);
     if (worst !== null) judge?.look(feeds, results, worst, samples);
     samples += count;
   }
@@ -85,7 +86,7 @@ export async function evaluate(
 
 interface Judge {
   readonly sums: MetricSums;
-  readonly add: (feeds: NamedTensors, results: NamedTensors) => void;
+  readonly add: (feeds: NamedTensors, results: NamedTensors, loss: number) => void;
   /** @param first place of the batch's first sample */
   readonly look: (feeds: NamedTensors, results: NamedTensors, worst: WorstPredictions, first: number) => void;
 }
@@ -106,9 +107,9 @@ function judgeOf(
       if (sums === null) continue;
       return {
         sums,
-        add: (given, made) => {
+        add: (given, made, loss) => {
           const [label, prediction] = [given[input.name], made[output]];
-          if (label !== undefined && prediction !== undefined) sums.add(label, prediction);
+          if (label !== undefined && prediction !== undefined) sums.add(label, prediction, loss);
         },
         look: (given, made, worst, first) => {
           const [label, prediction] = [given[input.name], made[output]];
@@ -125,7 +126,8 @@ function judgeOf(
 function sumsFor({ dtype, range, name }: InputSpec, labels: Tensor, predictions: Tensor): MetricSums | null {
   if (dtype === DataType.int64 && predictions.type === "float32") {
     const axis = classAxisOf(labels.dims, predictions.dims);
-    return axis === null ? null : new ClassificationSums(predictions.dims[axis] ?? 0, axis, range?.ignored ?? null);
+    if (axis === null) return null;
+    return new ClassificationSums(predictions.dims[axis] ?? 0, axis, range?.ignored ?? null, labels.dims.length > 1);
   }
   const isSame =
     labels.dims.length === predictions.dims.length && labels.dims.every((dim, at) => dim === predictions.dims[at]);

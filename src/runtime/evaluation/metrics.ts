@@ -14,6 +14,8 @@ export interface ClassificationMetrics {
   readonly macroF1: number | null;
   /** Counts, by label and prediction; null above 1,000 classes. */
   readonly confusion: readonly (readonly number[])[] | null;
+  /** exp of the mean loss of a label, where a sample has several of them, as tokens; null where it has one. */
+  readonly perplexity: number | null;
   /** How many labels were judged; those that the loss ignores are none. */
   readonly judged: number;
 }
@@ -30,7 +32,8 @@ export type Metrics = ClassificationMetrics | RegressionMetrics;
 
 /** Metrics that are computed from sums: those of parts of the data are added up. */
 export interface MetricSums {
-  add(labels: Tensor, predictions: Tensor): void;
+  /** @param loss of the batch: the mean over its labels */
+  add(labels: Tensor, predictions: Tensor, loss: number): void;
   /** All sums, in an order that is always the same. */
   sums: readonly number[];
   metrics(): Metrics | null;
@@ -38,7 +41,7 @@ export interface MetricSums {
 
 const MOST_CLASSES = 1000;
 
-/** @param classAxis the axis of the scores that the classes lie along */
+/** @param classAxis the axis of the scores that the classes lie along; @param hasMany whether a sample has several labels */
 export class ClassificationSums implements MetricSums {
   readonly #classes: number;
   readonly #classAxis: number;
@@ -47,15 +50,19 @@ export class ClassificationSums implements MetricSums {
   #right = 0;
   #nearly = 0;
   #judged = 0;
+  #losses = 0;
+  readonly #hasMany: boolean;
 
-  constructor(classes: number, classAxis: number, ignored: number | null) {
+  constructor(classes: number, classAxis: number, ignored: number | null, hasMany = false) {
+    this.#hasMany = hasMany;
     this.#classes = classes;
     this.#classAxis = classAxis;
     this.#ignored = ignored;
     this.#confusion = new Float64Array(classes <= MOST_CLASSES ? classes * classes : 0);
   }
 
-  add(labels: Tensor, given: Tensor): void {
+  add(labels: Tensor, given: Tensor, loss: number): void {
+    const before = this.#judged;
     const scores = realsOf(given);
     const stride = given.dims.slice(this.#classAxis + 1).reduce((size, dim) => size * dim, 1);
     for (let index = 0; index < labels.data.length; index++) {
@@ -64,6 +71,7 @@ export class ClassificationSums implements MetricSums {
       const first = Math.floor(index / stride) * stride * this.#classes + (index % stride);
       this.#judge(label, (of) => scores[first + of * stride] ?? Number.NaN);
     }
+    if (this.#judged > before) this.#losses += loss * (this.#judged - before);
   }
 
   #judge(label: number, score: (of: number) => number): void {
@@ -81,11 +89,11 @@ export class ClassificationSums implements MetricSums {
   }
 
   get sums(): readonly number[] {
-    return [this.#right, this.#nearly, this.#judged, ...this.#confusion];
+    return [this.#right, this.#nearly, this.#judged, this.#losses, ...this.#confusion];
   }
 
-  set sums([right = 0, nearly = 0, judged = 0, ...confusion]: readonly number[]) {
-    [this.#right, this.#nearly, this.#judged] = [right, nearly, judged];
+  set sums([right = 0, nearly = 0, judged = 0, losses = 0, ...confusion]: readonly number[]) {
+    [this.#right, this.#nearly, this.#judged, this.#losses] = [right, nearly, judged, losses];
     this.#confusion.set(confusion);
   }
 
@@ -101,6 +109,7 @@ export class ClassificationSums implements MetricSums {
       top5: this.#classes > 5 ? this.#nearly / this.#judged : null,
       macroF1: isCounted ? macroF1(rows) : null,
       confusion: isCounted ? rows : null,
+      perplexity: this.#hasMany ? Math.exp(this.#losses / this.#judged) : null,
       judged: this.#judged,
     };
   }

@@ -9,11 +9,24 @@ export interface DataContent {
   readonly classes?: Readonly<Record<string, readonly string[]>>;
   /** Those of the tensors whose elements are not in memory, by name. Default: none. */
   readonly streamed?: ReadonlyMap<string, Streamed>;
+  /** Of text: how much of it there is, and what its tokens say. */
+  readonly text?: TextFacts;
   /** Where a sample of a tensor stands in the file: `line:column`. */
   readonly where?: (name: string, sample: number) => string;
 }
 
-/** Of files of text. */
+/** What was read of text. */
+export interface TextFacts {
+  readonly tokens: number;
+  readonly lines: number;
+  /** How many numbers tokens may have. */
+  readonly vocabulary: number;
+  readonly decode: (tokens: readonly number[]) => string;
+  /** How many different tokens there are, and how many stand for what the tokenizer does not know. */
+  readonly count: () => { readonly different: number; readonly unknown: number };
+}
+
+/** Of tables. */
 export interface TableOptions {
   /** Columns that are read, by name or by number from 0; one tensor is made of them. Default: all but the label's. */
   readonly columns?: readonly string[];

@@ -39,4 +39,4 @@ export const DATA_FORMATS: readonly DataFormat[] = [
 
 /** What the names of data files end in, for errors. */
 export const DATA_ENDINGS =
-  ".safetensors, .npz, .npy, .idx, -idx3-ubyte, .bin (CIFAR), .csv, .tsv or .parquet, each also .gz";
+  ".safetensors, .npz, .npy, .idx, -idx3-ubyte, .bin (CIFAR), .csv, .tsv, .parquet, or .txt with a tokenizer, each also .gz";
