@@ -7,7 +7,6 @@ import { mistaken } from "../../../graph/sniff.ts";
 const PIECE_BYTES = 2 ** 20;
 const MAX_LINE_BYTES = 2 ** 24;
 const BREAK = 0x0a;
-const SIGNATURES = new Set(["JSON text", "an HTML page"]);
 
 export interface TextLine {
   /** Counted from 1. */
@@ -46,10 +45,10 @@ export async function* textLines(path: string): AsyncGenerator<readonly TextLine
   if (rest.length > 0) yield decoded(rest, number, isFirst, path);
 }
 
-/** Text may well be JSON, or a page: what it is taken for is what a person gave. */
+/** Of what stands for files that were not fetched, a page may well be text to learn. */
 function requireText(piece: Uint8Array, path: string): void {
   const other = mistaken(piece.subarray(0, 4096));
-  if (other === null || SIGNATURES.has(other.what)) return;
+  if (other === null || /HTML/.test(other.what)) return;
   throw new DataError("E_DATA_FORMAT", `this is ${other.what}`, { file: path, hint: other.hint });
 }
 

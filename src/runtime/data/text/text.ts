@@ -30,6 +30,10 @@ export async function openText(
   tell: (note: string) => void = () => undefined,
 ): Promise<DataContent> {
   const tokenizer = await readTokenizer(options.tokenizer);
+  if (tokenizer.isNearly)
+    tell(
+      `${options.tokenizer}: its precompiled table of characters is followed nearly, by NFKC; rare characters may differ`,
+    );
   const settings = settingsOf(tokenizer, options, shape);
   checkVocabulary(tokenizer, options, shape);
   const isByLine = options.lineByLine === true;

@@ -2,6 +2,7 @@ import type { Tokenizer } from "@huggingface/tokenizers";
 import { DataError } from "../../../errors.ts";
 import { sha256 } from "../../../graph/io/digest.ts";
 import { readRegularFile } from "../../../graph/io/read-file.ts";
+import { checkModel, followedSplitting, hasCompiledTable, isPart, type Part } from "./parts.ts";
 
 const MAX_BYTES = 2 ** 28;
 
@@ -20,6 +21,8 @@ export interface TextTokenizer {
   readonly mask: number | null;
   /** Fills samples up; null where there is none. */
   readonly pad: number | null;
+  /** Whether it normalizes by a table that is followed nearly: control characters, spaces, then NFKC. */
+  readonly isNearly: boolean;
   /** SHA-256 of its file. */
   readonly digest: string;
   /** Without tokens before and behind. @throws DataError `E_TEXT` where a part of the text has no token */
@@ -56,6 +59,7 @@ export async function readTokenizer(path: string): Promise<TextTokenizer> {
   return {
     ...{ greatest, unknown, encode, mask: named(MASKS), pad: padOf(content) ?? named(PADS), digest: sha256(bytes) },
     ...around(made, encode, fail),
+    isNearly: hasCompiledTable(content["normalizer"]),
     special: new Set([
       ...added.filter(({ special }) => special).map(({ id }) => id),
       ...(unknown === null ? [] : [unknown]),
@@ -64,13 +68,9 @@ export async function readTokenizer(path: string): Promise<TextTokenizer> {
   };
 }
 
-type Content = Readonly<Record<string, unknown>>;
 type Fail = (reason: string, cause?: unknown) => DataError;
 
-const isObject = (value: unknown): value is Content =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-function contentOf(bytes: Uint8Array, fail: Fail): Content {
+function contentOf(bytes: Uint8Array, fail: Fail): Part {
   let content: unknown;
   try {
     content = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -78,8 +78,8 @@ function contentOf(bytes: Uint8Array, fail: Fail): Content {
     throw fail("it is no JSON", cause);
   }
   const parts = ["model", "added_tokens"];
-  const missing = isObject(content) ? parts.find((part) => !(part in (content as Content))) : parts[0];
-  if (!isObject(content) || missing !== undefined) throw fail(`it has no "${missing}"`);
+  const missing = isPart(content) ? parts.find((part) => !(part in (content as Part))) : parts[0];
+  if (!isPart(content) || missing !== undefined) throw fail(`it has no "${missing}"`);
   /** The library asks for them; a file that has none may leave them out. */
   return { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...content };
 }
@@ -87,28 +87,43 @@ function contentOf(bytes: Uint8Array, fail: Fail): Content {
 /** What `encode` of the library gives, whose own type says less. */
 interface Encoded {
   readonly ids: readonly number[];
-  readonly tokens: readonly string[];
 }
 
-async function tokenizerOf(content: Content, fail: Fail): Promise<Tokenizer> {
+const KINDS = ["BPE", "WordPiece", "Unigram", "WordLevel"];
+
+/** Files of the first years do not say it. */
+function kindOf(model: Part): string | null {
+  if (Array.isArray(model["vocab"])) return "Unigram";
+  if ("merges" in model) return "BPE";
+  return "continuing_subword_prefix" in model ? "WordPiece" : null;
+}
+
+async function tokenizerOf(content: Part, fail: Fail): Promise<Tokenizer> {
   const { Tokenizer: Made } = await import("@huggingface/tokenizers");
+  const model = isPart(content["model"]) ? content["model"] : {};
+  const type = model["type"] ?? kindOf(model);
+  /** The library takes any other model for one of whole words. */
+  if (typeof type !== "string" || !KINDS.includes(type))
+    throw fail(
+      `its model is ${typeof type === "string" ? `"${type}"` : "of no kind"}, and ${KINDS.join(", ")} are known`,
+    );
+  checkModel({ ...model, type }, fail);
+  const splitting = followedSplitting(content["pre_tokenizer"], fail);
   try {
-    return new Made(content, {});
+    const known = { ...content, pre_tokenizer: splitting, model: { ...model, type } };
+    return new Made(known, { unk_token: model["unk_token"] });
   } catch (cause) {
     throw fail(cause instanceof Error ? cause.message : String(cause), cause);
   }
 }
 
 function encoded(tokenizer: Tokenizer, text: string): readonly number[] {
-  const { ids, tokens }: Encoded = tokenizer.encode(text, { add_special_tokens: false });
+  const { ids }: Encoded = tokenizer.encode(text, { add_special_tokens: false });
   /** Where there is no unknown token, the library gives nothing for what it does not know. */
-  const odd = ids.findIndex((id) => !Number.isSafeInteger(id));
-  if (odd < 0) return ids;
-  throw new DataError(
-    "E_TEXT",
-    `the tokenizer has no token for "${(tokens[odd] ?? "").slice(0, 40)}", and none for what is unknown`,
-    { hint: "Give the tokenizer of these texts' language, or take the characters out." },
-  );
+  if (ids.every(Number.isSafeInteger)) return ids;
+  throw new DataError("E_TEXT", "a part of the line has no token, and the tokenizer has none for what is unknown", {
+    hint: "Give the tokenizer of these texts' language, or take out what it does not know.",
+  });
 }
 
 /** The tokens before and behind a text, told by what is added to one. */
@@ -133,15 +148,15 @@ function around(
   throw fail("it makes no tokens of letters, digits or stops");
 }
 
-function padOf(content: Content): number | null {
+function padOf(content: Part): number | null {
   const padding = content["padding"];
-  const id = isObject(padding) ? padding["pad_id"] : null;
+  const id = isPart(padding) ? padding["pad_id"] : null;
   return typeof id === "number" && Number.isSafeInteger(id) ? id : null;
 }
 
-function unknownOf(content: Content, vocabulary: ReadonlyMap<string, number>): number | null {
+function unknownOf(content: Part, vocabulary: ReadonlyMap<string, number>): number | null {
   const model = content["model"];
-  if (!isObject(model)) return null;
+  if (!isPart(model)) return null;
   const [id, token] = [model["unk_id"], model["unk_token"]];
   if (typeof id === "number") return id;
   return typeof token === "string" ? (vocabulary.get(token) ?? null) : null;

@@ -1,6 +1,8 @@
 /**
- * Makes small tokenizers of three kinds, and what Hugging Face's own implementation, in Rust, makes of some texts with them. The package
+ * Makes small tokenizers of four kinds, and what Hugging Face's own implementation, in Rust, makes of some texts with them. The package
  * @anush008/tokenizers is that implementation for Node; it is no dependency of this project:
+ *
+ * Training is not the same from run to run: all files change together.
  *
  *     npm install --no-save @anush008/tokenizers && node tests/runtime/data/tokenizers/make.mjs
  */
@@ -116,6 +118,16 @@ function unigram() {
   });
 }
 
+/** Whole words alone. */
+function wordLevel() {
+  const words = [...new Set(sentences.join(" ").match(/\w+|[^\w\s]+/g))].filter((word) => !/^\d/.test(word));
+  return file({
+    added_tokens: [special(0, "<unk>")],
+    ...{ normalizer: null, pre_tokenizer: { type: "Whitespace" }, post_processor: null, decoder: null },
+    model: { type: "WordLevel", vocab: numbered(["<unk>", ...words]), unk_token: "<unk>" },
+  });
+}
+
 const TEXTS = [
   "The small cat sees a red bird, 7 times.",
   "The unhappy gardener doesn't see a naïve painter!",
@@ -134,6 +146,7 @@ for (const [name, content] of Object.entries({
   wordpiece: wordPiece(),
   "byte-level-bpe": byteLevel(),
   unigram: unigram(),
+  wordlevel: wordLevel(),
 })) {
   const text = JSON.stringify(content);
   writeFileSync(new URL(`${name}.json`, import.meta.url), `${text}\n`);
