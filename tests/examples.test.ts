@@ -5,11 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeGpt } from "../fixtures/gpt.ts";
 import { makeMlpArtifacts } from "../fixtures/mlp.ts";
 import { drawDigits } from "../src/cli/demo/digits.ts";
+import { encodeModel } from "../src/entries/graph.ts";
 import { encodeSafetensors } from "../src/entries/training.ts";
 import { readArtifacts, TrainingSession, verifyFinished } from "../src/index.ts";
 import { cli, DIGITS } from "./support/cli.ts";
+import { sentences, tokenizer } from "./support/sentences.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const EXAMPLES = join(ROOT, "examples");
@@ -60,6 +63,9 @@ beforeAll(async () => {
   cpSync(DIGITS, path("artifacts"), { recursive: true, filter: (from) => !from.endsWith(".ts") });
   writeFileSync(path("train.safetensors"), encodeSafetensors(drawDigits(640, 1)));
   writeFileSync(path("flowers.csv"), flowers());
+  writeFileSync(path("corpus.txt"), sentences(600).join("\n"));
+  const size = { layers: 1, width: 32, heads: 2, context: 16, vocabulary: 874 };
+  writeFileSync(path("gpt.onnx"), encodeModel(makeGpt(size, 16)));
   expect(cli(["export", "artifacts", "-o", "model.onnx"], { cwd: project }).status).toBe(0);
   const session = await TrainingSession.create(makeMlpArtifacts([4, 16, 3]));
   writeFileSync(path("mlp.onnx"), await session.exportModel());
@@ -70,7 +76,7 @@ afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 describe("the examples", () => {
   it("are those that are tested here, and README lists them", () => {
-    expect(FILES).toEqual(["pipeline.mjs", "server.mjs", "tabular.mjs", "train.mjs"]);
+    expect(FILES).toEqual(["pipeline.mjs", "server.mjs", "tabular.mjs", "text.mjs", "train.mjs"]);
     const text = readFileSync(join(EXAMPLES, "README.md"), "utf8");
     for (const name of FILES) expect(text).toContain(`](${name})`);
   });
@@ -100,6 +106,17 @@ describe("the examples", () => {
     const [, accuracy = "", word = ""] = /accuracy (\S+) of 45 rows\nthe first of them is (\w+)/.exec(stdout) ?? [];
     expect(Number(accuracy)).toBeGreaterThan(0.9);
     expect(["aster", "dahlia", "rose"]).toContain(word);
+  });
+
+  it("text.mjs: a model of text that is hardly surprised by text of the same grammar", () => {
+    const { status, stdout, stderr } = example("text.mjs", "gpt.onnx", "corpus.txt", tokenizer("byte-level-bpe"));
+    expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/corpus\.txt: \d+ tokens in \d+ samples of 16, packed; the next token is to be found/);
+    const [, perplexity = "", tokens = ""] = /perplexity (\S+), accuracy \S+ of (\d+) tokens/.exec(stdout) ?? [];
+    // One who knows how often each token occurs, and no more, has a perplexity of 20; the grammar leaves 3.
+    expect(Number(perplexity)).toBeGreaterThan(2.8);
+    expect(Number(perplexity)).toBeLessThan(10);
+    expect(Number(tokens) % 16).toBe(0);
   });
 
   it("pipeline.mjs: artifacts with AGR and a proof; nothing is written where they cannot be edited", async () => {
