@@ -149,7 +149,15 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
         evaluation: {
           ...{ samples: 2, loss: 1, of: evil, pictures: null },
           worst: [{ sample: 0, label: 0, predicted: 1, by: 1 }],
-          metrics: { task: "classification", accuracy: 0.5, top5: null, macroF1: 0.5, perplexity: null, judged: 2, confusion },
+          metrics: {
+            task: "classification",
+            accuracy: 0.5,
+            top5: null,
+            macroF1: 0.5,
+            perplexity: null,
+            judged: 2,
+            confusion,
+          },
         },
         ...{ classes: [evil, evil], configuration: [[evil, evil]], versions: [[evil, evil]] },
       },

@@ -258,7 +258,7 @@ describe("several files", () => {
     mkdirSync(join(folder, "empty"));
     for (const [specification, code] of [
       [join(folder, "empty"), "E_DATA_FORMAT"],
-      [join(folder, "x.txt"), "E_DATA_FORMAT"],
+      [join(folder, "x.doc"), "E_DATA_FORMAT"],
       [join(folder, "nothing.csv"), "E_NO_FILE"],
       [`${place("x.csv", "1,0\n", folder)},`, "E_NO_FILE"],
       [place("x.csv.gz", "no gzip", folder), "E_DATA_FORMAT"],

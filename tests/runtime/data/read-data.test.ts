@@ -51,7 +51,7 @@ describe("data files", () => {
   });
 
   it.each([
-    ["data.txt", new Uint8Array(), "E_DATA_FORMAT", /names of data files end in \.safetensors/],
+    ["data.doc", new Uint8Array(), "E_DATA_FORMAT", /names of data files end in \.safetensors/],
     ["data.npz", new Uint8Array(10), "E_NPZ", /not a valid npz archive/],
     ["data.npz", zipSync({ "x.npy": new Uint8Array(3) }), "E_NPY", /"x" is not a NumPy array/],
     ["data.npz", zipSync({ "x.npy": npy(header("|O", "1,"), new Uint8Array(8)) }), "E_NPY", /holds Python objects/],
