@@ -8,8 +8,9 @@ import { valuesOf } from "./tensor-values.ts";
 /** What differs from the right numbers by more than this, relative to 1 or to the number where it is larger, is wrong. */
 const TOLERANCE = 1e-5;
 
-const TYPES: Readonly<Record<number, "float32" | "int32" | "int64" | "bool">> = {
+const TYPES: Readonly<Record<number, "float32" | "float16" | "int32" | "int64" | "bool">> = {
   1: "float32",
+  10: "float16",
   6: "int32",
   7: "int64",
   9: "bool",

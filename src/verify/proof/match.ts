@@ -19,12 +19,14 @@ export interface Match {
   readonly summedIn: readonly string[];
   /** What lies below it on the way to the renewal. */
   readonly below: readonly Value[];
+  /** The highest tensor of all ways that is the derivative: before what scales all gradients together. */
+  readonly raw: Value;
 }
 
 /** Cosines that differ by less are those of one direction: rounding. */
 const SAME_COSINE = 1e-4;
 
-type Found = Pick<Match, "tensor" | "cosine" | "isExact" | "below">;
+type Found = Pick<Match, "tensor" | "cosine" | "isExact" | "below" | "raw">;
 
 /**
  * The highest tensor of the narrowest way that is the derivative; else the one that is nearly.
@@ -35,17 +37,19 @@ export function matchOf(
   alignments: ReadonlyMap<string, Alignment>,
   readsParameter: (value: Value) => boolean,
 ): Found | null {
+  const isExact = ({ name }: Value): boolean => alignments.get(name)?.exact === true;
+  const highest = chains.map((chain) => chain.findLast(isExact)).findLast((value) => value !== undefined);
   const at = (chain: readonly Value[], index: number): Found | null => {
     const tensor = chain[index];
     if (tensor === undefined) return null;
     return {
       tensor,
+      raw: highest ?? tensor,
       cosine: alignments.get(tensor.name)?.cosine ?? Number.NaN,
       isExact: alignments.get(tensor.name)?.exact === true,
       below: chain.slice(0, index).toReversed(),
     };
   };
-  const isExact = ({ name }: Value): boolean => alignments.get(name)?.exact === true;
   // An update that is as long as all updates together may be (their norm is clipped) can still have the gradient's direction.
   const isUpdate = (tensor: Value): boolean =>
     chains.some((chain) => {
@@ -53,11 +57,14 @@ export function matchOf(
       return low >= 0 && chain.slice(low, high).some(readsParameter);
     });
   for (const chain of chains) {
-    // Before it is made float32 a float16 gradient would be rounded once more.
+    // Above a float16 tensor AGR would be rounded once more.
     const widest = Math.max(...chain.filter(isExact).map(widthOf));
+    const lowest = chain.findIndex((value) => isExact(value) && widthOf(value) === widest);
+    const narrow = chain.findIndex((value, index) => index > lowest && isExact(value) && widthOf(value) < widest);
+    const end = narrow < 0 ? chain.length : narrow;
     const exact = at(
       chain,
-      chain.findLastIndex((value) => isExact(value) && widthOf(value) === widest),
+      chain.findLastIndex((value, index) => index < end && isExact(value)),
     );
     if (exact !== null && !isUpdate(exact.tensor)) return exact;
   }

@@ -174,9 +174,10 @@ export class Search {
         : await transformsOf(
             this.#ort,
             this.#flat.model,
-            matches.map(({ pair, tensor, below }) => ({
+            matches.map(({ pair, tensor, raw, below }) => ({
               parameter: pair.input.name,
               gradient: tensor.name,
+              raw: elementType(raw) === elementType(tensor) ? raw.name : tensor.name,
               below: below.map(({ name }) => name),
             })),
           );

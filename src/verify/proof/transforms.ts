@@ -13,6 +13,8 @@ import { numbersOf } from "./question.ts";
 export interface Descent {
   readonly parameter: string;
   readonly gradient: string;
+  /** The same gradient before what scales all gradients together; that looks at all of them. */
+  readonly raw: string;
   readonly below: readonly string[];
 }
 
@@ -40,20 +42,27 @@ export async function transformsOf(
   const found = new Map<string, Transformed[]>();
   let open = descents.filter(({ below }) => below.length > 0);
   while (open.length > 0) {
-    const results = await respond(ort, step, open, SMALL);
-    let large: typeof results = null;
+    const given = new Map(descents.map(({ parameter, raw }) => [parameter, raw]));
+    for (const { parameter, gradient } of open) given.set(parameter, gradient);
+    const below = [...new Set(open.flatMap((each) => each.below))];
+    const answers = (scale: number) => respond(ort, step, given, below, scale);
+    // What looks at signs does not do the same to a gradient and to its opposite.
+    const results = [await answers(SMALL), await answers(-SMALL)];
+    let large: (typeof results)[number] = null;
     const next: Descent[] = [];
-    for (const { parameter, gradient, below } of open) {
-      const response = results?.get(gradient);
-      const passed = below.findLast((tensor) => response !== undefined && transformOf(response, tensor) !== null);
-      const transform = passed === undefined || response === undefined ? null : transformOf(response, passed);
+    for (const { parameter, raw, below: own } of open) {
+      const transformAt = (tensor: string): Transformed["transform"] => {
+        const [first = null, ...others] = results.map((each) => transformOf(each?.get(parameter), tensor));
+        return others.every((other) => other === first) ? first : null;
+      };
+      const passed = own.findLast((tensor) => transformAt(tensor) !== null);
+      const transform = passed === undefined ? null : transformAt(passed);
       if (passed === undefined || transform === null) continue;
-      if (transform === "clipping") large ??= await respond(ort, step, open, LARGE);
-      const unclipped = transform === "clipping" ? large?.get(gradient) : undefined;
-      const isCopy = unclipped !== undefined && transformOf(unclipped, passed) === "clipping";
+      if (transform === "clipping") large ??= await answers(LARGE);
+      const isCopy = transform === "clipping" && transformOf(large?.get(parameter), passed) === "clipping";
       const passage: Transformed = { tensor: passed, transform: isCopy ? null : transform };
       found.set(parameter, [...(found.get(parameter) ?? []), passage]);
-      next.push({ parameter, gradient: passed, below: below.slice(below.indexOf(passed) + 1) });
+      next.push({ parameter, raw, gradient: passed, below: own.slice(own.indexOf(passed) + 1) });
     }
     open = next.filter(({ below }) => below.length > 0);
   }
@@ -68,20 +77,20 @@ interface Response {
   readonly of: ReadonlyMap<string, ArrayLike<number>>;
 }
 
+/** What becomes of gradients that are put in the place of the step's own. @param gradients the tensors, by parameter */
 async function respond(
   ort: OrtModule,
   step: Model,
-  descents: readonly Descent[],
+  gradients: ReadonlyMap<string, string>,
+  below: readonly string[],
   scale: number,
 ): Promise<ReadonlyMap<string, Response> | null> {
   const model = step.clone();
   const values = valuesByName(model.graph);
-  const outputs: Value[] = [];
-  const given = new Map<string, Response["given"]>();
-  for (const { gradient, below } of descents) {
+  const outputs = below.flatMap((name) => values.get(name) ?? []);
+  for (const gradient of new Set(gradients.values())) {
     const value = values.get(gradient);
     if (value === undefined) continue;
-    outputs.push(...below.flatMap((name) => values.get(name) ?? []));
     const fed = new Value(`${gradient} (given)`, value.type);
     value.replaceAllUsesWith(fed);
     model.graph.inputs.push(fed);
@@ -92,34 +101,29 @@ async function respond(
   const feeds = randomInputs(model.graph, 1);
   if (typeof feeds === "string") return null;
   const all: Record<string, (typeof feeds)[string]> = { ...feeds };
-  const responses = new Map<string, Response>();
-  for (const [index, { gradient }] of descents.entries()) {
+  const given = new Map<string, Pick<Response, "given" | "dims">>();
+  for (const [index, [parameter, gradient]] of [...gradients].entries()) {
     const like = all[`${gradient} (given)`];
     if (like === undefined) continue;
-    const small = randomValues(like.size, 31 + index).map((value) => value * scale);
-    given.set(gradient, small);
-    all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(small), [...like.dims]);
+    const values = randomValues(like.size, 31 + index).map((value) => value * scale);
+    given.set(parameter, { given: values, dims: like.dims });
+    all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(values), [...like.dims]);
   }
   try {
     const session = await ort.InferenceSession.create(encodeModel(model), plainly());
     const results = await session.run(all);
     await session.release();
-    for (const { gradient, below } of descents) {
-      const small = given.get(gradient);
-      const dims = all[`${gradient} (given)`]?.dims;
-      if (small === undefined || dims === undefined) continue;
-      const of = new Map(below.map((name) => [name, numbersOf(results[name])]));
-      responses.set(gradient, { scale, given: small, dims, of });
-    }
-    return responses;
+    const of = new Map(below.map((name) => [name, numbersOf(results[name])]));
+    return new Map([...given].map(([parameter, each]) => [parameter, { ...each, scale: Math.abs(scale), of }]));
   } catch {
     return null;
   }
 }
 
-function transformOf({ given, scale, dims, of }: Response, tensor: string): Transformed["transform"] {
-  const made = of.get(tensor);
-  if (made?.length !== given.length) return null;
+function transformOf(response: Response | undefined, tensor: string): Transformed["transform"] {
+  const { given, scale, dims, of } = response ?? { given: null, scale: 0, dims: [], of: new Map() };
+  const made: ArrayLike<number> | undefined = of.get(tensor);
+  if (given === null || made?.length !== given.length) return null;
   const isClose = closeness(scale);
   if (given.every((value, index) => isClose(value, made[index]))) return "clipping";
   const whole = given.length;

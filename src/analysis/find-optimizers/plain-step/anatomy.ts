@@ -69,6 +69,19 @@ export class Anatomy {
     });
   }
 
+  /** State that leads to this parameter's renewal, in this step or, through other state, in a later one. */
+  memoryOf(parameter: StatePair): readonly StatePair[] {
+    const found = new Set([parameter]);
+    let size = 0;
+    while (size < found.size) {
+      size = found.size;
+      const bits = this.#bitsOf([...found]);
+      for (const pair of this.pairs)
+        if (!this.isParameter(pair) && (this.#reach.of(pair.input) & bits) !== 0n) found.add(pair);
+    }
+    return [...found];
+  }
+
   /** State that leads to this parameter's renewal, and to others' only where they have its shape: two views of one tensor. */
   feedersOf(parameter: StatePair): readonly StatePair[] {
     const shape = shapeOf(parameter.input);

@@ -121,10 +121,11 @@ class Step {
   /** The gradient's edge, or why there is none. */
   gradientOf(pair: StatePair): GradientEdge | NoGradient {
     const group = [pair, ...this.#anatomy.slotsOf(pair)];
+    const readers = this.#anatomy.memoryOf(pair);
     const told = this.#told.get(pair.input.name);
     const cut = told === undefined ? vectorLayers(pair.input) : null;
     if (cut !== null && "reason" in cut) return { reason: uncut(cut.reason) };
-    if (told !== undefined) return this.#toldEdge(pair, told, group);
+    if (told !== undefined) return this.#toldEdge(pair, told, readers);
     const outputs = group.map(({ output }) => output).filter((value) => this.#dominators.reaches(value));
     if (outputs.length === 0)
       return { reason: "nothing that depends on the data reaches its update: it has no gradient", isFrozen: true };
@@ -137,7 +138,7 @@ class Step {
           reason: `between ${what}; if that is the gradient, say --gradient ${gradient.name}=${pair.input.name}`,
         };
       }
-      if (readsParameter) return this.#edge(pair, gradient, group);
+      if (readsParameter) return this.#edge(pair, gradient, readers);
     }
     return { reason: "its update reads the data in several places, through no one tensor" };
   }
