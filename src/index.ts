@@ -96,7 +96,12 @@ export {
 } from "./optim/optimizers.ts";
 export type { ParameterGroup } from "./optim/parameter-groups.ts";
 export type { LearningRateSchedule } from "./optim/schedule.ts";
-export { INSERT_AGR_DEFAULTS, type InsertAgrOptions, type Parameter } from "./passes/insert-agr/options.ts";
+export {
+  type CautiousUpdate,
+  INSERT_AGR_DEFAULTS,
+  type InsertAgrOptions,
+  type Parameter,
+} from "./passes/insert-agr/options.ts";
 export type { Report, Skipped } from "./passes/pass.ts";
 export {
   FIND_LEARNING_RATE_DEFAULTS,

@@ -12,6 +12,10 @@ export interface RecordedEdge {
   readonly renamed?: true;
   /** True where the element type of `from` was declared, for no shape inference tells it. */
   readonly typed?: true;
+  /** True where `to` is an update that was masked, behind the optimizer's moments, and no gradient. */
+  readonly mask?: true;
+  /** What the pass's nodes read beside `from`, where it is no edge's `from`. */
+  readonly reads?: readonly string[];
 }
 
 /** What a pass did to a model, kept in the model's metadata so that it can be undone and recognised. */
@@ -51,7 +55,9 @@ function isRecord(value: unknown): value is InsertionRecord {
     typeof edge.from === "string" &&
     typeof edge.to === "string" &&
     (!("renamed" in edge) || edge.renamed === true) &&
-    (!("typed" in edge) || edge.typed === true);
+    (!("typed" in edge) || edge.typed === true) &&
+    (!("mask" in edge) || edge.mask === true) &&
+    (!("reads" in edge) || (Array.isArray(edge.reads) && edge.reads.every((name) => typeof name === "string")));
   return (
     schema === 1 &&
     typeof options === "object" &&
@@ -68,7 +74,7 @@ export function originalOf(model: Model, key: string, value: Value): Value {
   const record = readRecord(model, key);
   const edge = record?.edges.find(({ to }) => to === value.name);
   if (record === null || edge === undefined) return value;
-  const origins = new Set(record.edges.map(({ from }) => from));
+  const origins = new Set(record.edges.flatMap(({ from, reads = [] }) => [from, ...reads]));
   return walkBack(value, origins).origins.find(({ name }) => name === edge.from) ?? value;
 }
 
@@ -88,7 +94,7 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
       hint: "The graph was changed after the insertion; start from the original model.",
     });
   const values = namedValues(model);
-  const origins = new Set(edges.map(({ from }) => from));
+  const origins = new Set(edges.flatMap(({ from, reads = [] }) => [from, ...reads]));
   const resolved = edges.map((edge) => {
     const inserted = values.get(edge.to);
     if (inserted === undefined || inserted.producer === null) throw fail(`"${edge.to}" is not in the graph`);
@@ -110,7 +116,8 @@ export function undo(model: Model, key: string, edges: readonly RecordedEdge[]):
       if (stranger !== undefined) throw fail(`"${output?.name}" is read outside the inserted nodes`);
     }
   }
-  for (const { edge, original, inserted } of resolved) {
+  // The last first: what was masked may be what was regularized.
+  for (const { edge, original, inserted } of resolved.toReversed()) {
     inserted.replaceAllUsesWith(original);
     if (edge.renamed) original.name = edge.to;
     if (edge.typed) {

@@ -1,5 +1,6 @@
 import { requireOption } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
+import type { Formula } from "../ops/formula.ts";
 import { axesFrom, rankOf } from "../ops/value-types.ts";
 import { asUpdate, type GradientTransform, type Parameter, perParameter, plain, type Step } from "./transform.ts";
 
@@ -118,11 +119,16 @@ export function clipAdaptively(limit: number): GradientTransform {
 export function maskCautiously(): GradientTransform {
   return perParameter("cautious", [], (step) => ({ update, gradient }) => {
     const { f } = step;
-    const mask = f.cast(f.greater(f.mul(update.tensor, gradient), 0), f.dtype);
-    const scale = f.div(1, f.max(f.mean(mask, null, false), 1e-3));
+    const { mask, scale } = cautiousMask(f, f.greater(f.mul(update.tensor, gradient), 0));
     const factor = update.factor === null ? scale : f.mul(update.factor, scale);
     return { update: { ...update, tensor: f.mul(update.tensor, mask), factor }, slots: [] };
   });
+}
+
+/** Ones where an update is kept, and what they are scaled by. @param kept truth values */
+export function cautiousMask(f: Formula, kept: Value): { readonly mask: Value; readonly scale: Value } {
+  const mask = f.cast(kept, f.dtype);
+  return { mask, scale: f.div(1, f.max(f.mean(mask, null, false), 1e-3)) };
 }
 
 /**

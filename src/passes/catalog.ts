@@ -67,8 +67,8 @@ interface Seeded {
   readonly seed?: number;
 }
 
-/** What is not told by the other files of a set: a new option needs its kind below. */
-type AgrOptions = Omit<InsertAgrOptions, "parameters" | keyof FindOptions>;
+/** What is neither told by the other files of a set nor found by a proof: a new option needs its kind below. */
+type AgrOptions = Omit<InsertAgrOptions, "parameters" | "cautious" | keyof FindOptions>;
 
 /** In the order of the help. */
 export const PASSES: readonly PassDefinition[] = [

@@ -1,9 +1,7 @@
 import { findOptimizers } from "../analysis/find-optimizers/index.ts";
 import { knownShape } from "../analysis/find-optimizers/plain-step/known-shape.ts";
 import { GRADIENTS_METADATA } from "../analysis/find-optimizers/portable.ts";
-import type { EdgeParameter } from "../analysis/find-optimizers/site.ts";
 import { OPTIONS, requireArgument } from "../arguments.ts";
-import { wrongMetadata } from "../edits/json-metadata.ts";
 import { AGR_RECORD, type InsertionRecord, PREFIX, readRecord } from "../edits/record.ts";
 import { BackendError, OnnxAgrError, PassError } from "../errors.ts";
 import { diffModels } from "../graph/diff.ts";
@@ -15,8 +13,10 @@ import { judge } from "../passes/insert-agr/selection.ts";
 import { stripAgr } from "../passes/strip-agr.ts";
 import { isChangedAtZero, measureInsertion, type Verification, wrongEdge } from "./index.ts";
 import { type Proof, proveGradients } from "./proof/index.ts";
+import { proveUpdates } from "./proof/updates.ts";
+import { optionsOf } from "./recorded-options.ts";
 
-export type FinishedCheckName = "structure" | "formula" | "strength-zero" | "gradients";
+export type FinishedCheckName = "structure" | "formula" | "strength-zero" | "gradients" | "updates";
 
 export interface FinishedCheck {
   readonly check: FinishedCheckName;
@@ -50,7 +50,8 @@ export interface VerifyFinishedOptions {
  *   model again: function bodies, edges, provenance;
  * - `formula`: what the optimizer reads is AGR of the gradient, in onnxruntime-node on random inputs;
  * - `strength-zero`: with strength 0 the whole graph computes what it computes without AGR, bit for bit;
- * - `gradients`: what is regularized is the derivative of the loss, where a loss is in the graph, and no parameter is left out.
+ * - `gradients`: what is regularized is the derivative of the loss, where a loss is in the graph, and no parameter is left out;
+ * - `updates`, where updates are masked: they are what is added to the parameters.
  *
  * @throws PassError `E_NO_AGR`; GraphError `E_RECORD` where the graph is no longer what the record says
  */
@@ -69,7 +70,7 @@ export async function verifyFinished(model: Model, options: VerifyFinishedOption
   const structure = structureOf(original, model, recorded);
   const measured = structure.passed === true ? await measure(original, model, recorded, options.seed ?? 0) : null;
   const { check: gradients, proof } = await gradientsOf(original, model, record, recorded, options);
-  const checks = [structure, ...numbersOf(measured), gradients];
+  const checks = [structure, ...numbersOf(measured), gradients, ...(await updatesOf(original, recorded))];
   return {
     passed: checks.every(({ passed }) => passed !== false),
     checks,
@@ -77,33 +78,6 @@ export async function verifyFinished(model: Model, options: VerifyFinishedOption
     verification: typeof measured === "string" ? null : measured,
     proof,
   };
-}
-
-/** The options of a record, which anyone may have written. */
-function optionsOf({ options }: InsertionRecord): InsertAgrOptions {
-  const wrong = (name: string): OnnxAgrError =>
-    wrongMetadata(AGR_RECORD, `has options whose ${name} is not understood`);
-  const isText = (value: unknown): boolean => typeof value === "string";
-  for (const name of ["state", "gradient", "trainable", "select"]) {
-    const value = options[name];
-    const isFit = value === undefined || (Array.isArray(value) && value.every(isText));
-    if (!isFit && !(name === "select" && isText(value))) throw wrong(name);
-  }
-  const { parameters } = options;
-  const isParameter = (each: unknown): boolean =>
-    typeof each === "object" &&
-    each !== null &&
-    isText((each as EdgeParameter).name) &&
-    Array.isArray((each as EdgeParameter).shape) &&
-    ((each as EdgeParameter).shape ?? []).every(Number.isSafeInteger);
-  if (parameters !== undefined && !(Array.isArray(parameters) && parameters.every(isParameter)))
-    throw wrong("parameters");
-  try {
-    settingsOf(options as InsertAgrOptions);
-  } catch (cause) {
-    throw cause instanceof OnnxAgrError && cause.field !== undefined ? wrong(cause.field) : cause;
-  }
-  return options as InsertAgrOptions;
 }
 
 /** How many differences are told. */
@@ -224,9 +198,32 @@ async function gradientsOf(
   return { check: { check, passed, detail }, proof };
 }
 
+/** Whether the masked updates are what a proof finds anew; no check where none is masked. */
+async function updatesOf(original: Model, recorded: InsertAgrOptions): Promise<readonly FinishedCheck[]> {
+  const check = "updates";
+  const { cautious = [] } = recorded;
+  if (cautious.length === 0) return [];
+  try {
+    const proven = await proveUpdates(original, recorded);
+    const other = cautious.find(
+      ({ parameter, ascends }) => proven.find((each) => each.parameter === parameter)?.ascends !== ascends,
+    );
+    const detail =
+      other === undefined
+        ? `${cautious.length} masked updates are what is added to the parameters`
+        : `the update of "${other.parameter}" does not go the way the record says`;
+    return [{ check, passed: other === undefined, detail }];
+  } catch (error) {
+    if (!(error instanceof OnnxAgrError)) throw error;
+    const passed = error instanceof BackendError ? null : false;
+    return [{ check, passed, detail: `${passed === null ? "not proven: " : ""}${error.message}` }];
+  }
+}
+
 /** The tensors that AGR is on, by parameter. */
 function placedOf(original: Model, record: InsertionRecord, options: InsertAgrOptions): ReadonlyMap<string, string> {
-  const regularized = new Set(record.edges.map(({ from, to, renamed }) => (renamed === true ? to : from)));
+  const gradients = record.edges.filter(({ mask }) => mask !== true);
+  const regularized = new Set(gradients.map(({ from, to, renamed }) => (renamed === true ? to : from)));
   const edges = findOptimizers(original, options).sites.flatMap((site) => site.edges);
   return new Map(
     edges.flatMap(({ value, parameter }) =>

@@ -42,7 +42,7 @@ export async function verifyWhole(
   const zero = original.clone();
   const feeds = randomInputs(zero.graph, seed);
   if (typeof feeds === "string") return not(feeds);
-  insertAgr(zero, { ...options, strength: 0 });
+  insertAgr(zero, { ...options, strength: 0, cautious: [] });
   const edited = encodeModel(zero);
   const unchanged = encodeModel(original);
   const plain = await tryRun(ort, unchanged, feeds, UNOPTIMIZED);

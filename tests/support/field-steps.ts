@@ -24,10 +24,14 @@ function tensorsOf(path: string): ReadonlyMap<string, GraphTensor> {
 /** Whether there are right numbers for a step. @param stem the path without its endings */
 export const hasRightOutputs = (stem: string): boolean => existsSync(`${stem}.right-outputs.safetensors`);
 
-/** Runs an edited step on its inputs; the outputs that differ from the right ones, the worst first. */
+/**
+ * Runs an edited step on its inputs; the outputs that differ from the right ones, the worst first.
+ * @param right which right ones: the name of their file between the stem and `-outputs.safetensors`
+ */
 export async function wrongOutputs(
   stem: string,
   edited: Uint8Array,
+  right = "right",
 ): Promise<readonly { readonly output: string; readonly error: number }[]> {
   const session = await openSession(edited);
   const inputs = tensorsOf(`${stem}.inputs.safetensors`);
@@ -39,8 +43,7 @@ export async function wrongOutputs(
   });
   const results = await session.run(Object.fromEntries(feeds));
   await session.release();
-  const right = tensorsOf(`${stem}.right-outputs.safetensors`);
-  return [...right]
+  return [...tensorsOf(`${stem}.${right}-outputs.safetensors`)]
     .map(([output, tensor]) => {
       const actual = results[output] === undefined ? [] : valuesOf(results[output]);
       const expected = [...(tensor.values() as Iterable<number | bigint>)].map(Number);

@@ -15,6 +15,28 @@ export interface EdgeLayer {
   readonly shape: readonly number[];
 }
 
+/** What is added to a parameter, or (`sign` -1) taken from it, but for a factor that all terms share. */
+export interface UpdateTerm {
+  readonly value: Value;
+  /** Where it is read on its way to the parameter. */
+  readonly use: Use;
+  readonly sign: 1 | -1;
+}
+
+/** What an optimizer does to one parameter, apart from weight decay; or why that is not known. */
+export type Update =
+  | {
+      /** The last that is added first. */
+      readonly terms: readonly UpdateTerm[];
+      /** The renewed parameter, before it is made float16. */
+      readonly renewal: Value;
+    }
+  | {
+      readonly reason: string;
+      /** The update is the gradient itself, but for factors. */
+      readonly isGradient?: true;
+    };
+
 /** A gradient on its way into an optimizer: one tensor, or a sequence of all of them. */
 export interface GradientEdge {
   readonly value: Value;
@@ -27,6 +49,8 @@ export interface GradientEdge {
   readonly parameter: EdgeParameter | null;
   /** Where the parameter is one vector: the layers in it, which cover it, in their order. Each is regularized by itself. */
   readonly layers?: readonly EdgeLayer[];
+  /** Looks for the update that the gradient leads to. Absent where an operator holds it. */
+  readonly update?: () => Update;
 }
 
 /** An optimizer found in a model. */

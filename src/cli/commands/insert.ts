@@ -30,7 +30,7 @@ interface InsertOptions
     Required<
       Omit<
         InsertProvenOptions,
-        "form" | "parameters" | "count" | "reported" | "trainable" | "at" | "allowPartial" | "transforms"
+        "form" | "parameters" | "count" | "reported" | "trainable" | "at" | "allowPartial" | "transforms" | "cautious"
       >
     > {
   readonly form?: "function" | "inline";
@@ -40,6 +40,7 @@ interface InsertOptions
   readonly reported?: "raw" | "regularized";
   readonly at?: "raw" | "transformed";
   readonly allowPartial?: boolean;
+  readonly cautious?: boolean;
   readonly verify?: boolean;
   readonly failIfPresent?: boolean;
   readonly attest?: string;
@@ -105,6 +106,10 @@ export function insertCommand(io: Io): Command {
         "--at <where>",
         "plain train steps: before what clips or centralizes a gradient, or on what the optimizer reads (default: transformed)",
       ).choices(["raw", "transformed"]),
+    )
+    .option(
+      "--cautious",
+      "plain train steps: leave out of updates what points against the gradient (arXiv 2411.16085), of parameters that AGR reaches",
     )
     .option("--allow-partial", "leave parameters whose gradient is not known without AGR")
     .option(
@@ -226,11 +231,12 @@ function describeVerification(
 function agrOptions(options: InsertOptions): InsertProvenOptions {
   const { scope, strength, minElements, minRank, include, exclude, state, gradient, form, count, select, reported } =
     options;
-  const { proof, at, allowPartial } = options;
+  const { proof, at, allowPartial, cautious } = options;
   return {
     proof,
     ...(at === undefined ? {} : { at }),
     ...(allowPartial === undefined ? {} : { allowPartial }),
+    ...(cautious === undefined ? {} : { cautious }),
     scope,
     strength,
     minElements,
@@ -254,7 +260,7 @@ function describeReport(report: InsertAgrReport, others: readonly string[], outp
       : `one ${report.form === "function" ? "AGR node" : "inline AGR"} per gradient`;
   return [
     `${report.optimizer} (${report.dialect}): ${how}, scope ${report.options.scope}, strength ${report.options.strength}`,
-    ...report.edges.map(({ from, to }) => `  ${from} -> ${to}`),
+    ...report.edges.map(({ from, to, mask }) => `  ${mask === true ? "masked: " : ""}${from} -> ${to}`),
     ...(report.reached === null ? [] : [`  regularized: ${report.reached.join(", ")}`]),
     ...report.skipped.map(({ at, reason }) => `  left alone: ${at} (${reason})`),
     ...(others.length === 0 ? [] : [`  the same in ${others.join(", ")}`]),

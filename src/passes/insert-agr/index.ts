@@ -4,6 +4,7 @@ import { A_MODEL, type Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import type { Report } from "../pass.ts";
 import { stripAgr } from "../strip-agr.ts";
+import { updateOf } from "./cautious.ts";
 import { chooseForm, chooseOpset, chooseSites } from "./choose.ts";
 import type { Intent } from "./intent.ts";
 import { type Form, type InsertAgrOptions, type Settings, settingsOf } from "./options.ts";
@@ -30,7 +31,7 @@ export interface InsertAgrReport extends Report {
  *
  * A second call with the same options changes nothing; with others it replaces the first insertion.
  *
- * @throws PassError `E_NO_OPTIMIZER`, `E_SEVERAL_OPTIMIZERS`, `E_SELECTION`, `E_COUNT_NEEDED`, `E_GLOBAL_SCOPE`, `E_TRANSFORM`, `E_OPSET`,
+ * @throws PassError `E_NO_OPTIMIZER`, `E_SEVERAL_OPTIMIZERS`, `E_SELECTION`, `E_COUNT_NEEDED`, `E_GLOBAL_SCOPE`, `E_TRANSFORM`, `E_CAUTIOUS`, `E_OPSET`,
  *   `E_IR_VERSION`; UsageError `E_OPTION`. The model is unchanged then.
  */
 export function insertAgr(model: Model, options: InsertAgrOptions = {}): InsertAgrReport {
@@ -62,7 +63,7 @@ interface Decision {
 
 function decide(model: Model, options: InsertAgrOptions): Decision {
   const settings = settingsOf(options);
-  const { select, state = [], gradient = [], trainable, reported, transforms = [] } = options;
+  const { select, state = [], gradient = [], trainable, reported, transforms = [], cautious = [] } = options;
   const find = {
     state,
     gradient,
@@ -78,8 +79,11 @@ function decide(model: Model, options: InsertAgrOptions): Decision {
   const intent =
     site !== undefined && sequence !== undefined
       ? decideSequence(model, site, sequence, settings, form, { ...options, opset })
-      : decideTensors(model, sites, refusals, settings, form, transforms);
-  if (sequence !== undefined) chooseChain(model, [sequence], transforms, settings);
+      : decideTensors(model, sites, refusals, settings, form, { transforms, cautious });
+  if (site !== undefined && sequence !== undefined) {
+    chooseChain(model, [sequence], transforms, settings);
+    if (cautious.length > 0) updateOf(site.optimizer, sequence);
+  }
   const told = Object.entries({
     select,
     reported,

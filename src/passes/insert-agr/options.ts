@@ -11,6 +11,13 @@ export interface Parameter {
   readonly shape: readonly number[];
 }
 
+/** The update of a parameter that is to be masked. */
+export interface CautiousUpdate {
+  readonly parameter: string;
+  /** Whether a positive multiple of the update is added to the parameter; false: it is taken from it. */
+  readonly ascends: boolean;
+}
+
 export interface InsertAgrOptions extends FindOptions {
   /** Over which elements |g| is summed. Default `tensor`. */
   readonly scope?: AgrScope;
@@ -38,6 +45,11 @@ export interface InsertAgrOptions extends FindOptions {
    * `centralize`, `agc:0.01`, `normalize`, and `agr`, which comes last where the list does not have it. Default: AGR alone.
    */
   readonly transforms?: readonly string[];
+  /**
+   * Plain steps: cautious masking (arXiv 2411.16085) of these parameters' updates, behind the moments: what points against the gradient
+   * is left out, the rest scaled by the share that is left. `insertProven` finds out the list. Default: none.
+   */
+  readonly cautious?: readonly CautiousUpdate[];
   /** Names of the optimizer nodes to take, where there are several that share gradients or take sequences. */
   readonly select?: string | readonly string[];
 }
@@ -66,7 +78,13 @@ export function settingsOf(options: InsertAgrOptions): Settings {
     requireOption(Array.isArray(globs) && globs.every((glob) => typeof glob === "string"), option, "a list of globs");
     nameMatcher(globs, option);
   }
-  const { count, form } = options;
+  const { count, form, cautious = [] } = options;
+  requireOption(
+    Array.isArray(cautious) &&
+      cautious.every((each) => typeof each?.parameter === "string" && typeof each.ascends === "boolean"),
+    "cautious",
+    "a list of parameters and how they are renewed",
+  );
   requireOption(form === undefined || form === "function" || form === "inline", "form", "function or inline");
   requireOption(
     count === undefined || (Number.isSafeInteger(count) && count >= 1),

@@ -7,10 +7,11 @@ import type { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import type { Builder } from "../../ops/builder.ts";
 import type { Skipped } from "../pass.ts";
+import { chooseMasks, emitMask, type Masked } from "./cautious.ts";
 import { isMixed, type Treatment } from "./formula.ts";
 import type { Intent } from "./intent.ts";
 import { emitLayers, type JudgedLayer, judgedLayers, layerName, skippedLayers } from "./layers.ts";
-import type { Form, Settings } from "./options.ts";
+import type { Form, InsertAgrOptions, Settings } from "./options.ts";
 import { judge, runTimePredicate } from "./selection.ts";
 import { type Chain, chooseChain, emitChain } from "./transforms.ts";
 import { AgrFunctions, agrBuilder, inlineWriter } from "./writer.ts";
@@ -26,7 +27,7 @@ interface Placed {
 /**
  * Decides about optimizers that take each gradient as a tensor: which parameter it belongs to is known, so what is left alone
  * is left alone here and not when the graph runs.
- * @throws PassError `E_SELECTION`, `E_GLOBAL_SCOPE`
+ * @throws PassError `E_SELECTION`, `E_GLOBAL_SCOPE`, `E_TRANSFORM`, `E_CAUTIOUS`
  */
 export function decideTensors(
   model: Model,
@@ -34,7 +35,7 @@ export function decideTensors(
   refusals: readonly Refusal[],
   settings: Settings,
   form: Form,
-  transforms: readonly string[] = [],
+  { transforms, cautious }: Required<Pick<InsertAgrOptions, "transforms" | "cautious">>,
 ): Intent {
   const placed: Placed[] = [];
   const skipped: Skipped[] = refusals.map(({ at, reason }) => ({ at, reason }));
@@ -62,6 +63,8 @@ export function decideTensors(
   }
   const edges = placed.map(({ edge }) => edge);
   const chain = chooseChain(model, edges, transforms, settings);
+  const optimizers = [...new Set(sites.map(({ optimizer }) => optimizer))].join(", ");
+  const masks = chooseMasks(model, optimizers, edges, cautious);
   requireSimple(placed, settings, chain);
   if (settings.scope === "global") requireOneSum(placed, 'the scope "global" needs one sum over all gradients');
   if (chain?.isJoint) requireOneSum(placed, "clipping by norm needs all gradients");
@@ -69,15 +72,15 @@ export function decideTensors(
     structure: "tensors",
     form,
     dialect: [...new Set(sites.map(({ dialect }) => dialect))].join(", "),
-    optimizer: [...new Set(sites.map(({ optimizer }) => optimizer))].join(", "),
+    optimizer: optimizers,
     settings,
     reached: placed.map(({ edge }) => edge.parameter?.name ?? edge.value.name),
     skipped,
     notes: placed.flatMap(({ edge, layers }) =>
       layers === null || settings.scope === "global" ? [] : [layersNote(edge, layers)],
     ),
-    recorded: transforms.length === 0 ? {} : { transforms },
-    apply: (names) => applyTensors(model, names, placed, form, chain),
+    recorded: { ...(transforms.length === 0 ? {} : { transforms }), ...(cautious.length === 0 ? {} : { cautious }) },
+    apply: (names) => applyTensors(model, names, placed, form, chain, masks),
   };
 }
 
@@ -156,6 +159,7 @@ function applyTensors(
   placed: readonly Placed[],
   form: Form,
   chain: Chain | null,
+  masks: ReadonlyMap<GradientEdge, Masked>,
 ): readonly RecordedEdge[] {
   const functions = form === "function" ? new AgrFunctions(model) : null;
   const anchors = anchorsOf(placed);
@@ -164,7 +168,7 @@ function applyTensors(
   const write = (build: Builder, treatment: Treatment, gradient: Value): Value =>
     (functions?.writer(treatment) ?? inlineWriter(build, treatment)).regularized(build, gradient, sum);
   const joint = chain?.isJoint === true ? emitTogether(model, names, placed, anchors, chain, write) : null;
-  return placed.map(({ graph, edge, treatment, layers }, index) => {
+  return placed.flatMap(({ graph, edge, treatment, layers }, index) => {
     const { value, uses } = edge;
     const build = agrBuilder(model, names, value.name);
     const one = (gradient: Value): Value => write(build, treatment, gradient);
@@ -177,10 +181,12 @@ function applyTensors(
     result.type = value.type;
     insertAt(graph, anchors[index] ?? null, build.nodes);
     const recorded = rewire(names, value, result, uses);
-    if (!untyped.has(value) || value.producer?.graph == null) return recorded;
+    const masked = masks.get(edge);
+    const mask = masked === undefined ? [] : [emitMask(model, names, masked, result)];
+    if (!untyped.has(value) || value.producer?.graph == null) return [recorded, ...mask];
     value.type = tensorType(edge.dtype);
     value.producer.graph.declare(value);
-    return { ...recorded, typed: true };
+    return [{ ...recorded, typed: true as const }, ...mask];
   });
 }
 

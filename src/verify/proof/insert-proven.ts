@@ -1,6 +1,6 @@
 import { findOptimizers } from "../../analysis/find-optimizers/index.ts";
 import { OPTIONS, requireArgument } from "../../arguments.ts";
-import { PassError } from "../../errors.ts";
+import { PassError, requireOption } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { A_MODEL } from "../../graph/model.ts";
 import type { AgrScope } from "../../optim/agr.ts";
@@ -8,8 +8,11 @@ import { type InsertAgrReport, insertAgr } from "../../passes/insert-agr/index.t
 import { type InsertAgrOptions, settingsOf } from "../../passes/insert-agr/options.ts";
 import { judge } from "../../passes/insert-agr/selection.ts";
 import { type Proof, type ProofOptions, proveGradients } from "./index.ts";
+import { proveUpdates } from "./updates.ts";
 
-export interface InsertProvenOptions extends InsertAgrOptions, Pick<ProofOptions, "at"> {
+export interface InsertProvenOptions extends Omit<InsertAgrOptions, "cautious">, Pick<ProofOptions, "at"> {
+  /** Cautious masking (arXiv 2411.16085) of the updates of all parameters that AGR reaches, where they are proven too. Default false. */
+  readonly cautious?: boolean;
   /** Whether the gradients of plain steps are compared with the derivative of the loss. Default true. */
   readonly proof?: boolean;
   /** Whether parameters whose gradient is not known may stay without AGR. Default false. */
@@ -26,7 +29,7 @@ export interface ProvenInsertion extends InsertAgrReport {
  * what their gradients are.
  * @returns the report, and the options that repeat the insertion
  * @throws PassError `E_NOT_GRADIENT` where a parameter's gradient is not found, with the numbers, `E_PARTIAL` where some
- *   parameters would stay without AGR; and as `insertAgr` and `proveGradients`. The model is unchanged then.
+ *   parameters would stay without AGR, `E_CAUTIOUS` where an update to be masked is not proven; and as `insertAgr` and `proveGradients`. The model is unchanged then.
  */
 export async function insertProven(
   model: Model,
@@ -34,18 +37,30 @@ export async function insertProven(
 ): Promise<{ readonly report: ProvenInsertion; readonly options: InsertAgrOptions }> {
   requireArgument("model", model, A_MODEL);
   requireArgument("options", options, OPTIONS);
-  const { proof: wanted = true, allowPartial = false, at, ...asked } = options;
+  const { proof: wanted = true, allowPartial = false, at, cautious = false, ...asked } = options;
+  requireOption(typeof cautious === "boolean", "cautious", "true or false");
   const proof = wanted ? await proveGradients(model, { ...asked, ...(at === undefined ? {} : { at }) }) : null;
   const isRun = proof !== null && proof.precision !== null;
   if (isRun) requireProof(proof, asked, allowPartial);
   else if (!allowPartial) requireAll(model, asked);
-  const settled = isRun ? { ...asked, ...proof.options } : asked;
+  const found = isRun ? { ...asked, ...proof.options } : asked;
+  if (cautious && proof !== null && !isRun) throw unproven(proof.reason ?? "the step does not run");
+  if (cautious && !wanted) throw unproven("it was asked for without the proof");
+  const updates = cautious ? await proveUpdates(model, found) : [];
+  const settled: InsertAgrOptions = updates.length === 0 ? found : { ...found, cautious: updates };
   const report = insertAgr(model, settled);
+  const masked = new Set(updates.map(({ parameter }) => parameter));
+  const unmasked = cautious ? (report.reached?.filter((name) => !masked.has(name)) ?? []) : [];
+  const masks =
+    unmasked.length === 0 ? [] : [`not masked, for the update is the gradient itself: ${unmasked.join(", ")}`];
   return {
-    report: { ...report, proof, notes: [...report.notes, ...notesOf(proof, report.options.scope)] },
+    report: { ...report, proof, notes: [...report.notes, ...notesOf(proof, report.options.scope), ...masks] },
     options: settled,
   };
 }
+
+const unproven = (reason: string): PassError =>
+  new PassError("E_CAUTIOUS", `no update is masked that is not proven: ${reason}`, { hint: "Leave --cautious out." });
 
 /** Unproven parameters that AGR was meant for: neither too small for it nor left out by choice. */
 function requireProof(proof: Proof, options: InsertAgrOptions, allowPartial: boolean): void {

@@ -6,13 +6,14 @@ import { describeNode, Graph, type Node, type Value } from "../../../graph/graph
 import { type Model, valuesReadBy } from "../../../graph/model.ts";
 import type { Dimension } from "../../../graph/value-type.ts";
 import { isOfFamily } from "../../../ops/operators/index.ts";
-import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal } from "../site.ts";
+import type { Dialect, FindOptions, Found, GradientEdge, OptimizerSite, Refusal, Update, UpdateTerm } from "../site.ts";
 import { Anatomy, dependsOn, madeCopies, narrows } from "./anatomy.ts";
 import { type FlatStep, flatStep, valuesByName } from "./flat-step.ts";
 import type { DominatorTree } from "./flow.ts";
 import { knownShape } from "./known-shape.ts";
 import { vectorLayers } from "./layers.ts";
 import { lossesOf, pairState, type StatePair } from "./pair-state.ts";
+import { findUpdate } from "./update-edge.ts";
 
 const NAME = "plain-step";
 
@@ -182,7 +183,34 @@ class Step {
     const value = originalOf(this.#model, AGR_RECORD, origin);
     const cut = vectorLayers(pair.input);
     const layers = cut !== null && "layers" in cut ? { layers: cut.layers } : {};
-    return { value, uses, kind: "tensor", dtype, parameter: { name: pair.input.name, shape }, ...layers };
+    const update = (): Update => this.#updateOf(pair, read);
+    return { value, uses, kind: "tensor", dtype, parameter: { name: pair.input.name, shape }, ...layers, update };
+  }
+
+  #updateOf(pair: StatePair, gradient: Value): Update {
+    const { graph, pairs, data } = this.#anatomy;
+    const copies = new Set(
+      madeCopies(pair.output).flatMap(({ producer }) => (producer?.opType === "Cast" ? producer.inputs : [])),
+    );
+    const masters = pairs.filter(({ output }) => [output, ...madeCopies(output)].some((value) => copies.has(value)));
+    const others = pairs.filter((each) => each !== pair && !masters.includes(each)).map(({ input }) => input);
+    const found = findUpdate({
+      graph,
+      pair,
+      masters,
+      others: others.filter(({ type }) => type?.kind !== "tensor" || type.shape?.every((dim) => dim === 1) !== true),
+      data,
+      gradients: new Set([...this.#told.values(), gradient]),
+    });
+    if ("reason" in found) return found;
+    const renewal = this.#flat.originOf(found.renewal);
+    const terms = found.terms.flatMap((term): UpdateTerm[] => {
+      const [value, use] = [this.#flat.originOf(term.value), this.#flat.originOfUse(term.use)];
+      return value === null || use === null || use.user instanceof Graph ? [] : [{ ...term, value, use }];
+    });
+    return renewal === null || terms.length < found.terms.length
+      ? { reason: "its update lies in both branches of an If" }
+      : { terms, renewal };
   }
 
   /** Up through sums and products whose other operands do not depend on the data. */
