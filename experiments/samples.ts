@@ -1,6 +1,6 @@
 /**
  * Draws images with the networks that `ddpm` trained, and scores them by features and classes of a ResNet that `resnet` trained: ddpm/samples.json and
- * ddpm/samples.png. The networks are trained again, which must give the same losses. Scores that are there are kept.
+ * ddpm/samples.png. The networks are trained again, which must give the same losses. Images that were drawn are kept.
  */
 
 import { existsSync, readFileSync } from "node:fs";

@@ -1,3 +1,5 @@
+/** Opens and trains again what an experiment compared: the same model, options, seed and data give the same losses. */
+
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
