@@ -78,24 +78,29 @@ describe("safetensors", () => {
       /"x" takes bytes 0 to 9 of 1/,
     ],
     [
-      "an end before the beginning",
+      "row 57: an end before the beginning",
       file(`{"x":${entry("U8", [1], 1, 0)}}`, new Uint8Array(1)),
       /"x" takes bytes 1 to 0/,
     ],
     [
-      "a size that does not fit the type",
+      "row 57: a size that does not fit the type",
       file(`{"x":${entry("F32", [2], 0, 4)}}`, new Uint8Array(4)),
       /"x" has 4 bytes, 8 expected for F32 \[2\]/,
     ],
     [
-      "an unsafe number",
+      "row 57: an unsafe number",
       file('{"x":{"dtype":"U8","shape":[9007199254740993],"data_offsets":[0,1]}}', new Uint8Array(1)),
       /"x" has no valid shape/,
     ],
     [
-      "a negative number",
+      "row 57: a negative number",
       file('{"x":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}', new Uint8Array(1)),
       /"x" has no valid shape/,
+    ],
+    [
+      "row 57: an unsafe number for a place",
+      file('{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,9007199254740993]}}', new Uint8Array(1)),
+      /"x"/,
     ],
     ["an unknown type", file(`{"x":${entry("Q9", [1], 0, 1)}}`, new Uint8Array(1)), /unknown type "Q9"/],
     ["an entry that is no object", file('{"x":null}'), /"x" has the unknown type/],

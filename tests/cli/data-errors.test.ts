@@ -78,6 +78,14 @@ describe("row 63: data that do not fit the model", () => {
       [{ name: "input", tensor: zeros([7, 1, 16, 16]) }, labels],
       /"labels" has 40 samples, "input" has 7/,
     ],
+    [
+      "another type",
+      [
+        { name: "input", tensor: GraphTensor.from(DataType.float16, [COUNT, 1, 16, 16], new Uint16Array(256 * COUNT)) },
+        labels,
+      ],
+      /"input".*float16/,
+    ],
     ["a scalar", [images, { name: "labels", tensor: GraphTensor.scalar(DataType.int64, 1) }], /"labels" is a scalar/],
   ] as const)("%s: exit code 5, with what was expected and what was given", async (_, tensors, message) => {
     const { status, stderr } = await command(["train", DIGITS, "--data", file(...tensors)]);

@@ -184,6 +184,20 @@ describe("data as they come", () => {
     ]);
   });
 
+  it("row 62: images and labels of different counts are told by name, and data says it too", async () => {
+    const folder = temporaryFolder();
+    const [images] = digits(folder, 12).idx.split(",");
+    const other = temporaryFolder();
+    const [, labels] = digits(other, 11).idx.split(",");
+    const { status, stderr } = await command(["train", DIGITS, "--data", `${images},${labels}`]);
+    expect([status, stderr]).toEqual([5, expect.stringMatching(/E_DATA\] "input" has 12 samples, "labels" has 11/)]);
+    const described = await command(["data", `${images},${labels}`]);
+    expect([described.status, described.stderr]).toEqual([
+      0,
+      expect.stringContaining("the tensors have different numbers of samples: images 12, labels 11"),
+    ]);
+  });
+
   it("how they are read is part of what a run is, and eval does not take a mean of what it evaluates", async () => {
     const folder = temporaryFolder();
     const { idx } = digits(folder, 32);

@@ -102,6 +102,10 @@ describe("a folder of images by class", () => {
 describe("row 64: an image that is none", () => {
   const damaged: Readonly<Record<string, (png: Buffer) => Promise<Buffer>>> = {
     "cut off": async (png) => png.subarray(0, png.length - 20),
+    "a JPEG that is cut off": async (png) => {
+      const jpeg = await sharp(png).jpeg().toBuffer();
+      return jpeg.subarray(0, Math.floor(jpeg.length * 0.8));
+    },
     "of 16 bits": async () =>
       sharp(Buffer.alloc(512), { raw: { width: 16, height: 16, channels: 1 } })
         .toColourspace("grey16")

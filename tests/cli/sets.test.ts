@@ -185,7 +185,7 @@ describe("what an output may be", () => {
     }
   });
 
-  it("row 97: a file that is replaced keeps mode and owner; a link is followed, also to nothing yet", async () => {
+  it("rows 73, 97: a file that is replaced keeps mode and owner; a link is followed, also to nothing yet", async () => {
     const folder = temporaryFolder();
     const [file, link, dangling] = ["file", "link", "dangling"].map((name) => join(folder, name)) as [
       string,

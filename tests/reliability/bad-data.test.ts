@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { crc32, deflateRawSync } from "node:zlib";
 import { strToU8, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { decodeSafetensors } from "../../src/entries/training.ts";
@@ -134,6 +135,42 @@ describe("row 60: an archive", () => {
     const error = errorOf(() => decodeNpz(bytes));
     expect([error.code, error.exitCode]).toEqual(["E_NPZ", 5]);
     expect(error.message).toMatch(message);
+  });
+
+  /** An archive of one deflated entry, with any size said of it. */
+  function archiveOf(packed: Uint8Array, crc: number, size: number): Uint8Array {
+    const name = strToU8("x.npy");
+    const sizes = (bytes: Buffer, at: number): void => {
+      bytes.writeUInt32LE(crc, at);
+      bytes.writeUInt32LE(packed.length, at + 4);
+      bytes.writeUInt32LE(size, at + 8);
+      bytes.writeUInt16LE(name.length, at + 12);
+    };
+    const [local, central, end] = [Buffer.alloc(30), Buffer.alloc(46), Buffer.alloc(22)];
+    local.writeUInt32LE(0x04034b50, 0);
+    local.writeUInt16LE(8, 8);
+    sizes(local, 14);
+    central.writeUInt32LE(0x02014b50, 0);
+    central.writeUInt16LE(8, 10);
+    sizes(central, 16);
+    end.writeUInt32LE(0x06054b50, 0);
+    end.writeUInt16LE(1, 8);
+    end.writeUInt16LE(1, 10);
+    end.writeUInt32LE(central.length + name.length, 12);
+    end.writeUInt32LE(local.length + name.length + packed.length, 16);
+    return Buffer.concat([local, name, packed, central, name, end]);
+  }
+
+  it("that is a bomb, honest or lying, is refused before it takes memory", () => {
+    const zeros = Buffer.alloc(2 ** 30);
+    const [packed, crc] = [deflateRawSync(zeros, { level: 1 }), crc32(zeros)];
+    const small = deflateRawSync(ARRAY);
+    expect(decodeNpz(archiveOf(small, crc32(ARRAY), ARRAY.length))).toHaveLength(1);
+    const before = process.memoryUsage().arrayBuffers;
+    const messageOf = (size: number): string => errorOf(() => decodeNpz(archiveOf(packed, crc, size))).message;
+    expect(messageOf(zeros.length)).toMatch(/unpacks to 1073741824 bytes, more than 200 times its size/);
+    expect(messageOf(1000)).toMatch(/"x\.npy" cannot be unpacked/);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 26);
   });
 
   it("on the command line ends with 5 and names the file", async () => {

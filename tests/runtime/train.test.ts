@@ -214,7 +214,7 @@ describe("planTraining", () => {
     expect(planTraining(free, data(10), { batchSize: 4, dropLast: true }).stepsPerEpoch).toBe(2);
   });
 
-  it("refuses what cannot be batched", () => {
+  it("row 63: refuses what cannot be batched", () => {
     expect(errorOf(() => planTraining(fixed, data(8), { batchSize: 2 })).message).toBe(
       "the model takes batches of exactly 4 samples, not 2",
     );

@@ -65,6 +65,9 @@ Examples:
       const tensors = await describeData(content);
       const text = await textOf(content);
       if (sheet !== null && path !== undefined) await writeFileAtomic(path, sheet.png);
+      const counts = tensors.flatMap(({ name, shape }) => (shape[0] === undefined ? [] : [`${name} ${shape[0]}`]));
+      if (new Set(tensors.flatMap(({ shape }) => shape[0] ?? [])).size > 1)
+        console.note(`the tensors have different numbers of samples: ${counts.join(", ")}`);
       console.result(
         {
           ...{ command: "data", data: specification, tensors: tensors.map(documentOf) },

@@ -111,7 +111,7 @@ describe("CIFAR", () => {
 });
 
 describe("tables", () => {
-  it("have features and labels; headers, BOMs, CRLF, quotes and empty lines are seen through", async () => {
+  it("row 61: have features and labels; headers, BOMs, CRLF, quotes and empty lines are seen through", async () => {
     const text = '\uFEFFage,"in,come",species\r\n1,2.5,cat\r\n\r\n3,-4e1,"dog"\r\n5,6,cat\r\n';
     const content = await readData(place("t.csv", text));
     expect(shown(content)).toEqual({

@@ -30,7 +30,7 @@ describe("data files", () => {
     expect((await readDataFile(path)).map(({ name, tensor }) => [name, [...tensor.values()]])).toEqual([["x", [2]]]);
   });
 
-  it("in npz are read, column-major arrays and format 2 too, and names are never paths", async () => {
+  it("rows 59, 60: in npz are read, column-major arrays and format 2 too, and names are never paths", async () => {
     const path = place(
       "data.npz",
       zipSync({
@@ -74,9 +74,10 @@ describe("data files", () => {
       "E_NPY",
       /too large/,
     ],
+    ["data.npz", zipSync({ "x.npy": npy(header("<f4é", "1,"), new Uint8Array(4)) }), "E_NPY", /./],
     ["data.npz", zipSync({ "x.npy": npy("import os", new Uint8Array(8)) }), "E_NPY", /header is damaged/],
     ["data.npz", zipSync({ "x.npy": npy(header("<f4", "1,"), new Uint8Array(4), 9) }), "E_NPY", /format version is 9/],
-  ])("that are wrong are refused, naming the file: %s %#", async (name, bytes, code, message) => {
+  ])("rows 59, 60: that are wrong are refused, naming the file: %s %#", async (name, bytes, code, message) => {
     const path = place(name, bytes);
     const error = await rejectionOf(readDataFile(path));
     expect([error.code, error.exitCode, error.file]).toEqual([code, 5, path]);
