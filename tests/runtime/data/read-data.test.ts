@@ -74,7 +74,7 @@ describe("data files", () => {
       "E_NPY",
       /too large/,
     ],
-    ["data.npz", zipSync({ "x.npy": npy(header("<f4é", "1,"), new Uint8Array(4)) }), "E_NPY", /./],
+    ["data.npz", zipSync({ "x.npy": npy(header("<f4é", "1,"), new Uint8Array(4)) }), "E_NPY", /header is damaged/],
     ["data.npz", zipSync({ "x.npy": npy("import os", new Uint8Array(8)) }), "E_NPY", /header is damaged/],
     ["data.npz", zipSync({ "x.npy": npy(header("<f4", "1,"), new Uint8Array(4), 9) }), "E_NPY", /format version is 9/],
   ])("rows 59, 60: that are wrong are refused, naming the file: %s %#", async (name, bytes, code, message) => {
