@@ -7,6 +7,7 @@ import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
+import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
@@ -36,16 +37,24 @@ export function programsOf(artifacts: SessionModels, settings: SessionSettings):
     ...programs,
     overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
     adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
+    sharer: (apply, parameters, sessions) =>
+      planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
     repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
   };
 }
 
 /** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */
 function derived(from: Model, role: Role, pass: (step: StepModel) => StepModel | null): Model | null {
+  const step = pass(copied(from, role));
+  return step === null ? null : planned(step, role);
+}
+
+function copied(from: Model, role: Role): StepModel {
   const { role: _, ...plan } = readPlan(from, role);
-  const step = pass({ model: from.clone(), ...plan });
-  if (step === null) return null;
-  const { model, ...made } = step;
+  return { model: from.clone(), ...plan };
+}
+
+function planned({ model, ...made }: StepModel, role: Role): Model {
   writePlan(model, { role, ...made });
   return model;
 }

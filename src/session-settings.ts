@@ -51,7 +51,7 @@ export function plainPrograms(
   if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
   return {
     ...artifacts,
-    ...{ state, overwriting: null, adding: null, repeated: null, stepsPerCall, exporter },
+    ...{ state, overwriting: null, adding: null, repeated: null, stepsPerCall, exporter, sharer: null },
     learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
   };
 }

@@ -26,6 +26,13 @@ export interface Communicator {
    * @throws DistributedError `E_MPI`
    */
   broadcast(bytes: Uint8Array, root?: number): Promise<void>;
+  /**
+   * Puts the part of each rank in the place of everybody's.
+   * @param bytes equally many on all ranks
+   * @param ends where the part of each rank ends, in the order of the ranks; the same on all
+   * @throws DistributedError `E_MPI`
+   */
+  allGather(bytes: Uint8Array, ends: readonly number[]): Promise<void>;
   /** Waits until all ranks are here. @throws DistributedError `E_MPI` */
   barrier(): Promise<void>;
   /** Ends all ranks, this process too, whatever they are at. */
@@ -35,6 +42,6 @@ export interface Communicator {
 }
 
 export const A_COMMUNICATOR: Kind = withFields(
-  { rank: NUMBER, size: NUMBER, allReduceSum: METHOD, broadcast: METHOD },
+  { rank: NUMBER, size: NUMBER, allReduceSum: METHOD, broadcast: METHOD, allGather: METHOD },
   "a communicator, as joinRanks gives it",
 );

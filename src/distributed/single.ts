@@ -7,6 +7,7 @@ export const SINGLE: Communicator = {
   library: "no MPI",
   allReduceSum: async () => undefined,
   broadcast: async () => undefined,
+  allGather: async () => undefined,
   barrier: async () => undefined,
   abort: (exitCode) => process.exit(exitCode),
   finalize: async () => undefined,

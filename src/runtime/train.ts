@@ -80,6 +80,7 @@ export async function* train(
   let saves = Math.floor(step / saveEvery);
   let saved = step;
   const keep = async (position: TrainPosition): Promise<void> => {
+    await updater.whole();
     if (save === undefined) return;
     await requireFinite(session, step);
     await save(position);
@@ -125,6 +126,7 @@ export async function* train(
       saves = Math.floor(step / saveEvery);
       await turn();
     }
+    await updater.whole();
     const seconds = (performance.now() - began) / 1000;
     yield { type: "epoch", epoch, steps: plan.stepsPerEpoch, loss: lossSum / samples, seconds };
     ({ batch, lossSum, samples } = START);

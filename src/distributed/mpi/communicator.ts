@@ -6,6 +6,8 @@ import { type MpiLibrary, openMpi } from "./library.ts";
 
 /** Counts are 32 bits wide; larger arrays go in pieces. */
 const MOST_ELEMENTS = 2 ** 28;
+/** The most that 32 bits with a sign count. */
+const MOST_BYTES = 2 ** 31 - 1;
 /** Handles, and addresses that are constants. */
 const HANDLE = "int64_t";
 const ADDRESS = "void *";
@@ -13,6 +15,7 @@ const ADDRESS = "void *";
 interface Calls {
   readonly allReduce: NativeFunction;
   readonly broadcast: NativeFunction;
+  readonly allGather: NativeFunction;
   readonly barrier: NativeFunction;
   readonly abort: NativeFunction;
   readonly finalize: NativeFunction;
@@ -22,6 +25,7 @@ function callsOf(mpi: MpiLibrary): Calls {
   return {
     allReduce: mpi.func("MPI_Allreduce", [HANDLE, ADDRESS, "int", HANDLE, HANDLE, HANDLE]),
     broadcast: mpi.func("MPI_Bcast", [ADDRESS, "int", HANDLE, "int", HANDLE]),
+    allGather: mpi.func("MPI_Allgatherv", [HANDLE, "int", HANDLE, ADDRESS, ADDRESS, ADDRESS, HANDLE, HANDLE]),
     barrier: mpi.func("MPI_Barrier", [HANDLE]),
     abort: mpi.func("MPI_Abort", [HANDLE, "int"]),
     finalize: mpi.func("MPI_Finalize", []),
@@ -102,6 +106,18 @@ export class MpiCommunicator implements Communicator {
       const part = bytes.subarray(from, from + MOST_ELEMENTS);
       await this.#call("MPI_Bcast", this.#calls.broadcast, part, part.length, byte, root, world);
     }
+  }
+
+  async allGather(bytes: Uint8Array, ends: readonly number[]): Promise<void> {
+    const starts = [0, ...ends.slice(0, -1)];
+    if (bytes.length > MOST_BYTES) {
+      for (const [rank, end] of ends.entries()) await this.broadcast(bytes.subarray(starts[rank], end), rank);
+      return;
+    }
+    const { world, byte, inPlace } = this.#mpi.constants;
+    const counts = Int32Array.from(ends, (end, rank) => end - (starts[rank] ?? 0));
+    const places = Int32Array.from(starts);
+    await this.#call("MPI_Allgatherv", this.#calls.allGather, inPlace, 0, byte, bytes, counts, places, byte, world);
   }
 
   async barrier(): Promise<void> {

@@ -5,9 +5,12 @@ import type { PortableArtifacts } from "../../artifacts/portable/portable-artifa
 import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Abilities, Exporter } from "../session.ts";
+import type { Abilities, Exporter, Share } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
+
+/** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
+export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
 
 /** What a session runs. */
 export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
@@ -24,6 +27,8 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   /** The learning rate of an update counted from 1, until another is set. */
   readonly learningRate: (step: number) => number;
   readonly exporter: Exporter;
+  /** Null where updates are not shared. */
+  readonly sharer: Sharer | null;
 }
 
 /** The models of a session with their plans; each is loaded when it is first run. */
@@ -38,6 +43,9 @@ export class Programs {
   readonly repeated: Program | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
   readonly first: Program;
+  readonly #sharer: Sharer | null;
+  readonly #provider: ResolvedProvider;
+  #part: { readonly key: string; readonly program: Program } | null = null;
 
   /** @throws FormatError `E_PLAN` */
   constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
@@ -45,6 +53,8 @@ export class Programs {
       model === null ? null : new Program(model, role, provider);
     /** State that stays on a device is not copied between calls. */
     const copies = provider.keepsAt === null;
+    this.#sharer = models.sharer;
+    this.#provider = provider;
     this.gradients = optional(models.gradients, "gradients");
     this.overwriting = optional(models.overwriting, "gradients");
     this.adding = optional(models.adding, "gradients");
@@ -55,6 +65,21 @@ export class Programs {
     const first = this.gradients ?? this.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
     this.first = first;
+  }
+
+  /**
+   * The part of the update that renews some parameters; the last one asked for is kept.
+   * @throws BackendError `E_UNSUPPORTED`, `E_NO_OPTIMIZER_MODEL`
+   */
+  async partOf({ parameters, sessions }: Share): Promise<Program> {
+    const { model } = this.requireOptimizer(this.apply);
+    const key = JSON.stringify([sessions, ...parameters]);
+    if (this.#part?.key === key) return this.#part.program;
+    if (this.#sharer === null) throw cannotShare();
+    await this.#part?.program.release();
+    const program = new Program(this.#sharer(model, new Set(parameters), sessions), "apply", this.#provider);
+    this.#part = { key, program };
+    return program;
   }
 
   /** Everything that a checkpoint of a training keeps. */
@@ -109,6 +134,7 @@ export class Programs {
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated } = this;
     for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated])
       await program?.release();
+    await this.#part?.program.release();
   }
 }
 
@@ -118,6 +144,12 @@ export function noEvalModel(): BackendError {
   });
 }
 
+export const cannotShare = (): BackendError =>
+  new BackendError("E_UNSUPPORTED", "this session shares no updates with others", {
+    field: "applyShare",
+    hint: "Use applyGradients where can.shareUpdates is false.",
+  });
+
 export const rateIsBuiltIn = (): BackendError =>
   new BackendError("E_UNSUPPORTED", "the step takes no learning rate: its rate is built in, or state", {
     field: "learningRate",
@@ -125,14 +157,18 @@ export const rateIsBuiltIn = (): BackendError =>
   });
 
 /** What a session over these models can do. */
-export function abilitiesOf({ gradients, trainStep, apply, state }: OrtNodePrograms): Abilities {
+export function abilitiesOf({ gradients, trainStep, apply, state, sharer }: OrtNodePrograms): Abilities {
   if (gradients === null) {
     const setLearningRate = trainStep !== null && readPlan(trainStep, "train_step").learningRate !== null;
-    return { setLearningRate, getGradients: false, keepState: true, saveCheckpoint: false };
+    return { setLearningRate, getGradients: false, keepState: true, saveCheckpoint: false, shareUpdates: false };
   }
-  const kept = keptState(readPlan(gradients, "gradients"), apply === null ? null : readPlan(apply, "apply"));
+  const plan = readPlan(gradients, "gradients");
+  const kept = keptState(plan, apply === null ? null : readPlan(apply, "apply"));
+  /** Where gradients are taken beside the parameters, every session needs the slots of all. */
+  const looksAhead = plan.state.some(({ kind }) => kind === "slot");
   return {
     ...{ setLearningRate: true, getGradients: true, keepState: true },
     saveCheckpoint: fitsCheckpoint(state, kept),
+    shareUpdates: sharer !== null && apply !== null && !looksAhead,
   };
 }

@@ -1,5 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
 import { BOOLEAN, requireArgument } from "../../arguments.ts";
+import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import type { StateKind } from "../../artifacts/portable/plan.ts";
 import { type TrainingState, zeros } from "../../artifacts/portable/state.ts";
 import { BackendError } from "../../errors.ts";
@@ -8,6 +9,7 @@ import { fromOrtTensor, toOrtTensor } from "../feeds.ts";
 import { copyOfTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import { splitParameters } from "./parameter-buffer.ts";
+import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
 import { requireFit } from "./state-fit.ts";
 import type { StateStore } from "./state-store.ts";
@@ -22,6 +24,8 @@ export class SessionState {
   readonly #programs: Programs;
   /** What a state has beside its tensors, which may be of gigabytes and are not kept. */
   #rest: Omit<TrainingState, "tensors" | "step">;
+  /** What updates that were made elsewhere have renewed there, not here. */
+  readonly #left = new Set<string>();
 
   /** @throws CheckpointError `E_CHECKPOINT_MISMATCH` */
   constructor(programs: Programs, store: StateStore, state: TrainingState) {
@@ -33,12 +37,8 @@ export class SessionState {
 
   /** @throws CheckpointError `E_CHECKPOINT_MISMATCH` */
   load(state: TrainingState): void {
-    const { first, apply, accumulators, keptState } = this.#programs;
-    const specs = new Map(
-      [first, ...(apply === null ? [] : [apply])].flatMap((program) =>
-        program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
-      ),
-    );
+    const { accumulators, keptState } = this.#programs;
+    const specs = this.#specs();
     const names = keptState.map(({ name }) => name);
     requireFit(names, specs, state);
     const shaped = (name: string, tensor: GraphTensor): GraphTensor => {
@@ -59,6 +59,58 @@ export class SessionState {
     this.#rest = rest;
     this.steps = step;
     this.resets = true;
+    this.#left.clear();
+  }
+
+  /** What the models say of the state. */
+  #specs(): ReadonlyMap<string, InputSpec> {
+    const { first, apply } = this.#programs;
+    return new Map(
+      [first, ...(apply === null ? [] : [apply])].flatMap((program) =>
+        program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
+      ),
+    );
+  }
+
+  /** Types and shapes of the kept state of these names. */
+  specs(names: readonly string[]): readonly InputSpec[] {
+    const all = this.#specs();
+    const kept = new Set(this.#programs.keptState.map(({ name }) => name));
+    return names.flatMap((name) => (kept.has(name) ? (all.get(name) ?? []) : []));
+  }
+
+  put(tensors: NamedTensors): void {
+    for (const [name, tensor] of Object.entries(tensors)) {
+      this.set(name, tensor);
+      this.#left.delete(name);
+    }
+  }
+
+  /**
+   * Notes that a part of an update was made here, and the rest of it elsewhere.
+   * @returns names of the slots that were renewed
+   */
+  leave({ plan }: Program): readonly string[] {
+    const own = new Set(plan.state.filter(({ next }) => next !== null).map(({ name }) => name));
+    for (const name of [...this.names("parameter"), ...this.names("slot")]) if (!own.has(name)) this.#left.add(name);
+    return this.names("slot").filter((name) => own.has(name));
+  }
+
+  /**
+   * @param names of what is needed. Default: all
+   * @throws BackendError `E_STATE_APART` where a part of the state was renewed elsewhere, and not here
+   */
+  requireWhole(names?: readonly string[]): void {
+    const name = names === undefined ? [...this.#left][0] : names.find((each) => this.#left.has(each));
+    if (name === undefined) return;
+    throw new BackendError(
+      "E_STATE_APART",
+      `the state is spread over the ranks: of "${name}" and ${this.#left.size - 1} more tensors this rank has what they were`,
+      {
+        field: name,
+        hint: "Ask for the state in save, after an epoch, or when the training is over: it is brought together there.",
+      },
+    );
   }
 
   /** Steps write into the tensors of the state by turns, and what they were loaded from is not ours. */
@@ -68,6 +120,7 @@ export class SessionState {
 
   /** Everything that a checkpoint of a training keeps, in memory for good. */
   async handOut(): Promise<TrainingState> {
+    this.requireWhole();
     const tensors = await this.store.handOut(this.#programs.keptState.map(({ name }) => name));
     return {
       ...this.#rest,
@@ -77,9 +130,11 @@ export class SessionState {
   }
 
   /** The state of one kind, gradients by their parameters' names; valid until the next run. */
-  async lend(kind: StateKind): Promise<NamedTensors> {
+  async lend(kind: StateKind, wanted?: readonly string[]): Promise<NamedTensors> {
     const { accumulators } = this.#programs;
-    const names = kind === "accumulator" ? accumulators : this.names(kind).map((name) => [name, name] as const);
+    const all = kind === "accumulator" ? accumulators : this.names(kind).map((name) => [name, name] as const);
+    const chosen = new Set(wanted);
+    const names = wanted === undefined ? all : all.filter(([name]) => chosen.has(name));
     return renamed(await this.store.lend(names.map(([, held]) => held)), names);
   }
 
@@ -109,8 +164,9 @@ export class SessionState {
       this.#rest = { ...this.#rest, nominal: false };
   }
 
-  /** @throws BackendError `E_NOMINAL` */
+  /** @throws BackendError `E_NOMINAL`, `E_STATE_APART` */
   requireValues(): void {
+    if (this.#left.size > 0) this.requireWhole(this.names("parameter"));
     if (!this.#rest.nominal) return;
     throw new BackendError("E_NOMINAL", "the checkpoint is nominal: it has the parameters' names and no values", {
       hint: "Load all parameters first, with loadParametersBuffer(bytes, false).",

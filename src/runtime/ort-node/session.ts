@@ -8,10 +8,11 @@ import { requireOption } from "../../errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
-import { NAMES } from "../session.ts";
+import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, Share, TrainingSession } from "../session.ts";
+import { A_SHARE, NAMES } from "../session.ts";
 import { joinParameters, sizeOfAll } from "./parameter-buffer.ts";
-import { abilitiesOf, type OrtNodePrograms, Programs, rateIsBuiltIn } from "./programs.ts";
+import type { Program } from "./program.ts";
+import { abilitiesOf, cannotShare, type OrtNodePrograms, Programs, rateIsBuiltIn } from "./programs.ts";
 import { chooseProvider, type OrtNodeOptions, type ResolvedProvider } from "./providers.ts";
 import { SessionState } from "./session-state.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -37,7 +38,9 @@ export class OrtNodeSession implements TrainingSession {
 
   private constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
     this.#programs = new Programs(models, provider);
-    this.can = abilitiesOf(models);
+    const can = abilitiesOf(models);
+    /** Where the state stays on a device, bringing parameters there costs more than their update. */
+    this.can = { ...can, shareUpdates: can.shareUpdates && provider.name === "cpu" };
     this.trainingInputs = this.#programs.first.inputs;
     this.stepsPerCall = this.#programs.repeated === null ? 1 : models.stepsPerCall;
     this.executionProvider = provider.name;
@@ -120,6 +123,7 @@ export class OrtNodeSession implements TrainingSession {
     const { plan } = this.#programs.requireGradients("runOptimizerStep");
     const apply = this.#programs.requireOptimizer(this.#programs.apply);
     this.#state.requireValues();
+    this.#state.requireWhole();
     await this.#call("runOptimizerStep", async () => {
       const accumulators = new Map(plan.gradients);
       const { store } = this.#state;
@@ -129,6 +133,25 @@ export class OrtNodeSession implements TrainingSession {
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
     requireArgument("gradients", gradients, FEEDS);
+    const apply = this.#applying(gradients, statistics);
+    this.#state.requireWhole();
+    await this.#call("applyGradients", () => this.#apply(apply, gradients, statistics));
+  }
+
+  async applyShare(share: Share, sums: NamedTensors, statistics: NamedTensors = {}): Promise<readonly string[]> {
+    requireArgument("share", share, A_SHARE);
+    requireArgument("sums", sums, FEEDS);
+    this.#applying(sums, statistics);
+    if (!this.can.shareUpdates) throw cannotShare();
+    return this.#call("applyShare", async () => {
+      const part = await this.#programs.partOf(share);
+      await this.#apply(part, sums, statistics);
+      return this.#state.leave(part);
+    });
+  }
+
+  /** The model that makes updates, where these fit it. @throws DataError `E_FEED`; BackendError */
+  #applying(gradients: NamedTensors, statistics: NamedTensors): Program {
     requireArgument("statistics", statistics, FEEDS);
     const program = this.#programs.requireGradients("applyGradients");
     const apply = this.#programs.requireOptimizer(this.#programs.apply);
@@ -141,16 +164,25 @@ export class OrtNodeSession implements TrainingSession {
     const buffers = this.#state.names("buffer");
     checkFeeds(program.specs(Object.keys(statistics).filter((name) => buffers.includes(name))), statistics);
     this.#state.requireValues();
-    await this.#call("applyGradients", async () => {
-      await this.#runner.update(apply, (parameter) => gradients[parameter] as Tensor);
-      for (const [name, tensor] of Object.entries(statistics)) this.#state.set(name, tensor);
-    });
+    return apply;
+  }
+
+  async #apply(apply: Program, gradients: NamedTensors, statistics: NamedTensors): Promise<void> {
+    await this.#runner.update(apply, (parameter) => gradients[parameter] as Tensor);
+    for (const [name, tensor] of Object.entries(statistics)) this.#state.set(name, tensor);
+  }
+
+  async putState(tensors: NamedTensors): Promise<void> {
+    requireArgument("tensors", tensors, FEEDS);
+    checkFeeds(this.#state.specs(Object.keys(tensors)), tensors);
+    await this.#call("putState", async () => this.#state.put(tensors));
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     checkBatches(this.trainingInputs, batches, rates);
     const single = this.#programs.requireOptimizer(this.#programs.trainStep);
     this.#state.requireValues();
+    this.#state.requireWhole();
     return this.#call("trainSteps", () => this.#runner.train(single, batches, rates));
   }
 
@@ -193,11 +225,12 @@ export class OrtNodeSession implements TrainingSession {
     });
   }
 
-  async lendState(kind: StateKind): Promise<NamedTensors> {
+  async lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors> {
     requireArgument("kind", kind, oneOf(...STATE_KINDS));
+    requireArgument("names", names, optional(NAMES));
     return this.#call("lendState", async () => {
       if (kind === "accumulator") this.#programs.requireGradients("lendState");
-      return this.#state.lend(kind);
+      return this.#state.lend(kind, names);
     });
   }
 

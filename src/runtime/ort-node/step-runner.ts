@@ -49,6 +49,10 @@ export class StepRunner {
 
   /** The optimizer's update. */
   async update(apply: Program, gradientOf: (parameter: string) => Tensor): Promise<void> {
+    if (apply.renewals.length === 0) {
+      this.#state.steps++;
+      return;
+    }
     const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
     const scalars = this.#scalars(apply, [this.rate(this.#state.steps + 1)]);
     const { store } = this.#state;

@@ -45,7 +45,9 @@ export interface OrtTrainingOptions {
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
   readonly way: Reached = { name: "web", passedOver: [] };
-  readonly can = { setLearningRate: false, getGradients: false, keepState: false, saveCheckpoint: true };
+  readonly can = {
+    ...{ setLearningRate: false, getGradients: false, keepState: false, saveCheckpoint: true, shareUpdates: false },
+  };
   readonly stepsPerCall = 1;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
@@ -191,6 +193,14 @@ export class OrtTrainingSession implements TrainingSession {
 
   async applyGradients(): Promise<void> {
     throw unsupported("take gradients", "Use ort-node.");
+  }
+
+  async applyShare(): Promise<readonly string[]> {
+    throw unsupported("take gradients", "Use ort-node.");
+  }
+
+  async putState(): Promise<void> {
+    throw unsupported("take another state", "Use ort-node.");
   }
 
   async getState(): Promise<TrainingState> {

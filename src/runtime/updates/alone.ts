@@ -45,6 +45,8 @@ export class Alone implements Updater {
     return this.#options.signal?.aborted === true;
   }
 
+  async whole(): Promise<void> {}
+
   groupSize(step: number): number {
     const { accumulate } = this.#plan;
     const { saveEvery, statistics } = this.#options;

@@ -1,9 +1,20 @@
+import { isOfAllRanks } from "../../distributed/consensus.ts";
 import type { Contributions } from "../../distributed/exchange.ts";
 import { DistributedError, type NumericError } from "../../errors.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
+import { ortTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import { Ranks, type RankTraining } from "./ranks.ts";
-import { firstBad, lossNameOf, type Moment, notFinite, type Outcome, type Updater } from "./update.ts";
+import {
+  type ExchangeReport,
+  firstBad,
+  lossNameOf,
+  type Moment,
+  notFinite,
+  type Outcome,
+  type Updater,
+} from "./update.ts";
+import { UpdateShares } from "./update-shares.ts";
 
 /** What goes with the gradients: loss and samples. */
 const NUMBERS = 2;
@@ -19,25 +30,33 @@ interface Own {
 
 /**
  * Each rank computes the gradients of its part of a batch; their mean over all samples, which is the same on all ranks, makes the
- * update. So what the optimizer does with gradients, AGR and clipping among it, comes after the sum, as in one process.
+ * update, each rank its share of it. So what the optimizer does with gradients, AGR and clipping among it, comes after the sum, as in one process.
  */
 export class DataParallel implements Updater {
   readonly isUniform = false;
   readonly #training: RankTraining;
   readonly #ranks: Ranks;
+  /** Null where every rank makes the whole update. */
+  readonly #shares: UpdateShares | null;
 
-  private constructor(training: RankTraining, ranks: Ranks) {
+  private constructor(training: RankTraining, ranks: Ranks, shares: UpdateShares | null) {
     this.#training = training;
     this.#ranks = ranks;
+    this.#shares = shares;
   }
 
   /** @throws as `Ranks.join` */
   static async create(training: RankTraining): Promise<DataParallel> {
-    return new DataParallel(training, await Ranks.join(training, ["accumulator", "buffer"], NUMBERS));
+    const ranks = await Ranks.join(training, ["accumulator", "buffer"], NUMBERS);
+    return new DataParallel(training, ranks, await UpdateShares.create(training));
   }
 
   get isStopped(): boolean {
     return this.#ranks.isStopped;
+  }
+
+  async whole(): Promise<void> {
+    await this.#shares?.whole();
   }
 
   groupSize(): number {
@@ -49,18 +68,41 @@ export class DataParallel implements Updater {
     const sizes = this.#ranks.sizesOf(group, moment);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const own = await this.#computeOwn(group, sizes, total, moment);
-    const { numbers, report } = await this.#ranks.sum(own.last, [own.loss, own.samples], own.failure);
+    const { numbers, report } = await this.#ranks
+      .sum(own.last, [own.loss, own.samples], own.failure)
+      .catch(async (error: unknown) => {
+        /** All ranks keep what was trained before. */
+        if (isOfAllRanks(error)) await this.whole();
+        throw error;
+      });
     const [loss = Number.NaN, samples = 0] = numbers;
     if (samples !== Math.fround(total)) throw outOfStep(samples, total);
     const step = moment.step + 1;
     const learningRate = rates.of(step);
     if (rates.given !== null) await session.setLearningRate(learningRate);
-    const gradients = this.#ranks.received("accumulator");
+    const sums = this.#ranks.received("accumulator");
     const { statistics } = this.#training;
-    const seen = statistics?.isDue(step) === true ? { statistics: statistics.of(gradients) } : {};
-    await session.applyGradients(gradients, this.#ranks.received("buffer"));
+    const seen = statistics?.isDue(step) === true ? { statistics: statistics.of(this.#means(sums)) } : {};
+    const buffers = this.#ranks.received("buffer");
+    const given = await this.#shares?.apply(sums, buffers);
+    if (given === undefined) await session.applyGradients(this.#means(sums), buffers);
     await this.#ranks.compare(step);
-    return { updates: [{ loss, learningRate, samples: total, exchange: report, ...seen }], failure: null };
+    const exchange = given === undefined ? report : together(report, given);
+    return { updates: [{ loss, learningRate, samples: total, exchange, ...seen }], failure: null };
+  }
+
+  #means(sums: NamedTensors): NamedTensors {
+    const { size } = this.#training.communicator;
+    return Object.fromEntries(
+      Object.entries(sums).map(([name, { type, data, dims }]) => [
+        name,
+        ortTensor(
+          type,
+          (data as Float32Array).map((sum) => sum / size),
+          dims,
+        ),
+      ]),
+    );
   }
 
   /** Gradients of this rank's part of each batch, each weighted by its share of the samples of the batch. */
@@ -70,7 +112,7 @@ export class DataParallel implements Updater {
     total: number,
     moment: Moment,
   ): Promise<Own> {
-    const { session, dataset } = this.#training;
+    const { session, dataset, communicator } = this.#training;
     const lossName = lossNameOf(session);
     let last: Contributions = new Map();
     let [loss, samples] = [0, 0];
@@ -85,13 +127,19 @@ export class DataParallel implements Updater {
         const failure = notFinite(value, moment, await firstBad(session, feeds), lossName);
         return { last: new Map(), loss: 0, samples: 0, failure };
       }
-      last = await this.#ranks.contributions(count / (sizes[index] ?? count), "accumulator");
+      /** The sums are divided by the ranks after all: where all have as many samples, nothing is multiplied. */
+      const weight = (count * communicator.size) / (sizes[index] ?? count);
+      last = await this.#ranks.contributions(weight, "accumulator");
       loss += (value * count) / total;
       samples += count;
     }
     const statistics = samples === 0 ? [] : await this.#ranks.contributions(samples / total, "buffer");
     return { last: new Map([...last, ...statistics]), loss, samples, failure: null };
   }
+}
+
+function together(a: ExchangeReport, b: ExchangeReport): ExchangeReport {
+  return { pack: a.pack + b.pack, reduce: a.reduce + b.reduce, wait: a.wait + b.wait, bytes: a.bytes + b.bytes };
 }
 
 function outOfStep(samples: number, total: number): DistributedError {

@@ -45,6 +45,8 @@ export class LocalSteps implements Updater {
     return this.#ranks.isStopped;
   }
 
+  async whole(): Promise<void> {}
+
   groupSize(): number {
     return this.#training.plan.localSteps;
   }

@@ -42,6 +42,8 @@ export interface Updater {
   run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome>;
   /** Whether the training is to end here. */
   readonly isStopped: boolean;
+  /** Brings together what is spread over ranks, before the state is asked for. All ranks call it. */
+  whole(): Promise<void>;
 }
 
 /** How updates get their learning rates. */

@@ -56,6 +56,7 @@ export class Server {
         state,
         stepsPerCall,
         learningRate: () => DEFAULT_LEARNING_RATE,
+        sharer: null,
         exporter: () => {
           throw new BackendError("E_UNSUPPORTED", "models are exported on the other side");
         },

@@ -11,7 +11,7 @@ import { CallQueue } from "../../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
 import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
-import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
+import { abilitiesOf, cannotShare, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { Line } from "./line.ts";
 import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
@@ -32,7 +32,7 @@ export class RemoteSession implements TrainingSession {
 
   private constructor(line: Line, opened: Opened, programs: OrtNodePrograms) {
     const { learningRate, exporter, evalModel } = programs;
-    this.can = abilitiesOf(programs);
+    this.can = { ...abilitiesOf(programs), shareUpdates: false };
     this.#line = line;
     this.#opened = opened;
     this.#rate = learningRate;
@@ -181,8 +181,16 @@ export class RemoteSession implements TrainingSession {
     return this.#call("gradientsOf", feeds);
   }
 
-  async lendState(kind: StateKind): Promise<NamedTensors> {
-    return this.#call("lendState", kind);
+  async lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors> {
+    return this.#call("lendState", kind, names);
+  }
+
+  async putState(tensors: NamedTensors): Promise<void> {
+    await this.#call("putState", tensors);
+  }
+
+  async applyShare(): Promise<readonly string[]> {
+    throw cannotShare();
   }
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
