@@ -58,7 +58,8 @@ export class Exchange {
       this.#places.set(name, [end, end + length]);
       end += length;
     }
-    this.#buffer = isDouble ? new Float64Array(end + scalars) : new Float32Array(end + scalars);
+    const length = end + scalars;
+    this.#buffer = isDouble ? new Float64Array(length) : new Float32Array(length);
     this.#ends = bucketEnds(end + scalars, this.#buffer.BYTES_PER_ELEMENT);
   }
 
@@ -119,7 +120,7 @@ export class Exchange {
     return { scalars: [...this.#buffer.subarray(begin)], times: seconds };
   }
 
-  /** The sums of a tensor, until the next `add` or `sum`; not copied. */
+  /** The sums of a tensor, until the next `add` or `sum`; not copied. What is written there before the next `sum` may be given to it. */
   of(name: string): Summable {
     const place = this.#places.get(name);
     if (place === undefined) throw new RangeError(`there is no "${name}" in the layout`);
@@ -142,9 +143,15 @@ export class Exchange {
           field: name,
         });
       }
+      if (this.#isEmpty && weight === 1 && isPlaced(values, this.#buffer, begin)) continue;
       weigh(this.#buffer, first, values.subarray(first - begin, after - begin), weight, this.#isEmpty);
     }
   }
+}
+
+/** Whether elements lie where they are to be put. */
+function isPlaced(values: Summable, buffer: Summable, begin: number): boolean {
+  return values.buffer === buffer.buffer && values.byteOffset === buffer.byteOffset + begin * buffer.BYTES_PER_ELEMENT;
 }
 
 /** Puts weighted values in the place of others, or adds them. */

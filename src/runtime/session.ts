@@ -130,6 +130,13 @@ export interface TrainingSession {
    * @throws BackendError `E_UNSUPPORTED` by ort-training
    */
   lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors>;
+  /**
+   * Has the gradients of batches after a reset written into the elements of these tensors, where the session can: what `lendState`
+   * then lends are those elements. They must stay the caller's, and be written by nobody else while a call is under way.
+   * @param gradients tensors of the type and shape of every parameter, by the parameters' names
+   * @throws DataError `E_FEED`; BackendError `E_UNSUPPORTED` by ort-training
+   */
+  placeGradients(gradients: NamedTensors): Promise<void>;
   /** Puts tensors in the place of those of the state. @throws DataError `E_FEED`; BackendError `E_UNSUPPORTED` by ort-training */
   putState(tensors: NamedTensors): Promise<void>;
   /**

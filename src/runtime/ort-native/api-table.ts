@@ -36,6 +36,7 @@ export const ORT_API = {
   RunOptionsSetRunLogSeverityLevel: status(41, POINTER, "int"),
   RunOptionsSetTerminate: status(46, POINTER),
   CreateTensorAsOrtValue: status(48, POINTER, POINTER, "size_t", "int", POINTER),
+  CreateTensorWithDataAsOrtValue: status(49, POINTER, POINTER, "size_t", POINTER, "size_t", "int", POINTER),
   GetTensorMutableData: status(51, POINTER, POINTER),
   GetTensorElementType: status(60, POINTER, POINTER),
   GetDimensionsCount: status(61, POINTER, POINTER),

@@ -101,9 +101,27 @@ export class OrtApi {
 
   /** A tensor of its own memory, uninitialized. */
   createTensor({ type, dims }: Shape, allocator = this.#allocator): bigint {
+    this.#writeDims(dims);
+    return this.make("CreateTensorAsOrtValue", allocator, this.#dims, dims.length, ELEMENT_TYPES[type]);
+  }
+
+  /** A tensor whose elements lie in memory of JavaScript, which must be kept as long as the tensor. */
+  createTensorOver(memory: ArrayBufferView, { type, dims }: Shape): bigint {
+    this.#writeDims(dims);
+    /** `OrtDeviceAllocator`, `OrtMemTypeDefault`. */
+    const info = this.make("CreateMemoryInfo", "Cpu", 0, 0, 0);
+    try {
+      const [address, bytes] = [this.address(memory), memory.byteLength];
+      const shape = [this.#dims, dims.length, ELEMENT_TYPES[type]] as const;
+      return this.make("CreateTensorWithDataAsOrtValue", info, address, bytes, ...shape);
+    } finally {
+      this.call("ReleaseMemoryInfo", info);
+    }
+  }
+
+  #writeDims(dims: readonly number[]): void {
     if (dims.length > MOST_DIMS) throw new RangeError(`a tensor of ${dims.length} dimensions`);
     for (const [axis, dim] of dims.entries()) this.#dims[axis] = BigInt(dim);
-    return this.make("CreateTensorAsOrtValue", allocator, this.#dims, dims.length, ELEMENT_TYPES[type]);
   }
 
   /** The memory of a tensor on the CPU, as long as the tensor is not released. */

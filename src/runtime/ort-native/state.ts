@@ -26,6 +26,8 @@ export class NativeState implements StateStore {
   readonly #now = new Map<string, Tensor>();
   readonly #next = new Map<string, Tensor>();
   readonly #lent = new Map<string, Tensor>();
+  /** State that lies in memory of JavaScript, once: it is written without being read. */
+  readonly #placed = new Set<string>();
   /** Of JavaScript, still to be brought to the device. */
   readonly #waiting = new Map<string, Tensor>();
   /** Gives memory of the device; with the session that it belongs to. */
@@ -62,6 +64,31 @@ export class NativeState implements StateStore {
     this.#tensors.release(before);
     held.delete(name);
     return undefined;
+  }
+
+  place(name: string, data: Tensor["data"]): void {
+    const before = this.get(name);
+    if (this.#device !== null || before.size === 0) return;
+    const placed = this.#tensors.makeOver(data, shapeOf(name, before));
+    for (const held of [this.#now, this.#next]) {
+      const replaced = held.get(name);
+      if (replaced !== undefined) this.#tensors.release(replaced);
+      held.set(name, placed);
+    }
+    this.#lent.delete(name);
+    this.#placed.add(name);
+  }
+
+  unplace(): void {
+    for (const name of this.#placed) {
+      const placed = this.get(name);
+      const own = this.#tensors.make(shapeOf(name, placed));
+      this.#tensors.copyInto(own, placed);
+      this.#tensors.release(placed);
+      this.#now.set(name, own);
+      this.#next.delete(name);
+    }
+    this.#placed.clear();
   }
 
   async prepare(): Promise<void> {
@@ -114,7 +141,8 @@ export class NativeState implements StateStore {
 
   /**
    * Copies: whoever holds a tensor that shows native memory could read it after it was released. They are made in the same
-   * memory each time, so that what is lent in every step, as gradients to other ranks, allocates nothing.
+   * memory each time, so that what is lent in every step, as gradients to other ranks, allocates nothing. What was placed in memory
+   * of JavaScript is lent as it is.
    */
   async lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     if (this.#device !== null) return this.read(names);
@@ -122,6 +150,7 @@ export class NativeState implements StateStore {
   }
 
   #lentCopy(name: string): Tensor {
+    if (this.#placed.has(name)) return this.get(name);
     const tensor = this.get(name);
     const { type, dims } = tensor;
     const lent = this.#lent.get(name);

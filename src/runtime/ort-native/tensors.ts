@@ -59,6 +59,16 @@ export class NativeTensors {
     return tensor;
   }
 
+  /** A tensor over elements that lie in memory of JavaScript, and stay there. */
+  makeOver(data: Tensor["data"], { type, dims }: Shape): Tensor {
+    const tensor = new Tensor(type as "float32", data as Elements, [...dims]);
+    this.#owners.set(
+      tensor,
+      this.#resources.own("tensor", this.#api.createTensorOver(data as Elements, { type, dims })),
+    );
+    return tensor;
+  }
+
   /** A tensor on a device, whose elements cannot be read from here. */
   makeOn(allocator: Owned, shape: Shape): Tensor {
     const owned = this.#resources.own("tensor", this.#api.createTensor(shape, allocator.pointer));

@@ -138,6 +138,16 @@ export class SessionState {
     return renamed(await this.store.lend(names.map(([, held]) => held)), names);
   }
 
+  /** Has gradients written where these tensors lie, where that can be. */
+  place(gradients: NamedTensors): void {
+    const { overwriting, accumulators } = this.#programs;
+    if (overwriting === null) return;
+    for (const [parameter, accumulator] of accumulators) {
+      const tensor = gradients[parameter];
+      if (tensor !== undefined) this.store.place?.(accumulator, tensor.data);
+    }
+  }
+
   /** Copies of the accumulated gradients, by their parameters' names. */
   async gradients(): Promise<NamedTensors> {
     const { accumulators } = this.#programs;

@@ -153,23 +153,32 @@ export class OrtNodeSession implements TrainingSession {
   /** The model that makes updates, where these fit it. @throws DataError `E_FEED`; BackendError */
   #applying(gradients: NamedTensors, statistics: NamedTensors): Program {
     requireArgument("statistics", statistics, FEEDS);
-    const program = this.#programs.requireGradients("applyGradients");
     const apply = this.#programs.requireOptimizer(this.#programs.apply);
-    const pairs = apply.plan.gradients;
-    const specs = apply.specs(pairs.map(([, input]) => input));
-    checkFeeds(
-      specs.map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? spec.name })),
-      gradients,
-    );
+    checkFeeds(this.#gradientSpecs("applyGradients"), gradients);
     const buffers = this.#state.names("buffer");
-    checkFeeds(program.specs(Object.keys(statistics).filter((name) => buffers.includes(name))), statistics);
+    checkFeeds(this.#state.specs(Object.keys(statistics).filter((name) => buffers.includes(name))), statistics);
     this.#state.requireValues();
     return apply;
+  }
+
+  /** Types and shapes of the gradients, by the names of their parameters. */
+  #gradientSpecs(method: string): readonly InputSpec[] {
+    const program = this.#programs.requireGradients(method);
+    const pairs = program.plan.gradients;
+    return program
+      .specs(pairs.map(([, held]) => held))
+      .map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? "" }));
   }
 
   async #apply(apply: Program, gradients: NamedTensors, statistics: NamedTensors): Promise<void> {
     await this.#runner.update(apply, (parameter) => gradients[parameter] as Tensor);
     for (const [name, tensor] of Object.entries(statistics)) this.#state.set(name, tensor);
+  }
+
+  async placeGradients(gradients: NamedTensors): Promise<void> {
+    requireArgument("gradients", gradients, FEEDS);
+    checkFeeds(this.#gradientSpecs("placeGradients"), gradients);
+    await this.#call("placeGradients", async () => this.#state.place(gradients));
   }
 
   async putState(tensors: NamedTensors): Promise<void> {

@@ -27,6 +27,13 @@ export interface StateStore {
   discard(renewals: Renewals, results: NamedTensors): void;
   /** The tensors in memory, not copied where they lie there: they are as they are until the next run. */
   lend(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
+  /**
+   * Puts a tensor where these elements lie, where the store can. Until `unplace` it may be written only by runs that do not read it.
+   * @param data as many elements as it has, of its type
+   */
+  place?(name: string, data: Tensor["data"]): void;
+  /** Ends `place`. */
+  unplace?(): void;
   /** Copies of the tensors in memory. */
   read(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
   /** The tensors in memory for good, copied only where they must be: no run writes into them any more. */

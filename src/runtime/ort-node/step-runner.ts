@@ -41,6 +41,7 @@ export class StepRunner {
     const { overwriting, adding, first } = this.#programs;
     const { resets, store } = this.#state;
     const program = (resets ? overwriting : adding) ?? first;
+    if (program !== overwriting) store.unplace?.();
     const { reset } = program.plan;
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(resets ? 1 : 0), [1]) };
     const ran = await program.run({ ...feeds, ...flag }, store, outputs);

@@ -199,6 +199,10 @@ export class OrtTrainingSession implements TrainingSession {
     throw unsupported("take gradients", "Use ort-node.");
   }
 
+  async placeGradients(): Promise<void> {
+    throw unsupported("give out gradients", "Use ort-node.");
+  }
+
   async putState(): Promise<void> {
     throw unsupported("take another state", "Use ort-node.");
   }

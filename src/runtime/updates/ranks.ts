@@ -40,6 +40,8 @@ export class Ranks {
   readonly #training: RankTraining;
   readonly #shared: readonly Shared[];
   readonly #exchange: Exchange;
+  /** What the session lent for the sums that come next. */
+  readonly #lent = new Map<StateKind, NamedTensors>();
   #isStopped = false;
 
   private constructor(training: RankTraining, shared: readonly Shared[], numbers: number) {
@@ -59,7 +61,10 @@ export class Ranks {
     requireRanks(session);
     const shared = await sharedOf(session, kinds);
     await requireSameState(communicator, session, 0);
-    return new Ranks(training, shared, numbers);
+    const ranks = new Ranks(training, shared, numbers);
+    if (kinds.includes("accumulator") && training.plan.accumulate === 1 && !isDouble(shared))
+      await session.placeGradients(ranks.received("accumulator"));
+    return ranks;
   }
 
   /** Whether a rank has asked for the end. */
@@ -78,7 +83,9 @@ export class Ranks {
     const parts: Contributions[] = [];
     for (const shared of this.#shared) {
       if (kinds.length > 0 && !kinds.includes(shared.kind)) continue;
-      parts.push(await contributionsOf(this.#training.session, shared, weight));
+      const lent = shared.tensors.length === 0 ? {} : await this.#training.session.lendState(shared.kind);
+      this.#lent.set(shared.kind, lent);
+      parts.push(contributionsOf(shared.kind, lent, weight));
     }
     return new Map(parts.flatMap((part) => [...part]));
   }
@@ -109,7 +116,9 @@ export class Ranks {
   /** What the last `sum` gave for the state of a kind. */
   received(kind: StateKind): NamedTensors {
     const shared = this.#shared.find((each) => each.kind === kind);
-    return shared === undefined ? {} : receivedFrom(shared, (name) => this.#exchange.of(name));
+    const lent = this.#lent.get(kind);
+    this.#lent.delete(kind);
+    return shared === undefined ? {} : receivedFrom(shared, (name) => this.#exchange.of(name), lent);
   }
 
   /** @throws DistributedError `E_RANKS_APART`, now and then, where the ranks do not have the same parameters any more */

@@ -47,27 +47,32 @@ export function layoutOf(shared: readonly Shared[]): Layout {
 export const isDouble = (shared: readonly Shared[]): boolean =>
   shared.some(({ tensors }) => tensors.some(([, type]) => type === "float64"));
 
-/** The tensors of a kind as they are now, each times a weight. */
-export async function contributionsOf(
-  session: TrainingSession,
-  { kind, tensors }: Shared,
-  weight: number,
-): Promise<Contributions> {
-  if (tensors.length === 0) return new Map();
-  const lent = Object.entries(await session.lendState(kind));
-  return new Map(lent.map(([name, tensor]) => [key(kind, name), { values: realsOf(tensor), weight }]));
+/** The tensors of a kind, each times a weight. */
+export function contributionsOf(kind: StateKind, lent: NamedTensors, weight: number): Contributions {
+  return new Map(Object.entries(lent).map(([name, tensor]) => [key(kind, name), { values: realsOf(tensor), weight }]));
 }
 
-/** Tensors of a kind out of what was exchanged; not copied where the type is that of the sums. */
-export function receivedFrom({ kind, tensors }: Shared, of: (name: string) => Summable): NamedTensors {
+/**
+ * Tensors of a kind out of what was exchanged; not copied where the type is that of the sums.
+ * @param lent what the session lent: those of them that lie where the sums do are taken
+ */
+export function receivedFrom(
+  { kind, tensors }: Shared,
+  of: (name: string) => Summable,
+  lent: NamedTensors = {},
+): NamedTensors {
   return Object.fromEntries(
     tensors.map(([name, type, dims]) => {
       const sum = of(key(kind, name));
+      const before = lent[name];
+      if (before !== undefined && liesAt(realsOf(before), sum)) return [name, before];
       const values = type === "float32" && sum instanceof Float64Array ? Float32Array.from(sum) : sum;
       return [name, ortTensor(type, values, dims)];
     }),
   );
 }
+
+const liesAt = (a: Summable, b: Summable): boolean => a.buffer === b.buffer && a.byteOffset === b.byteOffset;
 
 /**
  * Compares parameters and statistics of all ranks.

@@ -8,7 +8,7 @@ import { requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
-import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
+import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../../feeds.ts";
 import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, cannotShare, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
@@ -183,6 +183,11 @@ export class RemoteSession implements TrainingSession {
 
   async lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors> {
     return this.#call("lendState", kind, names);
+  }
+
+  /** Memory is not shared with the other side. */
+  async placeGradients(gradients: NamedTensors): Promise<void> {
+    requireArgument("gradients", gradients, FEEDS);
   }
 
   async putState(tensors: NamedTensors): Promise<void> {
