@@ -253,6 +253,11 @@ const trainableOnly = parameter(["undefined"], () => true);
 
 /** Every method of a session. */
 const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
+  applyShare: [
+    parameter([], () => ({ parameters: Object.keys(anyGradients), sessions: 1 }))("share"),
+    gradients("sums"),
+    parameter(optionsTake, () => undefined)("statistics"),
+  ],
   applyGradients: [gradients("gradients"), parameter(optionsTake, () => undefined)("statistics")],
   exportModel: [parameter(["undefined", "list"], () => undefined)("outputs")],
   findNotFinite: [parameter(["undefined", "empty", "tensors"], () => undefined)("feeds")],
@@ -262,10 +267,12 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],
-  lendState: [parameter([], () => "parameter")("kind")],
+  lendState: [parameter([], () => "parameter")("kind"), parameter(["undefined", "list"], () => undefined)("names")],
   learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
   loadState: [state("state")],
+  placeGradients: [gradients("gradients")],
+  putState: [parameter(["empty", "tensors"], () => ({}))("tensors")],
   release: [],
   runEvalStep: [feeds("feeds"), fetches("fetches")],
   runOptimizerStep: [],

@@ -154,7 +154,7 @@ async function updaterOf(
       ? null
       : (await import("./statistics/statistics.ts")).statisticsFor(wanted, session, plan.localSteps > 0);
   if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics });
-  const training = { session, dataset, plan, communicator, rates, signal, statistics };
+  const training = { session, dataset, plan, communicator, rates, signal, statistics, saveEvery };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
   if (plan.localSteps > 0) {
     const { LocalSteps } = await import("./updates/local-steps.ts");

@@ -18,6 +18,7 @@ interface RankReport {
   readonly view: readonly number[];
   readonly isAroundKept: boolean;
   readonly bytes: readonly number[];
+  readonly parts: readonly number[];
   readonly text: string;
   readonly long: string;
   readonly gathered: readonly (readonly number[])[];
@@ -55,6 +56,7 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       const added = (ranks * (ranks + 1)) / 2;
       expect(rest).toMatchObject({
         ...{ view: [added, added, added], isAroundKept: true, bytes: [ranks - 1, ranks, ranks + 1] },
+        parts: Array.from({ length: 3 * ranks + 1 }, (_, at) => Math.min(ranks - 1, Math.floor((at + 1) / 3))),
         ...{ text: "", long: `rank ${ranks - 1} says` },
         gathered: Array.from({ length: ranks }, (_, rank) => [rank, rank * rank]),
       });

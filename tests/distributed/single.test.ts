@@ -56,6 +56,7 @@ async function exchanged(portable: PortableArtifacts, accumulate: number) {
     rates,
     signal: undefined,
     statistics: null,
+    saveEvery: Number.POSITIVE_INFINITY,
   });
   const losses: number[] = [];
   for (let epoch = 0; epoch < EPOCHS; epoch++) {

@@ -21,6 +21,10 @@ const ACTIONS = {
     const bytes = Uint8Array.of(rank, rank + 1, rank + 2);
     await communicator.broadcast(bytes, size - 1);
     await communicator.barrier();
+    const parts = new Uint8Array(3 * size + 1).fill(99);
+    const ends = Array.from({ length: size }, (_, each) => 3 * each + 2 + (each === size - 1 ? 2 : 0));
+    parts.fill(rank, ends[rank - 1] ?? 0, ends[rank]);
+    await communicator.allGather(parts, ends);
     const text = new TextDecoder().decode(
       await exchangeBytes(communicator, new TextEncoder().encode("n".repeat(rank))),
     );
@@ -32,6 +36,7 @@ const ACTIONS = {
       view: [...view.subarray(2, 5)],
       isAroundKept: [...view.subarray(0, 2), ...view.subarray(5)].every((value) => value === rank + 1),
       bytes: [...bytes],
+      parts: [...parts],
       text,
       long: new TextDecoder().decode(await exchangeBytes(communicator, long, size - 1)).trim(),
       gathered: await exchangeNumbers(communicator, [rank, rank * rank]),

@@ -33,6 +33,8 @@ export interface RankTraining {
   readonly rates: Rates;
   readonly signal: AbortSignal | undefined;
   readonly statistics: Statistics | null;
+  /** Updates between two moments of saving. */
+  readonly saveEvery: number;
 }
 
 /** The ranks of a training: what they add up, and when they end. */

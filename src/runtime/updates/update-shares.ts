@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { exchangeBytes, exchangeNumbers } from "../../distributed/consensus.ts";
+import { exchangeBytes, exchangeNumbers, requireAlike } from "../../distributed/consensus.ts";
 import { Gather } from "../../distributed/gather.ts";
 import { ortTensor } from "../ort-tensor.ts";
 import type { NamedTensors, Share, TrainingSession } from "../session.ts";
@@ -46,9 +46,14 @@ export class UpdateShares {
     this.#parameters = parameters;
   }
 
-  /** @returns null where a rank makes the whole update itself */
+  /**
+   * @returns null where a rank makes the whole update itself
+   * @throws DistributedError `E_RANKS_DIFFER` where ranks save at other moments
+   */
   static async create(training: RankTraining): Promise<UpdateShares | null> {
-    const { session, communicator } = training;
+    const { session, communicator, saveEvery } = training;
+    /** The state is brought together when it is saved, by all. */
+    await requireAlike(communicator, { saveEvery: String(saveEvery) });
     const able = await exchangeNumbers(communicator, [session.can.shareUpdates ? 1 : 0]);
     if (!able.every(([each]) => each === 1)) return null;
     const lent = await session.lendState("parameter");

@@ -1,0 +1,232 @@
+import { describe, expect, it } from "vitest";
+import { Gather } from "../../src/distributed/gather.ts";
+import { SINGLE } from "../../src/distributed/single.ts";
+import type { TrainingState } from "../../src/entries/training.ts";
+import {
+  type BuildOptions,
+  buildTrainingArtifacts,
+  type NamedTensors,
+  Tensor,
+  TrainingSession,
+} from "../../src/index.ts";
+import { divided } from "../../src/runtime/updates/update-shares.ts";
+import { rejectionOf } from "../support/errors.ts";
+import { smallNet } from "../support/small-net.ts";
+
+const RANKS = 3;
+
+async function sessionOf(options: Partial<BuildOptions>): Promise<TrainingSession> {
+  const { portable } = await buildTrainingArtifacts(smallNet(), {
+    loss: { kind: "cross-entropy" },
+    targets: ["portable"],
+    ...options,
+  });
+  if (portable === null) throw new Error("nothing was built");
+  return TrainingSession.create(portable, { threads: 1, learningRate: 0.01 });
+}
+
+const batch = (seed: number): NamedTensors => ({
+  input: new Tensor(
+    "float32",
+    Float32Array.from({ length: 5 * 12 }, (_, at) => Math.sin(seed + at * 12.9898)),
+    [5, 12],
+  ),
+  labels: new Tensor(
+    "int64",
+    BigInt64Array.from({ length: 5 }, (_, at) => BigInt((at + seed) % 4)),
+    [5],
+  ),
+});
+
+const mapped = (tensors: NamedTensors, of: (value: number) => number): NamedTensors =>
+  Object.fromEntries(
+    Object.entries(tensors).map(([name, { data, dims }]) => [
+      name,
+      new Tensor("float32", Float32Array.from(data as Float32Array, of), [...dims]),
+    ]),
+  );
+
+/** The states of `RANKS` sessions that share each update, brought together after each, and of one that makes all of it. */
+async function bothWays(options: Partial<BuildOptions>): Promise<readonly [TrainingState, readonly TrainingState[]]> {
+  const whole = await sessionOf(options);
+  const apart = await Promise.all(Array.from({ length: RANKS }, () => sessionOf(options)));
+  const lent = await whole.lendState("parameter");
+  const shares = divided(
+    Object.entries(lent).map(([name, { size }]) => [name, size] as const),
+    RANKS,
+  );
+  for (let step = 0; step < 4; step++) {
+    const sums = mapped(await whole.gradientsOf(batch(step)), (value) => value * 2.5);
+    await whole.applyGradients(mapped(sums, (value) => Math.fround(value / RANKS)));
+    const made: NamedTensors[] = [];
+    for (const [rank, session] of apart.entries()) {
+      const parameters = shares[rank] ?? [];
+      const slots = await session.applyShare({ parameters, sessions: RANKS }, sums);
+      const own = {
+        ...(await session.lendState("parameter", parameters)),
+        ...(await session.lendState("slot", slots)),
+      };
+      made.push(mapped(own, (value) => value));
+    }
+    for (const session of apart) for (const tensors of made) await session.putState(tensors);
+  }
+  const states = await Promise.all(apart.map((session) => session.getState()));
+  const state = await whole.getState();
+  await Promise.all([whole, ...apart].map((session) => session.release()));
+  return [state, states];
+}
+
+const OPTIONS: readonly Partial<BuildOptions>[] = [
+  { optimizer: { name: "sgd", momentum: 0.9 } },
+  { optimizer: { name: "adam" } },
+  { optimizer: { name: "adamw" }, agr: {} },
+  { optimizer: { name: "adamw", clipNorm: 0.1 }, agr: { scope: "global" } },
+  { optimizer: { name: "adamw", clipValue: 0.1, cautious: true }, agr: { scope: "channel" } },
+  { optimizer: { name: "adagrad" } },
+  { optimizer: { name: "rmsprop" } },
+  { optimizer: { name: "lamb" } },
+  { optimizer: { name: "lion" } },
+  { optimizer: { name: "muon" }, agr: {} },
+];
+
+describe("an update of which several sessions make a part each", () => {
+  it.each(OPTIONS)("is the whole update, bit for bit: %j", async (options) => {
+    const [whole, apart] = await bothWays(options);
+    expect(whole.step).toBe(4);
+    for (const state of apart) expect(state).toEqual(whole);
+  });
+
+  it("is the whole update of Adan to a rounding: ONNX Runtime fuses a quotient that one parameter alone reads", async () => {
+    const [whole, [first, ...others]] = await bothWays({ optimizer: { name: "adan", clipNorm: 0.5 }, agr: {} });
+    for (const state of others) expect(state).toEqual(first);
+    for (const [name, tensor] of whole.tensors) {
+      const [wanted, made] = [tensor, first?.tensors.get(name)].map((each) => Array.from(each?.values() ?? [], Number));
+      const largest = Math.max(...(wanted ?? []).map(Math.abs));
+      const apart = Math.max(...(wanted ?? []).map((value, at) => Math.abs(value - (made?.[at] ?? Number.NaN))));
+      expect(apart).toBeLessThanOrEqual(2 ** -22 * largest);
+    }
+  });
+
+  it("is not made where gradients are taken beside the parameters: all need the slots of all", async () => {
+    const session = await sessionOf({ optimizer: { name: "schedule-free-adamw" } });
+    expect(session.can.shareUpdates).toBe(false);
+    const gradients = await session.gradientsOf(batch(0));
+    const error = await rejectionOf(session.applyShare({ parameters: [], sessions: 2 }, gradients));
+    expect(error.code).toBe("E_UNSUPPORTED");
+    await session.release();
+  });
+
+  it("leaves a state that is refused until it is brought together", async () => {
+    const session = await sessionOf({ optimizer: { name: "adamw" } });
+    const before = mapped(await session.lendState("parameter", ["fc0.weight"]), (value) => value);
+    const slots = Object.keys(await session.lendState("slot"));
+    const gradients = mapped(await session.gradientsOf(batch(0)), (value) => value);
+    const others = ["fc0.bias", "fc1.weight", "fc1.bias"];
+    const own = await session.applyShare({ parameters: others, sessions: 2 }, gradients);
+    expect(own.every((name) => !name.startsWith("fc0.weight"))).toBe(true);
+    for (const call of [
+      () => session.runTrainStep(batch(1)),
+      () => session.applyGradients(gradients),
+      () => session.getState(),
+    ]) {
+      const error = await rejectionOf(call());
+      expect([error.code, error.exitCode]).toEqual(["E_STATE_APART", 9]);
+      expect(error.message).toContain('"fc0.weight"');
+    }
+    await session.putState(before);
+    await session.runTrainStep(batch(1));
+    for (const call of [
+      () => session.runOptimizerStep(),
+      () => session.getState(),
+      () => session.trainSteps([batch(1)]),
+    ])
+      expect((await rejectionOf(call())).code).toBe("E_STATE_APART");
+    const missing = slots.filter((name) => !own.includes(name));
+    expect(missing.length).toBeGreaterThan(0);
+    await session.putState(await session.lendState("slot", missing));
+    expect((await session.getState()).step).toBe(1);
+    expect((await rejectionOf(session.putState({ nothing: new Tensor("float32", [1], [1]) }))).code).toBe("E_FEED");
+    await session.release();
+  });
+});
+
+describe("gradients that are placed", () => {
+  it("are written where the caller says, until a batch is added to them", async () => {
+    const [session, other] = [await sessionOf({ optimizer: { name: "adamw" } }), await sessionOf({})];
+    const memory = new Float32Array(500);
+    let end = 3;
+    const places = Object.fromEntries(
+      Object.entries(await session.lendState("accumulator")).map(([name, { size, dims }]) => {
+        end += size;
+        return [name, new Tensor("float32", memory.subarray(end - size, end), [...dims])];
+      }),
+    );
+    await session.placeGradients(places);
+    for (const seed of [1, 2]) {
+      await session.lazyResetGrad();
+      await session.runTrainStep(batch(seed));
+      const [placed, wanted] = [await session.lendState("accumulator"), await other.gradientsOf(batch(seed))];
+      for (const [name, { data }] of Object.entries(wanted)) {
+        expect([...(places[name]?.data as Float32Array)]).toEqual([...(data as Float32Array)]);
+        if (session.way.name === "native") expect((placed[name]?.data as Float32Array).buffer).toBe(memory.buffer);
+        expect(placed[name]?.data).toEqual(data);
+      }
+    }
+    expect([...memory.subarray(0, 3), ...memory.subarray(end)].every((value) => value === 0)).toBe(true);
+    const before = memory.slice();
+    await session.runTrainStep(batch(3));
+    await other.lazyResetGrad();
+    for (const seed of [2, 3]) await other.runTrainStep(batch(seed));
+    expect(await session.getGradients()).toEqual(await other.getGradients());
+    expect(memory).toEqual(before);
+    const { "fc0.bias": _, ...few } = places;
+    expect((await rejectionOf(session.placeGradients(few))).code).toBe("E_FEED");
+    await Promise.all([session.release(), other.release()]);
+  });
+});
+
+describe("parameters among ranks", () => {
+  it("are divided so that all have about as many elements, the same every time", () => {
+    const sizes = [
+      ["a", 10],
+      ["b", 802816],
+      ["c", 1024],
+      ["d", 1048576],
+      ["e", 1024],
+      ["f", 10240],
+    ] as const;
+    expect(divided(sizes, 2)).toEqual([["d"], ["a", "b", "c", "e", "f"]]);
+    expect(divided(sizes, 8).filter((names) => names.length === 0)).toHaveLength(2);
+    expect(divided([], 2)).toEqual([[], []]);
+  });
+
+  it("are brought together as bytes, each beginning where any elements may", async () => {
+    const ends: (readonly number[])[] = [];
+    const communicator = {
+      ...SINGLE,
+      size: 2,
+      allGather: async (bytes: Uint8Array, each: readonly number[]) => {
+        ends.push(each);
+        bytes.set([7, 8], 16);
+      },
+    };
+    const shares = [
+      [
+        ["a", 3],
+        ["b", 8],
+      ],
+      [["c", 2]],
+    ] as const;
+    const gather = new Gather(communicator, shares);
+    const times = await gather.run([
+      ["a", Uint8Array.of(1, 2, 3)],
+      ["b", Float64Array.of(0.5)],
+    ]);
+    expect(ends).toEqual([[16, 24]]);
+    expect([[...gather.of("a")], [...gather.of("c")], gather.bytes]).toEqual([[1, 2, 3], [7, 8], 24]);
+    expect(new Float64Array(gather.of("b").slice().buffer)).toEqual(Float64Array.of(0.5));
+    expect(times.pack + times.gather).toBeGreaterThan(0);
+    expect(() => gather.of("d")).toThrow('there is no "d"');
+    expect(() => new Gather(communicator, [[["a", 1]], [["a", 1]]])).toThrow("twice");
+  });
+});
