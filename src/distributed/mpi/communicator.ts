@@ -1,6 +1,7 @@
 import { DistributedError } from "../../errors.ts";
 import type { Communicator, Summable } from "../communicator.ts";
 import type { Launch } from "../launch.ts";
+import { finalizeInTime } from "./finalize.ts";
 import { type Koffi, loadKoffi, type NativeFunction } from "./koffi.ts";
 import { type MpiLibrary, openMpi } from "./library.ts";
 
@@ -131,9 +132,16 @@ export class MpiCommunicator implements Communicator {
   }
 
   async finalize(): Promise<void> {
-    await this.#last;
-    this.#isFinal = true;
-    check(this.#calls.finalize(), "MPI_Finalize");
+    if (this.#mpi.mayHang) {
+      await this.barrier();
+      this.#isFinal = true;
+      const code = await finalizeInTime(this.#mpi.file);
+      if (code !== null) check(code, "MPI_Finalize");
+    } else {
+      await this.#last;
+      this.#isFinal = true;
+      check(this.#calls.finalize(), "MPI_Finalize");
+    }
     if (process.platform === "win32") return;
     /** What MPI has loaded may crash when the process takes itself apart; so it just ends. */
     const end = this.#koffi.load(null).func("_exit", "void", ["int"]);

@@ -4,9 +4,13 @@ import { ABIS, type Constants, LIBRARY_FILES } from "./abi.ts";
 import type { Koffi, NativeFunction, NativeLibrary } from "./koffi.ts";
 
 export interface MpiLibrary {
+  /** As the system's linker finds it. */
+  readonly file: string;
   /** What it calls itself, its first line. */
   readonly version: string;
   readonly constants: Constants;
+  /** Whether its MPI_Finalize may wait forever. */
+  readonly mayHang: boolean;
   func(name: string, parameters: readonly string[]): NativeFunction;
 }
 
@@ -50,7 +54,10 @@ export function openMpi(koffi: Koffi, { family, by }: Launch, file: string | nul
       const abi = ABIS.find(({ isOf }) => isOf({ file: name, version }));
       if (abi !== undefined && isOfFamily(version, family)) {
         const constants = abi.constants((symbol) => koffi.address(library.symbol(symbol)));
-        return { version, constants, func: (called, parameters) => library.func(called, "int", parameters) };
+        return {
+          ...{ file: name, version, constants, mayHang: /MPICH/.test(version) },
+          func: (called, parameters) => library.func(called, "int", parameters),
+        };
       }
       tried.push(`${name} is ${version}${abi === undefined ? ", which is not known" : ""}`);
       library.unload();
