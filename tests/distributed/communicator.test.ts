@@ -1,9 +1,13 @@
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { launchOf } from "../../src/distributed/launch.ts";
 import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike } from "../../src/entries/run.ts";
 import { errorOf } from "../support/errors.ts";
 import { MPIS, startRanks, whyNoMpi } from "../support/mpi.ts";
+import { temporaryFolder } from "../support/temporary.ts";
 
 const SCRIPT = fileURLToPath(new URL("../support/rank-check.mjs", import.meta.url));
 
@@ -77,6 +81,44 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       expect(performance.now() - began).toBeLessThan(30_000);
     });
   }
+});
+
+const whyNoLibrary =
+  whyNoMpi ??
+  (spawnSync("cc", ["--version"]).status === 0 ? null : "needs cc, with which a library is made that hangs");
+
+describe.skipIf(whyNoLibrary !== null)(`MPICH's end${whyNoLibrary === null ? "" : ` (${whyNoLibrary})`}`, () => {
+  it.each(["all", "1"])("is not waited for where it does not come: on %s of three ranks", async (which) => {
+    const folder = temporaryFolder();
+    const source = join(folder, "hang.c");
+    const library = join(folder, "libhang.so");
+    writeFileSync(
+      source,
+      `#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int MPI_Finalize(void) {
+  const char *rank = getenv("PMI_RANK");
+  if (strcmp("${which}", "all") == 0 || strcmp("${which}", rank) == 0) for (;;) pause();
+  return ((int (*)(void))dlsym(RTLD_NEXT, "MPI_Finalize"))();
+}
+`,
+    );
+    const made = spawnSync(
+      "cc",
+      ["-shared", "-fPIC", "-o", library, source, "-Wl,--no-as-needed", "-l:libmpich.so.12"],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect([made.status, made.stderr]).toEqual([0, ""]);
+    const mpich = MPIS.find(({ name }) => name === "MPICH");
+    if (mpich === undefined) throw new Error("MPICH is not there");
+    const { status, stdout, stderr } = await startRanks(mpich, 3, [SCRIPT, "end", library]).ended;
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(reports(stdout).map(({ rank }) => rank)).toEqual([0, 1, 2]);
+  });
 });
 
 describe("a process that was started by itself", () => {

@@ -3,8 +3,8 @@
 import { sha256 } from "../../dist/entries/graph.js";
 import { exchangeBytes, exchangeNumbers, joinRanks, requireAlike } from "../../dist/entries/run.js";
 
-const [action = "calls"] = process.argv.slice(2);
-const communicator = await joinRanks();
+const [action = "calls", mpi] = process.argv.slice(2);
+const communicator = await joinRanks(mpi === undefined ? {} : { library: mpi });
 const { rank, size, library } = communicator;
 
 /** Numbers whose sum depends on the order in which they are added. */
@@ -49,6 +49,10 @@ const ACTIONS = {
     } catch ({ code, message, exitCode }) {
       return { code, message, exitCode };
     }
+  },
+  async end() {
+    await communicator.barrier();
+    return {};
   },
   async abort() {
     if (rank === size - 1) communicator.abort(10);

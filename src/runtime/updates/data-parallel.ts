@@ -1,8 +1,9 @@
+import type { Tensor } from "onnxruntime-common";
 import { isOfAllRanks } from "../../distributed/consensus.ts";
 import type { Contributions } from "../../distributed/exchange.ts";
 import { DistributedError, type NumericError } from "../../errors.ts";
 import { samplesOf } from "../data/dataset-inputs.ts";
-import { ortTensor } from "../ort-tensor.ts";
+import { ortTensor, realsOf } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import { Ranks, type RankTraining } from "./ranks.ts";
 import {
@@ -93,16 +94,11 @@ export class DataParallel implements Updater {
 
   #means(sums: NamedTensors): NamedTensors {
     const { size } = this.#training.communicator;
-    return Object.fromEntries(
-      Object.entries(sums).map(([name, { type, data, dims }]) => [
-        name,
-        ortTensor(
-          type,
-          (data as Float32Array).map((sum) => sum / size),
-          dims,
-        ),
-      ]),
-    );
+    const meanOf = (sum: Tensor): Tensor => {
+      const values = realsOf(sum).map((each) => each / size);
+      return ortTensor(sum.type, values, sum.dims);
+    };
+    return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, meanOf(sum)]));
   }
 
   /** Gradients of this rank's part of each batch, each weighted by its share of the samples of the batch. */

@@ -1,7 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { exchangeBytes, exchangeNumbers, requireAlike } from "../../distributed/consensus.ts";
 import { Gather } from "../../distributed/gather.ts";
-import { ortTensor } from "../ort-tensor.ts";
+import { bytesIn, ortTensor } from "../ort-tensor.ts";
 import type { NamedTensors, Share, TrainingSession } from "../session.ts";
 import type { RankTraining } from "./ranks.ts";
 import type { ExchangeReport } from "./update.ts";
@@ -109,18 +109,20 @@ class TensorGather {
     shares: readonly (readonly string[])[],
     tensors: NamedTensors,
   ) {
-    const dataOf = (name: string): Elements => tensors[name]?.data as Elements;
+    const like = (name: string): Tensor => {
+      const tensor = tensors[name];
+      if (tensor === undefined) throw new RangeError(`the session has no ${kind} "${name}"`);
+      return tensor;
+    };
     this.#session = session;
     this.#kind = kind;
     this.#own = shares[communicator.rank] ?? [];
     this.#gather = new Gather(
       communicator,
-      shares.map((share) => share.map((name) => [name, dataOf(name).byteLength] as const)),
+      shares.map((share) => share.map((name) => [name, bytesIn(like(name)).byteLength] as const)),
     );
     const others = shares.filter((share) => share !== this.#own).flat();
-    this.#others = Object.fromEntries(
-      others.map((name) => [name, viewOf(this.#gather.of(name), tensors[name] as Tensor)]),
-    );
+    this.#others = Object.fromEntries(others.map((name) => [name, viewOf(this.#gather.of(name), like(name))]));
   }
 
   async run(): Promise<ExchangeReport> {
@@ -128,7 +130,7 @@ class TensorGather {
     const lent = this.#own.length === 0 ? {} : await this.#session.lendState(this.#kind, this.#own);
     const lending = performance.now();
     const { pack, gather } = await this.#gather.run(
-      Object.entries(lent).map(([name, { data }]) => [name, data as Elements] as const),
+      Object.entries(lent).map(([name, tensor]) => [name, bytesIn(tensor)] as const),
     );
     const putting = performance.now();
     await this.#session.putState(this.#others);
