@@ -169,6 +169,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   isOfAllRanks: [],
   joinRanks: [options("options")],
   ranksHere: [],
+  ofAllRanks: [parameter([], () => new Error("x"))("error")],
   requireAlike: [communicator("communicator"), parameter(["empty", "tensors"], () => ({}))("own")],
   lockRuns: [parameter(["text"], () => FOLDER)("folder"), options("options")],
   lowerArtifacts: [parameter([], () => artifacts)("artifacts"), options("options")],
@@ -253,11 +254,6 @@ const trainableOnly = parameter(["undefined"], () => true);
 
 /** Every method of a session. */
 const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
-  applyShare: [
-    parameter([], () => ({ parameters: Object.keys(anyGradients), sessions: 1 }))("share"),
-    gradients("sums"),
-    parameter(optionsTake, () => undefined)("statistics"),
-  ],
   applyGradients: [gradients("gradients"), parameter(optionsTake, () => undefined)("statistics")],
   exportModel: [parameter(["undefined", "list"], () => undefined)("outputs")],
   findNotFinite: [parameter(["undefined", "empty", "tensors"], () => undefined)("feeds")],
@@ -271,14 +267,13 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
   loadState: [state("state")],
-  placeGradients: [gradients("gradients")],
-  putState: [parameter(["empty", "tensors"], () => ({}))("tensors")],
   release: [],
   runEvalStep: [feeds("feeds"), fetches("fetches")],
   runOptimizerStep: [],
   runTrainStep: [feeds("feeds"), fetches("fetches")],
   saveCheckpoint: [],
   setLearningRate: [number("rate")],
+  sharedUpdates: [],
   trainSteps: [parameter([], () => [])("batches"), parameter(["undefined"], () => undefined)("rates")],
 };
 

@@ -1,4 +1,4 @@
-import { BYTES, listOf, NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
+import { BYTES, instanceOf, listOf, NUMBER, OPTIONS, requireArgument } from "../arguments.ts";
 import { DistributedError } from "../errors.ts";
 import { A_COMMUNICATOR, type Communicator } from "./communicator.ts";
 
@@ -57,10 +57,12 @@ export async function firstFailure(
   return rank < 0 ? null : { rank, message: await textOf(communicator, failure ?? "", rank) };
 }
 
+const AN_ERROR = instanceOf(Error, "an Error");
 const shared = new WeakSet<Error>();
 
 /** The error, which all ranks throw: it is enough that one of them tells of it. */
 export function ofAllRanks<E extends Error>(error: E): E {
+  requireArgument("error", error, AN_ERROR);
   shared.add(error);
   return error;
 }

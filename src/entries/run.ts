@@ -13,7 +13,7 @@ export type { ArmEstimate } from "../compare/estimate.ts";
 export { METRIC_NAMES } from "../compare/metrics.ts";
 export { INITIAL_WEIGHTS } from "../compare/options.ts";
 export type { Communicator, Summable } from "../distributed/communicator.ts";
-export { exchangeBytes, exchangeNumbers, isOfAllRanks, requireAlike } from "../distributed/consensus.ts";
+export { exchangeBytes, exchangeNumbers, isOfAllRanks, ofAllRanks, requireAlike } from "../distributed/consensus.ts";
 export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
 export { DistributedError } from "../errors.ts";
 export { inspectPlacement } from "../placement.ts";

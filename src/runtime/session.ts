@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
-import { type Kind, listOf, METHOD, NUMBER, TEXT, withFields } from "../arguments.ts";
+import { type Kind, listOf, METHOD, TEXT, withFields } from "../arguments.ts";
 import type { InputSpec } from "../artifacts/ort-artifacts.ts";
 import type { StateKind } from "../artifacts/portable/plan.ts";
 import type { TrainingState } from "../artifacts/portable/state.ts";
@@ -40,7 +40,7 @@ export interface Abilities {
   readonly keepState: boolean;
   /** `saveCheckpoint`: false where the state has more bytes than ONNX Runtime's format holds, 2 GiB. */
   readonly saveCheckpoint: boolean;
-  /** `applyShare`: each of several sessions makes a part of the update. */
+  /** `sharedUpdates`: each of several sessions makes a part of the update. */
   readonly shareUpdates: boolean;
 }
 
@@ -50,6 +50,30 @@ export interface Share {
   readonly parameters: readonly string[];
   /** How many sessions the gradients were summed over. */
   readonly sessions: number;
+}
+
+/** What sessions that make parts of updates do beside what every session does. */
+export interface SharedUpdates {
+  /**
+   * Has the gradients of batches after a reset written into the elements of these tensors, where that can be: what `lendState`
+   * then lends are those elements. They must stay the caller's, and be written by nobody else while a call is under way.
+   * @param gradients tensors of the type and shape of every parameter, by the parameters' names
+   * @throws DataError `E_FEED`
+   */
+  placeGradients(gradients: NamedTensors): Promise<void>;
+  /**
+   * Makes a part of an update: divides the sums of gradients, and renews some parameters. The others, and what the optimizer
+   * keeps for them, are then to be put: parameters before the next step, the rest before the state is asked for.
+   * @param sums of the gradients of every parameter
+   * @param statistics running statistics in the place of the session's
+   * @returns names of the slots that were renewed
+   * @throws DataError `E_FEED`
+   */
+  apply(share: Share, sums: NamedTensors, statistics: NamedTensors): Promise<readonly string[]>;
+  /** Parameters and slots of these names, as `lendState` lends them. */
+  lend(names: readonly string[]): Promise<NamedTensors>;
+  /** Puts tensors in the place of those of the state. @throws DataError `E_FEED` */
+  put(tensors: NamedTensors): Promise<void>;
 }
 
 /**
@@ -126,19 +150,9 @@ export interface TrainingSession {
   /**
    * The state of one kind by name, accumulators by the names of their parameters, as it lies in memory where it lies there: to be
    * read before the next call, and not to be changed.
-   * @param names of the tensors wanted. Default: all of the kind
    * @throws BackendError `E_UNSUPPORTED` by ort-training
    */
-  lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors>;
-  /**
-   * Has the gradients of batches after a reset written into the elements of these tensors, where the session can: what `lendState`
-   * then lends are those elements. They must stay the caller's, and be written by nobody else while a call is under way.
-   * @param gradients tensors of the type and shape of every parameter, by the parameters' names
-   * @throws DataError `E_FEED`; BackendError `E_UNSUPPORTED` by ort-training
-   */
-  placeGradients(gradients: NamedTensors): Promise<void>;
-  /** Puts tensors in the place of those of the state. @throws DataError `E_FEED`; BackendError `E_UNSUPPORTED` by ort-training */
-  putState(tensors: NamedTensors): Promise<void>;
+  lendState(kind: StateKind): Promise<NamedTensors>;
   /**
    * Updates the parameters with these gradients, whatever the session has summed up.
    * @param gradients of every parameter
@@ -146,15 +160,8 @@ export interface TrainingSession {
    * @throws DataError `E_FEED`; BackendError `E_NO_OPTIMIZER_MODEL`, `E_UNSUPPORTED` by ort-training
    */
   applyGradients(gradients: NamedTensors, statistics?: NamedTensors): Promise<void>;
-  /**
-   * Makes a part of an update: divides the sums of gradients, and renews some parameters. The others, and what the optimizer
-   * keeps for them, are then to be put (`putState`): parameters before the next step, the rest before the state is asked for.
-   * @param sums of the gradients of every parameter
-   * @param statistics running statistics in the place of the session's. Default: none
-   * @returns names of the slots that were renewed
-   * @throws DataError `E_FEED`; BackendError `E_NO_OPTIMIZER_MODEL`, `E_UNSUPPORTED` where `can.shareUpdates` is false
-   */
-  applyShare(share: Share, sums: NamedTensors, statistics?: NamedTensors): Promise<readonly string[]>;
+  /** Updates of which this session makes a part. @throws BackendError `E_UNSUPPORTED` where `can.shareUpdates` is false */
+  sharedUpdates(): Promise<SharedUpdates>;
   /**
    * Whole training steps, one per batch: gradients reset, forward, backward, update. Faster than the three calls where the
    * runtime can do them in one. Where a loss is not finite, its step is not kept, nor, where the runtime does
@@ -197,11 +204,6 @@ export interface TrainingSession {
 export const A_SESSION: Kind = withFields(
   { trainSteps: METHOD, lazyResetGrad: METHOD },
   "a training session, as TrainingSession.create gives it",
-);
-
-export const A_SHARE: Kind = withFields(
-  { parameters: listOf(TEXT, "a list of names"), sessions: NUMBER },
-  "a share: { parameters, sessions }",
 );
 
 export const NAMES: Kind = listOf(TEXT, "a list of names");

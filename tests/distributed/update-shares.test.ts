@@ -62,14 +62,12 @@ async function bothWays(options: Partial<BuildOptions>): Promise<readonly [Train
     const made: NamedTensors[] = [];
     for (const [rank, session] of apart.entries()) {
       const parameters = shares[rank] ?? [];
-      const slots = await session.applyShare({ parameters, sessions: RANKS }, sums);
-      const own = {
-        ...(await session.lendState("parameter", parameters)),
-        ...(await session.lendState("slot", slots)),
-      };
+      const updates = await session.sharedUpdates();
+      const slots = await updates.apply({ parameters, sessions: RANKS }, sums, {});
+      const own = await updates.lend([...parameters, ...slots]);
       made.push(mapped(own, (value) => value));
     }
-    for (const session of apart) for (const tensors of made) await session.putState(tensors);
+    for (const session of apart) for (const tensors of made) await (await session.sharedUpdates()).put(tensors);
   }
   const states = await Promise.all(apart.map((session) => session.getState()));
   const state = await whole.getState();
@@ -111,19 +109,19 @@ describe("an update of which several sessions make a part each", () => {
   it("is not made where gradients are taken beside the parameters: all need the slots of all", async () => {
     const session = await sessionOf({ optimizer: { name: "schedule-free-adamw" } });
     expect(session.can.shareUpdates).toBe(false);
-    const gradients = await session.gradientsOf(batch(0));
-    const error = await rejectionOf(session.applyShare({ parameters: [], sessions: 2 }, gradients));
+    const error = await rejectionOf(session.sharedUpdates());
     expect(error.code).toBe("E_UNSUPPORTED");
     await session.release();
   });
 
   it("leaves a state that is refused until it is brought together", async () => {
     const session = await sessionOf({ optimizer: { name: "adamw" } });
-    const before = mapped(await session.lendState("parameter", ["fc0.weight"]), (value) => value);
+    const updates = await session.sharedUpdates();
+    const before = mapped(await updates.lend(["fc0.weight"]), (value) => value);
     const slots = Object.keys(await session.lendState("slot"));
     const gradients = mapped(await session.gradientsOf(batch(0)), (value) => value);
     const others = ["fc0.bias", "fc1.weight", "fc1.bias"];
-    const own = await session.applyShare({ parameters: others, sessions: 2 }, gradients);
+    const own = await updates.apply({ parameters: others, sessions: 2 }, gradients, {});
     expect(own.every((name) => !name.startsWith("fc0.weight"))).toBe(true);
     for (const call of [
       () => session.runTrainStep(batch(1)),
@@ -134,7 +132,7 @@ describe("an update of which several sessions make a part each", () => {
       expect([error.code, error.exitCode]).toEqual(["E_STATE_APART", 9]);
       expect(error.message).toContain('"fc0.weight"');
     }
-    await session.putState(before);
+    await updates.put(before);
     await session.runTrainStep(batch(1));
     for (const call of [
       () => session.runOptimizerStep(),
@@ -144,9 +142,9 @@ describe("an update of which several sessions make a part each", () => {
       expect((await rejectionOf(call())).code).toBe("E_STATE_APART");
     const missing = slots.filter((name) => !own.includes(name));
     expect(missing.length).toBeGreaterThan(0);
-    await session.putState(await session.lendState("slot", missing));
+    await updates.put(await updates.lend(missing));
     expect((await session.getState()).step).toBe(1);
-    expect((await rejectionOf(session.putState({ nothing: new Tensor("float32", [1], [1]) }))).code).toBe("E_FEED");
+    expect((await rejectionOf(updates.put({ nothing: new Tensor("float32", [1], [1]) }))).code).toBe("E_FEED");
     await session.release();
   });
 });
@@ -154,6 +152,7 @@ describe("an update of which several sessions make a part each", () => {
 describe("gradients that are placed", () => {
   it("are written where the caller says, until a batch is added to them", async () => {
     const [session, other] = [await sessionOf({ optimizer: { name: "adamw" } }), await sessionOf({})];
+    const updates = await session.sharedUpdates();
     const memory = new Float32Array(500);
     let end = 3;
     const places = Object.fromEntries(
@@ -162,7 +161,7 @@ describe("gradients that are placed", () => {
         return [name, new Tensor("float32", memory.subarray(end - size, end), [...dims])];
       }),
     );
-    await session.placeGradients(places);
+    await updates.placeGradients(places);
     for (const seed of [1, 2]) {
       await session.lazyResetGrad();
       await session.runTrainStep(batch(seed));
@@ -184,7 +183,7 @@ describe("gradients that are placed", () => {
     expect(await session.getGradients()).toEqual(await other.getGradients());
     expect(memory).toEqual(before);
     const { "fc0.bias": _, ...few } = places;
-    expect((await rejectionOf(session.placeGradients(few))).code).toBe("E_FEED");
+    expect((await rejectionOf(updates.placeGradients(few))).code).toBe("E_FEED");
     await Promise.all([session.release(), other.release()]);
   });
 });

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
 import { writeFileAtomic } from "../../entries/graph.ts";
-import { lockRuns, newRun } from "../../entries/run.ts";
+import { isOfAllRanks, lockRuns, newRun, ofAllRanks } from "../../entries/run.ts";
 import { type StepEvent, type TrainingSession, train } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
@@ -192,7 +192,8 @@ async function trainSession(
     );
     return exitCode ?? 0;
   } catch (error) {
-    throw withRemedy(error, { rescued: rescue?.steps ?? null, checkpoints, options, plan });
+    const told = withRemedy(error, { rescued: rescue?.steps ?? null, checkpoints, options, plan });
+    throw isOfAllRanks(error) && told instanceof Error ? ofAllRanks(told) : told;
   } finally {
     progress.end();
     await watch.close();

@@ -5,7 +5,7 @@ import type { PortableArtifacts } from "../../artifacts/portable/portable-artifa
 import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Abilities, Exporter, Share } from "../session.ts";
+import type { Abilities, Exporter } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
 
@@ -43,9 +43,6 @@ export class Programs {
   readonly repeated: Program | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
   readonly first: Program;
-  readonly #sharer: Sharer | null;
-  readonly #provider: ResolvedProvider;
-  #part: { readonly key: string; readonly program: Program } | null = null;
 
   /** @throws FormatError `E_PLAN` */
   constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
@@ -53,8 +50,6 @@ export class Programs {
       model === null ? null : new Program(model, role, provider);
     /** State that stays on a device is not copied between calls. */
     const copies = provider.keepsAt === null;
-    this.#sharer = models.sharer;
-    this.#provider = provider;
     this.gradients = optional(models.gradients, "gradients");
     this.overwriting = optional(models.overwriting, "gradients");
     this.adding = optional(models.adding, "gradients");
@@ -65,21 +60,6 @@ export class Programs {
     const first = this.gradients ?? this.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
     this.first = first;
-  }
-
-  /**
-   * The part of the update that renews some parameters; the last one asked for is kept.
-   * @throws BackendError `E_UNSUPPORTED`, `E_NO_OPTIMIZER_MODEL`
-   */
-  async partOf({ parameters, sessions }: Share): Promise<Program> {
-    const { model } = this.requireOptimizer(this.apply);
-    const key = JSON.stringify([sessions, ...parameters]);
-    if (this.#part?.key === key) return this.#part.program;
-    if (this.#sharer === null) throw cannotShare();
-    await this.#part?.program.release();
-    const program = new Program(this.#sharer(model, new Set(parameters), sessions), "apply", this.#provider);
-    this.#part = { key, program };
-    return program;
   }
 
   /** Everything that a checkpoint of a training keeps. */
@@ -134,7 +114,6 @@ export class Programs {
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated } = this;
     for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated])
       await program?.release();
-    await this.#part?.program.release();
   }
 }
 
@@ -144,11 +123,8 @@ export function noEvalModel(): BackendError {
   });
 }
 
-export const cannotShare = (): BackendError =>
-  new BackendError("E_UNSUPPORTED", "this session shares no updates with others", {
-    field: "applyShare",
-    hint: "Use applyGradients where can.shareUpdates is false.",
-  });
+export const sharesNone = (): BackendError =>
+  new BackendError("E_UNSUPPORTED", "this session makes no parts of updates", { field: "sharedUpdates" });
 
 export const rateIsBuiltIn = (): BackendError =>
   new BackendError("E_UNSUPPORTED", "the step takes no learning rate: its rate is built in, or state", {

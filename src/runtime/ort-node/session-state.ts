@@ -9,7 +9,6 @@ import { fromOrtTensor, toOrtTensor } from "../feeds.ts";
 import { copyOfTensor } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import { splitParameters } from "./parameter-buffer.ts";
-import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
 import { requireFit } from "./state-fit.ts";
 import type { StateStore } from "./state-store.ts";
@@ -24,8 +23,11 @@ export class SessionState {
   readonly #programs: Programs;
   /** What a state has beside its tensors, which may be of gigabytes and are not kept. */
   #rest: Omit<TrainingState, "tensors" | "step">;
-  /** What updates that were made elsewhere have renewed there, not here. */
-  readonly #left = new Set<string>();
+  /**
+   * Throws where a part of the state was renewed elsewhere, and not here; null where none was.
+   * @param names of what is needed. Default: all
+   */
+  requireWhole: ((names?: readonly string[]) => void) | null = null;
 
   /** @throws CheckpointError `E_CHECKPOINT_MISMATCH` */
   constructor(programs: Programs, store: StateStore, state: TrainingState) {
@@ -38,7 +40,7 @@ export class SessionState {
   /** @throws CheckpointError `E_CHECKPOINT_MISMATCH` */
   load(state: TrainingState): void {
     const { accumulators, keptState } = this.#programs;
-    const specs = this.#specs();
+    const specs = this.specs();
     const names = keptState.map(({ name }) => name);
     requireFit(names, specs, state);
     const shaped = (name: string, tensor: GraphTensor): GraphTensor => {
@@ -59,57 +61,16 @@ export class SessionState {
     this.#rest = rest;
     this.steps = step;
     this.resets = true;
-    this.#left.clear();
+    this.requireWhole = null;
   }
 
   /** What the models say of the state. */
-  #specs(): ReadonlyMap<string, InputSpec> {
+  specs(): ReadonlyMap<string, InputSpec> {
     const { first, apply } = this.#programs;
     return new Map(
       [first, ...(apply === null ? [] : [apply])].flatMap((program) =>
         program.specs(program.plan.state.map(({ name }) => name)).map((spec) => [spec.name, spec] as const),
       ),
-    );
-  }
-
-  /** Types and shapes of the kept state of these names. */
-  specs(names: readonly string[]): readonly InputSpec[] {
-    const all = this.#specs();
-    const kept = new Set(this.#programs.keptState.map(({ name }) => name));
-    return names.flatMap((name) => (kept.has(name) ? (all.get(name) ?? []) : []));
-  }
-
-  put(tensors: NamedTensors): void {
-    for (const [name, tensor] of Object.entries(tensors)) {
-      this.set(name, tensor);
-      this.#left.delete(name);
-    }
-  }
-
-  /**
-   * Notes that a part of an update was made here, and the rest of it elsewhere.
-   * @returns names of the slots that were renewed
-   */
-  leave({ plan }: Program): readonly string[] {
-    const own = new Set(plan.state.filter(({ next }) => next !== null).map(({ name }) => name));
-    for (const name of [...this.names("parameter"), ...this.names("slot")]) if (!own.has(name)) this.#left.add(name);
-    return this.names("slot").filter((name) => own.has(name));
-  }
-
-  /**
-   * @param names of what is needed. Default: all
-   * @throws BackendError `E_STATE_APART` where a part of the state was renewed elsewhere, and not here
-   */
-  requireWhole(names?: readonly string[]): void {
-    const name = names === undefined ? [...this.#left][0] : names.find((each) => this.#left.has(each));
-    if (name === undefined) return;
-    throw new BackendError(
-      "E_STATE_APART",
-      `the state is spread over the ranks: of "${name}" and ${this.#left.size - 1} more tensors this rank has what they were`,
-      {
-        field: name,
-        hint: "Ask for the state in save, after an epoch, or when the training is over: it is brought together there.",
-      },
     );
   }
 
@@ -120,7 +81,7 @@ export class SessionState {
 
   /** Everything that a checkpoint of a training keeps, in memory for good. */
   async handOut(): Promise<TrainingState> {
-    this.requireWhole();
+    this.requireWhole?.();
     const tensors = await this.store.handOut(this.#programs.keptState.map(({ name }) => name));
     return {
       ...this.#rest,
@@ -130,22 +91,10 @@ export class SessionState {
   }
 
   /** The state of one kind, gradients by their parameters' names; valid until the next run. */
-  async lend(kind: StateKind, wanted?: readonly string[]): Promise<NamedTensors> {
+  async lend(kind: StateKind): Promise<NamedTensors> {
     const { accumulators } = this.#programs;
-    const all = kind === "accumulator" ? accumulators : this.names(kind).map((name) => [name, name] as const);
-    const chosen = new Set(wanted);
-    const names = wanted === undefined ? all : all.filter(([name]) => chosen.has(name));
+    const names = kind === "accumulator" ? accumulators : this.names(kind).map((name) => [name, name] as const);
     return renamed(await this.store.lend(names.map(([, held]) => held)), names);
-  }
-
-  /** Has gradients written where these tensors lie, where that can be. */
-  place(gradients: NamedTensors): void {
-    const { overwriting, accumulators } = this.#programs;
-    if (overwriting === null) return;
-    for (const [parameter, accumulator] of accumulators) {
-      const tensor = gradients[parameter];
-      if (tensor !== undefined) this.store.place?.(accumulator, tensor.data);
-    }
   }
 
   /** Copies of the accumulated gradients, by their parameters' names. */
@@ -174,9 +123,9 @@ export class SessionState {
       this.#rest = { ...this.#rest, nominal: false };
   }
 
-  /** @throws BackendError `E_NOMINAL`, `E_STATE_APART` */
+  /** @throws BackendError `E_NOMINAL` */
   requireValues(): void {
-    if (this.#left.size > 0) this.requireWhole(this.names("parameter"));
+    this.requireWhole?.(this.names("parameter"));
     if (!this.#rest.nominal) return;
     throw new BackendError("E_NOMINAL", "the checkpoint is nominal: it has the parameters' names and no values", {
       hint: "Load all parameters first, with loadParametersBuffer(bytes, false).",

@@ -8,13 +8,13 @@ import { requireOption } from "../../errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, Share, TrainingSession } from "../session.ts";
-import { A_SHARE, NAMES } from "../session.ts";
+import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
+import { NAMES } from "../session.ts";
 import { joinParameters, sizeOfAll } from "./parameter-buffer.ts";
-import type { Program } from "./program.ts";
-import { abilitiesOf, cannotShare, type OrtNodePrograms, Programs, rateIsBuiltIn } from "./programs.ts";
+import { abilitiesOf, type OrtNodePrograms, Programs, rateIsBuiltIn, type Sharer, sharesNone } from "./programs.ts";
 import { chooseProvider, type OrtNodeOptions, type ResolvedProvider } from "./providers.ts";
 import { SessionState } from "./session-state.ts";
+import type { OrtNodeSharedUpdates } from "./shared-updates.ts";
 import { StepRunner } from "./step-runner.ts";
 import type { Way } from "./ways.ts";
 
@@ -35,12 +35,15 @@ export class OrtNodeSession implements TrainingSession {
   readonly #runner: StepRunner;
   readonly #exporter: Exporter;
   readonly #queue = new CallQueue();
+  readonly #shares: readonly [Sharer | null, ResolvedProvider];
+  #shared: Promise<OrtNodeSharedUpdates> | null = null;
 
   private constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
     this.#programs = new Programs(models, provider);
     const can = abilitiesOf(models);
     /** Where the state stays on a device, bringing parameters there costs more than their update. */
     this.can = { ...can, shareUpdates: can.shareUpdates && provider.name === "cpu" };
+    this.#shares = [models.sharer, provider];
     this.trainingInputs = this.#programs.first.inputs;
     this.stepsPerCall = this.#programs.repeated === null ? 1 : models.stepsPerCall;
     this.executionProvider = provider.name;
@@ -123,7 +126,7 @@ export class OrtNodeSession implements TrainingSession {
     const { plan } = this.#programs.requireGradients("runOptimizerStep");
     const apply = this.#programs.requireOptimizer(this.#programs.apply);
     this.#state.requireValues();
-    this.#state.requireWhole();
+    this.#state.requireWhole?.();
     await this.#call("runOptimizerStep", async () => {
       const accumulators = new Map(plan.gradients);
       const { store } = this.#state;
@@ -133,65 +136,41 @@ export class OrtNodeSession implements TrainingSession {
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
     requireArgument("gradients", gradients, FEEDS);
-    const apply = this.#applying(gradients, statistics);
-    this.#state.requireWhole();
-    await this.#call("applyGradients", () => this.#apply(apply, gradients, statistics));
-  }
-
-  async applyShare(share: Share, sums: NamedTensors, statistics: NamedTensors = {}): Promise<readonly string[]> {
-    requireArgument("share", share, A_SHARE);
-    requireArgument("sums", sums, FEEDS);
-    this.#applying(sums, statistics);
-    if (!this.can.shareUpdates) throw cannotShare();
-    return this.#call("applyShare", async () => {
-      const part = await this.#programs.partOf(share);
-      await this.#apply(part, sums, statistics);
-      return this.#state.leave(part);
+    requireArgument("statistics", statistics, FEEDS);
+    const program = this.#programs.requireGradients("applyGradients");
+    const apply = this.#programs.requireOptimizer(this.#programs.apply);
+    const pairs = apply.plan.gradients;
+    const specs = apply.specs(pairs.map(([, input]) => input));
+    checkFeeds(
+      specs.map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? spec.name })),
+      gradients,
+    );
+    const buffers = this.#state.names("buffer");
+    checkFeeds(program.specs(Object.keys(statistics).filter((name) => buffers.includes(name))), statistics);
+    this.#state.requireValues();
+    this.#state.requireWhole?.();
+    await this.#call("applyGradients", async () => {
+      await this.#runner.update(apply, (parameter) => gradients[parameter] as Tensor);
+      for (const [name, tensor] of Object.entries(statistics)) this.#state.set(name, tensor);
     });
   }
 
-  /** The model that makes updates, where these fit it. @throws DataError `E_FEED`; BackendError */
-  #applying(gradients: NamedTensors, statistics: NamedTensors): Program {
-    requireArgument("statistics", statistics, FEEDS);
-    const apply = this.#programs.requireOptimizer(this.#programs.apply);
-    checkFeeds(this.#gradientSpecs("applyGradients"), gradients);
-    const buffers = this.#state.names("buffer");
-    checkFeeds(this.#state.specs(Object.keys(statistics).filter((name) => buffers.includes(name))), statistics);
-    this.#state.requireValues();
-    return apply;
-  }
-
-  /** Types and shapes of the gradients, by the names of their parameters. */
-  #gradientSpecs(method: string): readonly InputSpec[] {
-    const program = this.#programs.requireGradients(method);
-    const pairs = program.plan.gradients;
-    return program
-      .specs(pairs.map(([, held]) => held))
-      .map((spec, index) => ({ ...spec, name: pairs[index]?.[0] ?? "" }));
-  }
-
-  async #apply(apply: Program, gradients: NamedTensors, statistics: NamedTensors): Promise<void> {
-    await this.#runner.update(apply, (parameter) => gradients[parameter] as Tensor);
-    for (const [name, tensor] of Object.entries(statistics)) this.#state.set(name, tensor);
-  }
-
-  async placeGradients(gradients: NamedTensors): Promise<void> {
-    requireArgument("gradients", gradients, FEEDS);
-    checkFeeds(this.#gradientSpecs("placeGradients"), gradients);
-    await this.#call("placeGradients", async () => this.#state.place(gradients));
-  }
-
-  async putState(tensors: NamedTensors): Promise<void> {
-    requireArgument("tensors", tensors, FEEDS);
-    checkFeeds(this.#state.specs(Object.keys(tensors)), tensors);
-    await this.#call("putState", async () => this.#state.put(tensors));
+  async sharedUpdates(): Promise<OrtNodeSharedUpdates> {
+    const sharing = { programs: this.#programs, state: this.#state, runner: this.#runner, queue: this.#queue };
+    const [sharer, provider] = this.#shares;
+    if (!this.can.shareUpdates || sharer === null) throw sharesNone();
+    /** Loaded where there are ranks: a page has none. */
+    this.#shared ??= import("./shared-updates.ts").then(
+      (made) => new made.OrtNodeSharedUpdates({ ...sharing, sharer, provider }),
+    );
+    return this.#shared;
   }
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     checkBatches(this.trainingInputs, batches, rates);
     const single = this.#programs.requireOptimizer(this.#programs.trainStep);
     this.#state.requireValues();
-    this.#state.requireWhole();
+    this.#state.requireWhole?.();
     return this.#call("trainSteps", () => this.#runner.train(single, batches, rates));
   }
 
@@ -234,12 +213,11 @@ export class OrtNodeSession implements TrainingSession {
     });
   }
 
-  async lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors> {
+  async lendState(kind: StateKind): Promise<NamedTensors> {
     requireArgument("kind", kind, oneOf(...STATE_KINDS));
-    requireArgument("names", names, optional(NAMES));
     return this.#call("lendState", async () => {
       if (kind === "accumulator") this.#programs.requireGradients("lendState");
-      return this.#state.lend(kind, names);
+      return this.#state.lend(kind);
     });
   }
 
@@ -304,6 +282,7 @@ export class OrtNodeSession implements TrainingSession {
     this.#queue.close();
     await this.#queue.idle();
     await this.#state.store.release();
+    await (await this.#shared)?.release();
     await this.#programs.release();
   }
 

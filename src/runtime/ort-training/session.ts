@@ -27,7 +27,7 @@ import { type DecodedArtifacts, readSessionFiles } from "../session-files.ts";
 import { withParameters } from "./checkpoint.ts";
 import { createNative } from "./create.ts";
 import { loadTrainingBuild, type NativeModels, type NativeSession, runEvalStepByName } from "./load.ts";
-import { cannotSetRate, unsupported } from "./unsupported.ts";
+import { ABILITIES, cannotSetRate, takesNoGradients, unsupported } from "./unsupported.ts";
 import { mendFlagType, validateArtifacts } from "./validate.ts";
 
 export interface OrtTrainingOptions {
@@ -45,10 +45,9 @@ export interface OrtTrainingOptions {
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
   readonly way: Reached = { name: "web", passedOver: [] };
-  readonly can = {
-    ...{ setLearningRate: false, getGradients: false, keepState: false, saveCheckpoint: true, shareUpdates: false },
-  };
+  readonly can = ABILITIES;
   readonly stepsPerCall = 1;
+  readonly sharedUpdates = takesNoGradients;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
   readonly #checkpoint: Checkpoint;
@@ -191,20 +190,8 @@ export class OrtTrainingSession implements TrainingSession {
     throw unsupported("give out its state", "Use ort-node.");
   }
 
-  async applyGradients(): Promise<void> {
-    throw unsupported("take gradients", "Use ort-node.");
-  }
-
-  async applyShare(): Promise<readonly string[]> {
-    throw unsupported("take gradients", "Use ort-node.");
-  }
-
-  async placeGradients(): Promise<void> {
-    throw unsupported("give out gradients", "Use ort-node.");
-  }
-
-  async putState(): Promise<void> {
-    throw unsupported("take another state", "Use ort-node.");
+  async applyGradients(): Promise<never> {
+    return takesNoGradients();
   }
 
   async getState(): Promise<TrainingState> {

@@ -1,4 +1,5 @@
 import { BackendError } from "../../errors.ts";
+import type { Abilities } from "../session.ts";
 
 /** What the training build has no call for. */
 export function unsupported(what: string, hint: string): BackendError {
@@ -9,3 +10,13 @@ export function unsupported(what: string, hint: string): BackendError {
 
 export const cannotSetRate = (): BackendError =>
   unsupported("set the learning rate", "Give learningRate when the session is made, or use ort-node.");
+
+export async function takesNoGradients(): Promise<never> {
+  throw unsupported("take gradients", "Use ort-node.");
+}
+
+/** What a session of the training build can do. */
+export const ABILITIES: Abilities = {
+  ...{ setLearningRate: false, getGradients: false, keepState: false, shareUpdates: false },
+  saveCheckpoint: true,
+};

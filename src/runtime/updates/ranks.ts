@@ -64,8 +64,9 @@ export class Ranks {
     const shared = await sharedOf(session, kinds);
     await requireSameState(communicator, session, 0);
     const ranks = new Ranks(training, shared, numbers);
-    if (kinds.includes("accumulator") && training.plan.accumulate === 1 && !isDouble(shared))
-      await session.placeGradients(ranks.received("accumulator"));
+    const mayPlace = session.can.shareUpdates && training.plan.accumulate === 1 && !isDouble(shared);
+    if (mayPlace && kinds.includes("accumulator"))
+      await (await session.sharedUpdates()).placeGradients(ranks.received("accumulator"));
     return ranks;
   }
 

@@ -1,12 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
+import type { Communicator } from "../../distributed/communicator.ts";
 import { exchangeBytes, exchangeNumbers, requireAlike } from "../../distributed/consensus.ts";
 import { Gather } from "../../distributed/gather.ts";
 import { bytesIn, ortTensor } from "../ort-tensor.ts";
-import type { NamedTensors, Share, TrainingSession } from "../session.ts";
+import type { NamedTensors, Share, SharedUpdates } from "../session.ts";
 import type { RankTraining } from "./ranks.ts";
 import type { ExchangeReport } from "./update.ts";
 
-type Kind = "parameter" | "slot";
 type Elements = Float32Array<ArrayBuffer>;
 
 /**
@@ -34,14 +34,16 @@ export function divided(
  */
 export class UpdateShares {
   readonly #training: RankTraining;
+  readonly #updates: SharedUpdates;
   readonly #own: Share;
   readonly #parameters: TensorGather;
   /** Names of the slots that this rank renews. */
   #slots: readonly string[] = [];
   #isWhole = true;
 
-  private constructor(training: RankTraining, own: Share, parameters: TensorGather) {
+  private constructor(training: RankTraining, updates: SharedUpdates, own: Share, parameters: TensorGather) {
     this.#training = training;
+    this.#updates = updates;
     this.#own = own;
     this.#parameters = parameters;
   }
@@ -60,7 +62,8 @@ export class UpdateShares {
     const sizes = Object.entries(lent).map(([name, { size }]) => [name, size] as const);
     const shares = divided(sizes, communicator.size);
     const own = { parameters: shares[communicator.rank] ?? [], sessions: communicator.size };
-    return new UpdateShares(training, own, new TensorGather(training, "parameter", shares, lent));
+    const updates = await session.sharedUpdates();
+    return new UpdateShares(training, updates, own, new TensorGather(communicator, updates, shares, lent));
   }
 
   /**
@@ -69,7 +72,7 @@ export class UpdateShares {
    * @returns what giving the parameters to all took
    */
   async apply(sums: NamedTensors, statistics: NamedTensors): Promise<ExchangeReport> {
-    this.#slots = await this.#training.session.applyShare(this.#own, sums, statistics);
+    this.#slots = await this.#updates.apply(this.#own, sums, statistics);
     this.#isWhole = false;
     return this.#parameters.run();
   }
@@ -88,34 +91,32 @@ export class UpdateShares {
       shares.push(names.filter((name) => !given.has(name)));
       for (const name of names) given.add(name);
     }
-    await new TensorGather(this.#training, "slot", shares, lent).run();
+    await new TensorGather(communicator, this.#updates, shares, lent).run();
     this.#isWhole = true;
   }
 }
 
-/** Tensors of a kind of state, of which each rank has some as they are now. */
+/** Tensors of the state, of which each rank has some as they are now. */
 class TensorGather {
-  readonly #session: TrainingSession;
-  readonly #kind: Kind;
+  readonly #updates: SharedUpdates;
   readonly #gather: Gather;
   readonly #own: readonly string[];
   /** Of the others, as views of what was gathered. */
   readonly #others: NamedTensors;
 
-  /** @param tensors all of the kind, of which types and shapes are looked at */
+  /** @param tensors all of them, of which types and shapes are looked at */
   constructor(
-    { session, communicator }: RankTraining,
-    kind: Kind,
+    communicator: Communicator,
+    updates: SharedUpdates,
     shares: readonly (readonly string[])[],
     tensors: NamedTensors,
   ) {
     const like = (name: string): Tensor => {
       const tensor = tensors[name];
-      if (tensor === undefined) throw new RangeError(`the session has no ${kind} "${name}"`);
+      if (tensor === undefined) throw new RangeError(`the session has no "${name}"`);
       return tensor;
     };
-    this.#session = session;
-    this.#kind = kind;
+    this.#updates = updates;
     this.#own = shares[communicator.rank] ?? [];
     this.#gather = new Gather(
       communicator,
@@ -127,13 +128,13 @@ class TensorGather {
 
   async run(): Promise<ExchangeReport> {
     const began = performance.now();
-    const lent = this.#own.length === 0 ? {} : await this.#session.lendState(this.#kind, this.#own);
+    const lent = await this.#updates.lend(this.#own);
     const lending = performance.now();
     const { pack, gather } = await this.#gather.run(
       Object.entries(lent).map(([name, tensor]) => [name, bytesIn(tensor)] as const),
     );
     const putting = performance.now();
-    await this.#session.putState(this.#others);
+    await this.#updates.put(this.#others);
     const copying = (lending - began + performance.now() - putting) / 1000;
     return { pack: pack + copying, reduce: gather, wait: gather, bytes: this.#gather.bytes };
   }

@@ -8,10 +8,10 @@ import { requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
-import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../../feeds.ts";
+import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
 import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
 import { NAMES } from "../../session.ts";
-import { abilitiesOf, cannotShare, noEvalModel, type OrtNodePrograms, rateIsBuiltIn } from "../programs.ts";
+import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn, sharesNone } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 import { Line } from "./line.ts";
 import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
@@ -181,21 +181,12 @@ export class RemoteSession implements TrainingSession {
     return this.#call("gradientsOf", feeds);
   }
 
-  async lendState(kind: StateKind, names?: readonly string[]): Promise<NamedTensors> {
-    return this.#call("lendState", kind, names);
+  async lendState(kind: StateKind): Promise<NamedTensors> {
+    return this.#call("lendState", kind);
   }
 
-  /** Memory is not shared with the other side. */
-  async placeGradients(gradients: NamedTensors): Promise<void> {
-    requireArgument("gradients", gradients, FEEDS);
-  }
-
-  async putState(tensors: NamedTensors): Promise<void> {
-    await this.#call("putState", tensors);
-  }
-
-  async applyShare(): Promise<readonly string[]> {
-    throw cannotShare();
+  async sharedUpdates(): Promise<never> {
+    throw sharesNone();
   }
 
   async applyGradients(gradients: NamedTensors, statistics: NamedTensors = {}): Promise<void> {
