@@ -263,7 +263,7 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],
-  lendState: [parameter([], () => "parameter")("kind"), parameter(["undefined", "list"], () => undefined)("names")],
+  lendState: [parameter([], () => "parameter")("kind")],
   learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],
   loadState: [state("state")],
