@@ -79,6 +79,8 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       const batch = ["--global-batch-size", "8"];
       const outputs = [...batch, "--checkpoints", "run", "--log", "run.jsonl"];
       const job = await startJob(mpi, 2, folder, ["--epochs", "100000", "--save-every", "1", ...outputs], "run.jsonl");
+      /** A step is told before it is saved. */
+      while ((await loadRun(join(folder, "run")).catch(() => null)) === null) await sleep(20);
       await sleep(400 * Math.random());
       const victim = Math.floor(2 * Math.random());
       expect([...job.pids.keys()].toSorted()).toEqual([0, 1]);
