@@ -3,6 +3,7 @@ import { DataError } from "../errors.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { gather } from "../runtime/data/dataset.ts";
 import { DATA_CONTENT } from "../runtime/data/describe-data.ts";
+import { isCalledLabel } from "../runtime/data/fit.ts";
 import type { DataContent } from "../runtime/data/formats/format.ts";
 import { type PictureLayout, picturesIn } from "../runtime/data/picture-layout.ts";
 import { drawNumber } from "./numerals.ts";
@@ -82,7 +83,7 @@ function rowsOf(
   columns: number,
   most: number,
 ): Pick<ContactSheet, "rows" | "leftOut"> {
-  const labels = tensors.find(({ name, tensor }) => name === "labels" && tensor.dims.length === 1)?.tensor.values();
+  const labels = tensors.find(({ name, tensor }) => isCalledLabel(name) && tensor.dims.length === 1)?.tensor.values();
   const byClass = new Map<number, number[]>();
   for (const [sample, value] of (labels ?? []).entries()) {
     const label = Number(value);
@@ -114,8 +115,8 @@ function pixelsOf(
   const values = tensor.values();
   const size = channels * height * width;
   let [low, high] = [0, 255];
-  if (values instanceof Float32Array) {
-    const finite = values.filter(Number.isFinite);
+  if (!(values instanceof Uint8Array)) {
+    const finite = Float64Array.from(values, Number).filter(Number.isFinite);
     low = finite.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
     high = finite.reduce((greatest, value) => Math.max(greatest, value), Number.NEGATIVE_INFINITY);
     if (!(high > low)) high = low + 1;

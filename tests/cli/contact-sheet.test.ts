@@ -101,6 +101,20 @@ describe("a contact sheet", () => {
     const last = await sheetOf(cwd, safetensors(cwd, DataType.uint8, [1, 6, 8, 3], bytes), "--force");
     expect(last.at(2 + 8 * 7 + 1, 2 + 8 * 5 + 1)).toEqual([141, 142, 143]);
     const floats = Float32Array.from({ length: 2 * 16 }, (_, index) => index - 8);
+    const doubles = GraphTensor.from(DataType.double, [2, 4, 4], Float64Array.from(floats));
+    const y = GraphTensor.from(DataType.int64, [2], BigInt64Array.of(5n, 4n));
+    writeFileSync(
+      join(cwd, "xy.safetensors"),
+      encodeSafetensors([
+        { name: "x", tensor: doubles },
+        { name: "y", tensor: y },
+      ]),
+    );
+    const { sheet } = await sheetOf(cwd, "xy.safetensors", "--force");
+    expect(sheet.rows).toEqual([
+      { label: 4, samples: [1] },
+      { label: 5, samples: [0] },
+    ]);
     const grey = await sheetOf(cwd, safetensors(cwd, DataType.float, [2, 4, 4], floats), "--force");
     expect(grey.at(3, 3)).toEqual([0, 0, 0]);
     expect(grey.at(2 + 66 + 63, 2 + 63)).toEqual([255, 255, 255]);
@@ -116,6 +130,9 @@ describe("a contact sheet", () => {
           .png()
           .toFile(join(cwd, "pets", label, `${index}.png`));
     }
+    mkdirSync(join(cwd, "all", "train"), { recursive: true });
+    const parts = await command(["data", "all"], { cwd });
+    expect([parts.status, parts.stderr]).toEqual([5, expect.stringContaining(`--data ${join("all", "train")}`)]);
     const refused = await command(["data", "pets"], { cwd });
     expect([refused.status, refused.stderr]).toEqual([5, expect.stringContaining("--image-size 200x300")]);
     const { sheet, at } = await sheetOf(cwd, "pets", "--image-size", "200x300");

@@ -105,7 +105,8 @@ async function trainSession(
   const { session, hasEvaluation, dataset, plan, identity, loaded, resumed } = opened;
   const { communicator, console } = ranks;
   const validation = await validationOf(opened, checkpoints, options, ranks);
-  if (dataset.source !== undefined && (options.report ?? options.tensorboard) !== undefined) {
+  const hasPictures = dataset.source !== undefined && options.tokenizer === undefined;
+  if (hasPictures && (options.report ?? options.tensorboard) !== undefined) {
     console.note(
       "pictures of samples are left out of --report and --tensorboard: samples are read as batches need them (--no-stream reads all)",
     );

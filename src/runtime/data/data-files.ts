@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { PATH, requireArgument } from "../../arguments.ts";
 import { DataError, FormatError, fileSystemError } from "../../errors.ts";
 import { listFolder } from "../../graph/io/read-file.ts";
+import { isCalledPart } from "./images.ts";
 
 /** The files of datasets that come as a folder, as their authors name them: those to train with. */
 const USUAL: readonly (readonly RegExp[])[] = [
@@ -31,12 +32,16 @@ async function filesIn(folder: string): Promise<readonly string[]> {
     const found = patterns.flatMap((pattern) => names.filter((name) => pattern.test(name)).slice(0, 1));
     if (found.length === patterns.length) return found.map((name) => join(folder, name));
   }
+  const part = names.find(isCalledPart);
   throw new DataError(
     "E_DATA_FORMAT",
     `${folder} has neither training files of MNIST or CIFAR under their usual names, nor one folder of images per class`,
     {
       file: folder,
-      hint: "Name the files, with commas between: --data images.idx.gz,labels.idx.gz.",
+      hint:
+        part === undefined
+          ? "Name the files, with commas between: --data images.idx.gz,labels.idx.gz."
+          : `Give a part of the data: --data ${join(folder, part)}.`,
     },
   );
 }

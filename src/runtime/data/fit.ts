@@ -18,6 +18,9 @@ export interface FitOptions {
 }
 
 const LABEL = /^(labels?|targets?)$/;
+
+/** Whether a tensor of data is called as labels are: as columns of tables too. */
+export const isCalledLabel = (name: string): boolean => /^(labels?|class(es)?|targets?|y)$/i.test(name);
 /** Labels of another kind beside them, as CIFAR-100 has: no samples. */
 const OTHER_LABELS = /_labels$/;
 
@@ -84,7 +87,7 @@ export function pairInputs(
     const taken = new Set(pairs.values());
     const open = inputs.filter((input) => !pairs.has(input) && isLabelInput(input) === isLabel);
     const free = tensors.filter((each) => !taken.has(each) && !OTHER_LABELS.test(each.name));
-    const left = free.filter(({ name }) => LABEL.test(name) === isLabel);
+    const left = free.filter(({ name }) => (isLabel ? isCalledLabel(name) : !LABEL.test(name)));
     const [input, tensor] = [open[0], left[0]];
     if (input === undefined || tensor === undefined || open.length > 1 || left.length > 1) continue;
     pairs.set(input, tensor);

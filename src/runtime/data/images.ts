@@ -27,6 +27,9 @@ const IMAGE = /\.(png|jpe?g|webp)$/i;
 /** Folders of parts of a dataset are no classes. */
 const PARTS = new Set(["train", "training", "val", "valid", "validation", "test"]);
 
+/** Whether a folder is called as parts of datasets are. */
+export const isCalledPart = (name: string): boolean => PARTS.has(name.toLowerCase());
+
 export interface ImageFolder {
   /** The names of the folders, which are the classes, in alphabetical order. */
   readonly classes: readonly string[];
@@ -49,7 +52,7 @@ export async function imageFolderAt(path: string): Promise<ImageFolder | null> {
     .sort();
   const lists = await Promise.all(classes.map((name) => listFolder(join(path, name))));
   if (!lists.some((names) => names.some((name) => IMAGE.test(name)))) return null;
-  if (classes.every((name) => PARTS.has(name.toLowerCase()))) throw partsFound(path, classes);
+  if (classes.every(isCalledPart)) throw partsFound(path, classes);
   const files: string[] = [];
   const labels: bigint[] = [];
   for (const [label, names] of lists.entries()) {

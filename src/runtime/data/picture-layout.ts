@@ -15,7 +15,7 @@ const CHANNELS: readonly (number | undefined)[] = [1, 3, 4];
 
 /** Samples [N,H,W], [N,C,H,W] or [N,H,W,C] of one, three or four channels, of bytes or floats; null where they are none. */
 export function picturesIn({ dtype, dims }: Tensor): PictureLayout | null {
-  if (dtype !== DataType.uint8 && dtype !== DataType.float) return null;
+  if (dtype !== DataType.uint8 && dtype !== DataType.float && dtype !== DataType.double) return null;
   const [, a = 0, b = 0, c = 0] = dims;
   const layout = (channels: number, height: number, width: number, isChannelsLast: boolean): PictureLayout | null =>
     height >= SMALLEST && width >= SMALLEST ? { channels, height, width, isChannelsLast } : null;

@@ -67,6 +67,23 @@ describe("fitTensors", () => {
     expect(shown).toEqual([["input", DataType.float, becomes, moved ?? values]]);
   });
 
+  it("takes y, class and their like for labels where the model has such an input, and for any other tensor where not", () => {
+    const inputs = [image("N"), { name: "labels", dtype: DataType.int64, shape: ["N"] }];
+    const x = { name: "x", tensor: GraphTensor.floats([1], [2]) };
+    for (const name of ["y", "Y", "class", "classes", "target"]) {
+      const { shown, notes } = fitting(inputs, [{ name, tensor: GraphTensor.ints([3]) }, x]);
+      expect(shown).toEqual(
+        expect.arrayContaining([
+          ["input", DataType.float, [1], [2]],
+          ["labels", DataType.int64, [1], [3]],
+        ]),
+      );
+      expect(notes).toContain(`"${name}" of the data is the model's "labels"`);
+    }
+    const alone = fitting([image("N")], [{ name: "y", tensor: GraphTensor.floats([1], [2]) }]);
+    expect(alone.shown).toEqual([["input", DataType.float, [1], [2]]]);
+  });
+
   it("leaves what has no way, or no clear partner, to who refuses it by name", () => {
     const odd = [{ name: "input", tensor: GraphTensor.floats([2, 5], new Array(10).fill(0)) }];
     expect(fitting([image("N", 3, 2)], odd).shown[0]?.[2]).toEqual([2, 5]);
