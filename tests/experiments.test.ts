@@ -29,7 +29,7 @@ describe("the experiments", () => {
     expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
   });
 
-  it.each(["vit", "vgg", "resnet", "ddpm"])("of %s are in the README word for word", (name) => {
+  it.each(["vit", "vgg", "resnet", "convnext", "ddpm"])("of %s are in the README word for word", (name) => {
     const sentence = sentenceOf(name);
     expect(sentence).toMatch(/seeds: .* of (accuracy|loss) /);
     expect(README).toContain(sentence);
