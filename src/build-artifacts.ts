@@ -21,13 +21,14 @@ import { makeTrainingGraphs, type TrainingGraphOptions, type TrainingGraphs } fr
 import { makeOptimizerModel } from "./passes/onnxruntime/optimizer-model.ts";
 import { toTrainingModel } from "./passes/onnxruntime/write-training-model.ts";
 import type { Skipped } from "./passes/pass.ts";
+import { INITIAL_LOSS_SCALE, type LossScale } from "./passes/scale-loss.ts";
 import { copyTrainingGraph } from "./passes/training-graph.ts";
 import { makePortableSet } from "./portable-set.ts";
 
 export const BUILD_TARGETS = ["onnxruntime", "portable"] as const;
 export type BuildTarget = (typeof BUILD_TARGETS)[number];
 
-export interface BuildOptions extends TrainingGraphOptions {
+export interface BuildOptions extends Omit<TrainingGraphOptions, "mixed"> {
   /** Default AdamW as PyTorch has it. */
   readonly optimizer?: OptimizerOptions;
   /** Puts AGR before the optimizer. Default: not. */
@@ -46,6 +47,12 @@ export interface BuildOptions extends TrainingGraphOptions {
    * change less. A parameter that a group has is of that group alone. Default 1.
    */
   readonly layerDecay?: number;
+  /**
+   * Portable set, with `precision` of `float16` or `bfloat16`: what the loss is multiplied by before its gradients are taken. A number
+   * stays; `{ initial }` is doubled after 2,000 updates in a row, and halved where a gradient is not finite, whose update is left
+   * out. Default: `{ initial: 65536 }` with float16, none with bfloat16, whose exponents are those of float32.
+   */
+  readonly lossScale?: LossScale;
 }
 
 export interface BuildReport {
@@ -79,11 +86,14 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
   }
   const own = model.clone();
   await readExternalTensors(own);
-  const graphs = makeTrainingGraphs([own.clone(), own], options);
+  const mixed = mixedOf(options);
+  const graphs = makeTrainingGraphs([own.clone(), own], { ...options, ...mixed });
   requireFloat(graphs.trainable);
   const trainable = graphs.trainable.map(({ name, tensor }) => ({ name, shape: tensor.dims }));
   const wants = (target: BuildTarget): boolean => targets === undefined || targets.includes(target);
-  const made = wants("onnxruntime") ? forTrainingApi(graphs, optimizer) : null;
+  const forApi =
+    mixed === null ? forTrainingApi : () => `its files hold float32 alone, and precision is ${options.precision}`;
+  const made = wants("onnxruntime") ? forApi(graphs, optimizer) : null;
   if (typeof made === "string" && targets?.includes("onnxruntime")) {
     throw new PassError("E_TARGET", `the onnxruntime target cannot be made: ${made}`, {
       field: "targets",
@@ -104,6 +114,7 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
       skipped: graphs.skipped,
       notes: [
         ...graphs.notes,
+        ...(mixed === null ? [] : [scaleNote(mixed.mixed.lossScale)]),
         ...(onnxruntime !== null && (options.layerDecay ?? 1) !== 1
           ? ["rates by depth are those of the portable set: ONNX Runtime's training API has one for all parameters"]
           : []),
@@ -111,6 +122,21 @@ export async function buildTrainingArtifacts(model: Model, options: BuildOptions
       ],
     },
   };
+}
+
+/** @throws UsageError `E_OPTION` for a scale of the loss where all is float32 */
+function mixedOf({ precision, lossScale }: BuildOptions): Required<Pick<TrainingGraphOptions, "mixed">> | null {
+  const isLow = precision === "float16" || precision === "bfloat16";
+  requireOption(lossScale === undefined || isLow, "lossScale", "left out, or precision float16 or bfloat16 given");
+  if (!isLow) return null;
+  const byDefault = precision === "float16" ? { initial: INITIAL_LOSS_SCALE } : null;
+  return { mixed: { precision, lossScale: lossScale ?? byDefault } };
+}
+
+function scaleNote(scale: LossScale | null): string {
+  if (scale === null) return "the loss is not scaled (--loss-scale)";
+  if (typeof scale === "number") return `the loss is scaled by ${scale} before gradients are taken, which divide by it`;
+  return `the loss is scaled by ${scale.initial} at first: doubled after 2000 updates in a row, halved where a gradient is not finite, whose update is left out (--loss-scale)`;
 }
 
 /** @throws PassError `E_PRECISION`: optimizers are written in float32, and their models would not load with another type */

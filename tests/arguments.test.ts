@@ -263,6 +263,7 @@ const METHODS: Readonly<Record<string, readonly Parameter[]>> = {
   getParametersSize: [trainableOnly("trainableOnly")],
   getState: [],
   lazyResetGrad: [],
+  lossScale: [],
   lendState: [parameter([], () => "parameter")("kind")],
   learningRateOf: [number("step")],
   loadParametersBuffer: [bytes("buffer"), trainableOnly("trainableOnly")],

@@ -1,16 +1,17 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { PRECISIONS, type Precision } from "../entries/graph.ts";
+import { INITIAL_LOSS_SCALE, type LossScale, PRECISIONS, type Precision } from "../entries/graph.ts";
 import type { BuildOptions } from "../index.ts";
 
 /** Options that say how a forward model is read before anything is added to it. */
 export interface ModelFlags {
   readonly dim: Readonly<Record<string, number>>;
   readonly precision?: Precision;
+  readonly lossScale?: LossScale;
 }
 
-/** Adds --dim and --precision to a command. */
-export function withModel(command: Command): Command {
-  return command
+/** Adds --dim, --precision and, where it takes others than float32, --loss-scale to a command. */
+export function withModel(command: Command, precisions: readonly Precision[] = PRECISIONS): Command {
+  command
     .option(
       "--dim <name=size>",
       "fix a size that the inputs leave open, as in batch=32; one without a name is <input>.<axis>; repeatable",
@@ -20,9 +21,30 @@ export function withModel(command: Command): Command {
     .addOption(
       new Option(
         "--precision <type>",
-        "float32: train a float16 or bfloat16 model in float32 (default: as it is)",
-      ).choices([...PRECISIONS]),
+        precisions.length === 1
+          ? "float32: take a float16 or bfloat16 model in float32 (default: as it is)"
+          : "float32: train a float16 or bfloat16 model in float32; float16, bfloat16: mixed precision, products in that type over float32 parameters (default: as the model is)",
+      ).choices([...precisions]),
     );
+  return precisions.length === 1 ? command : withLossScale(command);
+}
+
+/** Adds the option of mixed precision's scale of the loss. */
+function withLossScale(command: Command): Command {
+  return command.option(
+    "--loss-scale <x>",
+    "portable, with --precision float16 or bfloat16: what the loss is multiplied by before its gradients are taken; dynamic, or dynamic:<first>, is doubled after 2000 updates in a row and halved where a gradient is not finite, whose update is left out (default: dynamic with float16, 1 with bfloat16)",
+    lossScaleOf,
+  );
+}
+
+function lossScaleOf(text: string): LossScale {
+  const [, isDynamic, number = isDynamic === undefined ? "" : String(INITIAL_LOSS_SCALE)] =
+    /^(?:(dynamic)(?::|$))?(.+)?$/.exec(text) ?? [];
+  const scale = Number(number);
+  if (!(scale > 0 && Number.isFinite(scale)))
+    throw new InvalidArgumentError("Give a number above 0, dynamic or dynamic:65536.");
+  return isDynamic === undefined ? scale : { initial: scale };
 }
 
 const SIZE = /^(.+)=([1-9]\d*)$/s;
@@ -33,6 +55,14 @@ function size(text: string, earlier: ModelFlags["dim"]): ModelFlags["dim"] {
   return { ...earlier, [name]: Number(value) };
 }
 
-export function modelOptionsOf({ dim, precision }: ModelFlags): Pick<BuildOptions, "sizes" | "precision"> {
-  return { sizes: dim, ...(precision === undefined ? {} : { precision }) };
+export function modelOptionsOf({
+  dim,
+  precision,
+  lossScale,
+}: ModelFlags): Pick<BuildOptions, "sizes" | "precision" | "lossScale"> {
+  return {
+    sizes: dim,
+    ...(precision === undefined ? {} : { precision }),
+    ...(lossScale === undefined ? {} : { lossScale }),
+  };
 }

@@ -129,7 +129,7 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
     ...(schedule === null ? {} : { learningRate: schedule }),
   });
   try {
-    requireSavable(session, options.output);
+    await requireSavable(session, options.output);
     if (resumed !== null) await session.loadState(resumed.state);
   } catch (error) {
     await session.release();
@@ -148,8 +148,13 @@ function withoutState(run: LoadedRun | null): Opened["loaded"] {
 }
 
 /** @throws CheckpointError `E_CHECKPOINT_SIZE` before the training, not after it */
-function requireSavable({ can }: TrainingSession, output: string | undefined): void {
-  if (output === undefined || can.saveCheckpoint) return;
+async function requireSavable(session: TrainingSession, output: string | undefined): Promise<void> {
+  if (output === undefined || session.can.saveCheckpoint) return;
+  if ((await session.lossScale()) !== null) {
+    throw new CheckpointError("E_CHECKPOINT", "ONNX Runtime's checkpoint format has no place for the loss's scale", {
+      ...{ file: output, field: "--output", hint: "Save with --checkpoints <folder> in place of -o." },
+    });
+  }
   throw new CheckpointError(
     "E_CHECKPOINT_SIZE",
     "parameters and optimizer state have more than 2 GiB, which ONNX Runtime's checkpoint format does not hold",

@@ -28,6 +28,12 @@ export class TrainingRecord {
   #samples = 0;
   #seconds = 0;
   #last = 0;
+  #scaling: { readonly lossScale: number; readonly skipped: number } | null = null;
+
+  /** Where the loss is scaled by a number that the training finds: that number, and how many updates were left out. */
+  get scaling(): { readonly lossScale: number; readonly skipped: number } | null {
+    return this.#scaling;
+  }
 
   get points(): readonly LossPoint[] {
     return this.#open.length === 0 ? this.#points : [...this.#points, meanOf(this.#open)];
@@ -48,6 +54,8 @@ export class TrainingRecord {
     this.#last = event.step;
     this.#samples += event.samples;
     this.#seconds += event.seconds;
+    const { lossScale, skipped = 0 } = event;
+    if (lossScale !== undefined) this.#scaling = { lossScale, skipped: (this.#scaling?.skipped ?? 0) + skipped };
     this.#open.push(event);
     if (this.#open.length < this.#stride) return;
     this.#points.push(meanOf(this.#open));

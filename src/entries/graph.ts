@@ -41,6 +41,7 @@ export { PRECISIONS, type Precision } from "../passes/prepare-forward.ts";
 export { type PutWeightsReport, putWeights } from "../passes/put-weights.ts";
 export { type RaiseOpsetReport, raiseOpset } from "../passes/raise-opset/index.ts";
 export type { HeadOptions } from "../passes/replace-head.ts";
+export { INITIAL_LOSS_SCALE, type LossScale } from "../passes/scale-loss.ts";
 export { removeLearningRate, type SetLearningRateReport, setLearningRate } from "../passes/set-learning-rate.ts";
 export type { SummaryLayer } from "../passes/summary/index.ts";
 export { type GradientReport, reportGradients } from "../verify/gradients.ts";

@@ -19,11 +19,13 @@ import { type InitializeOptions, initialize } from "./initialize.ts";
 import { writeOnReals } from "./integer-operators.ts";
 import { HALVES } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
+import { type LowPrecision, roundProducts } from "./mixed-precision.ts";
 import type { Skipped } from "./pass.ts";
 import { type ForwardOptions, prepareForward } from "./prepare-forward.ts";
 import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quantized-weights.ts";
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
+import { type LossScale, scaleLoss } from "./scale-loss.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 import { warningsOf } from "./warnings.ts";
 
@@ -42,6 +44,8 @@ export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly quantizationAware?: boolean | "unrounded";
   /** Seed of the head and of `initialize`. Default 0. */
   readonly initSeed?: number;
+  /** What products take and give, with parameters in float32, and what the loss is multiplied by. Default: all is float32. */
+  readonly mixed?: { readonly precision: LowPrecision; readonly lossScale: LossScale | null };
 }
 
 /** The graph that trains a forward model, and the model that evaluates it, with the tensors that both take as inputs. */
@@ -106,8 +110,13 @@ export function makeTrainingGraphs(
   );
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
+  const { mixed } = options;
+  const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   writeDepthwiseProducts(training, types);
-  const gradients = addGradients(training, loss, candidates, types, new Set(), quantizationAware !== false);
+  const scaled = scaleLoss(training, loss, mixed?.lossScale ?? null, types);
+  const gradients = scaled.unscale(
+    addGradients(training, scaled.loss, candidates, types, new Set(), quantizationAware !== false),
+  );
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {
     throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
@@ -122,6 +131,7 @@ export function makeTrainingGraphs(
   const order = training.graph.initializers.filter(among(held));
   const inputs = [...training.graph.inputs];
   moveToInputs(training, order);
+  if (scaled.scale !== null) training.graph.inputs.push(scaled.scale.input);
   finishEvaluation(evaluation, { ...options.loss, output: scores.name }, order);
   const isReached = among(reached);
   const isConstant = (value: Value): boolean => !isReached(value);
@@ -134,6 +144,7 @@ export function makeTrainingGraphs(
       outputs: training.graph.outputs.slice(0, 1),
       parameters: order.filter(isReached).map((parameter) => ({ parameter, gradient: gradientOf(parameter) })),
       constants: order.filter(isConstant),
+      lossScale: scaled.scale,
     },
     evaluation,
     trainable: named(order.filter(isReached)),
@@ -146,6 +157,7 @@ export function makeTrainingGraphs(
     notes: [
       ...notes,
       ...(onReals === null ? [] : [onReals]),
+      ...rounded,
       ...(weights === null || weights.restored.length === 0
         ? []
         : [`held as integers, and trained as real numbers: ${weights.restored.join(", ")}`]),

@@ -13,14 +13,17 @@ import { unwrapMaps } from "./unwrap-maps.ts";
 const TARGET_OPSET = 17;
 const TARGET_IR = 8;
 
-export const PRECISIONS = ["float32"] as const;
+export const PRECISIONS = ["float32", "float16", "bfloat16"] as const;
 export type Precision = (typeof PRECISIONS)[number];
 
 /** How a forward model is read before anything is added to it. */
 export interface ForwardOptions {
   /** Sizes to fix that the inputs leave open, by name: `{ batch: 32 }`; one without a name is `<input>.<axis>`. Default: none. */
   readonly sizes?: Readonly<Record<string, number>>;
-  /** `float32`: a model of float16 or bfloat16 computes and is trained in float32. Default: as it is. */
+  /**
+   * `float32`: a model of float16 or bfloat16 computes and is trained in float32. The other two do the same with the parameters, and
+   * `buildTrainingArtifacts` rounds what products take and give. Default: as it is.
+   */
   readonly precision?: Precision;
 }
 
@@ -42,7 +45,7 @@ export function prepareForward(
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
-  const widened = precision === "float32" ? liftPrecision(model) : [];
+  const widened = precision === undefined ? [] : liftPrecision(model);
   nameOpenSizes(model);
   fixSizes(model, sizes);
   const unwrapped = unwrapMaps(model);

@@ -14,7 +14,7 @@ export interface TrainedParameter {
  * Forward and backward pass as one graph, in the operators of the forward model and ONNX's own. What is done with the gradients
  * is not in it: a portable step or ONNX Runtime's training model is made of it.
  *
- * The graph's inputs are `inputs`, then the parameters and `constants` in the order of the state. Its outputs are `outputs`,
+ * The graph's inputs are `inputs`, then the parameters and `constants` in the order of the state, then the loss's scale. Its outputs are `outputs`,
  * then the gradients, each once.
  */
 export interface TrainingGraph {
@@ -27,6 +27,8 @@ export interface TrainingGraph {
   readonly parameters: readonly TrainedParameter[];
   /** Inputs with a tensor of the state that has no gradient: frozen parameters, and running statistics, which nodes renew in place. */
   readonly constants: readonly Value[];
+  /** The last input: takes what the loss is multiplied by where the training finds it, a float32 scalar, and begins at `initial`. */
+  readonly lossScale: { readonly input: Value; readonly initial: number } | null;
 }
 
 /** A training graph of its own, of a model that encodes to the same bytes. */
@@ -43,6 +45,8 @@ export function copyTrainingGraph(training: TrainingGraph): TrainingGraph {
       gradient: copier.copyOf(gradient),
     })),
     constants: copies(training.constants),
+    lossScale:
+      training.lossScale === null ? null : { ...training.lossScale, input: copier.copyOf(training.lossScale.input) },
   };
 }
 

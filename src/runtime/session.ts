@@ -38,7 +38,7 @@ export interface Abilities {
   readonly getGradients: boolean;
   /** `getState` and `loadState`: the optimizer's state too. */
   readonly keepState: boolean;
-  /** `saveCheckpoint`: false where the state has more bytes than ONNX Runtime's format holds, 2 GiB. */
+  /** `saveCheckpoint`: false where the state has more than ONNX Runtime's format holds: 2 GiB, no scale of the loss. */
   readonly saveCheckpoint: boolean;
   /** `sharedUpdates`: each of several sessions makes a part of the update. */
   readonly shareUpdates: boolean;
@@ -74,6 +74,14 @@ export interface SharedUpdates {
   lend(names: readonly string[]): Promise<NamedTensors>;
   /** Puts tensors in the place of those of the state. @throws DataError `E_FEED` */
   put(tensors: NamedTensors): Promise<void>;
+}
+
+/** What the loss is multiplied by before gradients are taken, where training finds it. */
+export interface LossScaling {
+  /** For the next update. */
+  readonly scale: number;
+  /** Updates left out so far, because a gradient was not finite. */
+  readonly skipped: number;
 }
 
 /**
@@ -171,6 +179,8 @@ export interface TrainingSession {
    * @throws as `runTrainStep` and `runOptimizerStep`
    */
   trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]>;
+  /** The loss's scale; null where training does not find one. */
+  lossScale(): Promise<LossScaling | null>;
   /** How many steps one call of `trainSteps` does best; `auto` where any number gives the same and the clock tells. */
   readonly stepsPerCall: number | "auto";
 

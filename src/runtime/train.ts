@@ -6,6 +6,7 @@ import { turn } from "../event-loop.ts";
 import type { Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import { readBatches } from "./data/read-batches.ts";
+import type { LossScales } from "./loss-scales.ts";
 import type { NamedTensors, TrainingSession } from "./session.ts";
 import { A_SESSION } from "./session.ts";
 import type { StepStatistics } from "./statistics/statistics.ts";
@@ -26,6 +27,10 @@ export interface StepEvent {
   readonly seconds: number;
   /** Of all ranks. */
   readonly samples: number;
+  /** Where the loss is scaled by a number that the training finds: that number for the next update. */
+  readonly lossScale?: number;
+  /** With it: updates that were left out since the last event that has it, because a gradient was not finite. */
+  readonly skipped?: number;
   /** Where ranks exchanged something after this step: how many bytes, and the seconds it took this rank. */
   readonly exchange?: ExchangeReport;
 }
@@ -56,7 +61,7 @@ const START: TrainPosition = { epoch: 0, batch: 0, lossSum: 0, samples: 0 };
  * of saving: as many as the session says, or as many as `Pace` finds. The event loop has a turn after every call. Where there
  * are several ranks, every one of them calls this, and gets the same events.
  * @throws UsageError `E_OPTION`; DataError `E_BATCH`, `E_FEED`; NumericError `E_NOT_FINITE` where a loss is NaN or
- *   infinite, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is;
+ *   infinite, where the loss's scale has become too small, or a parameter when it is to be saved or at the end, naming the step and the first tensor that is;
  *   DistributedError where the ranks cannot go on together
  */
 export async function* train(
@@ -76,7 +81,8 @@ export async function* train(
   );
   let { epoch, batch, lossSum, samples } = options.from ?? START;
   let step = epoch * plan.stepsPerEpoch + Math.ceil(batch / plan.accumulate);
-  const updater = await updaterOf(session, dataset, plan, options, session.steps - step);
+  const scales = await scalesOf(session, plan);
+  const updater = await updaterOf(session, dataset, plan, options, session.steps - step, scales !== null);
   let saves = Math.floor(step / saveEvery);
   let saved = step;
   const keep = async (position: TrainPosition): Promise<void> => {
@@ -108,17 +114,20 @@ export async function* train(
         throw error;
       });
       const seconds = (performance.now() - start) / 1000 / updates.length;
-      for (const update of updates) {
+      const scaling = await scales?.after();
+      for (const [index, update] of updates.entries()) {
         step++;
         lossSum += update.loss * update.samples;
         samples += update.samples;
         const { statistics, ...told } = update;
-        yield { type: "step", step, epoch, ...told, seconds };
+        const isLast = index === updates.length - 1;
+        yield { type: "step", step, epoch, ...told, ...(isLast ? scaling : {}), seconds };
         if (statistics !== undefined) yield { type: "statistics", step, epoch, ...statistics };
       }
-      if (failure !== null) {
+      const ended = failure ?? scales?.failure(step) ?? null;
+      if (ended !== null) {
         await rescue({ epoch, batch: batch + updates.length * plan.accumulate, lossSum, samples });
-        throw failure;
+        throw ended;
       }
       batch += group.length;
       /** Ranks that train apart save where they have met. */
@@ -135,6 +144,12 @@ export async function* train(
   if (step % saveEvery !== 0) await save?.({ ...START, epoch });
 }
 
+/** Loaded where there is a scale: pages seldom have one. */
+async function scalesOf(session: TrainingSession, { localSteps }: TrainingPlan): Promise<LossScales | null> {
+  const scaling = await session.lossScale();
+  return scaling === null ? null : (await import("./loss-scales.ts")).LossScales.of(session, scaling, localSteps > 0);
+}
+
 /** @param offset what the session had counted before this training */
 async function updaterOf(
   session: TrainingSession,
@@ -142,6 +157,7 @@ async function updaterOf(
   plan: TrainingPlan,
   { learningRate, signal, saveEvery = Number.POSITIVE_INFINITY, communicator = SINGLE, ...options }: TrainOptions,
   offset: number,
+  isScaled: boolean,
 ): Promise<Updater> {
   const rates: Rates = {
     given: learningRate ?? null,
@@ -153,7 +169,8 @@ async function updaterOf(
     wanted === undefined
       ? null
       : (await import("./statistics/statistics.ts")).statisticsFor(wanted, session, plan.localSteps > 0);
-  if (communicator.size === 1) return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics });
+  if (communicator.size === 1)
+    return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics, isScaled });
   const training = { session, dataset, plan, communicator, rates, signal, statistics, saveEvery };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
   if (plan.localSteps > 0) {

@@ -82,6 +82,8 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
   requireArgument("model", model, A_MODEL);
   requireArgument("options", options, WITH_LOSS);
   const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
+  const { precision: asked = "float32" } = options;
+  requireOption(asked === "float32", "precision", "float32: gradients are compared in the type of the parameters");
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
   const own = model.clone();
   await readExternalTensors(own);

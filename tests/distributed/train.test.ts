@@ -187,6 +187,28 @@ describe.skipIf(whyNoMpi !== null)(`ranks that train together${whyNoMpi === null
     expect(moved.map(([name]) => name)).toEqual(expect.arrayContaining(["bn.mean", "bn.var"]));
   });
 
+  it("skip an update together where the gradients of one overflow float16, and keep one scale", async () => {
+    const mixed: Partial<BuildOptions> = {
+      ...{ optimizer: { name: "adamw" }, agr: {}, targets: ["portable"] },
+      ...{ precision: "float16", lossScale: { initial: 2 ** 24 } },
+    };
+    const folder = await writeTask(temporaryFolder(), smallNet(), mixed, SAMPLES);
+    const together = await onRanks(mpi, 2, folder, "together", ["--batch-size", "8"]);
+    const steps = together.log.filter(({ type }) => type === "step");
+    const skipped = steps.map((each) => Number(each["skipped"]));
+    const count = skipped.reduce((sum, each) => sum + each, 0);
+    /** At first, in a row; the ranks compare their parameters after 100 of the 104 steps, and these are finite. */
+    expect([steps.length, count]).toEqual([104, expect.toSatisfy((number: number) => number >= 3 && number < 20)]);
+    expect(skipped.slice(0, 3)).toEqual([1, 1, 1]);
+    expect(steps.at(-1)?.["lossScale"]).toBe(2 ** (24 - count));
+    expect(Number(together.losses.at(-1))).toBeLessThan(Number(together.losses[0]));
+    const apart = startRanks(mpi, 2, [MAIN, ...TRAIN, "--local-steps", "4"], { cwd: folder });
+    expect(await apart.ended).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("localSteps must be left out where the loss's scale is dynamic"),
+    });
+  });
+
   it("evaluate together", async () => {
     const folder = await writeTask(temporaryFolder(), smallNet(), {}, SAMPLES);
     const evaluate = ["eval", "artifacts", "--data", "data.safetensors", "--batch-size", "16", "--json"];

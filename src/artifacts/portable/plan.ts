@@ -26,6 +26,8 @@ export interface PlannedState {
   readonly kind: StateKind;
   /** Of a slot that has not its parameter's shape. */
   readonly shape?: readonly number[];
+  /** Of a slot that belongs to no parameter: the number it begins at. */
+  readonly initial?: number;
 }
 
 /** What a runtime must know to run a portable model: which inputs the user feeds, and which output becomes which input next. */
@@ -44,6 +46,8 @@ export interface Plan {
   readonly reset: string | null;
   /** Parameter and the input that holds its gradient: its accumulator in `gradients`, an input of its own in `apply`. */
   readonly gradients: readonly (readonly [parameter: string, input: string])[];
+  /** The state that holds the loss's scale, and that which counts the updates left out. Absent: the scale does not change. */
+  readonly lossScale?: readonly [scale: string, skipped: string];
   /** Which numbers inputs take that hold classes or rows. Absent: nothing is known of any. */
   readonly ranges?: readonly (readonly [input: string, range: ValueRange])[];
 }
@@ -84,7 +88,9 @@ export function readPlan(model: Model, role: Role): Plan {
   if (plan.role !== role) throw fail(`is a ${plan.role} by its plan, not a ${role}`);
   const inputs = new Set(model.graph.inputs.map(({ name }) => name));
   const outputs = new Set(model.graph.outputs.map(({ name }) => name));
-  const optional = [plan.learningRate, plan.step, plan.reset].filter((name) => name !== null);
+  const optional = [plan.learningRate, plan.step, plan.reset, ...(plan.lossScale ?? [])].filter(
+    (name) => name !== null,
+  );
   const read = [
     ...plan.inputs,
     ...plan.state.map(({ name }) => name),
@@ -130,9 +136,11 @@ function isPlan(value: unknown): value is Plan {
   const plan = value as Partial<Record<keyof Plan | "schema", unknown>>;
   const isState = (each: unknown): boolean => {
     if (typeof each !== "object" || each === null) return false;
-    const { name, next, kind, shape = [] } = each as Partial<Record<keyof PlannedState, unknown>>;
+    const { name, next, kind, shape = [], initial = 0 } = each as Partial<Record<keyof PlannedState, unknown>>;
     const isShape = isList(shape, (dim) => Number.isSafeInteger(dim) && Number(dim) >= 0);
-    return isName(name) && isOptional(next) && STATE_KINDS.includes(kind as StateKind) && isShape;
+    return (
+      isName(name) && isOptional(next) && STATE_KINDS.includes(kind as StateKind) && isShape && Number.isFinite(initial)
+    );
   };
   return (
     plan.schema === SCHEMA &&
@@ -144,6 +152,7 @@ function isPlan(value: unknown): value is Plan {
     isOptional(plan.step) &&
     isOptional(plan.reset) &&
     isList(plan.gradients, (each) => isList(each, isName) && (each as unknown[]).length === 2) &&
+    (plan.lossScale === undefined || (isList(plan.lossScale, isName) && (plan.lossScale as unknown[]).length === 2)) &&
     (plan.ranges === undefined || isList(plan.ranges, isNamedRange))
   );
 }

@@ -2,7 +2,7 @@ import { bytesOf, type Kind, mapTo, NUMBER, requireArgument, withFields } from "
 import { CheckpointError } from "../../errors.ts";
 import type { NamedTensor } from "../../graph/attribute.ts";
 import { joinBytes } from "../../graph/bytes.ts";
-import { layoutOf } from "../../graph/data-type.ts";
+import { DataType, layoutOf } from "../../graph/data-type.ts";
 import { A_TENSOR, Tensor } from "../../graph/tensor.ts";
 import type { Property } from "../checkpoint/checkpoint.ts";
 import { decodeSafetensors, type Safetensors, safetensorsParts } from "../safetensors.ts";
@@ -167,7 +167,8 @@ export function slotOf(name: string): { readonly parameter: string; readonly slo
 export function firstState(held: readonly NamedTensor[], planned: readonly PlannedState[]): TrainingState {
   const tensors = new Map(held.map(({ name, tensor }) => [name, tensor]));
   const zerosOf = slotZeros();
-  for (const { name, kind, shape } of planned) {
+  for (const { name, kind, shape, initial } of planned) {
+    if (initial !== undefined) tensors.set(name, Tensor.scalar(DataType.float, initial));
     const like = kind === "slot" ? tensors.get(slotOf(name).parameter) : undefined;
     if (like !== undefined) tensors.set(name, shape === undefined ? zerosOf(like) : zeros(like.dtype, shape));
   }

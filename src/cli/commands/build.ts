@@ -51,6 +51,7 @@ Examples:
   onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --layer-decay 0.7 -o flowers
   onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --params 'head.*' -o probe
   onnx-agr build half.onnx --loss cross-entropy --precision float32 --dim batch=32 -o artifacts
+  onnx-agr build model.onnx --loss cross-entropy --precision float16 --agr -o artifacts
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {

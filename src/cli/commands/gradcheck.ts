@@ -42,7 +42,7 @@ export function gradcheckCommand(io: Io): Command {
   const command = new Command("gradcheck")
     .description("Compare a model's gradients with finite differences of its loss, per parameter, the worst first")
     .argument("<model>", "ONNX model");
-  return withStrict(withQat(withConstants(withTables(withModel(withParameters(withLoss(command)))))))
+  return withStrict(withQat(withConstants(withTables(withModel(withParameters(withLoss(command)), ["float32"])))))
     .option("--samples <n>", "elements of each parameter to move", wholeNumber(1), GRADIENT_CHECK_DEFAULTS.samples)
     .option(
       "--seed <n>",

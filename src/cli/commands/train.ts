@@ -23,6 +23,7 @@ import { withStep } from "../source.ts";
 import { statisticsTable } from "../statistics-table.ts";
 import { withStrict } from "../strict.ts";
 import { type TrainCommandOptions, trainOptions, withTraining } from "../train-options.ts";
+import type { TrainingRecord } from "../training-record.ts";
 import { bestSaver, Validation } from "../validation.ts";
 import { statisticsOf, Watch } from "../watch.ts";
 import { writeReport } from "../write-report.ts";
@@ -180,6 +181,7 @@ async function trainSession(
           loss,
         },
         ...{ output, checkpoints, interrupted, ended: run.ended, best: validation?.best ?? null, next },
+        ...watch.record.scaling,
         ...(communicator.size === 1 ? {} : { ranks: communicator.size, exchange: exchanged.shares }),
       },
       [
@@ -187,6 +189,7 @@ async function trainSession(
           ? []
           : [...epochTable(watch.record.epochs), ...statisticsTable(watch.record.statistics)]),
         ...(communicator.size === 1 ? [] : [exchanged.line]),
+        ...scalingLine(watch.record.scaling),
         `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : run.ended === null || steps >= plan.totalSteps ? "" : ` (${run.ended})`}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
         ...(next === null ? [] : [`${interrupted ? "to go on" : "next"}: ${next}`]),
       ],
@@ -210,6 +213,13 @@ async function validationOf(
   if (validation === null) return null;
   const saveBest = checkpoints === null ? null : await bestSaver(checkpoints, session, identity);
   return new Validation(validation, session, ranks, { batchSize: plan.batchSize, patience }, saveBest);
+}
+
+function scalingLine(scaling: TrainingRecord["scaling"]): readonly string[] {
+  if (scaling === null) return [];
+  const { lossScale, skipped } = scaling;
+  const which = skipped === 1 ? "1 update was" : `${skipped} updates were`;
+  return [`${which} left out because a gradient was not finite; the loss's scale is ${lossScale}`];
 }
 
 /** Saves into a folder, as the run that was resumed from its newest checkpoint, or as a run of its own. */

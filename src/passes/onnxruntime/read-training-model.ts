@@ -37,6 +37,7 @@ export function readTrainingModel(model: Model, constants: ReadonlySet<string>):
     outputs,
     parameters,
     constants: graph.inputs.filter(({ name }) => constants.has(name)),
+    lossScale: null,
   };
 }
 

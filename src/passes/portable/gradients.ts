@@ -29,7 +29,7 @@ interface Accumulated {
  * @throws as `lowerOwnModel`
  */
 export function toGradients(
-  { model, inputs, outputs, parameters, constants }: TrainingGraph,
+  { model, inputs, outputs, parameters, constants, lossScale }: TrainingGraph,
   lookahead: Lookahead | null = null,
 ): StepModel {
   const { graph } = model;
@@ -71,6 +71,7 @@ export function toGradients(
       ...parameters.map(({ parameter: { name } }): StateTensor => ({ name, next: null, kind: "parameter" })),
       ...[...points.values()].map(({ offset }): StateTensor => ({ name: offset.name, next: null, kind: "slot" })),
       ...constantState(constants, renewed),
+      ...scaleState(lossScale),
       ...sums.map(({ sum, next }): StateTensor => ({ name: sum.name, next: next.name, kind: "accumulator" })),
     ]),
     learningRate: null,
@@ -78,6 +79,13 @@ export function toGradients(
     reset: reset.name,
     gradients: sums.map(({ name, sum }) => [name, sum.name] as const),
   };
+}
+
+/** The loss's scale, where the graph takes it: `apply` renews it. */
+function scaleState(lossScale: TrainingGraph["lossScale"]): readonly StateTensor[] {
+  if (lossScale === null) return [];
+  const { input, initial } = lossScale;
+  return [{ name: input.name, next: null, kind: "slot", shape: [], initial }];
 }
 
 function inOrderOf(inputs: readonly Value[], state: readonly StateTensor[]): readonly StateTensor[] {

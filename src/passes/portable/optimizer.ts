@@ -6,6 +6,7 @@ import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
+import { type ScalerState, withDynamicScale } from "../../optim/dynamic-loss-scale.ts";
 import { makeOptimizer, type OptimizerOptions } from "../../optim/optimizers.ts";
 import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import type { Lookahead } from "../../optim/transform.ts";
@@ -54,17 +55,23 @@ function addOptimizer(
   optimizer: OptimizerSource,
   trained: readonly Trained[],
   groups: readonly ParameterGroup[],
-): WrittenOptimizer & { readonly state: readonly StateTensor[]; readonly learningRate: string; readonly step: string } {
+  lossScale: TrainingGraph["lossScale"],
+): Pick<StepModel, "state" | "learningRate" | "step" | "lossScale"> {
   const { graph } = model;
   const names = new Names(model);
   const learningRate = new Value(names.fresh("learning_rate"), tensorType(DataType.float, [1]));
   const step = new Value(names.fresh("step"), tensorType(DataType.int64, [1]));
   const build = new Builder({ prefix: "optimizer", names });
-  const unrolling = write(optimizer, { build, names, opset: model.opset, learningRate, step, trained, groups });
+  const target = { build, names, opset: model.opset, learningRate, step, trained, groups };
+  const { written: unrolling, scaler } =
+    lossScale === null
+      ? { written: write(optimizer, target), scaler: null }
+      : withDynamicScale(target, lossScale.input, (own) => write(optimizer, own));
   takeOver(model, optimizer, new Set(build.nodes.map((node) => node.domain)));
   model.irVersion = Math.max(model.irVersion, FUNCTIONS_IR);
   graph.append(build.nodes);
-  const slots = unrolling.updates.flatMap((update) => update.slots);
+  const ofScale = scaler === null ? [] : [scaler.scale, scaler.streak, scaler.skipped];
+  const slots = [...unrolling.updates.flatMap((update) => update.slots), ...ofScale];
   graph.inputs.push(learningRate, step);
   const there = new Set(graph.inputs);
   graph.inputs.push(...slots.flatMap(({ input }) => (there.has(input) ? [] : [input])));
@@ -90,6 +97,7 @@ function addOptimizer(
     ({ name, input, next, isScalar }): StateTensor => ({
       ...{ name: input.name, next: give(name, next, input.type), kind: "slot" },
       ...(isScalar === true ? { shape: [] } : {}),
+      ...initialOf(input, scaler, lossScale?.initial ?? 0),
     }),
   );
   const state = [...parameters, ...moments];
@@ -101,7 +109,16 @@ function addOptimizer(
     GRADIENTS_METADATA,
     JSON.stringify(Object.fromEntries(unrolling.updates.map(({ gradient, name }) => [gradient.name, name]))),
   );
-  return { ...unrolling, state, learningRate: learningRate.name, step: step.name };
+  return {
+    ...{ state, learningRate: learningRate.name, step: step.name },
+    ...(scaler === null ? {} : { lossScale: [scaler.scale.name, scaler.skipped.name] as const }),
+  };
+}
+
+/** Where the state of the loss's scale begins, and its counts. */
+function initialOf(input: Value, scaler: ScalerState | null, initial: number): Pick<StateTensor, "initial"> {
+  if (input === scaler?.scale.input) return { initial };
+  return input === scaler?.streak.input || input === scaler?.skipped.input ? { initial: 0 } : {};
 }
 
 /**
@@ -128,12 +145,16 @@ export function makeApply(
     trained.map(({ parameter }) => parameter),
     lookaheadFor(optimizer),
   );
-  const { state, learningRate, step } = addOptimizer(model, optimizer, withPoints(trained, points), groups);
+  const lossScale =
+    training.lossScale === null
+      ? null
+      : { ...training.lossScale, input: new Value(training.lossScale.input.name, training.lossScale.input.type) };
+  const written = addOptimizer(model, optimizer, withPoints(trained, points), groups, lossScale);
   lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
   const gradients = trained.map(({ name, gradient }) => [name, gradient.name] as const);
-  return { model, inputs: [], outputs: [], state, learningRate, step, reset: null, gradients };
+  return { model, inputs: [], outputs: [], ...written, reset: null, gradients };
 }
 
 /**
@@ -141,7 +162,7 @@ export function makeApply(
  * @throws as `unrollOptimizer` and `lowerOwnModel`
  */
 export function toTrainStep(
-  { model, inputs, outputs, parameters, constants }: TrainingGraph,
+  { model, inputs, outputs, parameters, constants, lossScale }: TrainingGraph,
   optimizer: OptimizerSource,
   groups: readonly ParameterGroup[] = [],
 ): StepModel {
@@ -160,7 +181,7 @@ export function toTrainStep(
     return { name, parameter, gradient: edge };
   });
   graph.replaceOutputs(outputs);
-  const { state, learningRate, step } = addOptimizer(model, optimizer, withPoints(trained, points), groups);
+  const written = addOptimizer(model, optimizer, withPoints(trained, points), groups, lossScale);
   const { state: renewed } = lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
@@ -168,9 +189,8 @@ export function toTrainStep(
     model,
     inputs: fed,
     outputs: given,
-    state: [...state, ...constantState(constants, renewed)],
-    learningRate,
-    step,
+    ...written,
+    state: [...written.state, ...constantState(constants, renewed)],
     reset: null,
     gradients: [],
   };

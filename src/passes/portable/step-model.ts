@@ -10,6 +10,8 @@ export interface StateTensor {
   readonly kind: StateKind;
   /** Of a slot that has not its parameter's shape. */
   readonly shape?: readonly number[];
+  /** Of a slot that belongs to no parameter: the number it begins at. */
+  readonly initial?: number;
 }
 
 /** A graph that takes state and gives the next, with what tells which is which. */
@@ -28,4 +30,6 @@ export interface StepModel {
   readonly reset: string | null;
   /** Parameter and the input that holds its gradient: an accumulator, or where the graph begins at the gradients that input. */
   readonly gradients: readonly (readonly [parameter: string, input: string])[];
+  /** The state that holds the loss's scale, and that which counts the updates left out. Absent: the scale does not change. */
+  readonly lossScale?: readonly [scale: string, skipped: string];
 }

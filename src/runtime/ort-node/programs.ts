@@ -139,12 +139,13 @@ export function abilitiesOf({ gradients, trainStep, apply, state, sharer }: OrtN
     return { setLearningRate, getGradients: false, keepState: true, saveCheckpoint: false, shareUpdates: false };
   }
   const plan = readPlan(gradients, "gradients");
-  const kept = keptState(plan, apply === null ? null : readPlan(apply, "apply"));
-  /** Where gradients are taken beside the parameters, every session needs the slots of all. */
+  const update = apply === null ? null : readPlan(apply, "apply");
+  const kept = keptState(plan, update);
+  /** Where gradients are taken beside the parameters, or scaled, every session needs the slots that say how. */
   const looksAhead = plan.state.some(({ kind }) => kind === "slot");
   return {
     ...{ setLearningRate: true, getGradients: true, keepState: true },
-    saveCheckpoint: fitsCheckpoint(state, kept),
+    saveCheckpoint: update?.lossScale === undefined && fitsCheckpoint(state, kept),
     shareUpdates: sharer !== null && apply !== null && !looksAhead,
   };
 }

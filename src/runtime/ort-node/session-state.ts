@@ -7,7 +7,7 @@ import { BackendError } from "../../errors.ts";
 import type { Tensor as GraphTensor } from "../../graph/tensor.ts";
 import { fromOrtTensor, toOrtTensor } from "../feeds.ts";
 import { copyOfTensor } from "../ort-tensor.ts";
-import type { NamedTensors } from "../session.ts";
+import type { LossScaling, NamedTensors } from "../session.ts";
 import { splitParameters } from "./parameter-buffer.ts";
 import type { Programs } from "./programs.ts";
 import { requireFit } from "./state-fit.ts";
@@ -95,6 +95,15 @@ export class SessionState {
     const { accumulators } = this.#programs;
     const names = kind === "accumulator" ? accumulators : this.names(kind).map((name) => [name, name] as const);
     return renamed(await this.store.lend(names.map(([, held]) => held)), names);
+  }
+
+  /** The loss's scale; null where training does not find one. */
+  async lossScale(): Promise<LossScaling | null> {
+    const names = this.#programs.apply?.plan.lossScale;
+    if (names === undefined) return null;
+    const tensors = await this.store.lend(names);
+    const [scale = Number.NaN, skipped = Number.NaN] = names.map((name) => Number(tensors.get(name)?.data[0]));
+    return { scale, skipped };
   }
 
   /** Copies of the accumulated gradients, by their parameters' names. */

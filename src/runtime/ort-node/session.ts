@@ -213,6 +213,10 @@ export class OrtNodeSession implements TrainingSession {
     });
   }
 
+  lossScale(): ReturnType<TrainingSession["lossScale"]> {
+    return this.#call("lossScale", () => this.#state.lossScale());
+  }
+
   async lendState(kind: StateKind): Promise<NamedTensors> {
     requireArgument("kind", kind, oneOf(...STATE_KINDS));
     return this.#call("lendState", async () => {

@@ -48,6 +48,7 @@ export class OrtTrainingSession implements TrainingSession {
   readonly can = ABILITIES;
   readonly stepsPerCall = 1;
   readonly sharedUpdates = takesNoGradients;
+  readonly lossScale = async (): Promise<null> => null;
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
   readonly #checkpoint: Checkpoint;

@@ -21,6 +21,8 @@ export interface AloneOptions {
   readonly saveEvery: number;
   readonly signal: AbortSignal | undefined;
   readonly statistics: Statistics | null;
+  /** Whether the loss is scaled by a number that the training finds. */
+  readonly isScaled: boolean;
 }
 
 /** One process: a group is one update where gradients are accumulated, else one update per batch. */
@@ -37,7 +39,10 @@ export class Alone implements Updater {
     this.#dataset = dataset;
     this.#plan = plan;
     this.#options = options;
-    this.#pace = new Pace(plan.accumulate > 1 ? 1 : session.stepsPerCall);
+    const { stepsPerCall } = session;
+    /** Which update was left out is told after each call. */
+    const isTold = options.isScaled && stepsPerCall === "auto";
+    this.#pace = new Pace(plan.accumulate > 1 || isTold ? 1 : stepsPerCall);
     this.isUniform = plan.accumulate === 1;
   }
 

@@ -9,7 +9,15 @@ import type { Model } from "../../../graph/model.ts";
 import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
-import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../../session.ts";
+import type {
+  Abilities,
+  Exporter,
+  Fetches,
+  LossScaling,
+  NamedTensors,
+  RunOptions,
+  TrainingSession,
+} from "../../session.ts";
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn, sharesNone } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
@@ -179,6 +187,10 @@ export class RemoteSession implements TrainingSession {
 
   async gradientsOf(feeds: NamedTensors): Promise<NamedTensors> {
     return this.#call("gradientsOf", feeds);
+  }
+
+  async lossScale(): Promise<LossScaling | null> {
+    return this.#call("lossScale");
   }
 
   async lendState(kind: StateKind): Promise<NamedTensors> {
