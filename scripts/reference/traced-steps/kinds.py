@@ -507,7 +507,7 @@ def one_layer(s, d, agr):
     return new, {"loss": loss}
 
 
-@kind({**WITH_MOMENTUM}, expect="refused")
+@kind({**WITH_MOMENTUM})
 def sam(s, d, agr):
     s, loss, g = sloped(s, d)
     norm = torch.sqrt(sum((g[p] * g[p]).sum() for p in P))
@@ -978,14 +978,16 @@ def weight_norm(s, d, agr):
 def spectral_norm_power_iteration(s, d, agr):
     s = leaves(s)
     w = s["fc1.weight"]
-    v = F.normalize(w.detach().t() @ s["fc1.u"], dim=0)
-    u = F.normalize(w.detach() @ v, dim=0)
-    sigma = u @ (w @ v)
+    v = (w.detach() * s["fc1.u"].unsqueeze(1)).sum(0)
+    v = v / v.norm()
+    u = (w.detach() * v).sum(1)
+    u = u / u.norm()
+    sigma = (u * (w * v).sum(1)).sum()
     loss = F.cross_entropy(net({**s, "fc1.weight": w / sigma}, d["x"]), d["y"])
     return {"fc1.u": u, **{p: s[p] - LR * agr(g) for p, g in zip(P, grads(loss, [s[p] for p in P]))}}, {"loss": loss}
 
 
-KINDS["spectral_norm_power_iteration"]["expect"] = "any"
+KINDS["spectral_norm_power_iteration"]["expect"] = "refused"
 
 
 @kind(WITH_ADAM)
@@ -1002,17 +1004,12 @@ def penalties_in_the_loss(s, d, agr):
 
 @kind(WITH_ADAM)
 def penalty_trained_but_not_told(s, d, agr):
-    """The loss that is given is the data's alone: a small penalty's gradient is trained beside it."""
-    s = leaves(s)
-    data = F.cross_entropy(net(s, d["x"]), d["y"])
-    loss = data + 0.05 * sum((s[p] ** 2).sum() for p in P)
+    """The loss that is given is the data's alone: what is trained beside it is weight decay."""
+    s, loss, g = sloped(s, d)
     new = {}
-    for p, g in zip(P, grads(loss, [s[p] for p in P])):
-        adamish(new, s, p, agr(g))
-    return new, {"data_loss": data}
-
-
-KINDS["penalty_trained_but_not_told"]["expect"] = "any"
+    for p in P:
+        adamish(new, s, p, agr(g[p]) + 0.1 * s[p])
+    return new, {"data_loss": loss}
 
 
 @kind(WITH_ADAM)
@@ -1390,7 +1387,7 @@ def simsiam_stop_gradient(s, d, agr):
     return new, {"loss": loss}
 
 
-@kind({"w": ((4, 3), "w"), "b": ((3,), "w")}, expect="refused")
+@kind({"w": ((4, 3), "w"), "b": ((3,), "w")})
 def straight_through_rounding(s, d, agr):
     s = leaves(s, ["w", "b"])
     q = s["w"] + (torch.round(s["w"] * 4) / 4 - s["w"]).detach()

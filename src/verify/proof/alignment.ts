@@ -60,7 +60,7 @@ const DIFFERENCE_ANGLES = { float64: 1e-3, float32: 0.1 } as const;
 /** Norms below are those of zeros. */
 const SMALLEST = 1e-60;
 /** Norms below this share of the largest are rounding. */
-const NEGLIGIBLE = { float64: 1e-12, float32: 1e-6 } as const;
+const NEGLIGIBLE = { float64: 1e-12, float32: 1e-5 } as const;
 
 /** Runs the step on random inputs. @returns why it does not run, where it does not */
 export async function align(ort: OrtModule, question: Question): Promise<Alignments | string> {

@@ -1,4 +1,4 @@
-import { DIALECTS } from "../../analysis/find-optimizers/index.ts";
+import { DIALECTS, findOptimizers } from "../../analysis/find-optimizers/index.ts";
 import { flatStep } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
 import { pairState } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import type { Found } from "../../analysis/find-optimizers/site.ts";
@@ -17,7 +17,7 @@ export interface ProvenParameter {
   readonly parameter: string;
   /** The tensor that AGR is put on. */
   readonly gradient: string;
-  /** The loss whose derivative it is; null where it could not be compared. */
+  /** The loss whose derivative it is; null where it could not be compared: it was named, or the derivative is zero. */
   readonly loss: string | null;
   /** Between the derivative and the tensor, or, before a transform, the tensor it is applied to. 1 or -1: the same but for a factor. */
   readonly cosine: number | null;
@@ -29,6 +29,8 @@ export interface ProvenParameter {
   readonly summedIn: readonly string[];
   /** How many layers the network takes out of it one by one along the first axis; null where it is one layer's. */
   readonly layers: number | null;
+  /** Whether it is put together with other parameters' gradients before the optimizer reads it: AGR stands before that. */
+  readonly isMixed: boolean;
   /** Whether a person named the tensor. */
   readonly told: boolean;
 }
@@ -37,8 +39,9 @@ export interface UnprovenParameter {
   readonly parameter: string;
   readonly shape: readonly number[] | null;
   readonly reason: string;
-  /** The nearest tensor, and its cosine with the derivative. */
+  /** The tensor that may be named in its place; null where none is known. */
   readonly gradient: string | null;
+  /** Of the nearest tensor, with the derivative. */
   readonly cosine: number | null;
 }
 
@@ -98,9 +101,15 @@ export async function proveGradients(model: Model, options: ProofOptions = {}, s
   const renewals = new Set(pairs.map(({ output }) => output));
   const losses = scalarsOf(flat.graph.outputs.filter((value) => !renewals.has(value)));
   if (losses.length === 0) return null;
-  const search = new Search(await loadOrtNode(), flat, pairs, losses, options, seed);
-  const proof = await search.run();
   const state = [...(options.state ?? []), ...inferred];
+  const rules = (): ReadonlyMap<string, string> =>
+    new Map(
+      findOptimizers(step, { state }).sites.flatMap(({ edges }) =>
+        edges.flatMap(({ parameter, value }) => (parameter === null ? [] : [[parameter.name, value.name] as const])),
+      ),
+    );
+  const search = new Search(await loadOrtNode(), flat, pairs, losses, options, seed, rules);
+  const proof = await search.run();
   return { ...proof, inferred, options: { ...proof.options, state } };
 }
 

@@ -119,6 +119,8 @@ function notesOf(proof: Proof | null, scope: AgrScope): readonly string[] {
   ];
   const summedIn = [...new Set(parameters.flatMap((each) => each.summedIn))];
   const told = parameters.filter((each) => each.told && each.cosine === null);
+  const zero = parameters.filter((each) => !each.told && each.cosine === null);
+  const mixed = parameters.filter(({ isMixed }) => isMixed);
   const list = (names: readonly string[]): string => names.join(", ");
   return [
     ...(inferred.length === 0
@@ -139,6 +141,15 @@ function notesOf(proof: Proof | null, scope: AgrScope): readonly string[] {
     ...(told.length === 0
       ? []
       : [`taken as named, not proven: ${list(told.map(({ parameter, gradient }) => `${gradient}=${parameter}`))}`]),
+    ...zero.map(
+      ({ parameter, gradient }) =>
+        `"${parameter}": the derivative with respect to it is zero on random inputs, so nothing was compared; AGR is on "${gradient}", as the data flow says`,
+    ),
+    ...(mixed.length === 0
+      ? []
+      : [
+          `AGR is on each gradient before it is put together with others for the optimizer: ${list(mixed.map(({ parameter }) => parameter))}`,
+        ]),
     ...(summedIn.length === 0
       ? []
       : [

@@ -4,19 +4,22 @@ import type { Value } from "../../graph/graph.ts";
 import type { Alignment } from "./alignment.ts";
 
 /** From this cosine on two directions are taken for the same. */
-const PROVEN_COSINE = 0.995;
+export const PROVEN_COSINE = 0.995;
 
 /** A tensor that is the derivative of a loss with respect to a parameter, but for a factor. */
 export interface Match {
   readonly pair: StatePair;
   readonly tensor: Value;
   readonly loss: string;
-  readonly cosine: number;
+  /** Null where the derivative is zero. */
+  readonly cosine: number | null;
   /** Whether it is the derivative to within rounding; else another loss may fit better. */
   readonly isExact: boolean;
   readonly accumulators: readonly string[];
   /** Sums of gradients that come after it. */
   readonly summedIn: readonly string[];
+  /** Whether it is put together with others' on the way to the renewal. */
+  readonly isMixed?: true;
   /** What lies below it on the way to the renewal. */
   readonly below: readonly Value[];
   /** The highest tensor of all ways that is the derivative: before what scales all gradients together. */
@@ -26,7 +29,7 @@ export interface Match {
 /** Cosines that differ by less are those of one direction: rounding. */
 const SAME_COSINE = 1e-4;
 
-type Found = Pick<Match, "tensor" | "cosine" | "isExact" | "below" | "raw">;
+type Found = Pick<Match, "tensor" | "isExact" | "below" | "raw"> & { readonly cosine: number };
 
 /**
  * The highest tensor of the narrowest way that is the derivative; else the one that is nearly.

@@ -1,4 +1,4 @@
-import type { Anatomy } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import { type Anatomy, madeCopies } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
 import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
@@ -14,6 +14,8 @@ export interface Miss {
   readonly role: string;
   /** Whether it is told apart from a parameter by what its renewal lacks alone. */
   readonly isStatistic?: true;
+  /** Whether the derivative is zero in every draw: nothing can be compared with it. */
+  readonly isZero?: true;
 }
 
 export function missOf(
@@ -24,8 +26,9 @@ export function missOf(
   isAverage: boolean,
   alignments: ReadonlyMap<string, Alignment>,
 ): Miss {
-  const size = ({ cosine }: Alignment): number => (Number.isNaN(cosine) ? 0 : Math.abs(cosine));
-  const [nearest] = [...alignments].toSorted(([, a], [, b]) => size(b) - size(a));
+  const renewals = new Set(madeCopies(pair.output).map(({ name }) => name));
+  const known = [...alignments].filter(([name, { cosine }]) => !Number.isNaN(cosine) && !renewals.has(name));
+  const [nearest] = known.toSorted(([, a], [, b]) => Math.abs(b.cosine) - Math.abs(a.cosine));
   const best = nearest === undefined ? null : { tensor: nearest[0], cosine: nearest[1].cosine };
   const miss = { pair, loss: loss.name, best };
   if (isAverage)

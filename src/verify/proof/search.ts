@@ -1,19 +1,22 @@
 import { Anatomy, dependsOn, madeCopies, narrows } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
-import type { FlatStep } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import { type FlatStep, valuesByName } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
+import type { DominatorTree } from "../../analysis/find-optimizers/plain-step/flow.ts";
 import { uncut } from "../../analysis/find-optimizers/plain-step/index.ts";
 import { knownShape } from "../../analysis/find-optimizers/plain-step/known-shape.ts";
 import { vectorLayers } from "../../analysis/find-optimizers/plain-step/layers.ts";
 import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import { isGradientType } from "../../graph/data-type.ts";
-import type { Node, Value } from "../../graph/graph.ts";
+import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
-import { NodeView } from "../../ops/node-view.ts";
 import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { accumulatorsOf } from "./accumulators.ts";
 import { type Alignment, type Alignments, align } from "./alignment.ts";
+import { lookAside } from "./aside.ts";
 import type { OtherState, Proof, ProofOptions, ProvenParameter, UnprovenParameter } from "./index.ts";
-import { type Match, matchOf } from "./match.ts";
+import { type Match, matchOf, PROVEN_COSINE } from "./match.ts";
 import { type Miss, missOf } from "./miss.ts";
+import type { Question } from "./question.ts";
+import { stackOf } from "./stack.ts";
 import { transformsOf } from "./transforms.ts";
 
 /** Losses are tried until every parameter is matched; a later one may read what an earlier one renewed. */
@@ -26,6 +29,8 @@ export class Search {
   readonly #losses: readonly Value[];
   readonly #options: ProofOptions;
   readonly #seed: number;
+  /** Where names and data flow alone say that gradients are, by parameter. */
+  readonly #rules: () => ReadonlyMap<string, string>;
   readonly #matches = new Map<StatePair, Match>();
   readonly #misses = new Map<StatePair, Miss>();
   readonly #used = new Map<Value, Anatomy>();
@@ -41,6 +46,7 @@ export class Search {
     losses: readonly Value[],
     options: ProofOptions,
     seed: number,
+    rules: () => ReadonlyMap<string, string>,
   ) {
     this.#ort = ort;
     this.#flat = flat;
@@ -48,6 +54,7 @@ export class Search {
     this.#losses = losses;
     this.#options = options;
     this.#seed = seed;
+    this.#rules = rules;
   }
 
   async run(): Promise<Omit<Proof, "inferred">> {
@@ -91,8 +98,16 @@ export class Search {
     const anatomy = new Anatomy(this.#flat.graph, this.#pairs, [loss], { constants });
     const isSlot = (pair: StatePair): boolean =>
       [...this.#used.values()].some((used) => !used.isParameter(pair) && this.#leadsToMatch(used, pair));
+    const isZero = (pair: StatePair): boolean => {
+      const miss = this.#misses.get(pair);
+      return miss?.isZero === true && miss.loss === loss.name;
+    };
     const wanted = anatomy.parameters.filter(
-      (pair) => this.#matches.get(pair)?.isExact !== true && !isSlot(pair) && isGradientType(elementType(pair.input)),
+      (pair) =>
+        !isZero(pair) &&
+        this.#matches.get(pair)?.isExact !== true &&
+        !isSlot(pair) &&
+        isGradientType(elementType(pair.input)),
     );
     if (wanted.length === 0) return;
     const found = await accumulatorsOf(this.#ort, this.#flat, anatomy);
@@ -120,7 +135,7 @@ export class Search {
     const candidates = new Map(
       plans.map(({ pair, chains }) => [pair.input.name, [...new Set(chains.flat())].map(({ name }) => name)]),
     );
-    const measured = await align(this.#ort, {
+    const question: Question = {
       step: this.#flat.model,
       loss: loss.name,
       candidates,
@@ -128,7 +143,8 @@ export class Search {
       state: new Set(this.#pairs.map(({ input }) => input.name)),
       zeros: new Set(summed.map(({ name }) => name)),
       seed: this.#seed,
-    });
+    };
+    const measured = await align(this.#ort, question);
     if (typeof measured === "string") {
       this.#reason ??= measured;
       return;
@@ -158,13 +174,53 @@ export class Search {
         const names = accumulators.map(({ name }) => name);
         this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, summedIn, ...match });
         this.#misses.delete(pair);
-      } else if (!this.#matches.has(pair) && (!this.#misses.has(pair) || this.#isAverage(pair))) {
+      } else if (!this.#matches.has(pair) && this.#isOpen(pair)) {
         this.#misses.set(pair, missOf(anatomy, loss, pair, slots, isAverage, alignments));
       }
+    }
+    if (flow !== undefined) await this.#lookAside(anatomy, flow, question);
+  }
+
+  /** Whether a loss may still say something new of a parameter without a match. */
+  #isOpen(pair: StatePair): boolean {
+    const miss = this.#misses.get(pair);
+    return miss === undefined || miss.isZero === true || this.#isAverage(pair);
+  }
+
+  /** Of parameters without a match: the derivative off the way that all data pass, or that it is zero. */
+  async #lookAside(anatomy: Anatomy, flow: DominatorTree, question: Question): Promise<void> {
+    const missing = [...this.#misses.values()].filter(
+      ({ pair, loss, reason, role }) =>
+        loss === question.loss && reason !== null && role === "" && vectorLayers(pair.input) === null,
+    );
+    const { misses, matches } = await lookAside(this.#ort, this.#flat, anatomy, flow, question, missing);
+    for (const miss of misses) this.#misses.set(miss.pair, miss);
+    for (const match of matches) {
+      this.#matches.set(match.pair, match);
+      this.#misses.delete(match.pair);
+    }
+  }
+
+  /** The tensor that a person may name: what the data flow says, else the derivative. */
+  #flagFor({ input }: StatePair, best: Miss["best"]): string | null {
+    const isNear = best !== null && Math.abs(best.cosine) >= PROVEN_COSINE;
+    return this.#rules().get(input.name) ?? (isNear ? best.tensor : null);
+  }
+
+  /** What is zero cannot be compared: there the data flow alone says which the gradient is. */
+  #takeZeros(): void {
+    const values = valuesByName(this.#flat.graph);
+    for (const { pair, loss, isZero } of [...this.#misses.values()]) {
+      const tensor = isZero === true ? values.get(this.#rules().get(pair.input.name) ?? "") : undefined;
+      if (tensor === undefined) continue;
+      const match = { pair, loss, tensor, raw: tensor, cosine: null, isExact: false, below: [] };
+      this.#matches.set(pair, { ...match, accumulators: [], summedIn: [] });
+      this.#misses.delete(pair);
     }
   }
 
   async #proof(): Promise<Omit<Proof, "inferred">> {
+    this.#takeZeros();
     const { gradient = [], at = "transformed" } = this.#options;
     const told = new Map(gradient.map((each) => [each.slice(each.indexOf("=") + 1), each.slice(0, each.indexOf("="))]));
     const matches = [...this.#matches.values()].filter(({ pair }) => !told.has(pair.input.name));
@@ -194,12 +250,13 @@ export class Search {
         {
           parameter,
           gradient: tensor,
-          loss: isMatch ? match.loss : null,
+          loss: isMatch && match.cosine !== null ? match.loss : null,
           cosine: isMatch ? match.cosine : null,
           transforms: passed.flatMap(({ transform }) => transform ?? []),
           accumulators: isMatch ? match.accumulators : [],
           summedIn: isMatch ? match.summedIn : [],
           layers: stackOf(pair.input),
+          isMixed: isMatch && match.isMixed === true,
           told: isTold,
         },
       ];
@@ -213,7 +270,7 @@ export class Search {
               parameter: pair.input.name,
               shape: knownShape(pair.input),
               reason,
-              gradient: best?.tensor ?? null,
+              gradient: this.#flagFor(pair, best),
               cosine: best?.cosine ?? null,
             },
           ],
@@ -237,27 +294,6 @@ export class Search {
       },
     };
   }
-}
-
-/** How many layers are taken out of a parameter one by one along its first axis; null where it is one layer's. */
-function stackOf({ type, uses }: Value): number | null {
-  const count = type?.kind === "tensor" && type.shape !== null && type.shape.length > 2 ? type.shape[0] : null;
-  if (typeof count !== "number" || count < 2) return null;
-  const pieces = uses.reduce((sum, { user }) => sum + ("opType" in user ? piecesTakenBy(user, count) : 0), 0);
-  return pieces >= count ? count : null;
-}
-
-/** How many entries of the first axis, of so many, a node takes apart. */
-function piecesTakenBy(node: Node, count: number): number {
-  if (node.opType === "Scan") return count;
-  const isFirst = (): boolean => new NodeView(node).int("axis") === 0;
-  if (node.opType === "Split") return isFirst() && node.outputs.length === count ? count : 0;
-  const [, index] = node.inputs;
-  const isOne = index?.type?.kind === "tensor" && index.type.shape?.every((dim) => dim === 1) === true;
-  if (node.opType === "Gather") return isOne && isFirst() ? 1 : 0;
-  const [output] = node.outputs;
-  const made = output?.type?.kind === "tensor" ? output.type.shape : null;
-  return node.opType === "Slice" && made?.[0] === 1 ? 1 : 0;
 }
 
 const elementType = ({ type }: Value): number => (type?.kind === "tensor" ? type.dtype : 0);
