@@ -138,6 +138,11 @@ describe("text as it comes", () => {
   it.each([
     [["eval", "causal", "--data", "train.txt"], 2, /train\.txt is text, .*--tokenizer tokenizer\.json/],
     [["eval", "causal", "--data", "train.txt", "--text", "masked"], 2, /--text needs --tokenizer/],
+    [
+      ["gradcheck", "causal.onnx", ...LOSS, "--data", "train.txt"],
+      2,
+      /train\.txt is text, and gradcheck takes numbers/,
+    ],
     [["data", "train.txt", "--length", "8"], 2, /--length needs --tokenizer/],
     [["eval", "causal", "--data", "train.txt", ...WORDS], 5, /loss counts every label.*--ignore-index -100/],
     [

@@ -87,6 +87,12 @@ Example:
 }
 
 async function firstBatch(model: Model, file: string, options: GradcheckOptions): Promise<NamedTensors> {
+  if (/\.(txt|text)(\.gz)?$/i.test(file)) {
+    throw new UsageError("E_OPTION", `${file} is text, and gradcheck takes numbers`, {
+      field: "--data",
+      hint: "Leave --data out, and inputs are random; or give tokens as .npz, named after the model's inputs.",
+    });
+  }
   const tensors = await readDataFile(file, tableOptionsOf(options));
   const chosen = await datasetOptionsOf(options);
   const { constants = {}, sampleAxes = {} } = chosen;
