@@ -234,7 +234,7 @@ function requireSingle(candidates: readonly Value[]): void {
     `the parameter "${first.name}"${others} ${half.length === 1 ? "is" : "are"} of type ${dataTypeName(first.tensor.dtype)}, in which nothing is trained`,
     {
       field: first.name,
-      hint: "Train the model in float32 with --precision float32, or its other parameters alone: --freeze takes globs.",
+      hint: "Train the model in float32 with --precision float32, in mixed precision with --precision float16 or bfloat16, or its other parameters alone: --freeze takes globs.",
     },
   );
 }

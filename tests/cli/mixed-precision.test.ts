@@ -6,6 +6,7 @@ import { DataType, decodeModel, encodeModel, GraphTensor } from "../../src/entri
 import { decodeSafetensors, encodeSafetensors, encodeState } from "../../src/entries/training.ts";
 import { toHalf } from "../../src/graph/half.ts";
 import { loadRun, Tensor, TrainingSession } from "../../src/index.ts";
+import { cli } from "../support/cli.ts";
 import { command } from "../support/command.ts";
 import {
   apart,
@@ -107,6 +108,24 @@ describe("a dynamic scale that begins at 2^24", () => {
     expect([skipped.length, skipped.slice(0, 3)]).toEqual([16, [1, 1, 1]]);
     const [a, b] = await Promise.all([whole, resumed].map(async (path) => encodeState((await loadRun(path)).state)));
     expect(b).toEqual(a);
+  });
+
+  it("gives the same bits in a process of its own, and with several steps per call, told of at its last", async () => {
+    const { set } = await built(join(FIXTURES, "mlp.onnx"), FIRST, "cross-entropy", "schedule-free-adamw");
+    const data = ["--data", join(FIXTURES, "mlp.safetensors"), "--batch-size", "8", "--no-shuffle", "--lr", "0.05"];
+    const train = async (...more: readonly string[]) => {
+      const folder = join(temporaryFolder(), "run");
+      const { status, stdout, stderr } = cli(["train", set, ...data, "--checkpoints", folder, "--json", ...more]);
+      expect([status, stderr]).toEqual([0, expect.any(String)]);
+      const state = encodeState((await loadRun(folder)).state);
+      return { state, skipped: steps(told(stdout)).flatMap(({ skipped }) => skipped ?? []) };
+    };
+    const [plain, isolated] = [await train(), await train("--isolate")];
+    const together = await train("--steps-per-call", "4");
+    expect(isolated).toEqual(plain);
+    expect(together.state).toEqual(plain.state);
+    expect(plain.skipped.slice(0, 8)).toEqual([1, 1, 1, 1, 1, 1, 1, 0]);
+    expect(together.skipped.slice(0, 2)).toEqual([4, 3]);
   });
 
   it("skips the update of several accumulated batches where one of them overflows", async () => {
