@@ -1,10 +1,11 @@
 /**
  * The benchmarks. Every figure that matters is a ratio of times of one run; a table goes to stderr, JSON to stdout.
  *
- *     npm run bench [-- <name>...] [--rounds <n>] [--shared <folder>] [--models <folder>] [--megabytes <n>]
+ *     npm run bench [-- <name>...] [--rounds <n>] [--shared <folder>] [--models <folder>] [--megabytes <n>] [--images <n>]
  */
 
 import { parseArgs } from "node:util";
+import { benchData } from "./data.ts";
 import { benchGradients } from "./gradients.ts";
 import { benchLarge } from "./large.ts";
 import { benchModelFile } from "./model-file.ts";
@@ -22,6 +23,7 @@ const { values, positionals } = parseArgs({
     shared: { type: "string" },
     models: { type: "string" },
     megabytes: { type: "string", default: "1024" },
+    images: { type: "string", default: "200000" },
   },
 });
 
@@ -30,10 +32,12 @@ const options = {
   shared: values.shared ?? null,
   models: values.models ?? null,
   megabytes: Number(values.megabytes),
+  images: Number(values.images),
 };
 
 const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unknown>>> = {
   training: benchTraining,
+  data: benchData,
   race: benchRace,
   gradients: benchGradients,
   "model-file": benchModelFile,

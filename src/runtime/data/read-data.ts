@@ -21,6 +21,7 @@ import { dataFilesOf } from "./data-files.ts";
 import type { DataContent, DataFormat, TableOptions } from "./formats/format.ts";
 import { DATA_ENDINGS, DATA_FORMATS } from "./formats/index.ts";
 import { type ImageShape, imageFolderAt, openImages } from "./images.ts";
+import { spooled } from "./spool.ts";
 import { placeholder, type Streamed, streamedFrom } from "./streamed.ts";
 import { checkTextOptions, type TextOptions, type TextShape } from "./text/options.ts";
 import { together } from "./together.ts";
@@ -84,8 +85,8 @@ async function inMemory(path: string, { tensors, streamed, ...rest }: DataConten
 /** How data are opened whose samples may stay in their files. */
 export interface OpenOptions extends ReadDataOptions {
   /**
-   * Whether samples are read when batches need them. Default: those of files beyond 1 GiB that lie one after the other
-   * (safetensors, npy, IDX and CIFAR, not gzipped), and images of folders; what has one axis or none is in memory always.
+   * Whether samples are read when batches need them. Default: those of files beyond 1 GiB that are not gzipped
+   * (safetensors, npy, IDX and CIFAR; tables by way of a temporary file), and images of folders; what has one axis or none is in memory always.
    */
   readonly stream?: boolean;
   /** Height and width that images are scaled to, where that was asked for. Default: they are not. */
@@ -132,7 +133,7 @@ export async function openData(specification: string, options: OpenOptions): Pro
     return openTexts(specification, paths, options);
   const files = paths.map((path) => ({ path, format: formatOf(path) }));
   const [given] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
-  if (given !== undefined && !files.some(({ format }) => format.isTable === true)) {
+  if (given !== undefined && !files.some(({ format }) => format.table !== undefined)) {
     throw new UsageError("E_OPTION", `--${given} (${given}) is for tables, and ${specification} has none`, {
       field: given,
     });
@@ -203,14 +204,15 @@ async function readOne(path: string, format: DataFormat, options: OpenOptions): 
   }
 }
 
-/** With the samples left in the file; null where it is read as a whole. */
+/** With the samples left in the file, or in a temporary one; null where it is read as a whole. */
 async function streamOne(
   path: string,
-  { layout, name: kind }: DataFormat,
-  { stream, tell = () => undefined }: OpenOptions,
+  { layout, table, name: kind }: DataFormat,
+  options: OpenOptions,
 ): Promise<DataContent | null> {
+  const { stream, tell = () => undefined } = options;
   const isPlain = unpackedName(path) === path;
-  if (stream === true && (layout === undefined || !isPlain)) {
+  if (stream === true && ((layout === undefined && table === undefined) || !isPlain)) {
     throw new UsageError(
       "E_OPTION",
       `--stream (stream): samples of ${isPlain ? kind : "gzipped"} files are not read one by one`,
@@ -220,14 +222,15 @@ async function streamOne(
       },
     );
   }
-  if (layout === undefined || !isPlain) return null;
+  if ((layout === undefined && table === undefined) || !isPlain) return null;
   try {
     return await withFile(path, async (handle, size) => {
       if (stream !== true && size <= STREAM_BYTES) return null;
       const file = { size, read: (offset: number, length: number) => readRange(handle, path, offset, length) };
       const other = mistaken(await file.read(0, Math.min(size, 4096)));
       if (other !== null) throw new DataError("E_DATA_FORMAT", `this is ${other.what}`, { hint: other.hint });
-      const found = await layout(file, basename(path));
+      if (table !== undefined) return await spooled(path, await handle.stat(), table, file, options);
+      const found = (await layout?.(file, basename(path))) ?? null;
       if (found === null) return null;
       const streamed = new Map<string, Streamed>();
       const tensors: NamedTensor[] = [];

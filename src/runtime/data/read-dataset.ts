@@ -48,7 +48,7 @@ export async function readDataset(
   if (where !== undefined) {
     for (const { name, range } of inputs) {
       const tensor = fitted.find((each) => each.name === name)?.tensor;
-      if (tensor !== undefined)
+      if (tensor !== undefined && tensor.data.kind !== "external")
         checkRange(name, tensor.values(), tensor.dims[0] ?? 1, range, (row) => where("labels", row));
     }
   }

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { FormatError, fileSystemError } from "../../errors.ts";
 import { layoutOf } from "../../graph/data-type.ts";
@@ -45,11 +45,10 @@ function runsOf(samples: Uint32Array): readonly Run[] {
  * @throws FormatError `E_FILE_CHANGED`, when samples are read, where the file is another than it was
  */
 export async function streamedFrom(path: string, tensor: StoredTensor): Promise<Streamed> {
-  const { dtype, dims, width, stride, offset } = tensor;
+  const { dtype, dims, width } = tensor;
   const begun = await stat(path).catch((cause: unknown) => {
     throw fileSystemError("read", path, cause);
   });
-  const elementBytes = (layoutOf(dtype)?.bits ?? 8) / 8;
   return {
     ...{ dtype, dims, sampleBytes: width },
     identity: `${basename(path)} ${tensor.name} ${dtype} [${dims}] ${begun.size} ${begun.mtimeMs}`,
@@ -57,20 +56,30 @@ export async function streamedFrom(path: string, tensor: StoredTensor): Promise<
       withFile(path, async (handle, size) => {
         if (size !== begun.size || (await handle.stat()).mtimeMs !== begun.mtimeMs)
           throw new FormatError("E_FILE_CHANGED", `${path} was changed while it was trained with`, { file: path });
-        const bytes = new Uint8Array(samples.length * width);
-        await Promise.all(
-          runsOf(samples).map(async ({ at, first, count }) => {
-            const read = await readRange(handle, path, offset + first * stride, (count - 1) * stride + width);
-            if (stride === width) bytes.set(read, at * width);
-            else
-              for (let row = 0; row < count; row++)
-                bytes.set(read.subarray(row * stride, row * stride + width), (at + row) * width);
-          }),
-        );
-        if (tensor.isSwapped) swap(bytes, elementBytes);
-        return new Tensor(dtype, [samples.length, ...dims.slice(1)], { kind: "raw", bytes });
+        return readSamples(handle, path, tensor, samples);
       }),
   };
+}
+
+/** These samples of a tensor that lies in an open file, in the order asked for. */
+export async function readSamples(
+  handle: FileHandle,
+  path: string,
+  { dtype, dims, width, stride, offset, isSwapped }: StoredTensor,
+  samples: Uint32Array,
+): Promise<Tensor> {
+  const bytes = new Uint8Array(samples.length * width);
+  await Promise.all(
+    runsOf(samples).map(async ({ at, first, count }) => {
+      const read = await readRange(handle, path, offset + first * stride, (count - 1) * stride + width);
+      if (stride === width) bytes.set(read, at * width);
+      else
+        for (let row = 0; row < count; row++)
+          bytes.set(read.subarray(row * stride, row * stride + width), (at + row) * width);
+    }),
+  );
+  if (isSwapped) swap(bytes, (layoutOf(dtype)?.bits ?? 8) / 8);
+  return new Tensor(dtype, [samples.length, ...dims.slice(1)], { kind: "raw", bytes });
 }
 
 function swap(bytes: Uint8Array, width: number): void {

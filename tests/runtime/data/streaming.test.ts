@@ -1,5 +1,7 @@
-import { appendFileSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
 import { DataType, GraphTensor } from "../../../src/entries/graph.ts";
 import { readBatches } from "../../../src/entries/run.ts";
@@ -124,13 +126,96 @@ describe("samples that stay in their files", () => {
 
   it("are refused of formats that have none one by one, and with moments of all of them", async () => {
     const folder = temporaryFolder();
-    writeFileSync(join(folder, "a.csv"), "1,2\n3,4\n");
-    expect((await rejectionOf(readDataset(INPUTS, join(folder, "a.csv"), { stream: true }))).message).toMatch(
-      /CSV files are not read one by one/,
-    );
+    writeFileSync(join(folder, "a.npz"), "1,2\n3,4\n");
+    writeFileSync(join(folder, "a.csv.gz"), "1,2\n3,4\n");
+    for (const [name, kind] of [
+      ["a.npz", "NumPy archive"],
+      ["a.csv.gz", "gzipped"],
+    ] as const) {
+      const error = await rejectionOf(readDataset(INPUTS, join(folder, name), { stream: true }));
+      expect([error.code, error.message]).toEqual(["E_OPTION", expect.stringContaining(`${kind} files are not read`)]);
+    }
     const path = written()["CIFAR"] ?? "";
     expect((await rejectionOf(readDataset(INPUTS, path, { stream: true, normalize: "computed" }))).hint).toMatch(
       /Give numbers/,
     );
+  });
+});
+
+const COLUMNS: readonly InputSpec[] = [
+  { name: "x", dtype: DataType.float, shape: ["N", 3] },
+  { name: "labels", dtype: DataType.int64, shape: ["N"] },
+];
+const ROWS = Array.from({ length: 1000 }, (_, row) => ({
+  cells: [row / 7, -row, Math.fround(Math.sin(row))],
+  word: ["emu", "cat", "dog"][(row * 7) % 3] ?? "",
+}));
+
+/** The same rows in every format that is a table; of Parquet in row groups of 300. */
+function tables(rows = ROWS): Readonly<Record<string, string>> {
+  const folder = temporaryFolder();
+  const text = (separator: string): string =>
+    ["a,b,c,label".replaceAll(",", separator), ...rows.map(({ cells, word }) => [...cells, word].join(separator))].join(
+      "\n",
+    );
+  const column = (at: number): number[] => rows.map(({ cells }) => cells[at] ?? Number.NaN);
+  const parquet = parquetWriteBuffer({
+    columnData: [
+      { name: "a", data: column(0), type: "DOUBLE" },
+      { name: "b", data: column(1), type: "DOUBLE" },
+      { name: "c", data: column(2), type: "FLOAT" },
+      { name: "label", data: rows.map(({ word }) => word), type: "STRING" },
+    ],
+    rowGroupSize: 300,
+  });
+  return Object.fromEntries(
+    Object.entries({ csv: text(","), tsv: text("\t"), parquet: new Uint8Array(parquet) }).map(([kind, content]) => {
+      writeFileSync(join(folder, `t.${kind}`), content);
+      return [kind, join(folder, `t.${kind}`)];
+    }),
+  );
+}
+
+describe("tables whose features stay in a temporary file", () => {
+  it.each(["csv", "tsv", "parquet"])("%s: are bit for bit those of tables in memory", async (kind) => {
+    const path = tables()[kind] ?? "";
+    const told: string[] = [];
+    const memory = await readDataset(COLUMNS, path, { scale: 0.5, stream: false });
+    const stream = await readDataset(COLUMNS, path, { scale: 0.5, stream: true, tell: (note) => told.push(note) });
+    expect([stream.source?.names, stream.classes]).toEqual([["x"], ["cat", "dog", "emu"]]);
+    expect(told.join("\n")).toMatch(
+      /samples are read as batches need them, from a temporary file of .* GiB in .*TMPDIR/,
+    );
+    const whole = await contentOf(memory);
+    expect(whole).toHaveLength(200);
+    expect(await contentOf(stream)).toEqual(whole);
+    const [apart, same] = [splitDataset(stream, 0.3, 1), splitDataset(memory, 0.3, 1)];
+    expect(await contentOf(apart.validation)).toEqual(await contentOf(same.validation));
+    await expect.poll(() => readdirSync(tmpdir()).filter((name) => name.startsWith("onnx-agr-data-"))).toEqual([]);
+  });
+
+  it("row 57: have the errors of tables in memory, with the same places", async () => {
+    const damaged = tables(ROWS.map((row, at) => (at === 700 ? { ...row, cells: [1, Number.NaN, 2] } : row)));
+    for (const [kind, place] of [
+      ["csv", "702:2: "],
+      ["tsv", "702:2: "],
+      ["parquet", "row 701, column 2: "],
+    ] as const) {
+      const path = damaged[kind] ?? "";
+      const [streamed, whole] = await Promise.all(
+        [true, false].map((stream) => rejectionOf(readDataset(COLUMNS, path, { stream }))),
+      );
+      expect(streamed?.message).toContain(`${place}"NaN" is no finite number`);
+      expect([streamed?.code, streamed?.file, streamed?.message]).toEqual(["E_TABLE", path, whole?.message]);
+    }
+    const labels = [{ ...(COLUMNS[1] as InputSpec), range: { least: 0, greatest: 2, ignored: null, of: "3 classes" } }];
+    const path = join(temporaryFolder(), "u.csv");
+    writeFileSync(path, "a,b,c,label\n1,2,3,0\n4,5,6,7\n");
+    const errors = await Promise.all(
+      [true, false].map((stream) => rejectionOf(readDataset([COLUMNS[0] as InputSpec, ...labels], path, { stream }))),
+    );
+    expect(errors.map(({ code }) => code)).toEqual(["E_INDEX", "E_INDEX"]);
+    expect(errors[0]?.message).toMatch(/u\.csv:3:4: "labels" of sample 1 is 7/);
+    expect(errors[0]?.message).toBe(errors[1]?.message);
   });
 });

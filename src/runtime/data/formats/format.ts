@@ -1,6 +1,7 @@
 import type { NamedTensor } from "../../../graph/attribute.ts";
 import type { Streamed } from "../streamed.ts";
 import type { Layout } from "./stored.ts";
+import type { ReadTable } from "./table.ts";
 
 /** What a file of data holds. */
 export interface DataContent {
@@ -43,8 +44,8 @@ export interface DataFormat {
   readonly name: string;
   /** What its files' names match. */
   readonly names: RegExp;
-  /** Whether it has rows and columns, which the options are for. */
-  readonly isTable?: true;
+  /** Reads it row by row, of formats with rows and columns, which the options are for. */
+  readonly table?: ReadTable;
   /** Where samples lie, of formats whose samples can be read one by one. */
   readonly layout?: Layout;
   /** @throws DataError naming what is wrong; the caller names the file */

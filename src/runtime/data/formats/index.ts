@@ -6,6 +6,7 @@ import { csv } from "./csv.ts";
 import type { DataFormat } from "./format.ts";
 import { decodeIdx } from "./idx.ts";
 import { storedCifar, storedIdx, storedNpy, storedSafetensors } from "./stored.ts";
+import { tableFormat } from "./table.ts";
 
 /** Every kind of data file; `.gz` may follow any of the names. */
 export const DATA_FORMATS: readonly DataFormat[] = [
@@ -27,13 +28,12 @@ export const DATA_FORMATS: readonly DataFormat[] = [
   },
   { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx, layout: storedIdx },
   { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar, layout: storedCifar },
-  { name: "CSV", names: /\.csv$/i, isTable: true, decode: csv(",") },
-  { name: "TSV", names: /\.tsv$/i, isTable: true, decode: csv("\t") },
+  { name: "CSV", names: /\.csv$/i, ...tableFormat(csv(",")) },
+  { name: "TSV", names: /\.tsv$/i, ...tableFormat(csv("\t")) },
   {
     name: "Parquet",
     names: /\.parquet$/i,
-    isTable: true,
-    decode: async (bytes, options) => (await import("./parquet.ts")).decodeParquet(bytes, options),
+    ...tableFormat(async (...given) => (await import("./parquet.ts")).readParquet(...given)),
   },
 ];
 

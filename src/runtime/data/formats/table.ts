@@ -1,7 +1,8 @@
 import { DataError, UsageError } from "../../../errors.ts";
 import { DataType } from "../../../graph/data-type.ts";
 import { Tensor } from "../../../graph/tensor.ts";
-import type { DataContent, TableOptions } from "./format.ts";
+import type { DataContent, DataFormat, TableOptions } from "./format.ts";
+import type { RangedFile } from "./stored.ts";
 
 /** A cell as a file has it: text of a CSV, a value of a Parquet column. */
 export type Cell = string | number | bigint | boolean | null;
@@ -28,6 +29,8 @@ export class Table {
   readonly #labels: Cell[] = [];
   #values = new Float32Array(1024);
   #rows = 0;
+  /** Rows whose features were taken. */
+  #taken = 0;
 
   /**
    * @param at where a cell stands, in the words of the file
@@ -73,14 +76,15 @@ export class Table {
       throw this.#refused(row, column, `the row has ${cells.length} cells, the first has ${this.#names.length}`);
     }
     const width = this.#features.length;
-    if ((row + 1) * width > this.#values.length) this.#values = grown(this.#values, (row + 1) * width);
+    const begin = (row - this.#taken) * width;
+    if (begin + width > this.#values.length) this.#values = grown(this.#values, begin + width);
     for (const [index, column] of this.#features.entries()) {
       const cell = cells[column] ?? null;
       const value = numberIn(cell);
       if (value === null) throw this.#refused(row, column, `${shown(cell)} is no finite number`);
       if (Number.isInteger(value) && Math.fround(value) !== value)
         throw this.#refused(row, column, `float32, which features are, cannot hold the whole number ${shown(cell)}`);
-      this.#values[row * width + index] = value;
+      this.#values[begin + index] = value;
     }
     if (this.#label !== null) this.#labels.push(cells[this.#label] ?? null);
     this.#rows++;
@@ -95,11 +99,27 @@ export class Table {
     });
   }
 
-  /** @throws DataError `E_TABLE` where there are no rows, or a label is empty */
-  content(): DataContent {
+  /** Columns that are features. */
+  get columns(): readonly string[] {
+    return this.#features.map((column) => this.#names[column] ?? "");
+  }
+
+  /** The features of the rows that were added since they were taken last, row by row. The table keeps them no longer. */
+  take(): Float32Array<ArrayBuffer> {
+    const values = this.#values.slice(0, (this.#rows - this.#taken) * this.#features.length);
+    this.#taken = this.#rows;
+    return values;
+  }
+
+  /**
+   * @param kept makes the tensor of the features, [rows, columns]; default: of all that were added
+   * @throws DataError `E_TABLE` where there are no rows, or a label is empty
+   */
+  content(kept?: (dims: readonly number[]) => Tensor): DataContent {
     if (this.#rows === 0) throw new DataError("E_TABLE", "the file has no rows");
     const width = this.#features.length;
-    const features = Tensor.from(DataType.float, [this.#rows, width], this.#values.slice(0, this.#rows * width));
+    const dims = [this.#rows, width];
+    const features = kept?.(dims) ?? Tensor.from(DataType.float, dims, this.take());
     const label = this.#label;
     const column = label === null ? null : this.#labelled(label);
     return {
@@ -135,6 +155,25 @@ export class Table {
     return numbered(cells, [...new Set(cells.map(String))].sort());
   }
 }
+
+/** Reads a file from its beginning, and gives the table to `flush` now and then, which may take what it has. */
+export type ReadTable = (
+  file: RangedFile,
+  options: TableOptions,
+  flush: (table: Table) => Promise<void>,
+) => Promise<Table>;
+
+/** Of a format that is a table: how it is read as a whole and row by row. */
+export const tableFormat = (read: ReadTable): Pick<DataFormat, "decode" | "table"> => ({
+  table: read,
+  decode: async (bytes, options) => {
+    const file: RangedFile = {
+      size: bytes.length,
+      read: async (offset, length) => bytes.subarray(offset, offset + length),
+    };
+    return (await read(file, options, async () => undefined)).content();
+  },
+});
 
 /** Each cell as the number of its class, all of which are there. */
 function numbered(
