@@ -138,7 +138,7 @@ export async function benchData(options: {
     console.error("data: no LeNet without --shared <folder with data/zoo>");
     return [];
   }
-  const artifacts = buildTrainingArtifacts(await readModel(model), { loss: { kind: "cross-entropy" } });
+  const artifacts = await buildTrainingArtifacts(await readModel(model), { loss: { kind: "cross-entropy" } });
   const folder = mkdtempSync(join(tmpdir(), "onnx-agr-bench-"));
   const session = await TrainingSession.create(artifacts);
   try {

@@ -80,7 +80,7 @@ export function withInputs(command: Command): Command {
     )
     .option(
       "--stream",
-      "read samples when batches need them (default: images, and files beyond 1 GiB where their kind allows it)",
+      "read samples when batches need them (default: images, and files beyond 1 GiB; tables by way of a temporary file)",
     )
     .option("--no-stream", "read all samples into memory");
 }

@@ -81,8 +81,8 @@ export async function constantOf(
   return {
     hashes: {
       model: sha256(encodeModel(whole)),
-      training: hashOf(training),
-      validation: hashOf(validation),
+      training: await hashOf(training),
+      validation: await hashOf(validation),
     },
     versions: {
       ...versions,
@@ -93,12 +93,12 @@ export async function constantOf(
   };
 }
 
-function hashOf({ tensors, constants = [], axes = {}, size, source }: Dataset): string {
+async function hashOf({ tensors, constants = [], axes = {}, size, source }: Dataset): Promise<string> {
   const metadata = new Map([
     ["size", String(size)],
     ["axes", JSON.stringify(Object.entries(axes).toSorted())],
     ["constants", JSON.stringify(constants.map(({ name }) => name))],
-    ...(source === undefined ? [] : [["source", source.identity] as const]),
+    ...(source === undefined ? [] : [["source", await source.identity()] as const]),
   ]);
   return sha256(...safetensorsParts([...tensors, ...constants], metadata));
 }

@@ -1,7 +1,9 @@
-import { readdir, stat } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { listOf, PATH, requireArgument } from "../../arguments.ts";
 import { DataError, fileSystemError, UsageError } from "../../errors.ts";
+import { turn } from "../../event-loop.ts";
 import { DataType } from "../../graph/data-type.ts";
 import { sha256 } from "../../graph/io/digest.ts";
 import { isFolder, listFolder } from "../../graph/io/read-file.ts";
@@ -22,6 +24,8 @@ export interface ImageShape {
 
 /** Files that are open at once. */
 const MOST_OPEN = 64;
+/** Files whose sizes are asked for between two turns of the event loop: a call is so short that to hand it to a thread takes longer. */
+const SIZES_PER_TURN = 512;
 
 const IMAGE = /\.(png|jpe?g|webp)$/i;
 /** Folders of parts of a dataset are no classes. */
@@ -108,7 +112,7 @@ export async function openImages(
   tell(`${path}: ${files.length} images in ${classes.length} classes, as ${kind}, turned as EXIF says${scaled}`);
   const images: Streamed = {
     ...{ dtype: DataType.uint8, dims, sampleBytes },
-    identity: `${files.length} images, ${channels}x${height}x${width}, ${await namesAndSizes(path, files)}`,
+    identity: async () => `${files.length} images, ${channels}x${height}x${width}, ${await namesAndSizes(path, files)}`,
     read: async (samples) => {
       const bytes = new Uint8Array(samples.length * sampleBytes);
       const target = { channels, height, width, isResized: shape.isResized };
@@ -132,22 +136,22 @@ export async function openImages(
   };
 }
 
-const sizeOf = async (file: string): Promise<number> => {
-  const { size } = await stat(file).catch((cause: unknown) => {
+function sizeOf(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch (cause) {
     throw fileSystemError("read", file, cause);
-  });
-  return size;
-};
+  }
+}
 
 /** SHA-256 of the names and sizes of images: there may be more of them than one reads to tell them from others. */
 export async function namesAndSizes(folder: string, files: readonly string[]): Promise<string> {
   requireArgument("folder", folder, PATH);
   requireArgument("files", files, listOf(PATH, "a list of paths"));
   const lines: string[] = [];
-  for (let begin = 0; begin < files.length; begin += MOST_OPEN) {
-    const some = files.slice(begin, begin + MOST_OPEN);
-    const sizes = await Promise.all(some.map(sizeOf));
-    for (const [index, file] of some.entries()) lines.push(`${relative(folder, file)} ${sizes[index]}`);
+  for (const [index, file] of files.entries()) {
+    lines.push(`${relative(folder, file)} ${sizeOf(file)}`);
+    if (index % SIZES_PER_TURN === 0) await turn();
   }
   return sha256(new TextEncoder().encode(lines.join("\n")));
 }

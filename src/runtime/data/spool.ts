@@ -81,7 +81,7 @@ export async function spooled(
   const layout = stored("features", DataType.float, features.tensor.dims, 0);
   const streamed: Streamed = {
     ...{ dtype: layout.dtype, dims: layout.dims, sampleBytes: layout.width },
-    identity: `${basename(path)} [${layout.dims}] ${size} ${mtimeMs} ${JSON.stringify(table.columns)}`,
+    identity: async () => `${basename(path)} [${layout.dims}] ${size} ${mtimeMs} ${JSON.stringify(table.columns)}`,
     read: (samples) => readSamples(spool.handle, spool.path, layout, samples),
   };
   const gigabytes = (spool.bytes / 2 ** 30).toFixed(spool.bytes < 2 ** 28 ? 3 : 1);

@@ -77,10 +77,12 @@ export async function sourceOf(
   const source = {
     names,
     sampleBytes: taken.reduce((sum, { streamed: each }) => sum + 4 * each.sampleBytes, 0),
-    identity: [
-      ...taken.map(({ input, streamed: each }) => `${input.name}: ${each.identity}`),
-      JSON.stringify([options.scale ?? null, options.normalize ?? null]),
-    ].join("\n"),
+    identity: async () => {
+      const each = taken.map(async ({ input, streamed: own }) => `${input.name}: ${await own.identity()}`);
+      return [...(await Promise.all(each)), JSON.stringify([options.scale ?? null, options.normalize ?? null])].join(
+        "\n",
+      );
+    },
     read: (samples: Uint32Array, moment: { readonly seed: number; readonly epoch: number }) =>
       Promise.all(
         taken.map(async ({ input, streamed: each }) => ({

@@ -12,8 +12,8 @@ export interface Streamed {
   readonly dtype: number;
   readonly dims: readonly number[];
   readonly sampleBytes: number;
-  /** What tells it from others. */
-  readonly identity: string;
+  /** What tells it from others. Asked for where runs are compared: of very many images it takes seconds. */
+  readonly identity: () => Promise<string>;
   /** These samples, along the first axis, in the order asked for. */
   readonly read: (samples: Uint32Array, moment: Moment) => Promise<Tensor>;
 }
@@ -51,7 +51,7 @@ export async function streamedFrom(path: string, tensor: StoredTensor): Promise<
   });
   return {
     ...{ dtype, dims, sampleBytes: width },
-    identity: `${basename(path)} ${tensor.name} ${dtype} [${dims}] ${begun.size} ${begun.mtimeMs}`,
+    identity: async () => `${basename(path)} ${tensor.name} ${dtype} [${dims}] ${begun.size} ${begun.mtimeMs}`,
     read: (samples) =>
       withFile(path, async (handle, size) => {
         if (size !== begun.size || (await handle.stat()).mtimeMs !== begun.mtimeMs)
@@ -103,7 +103,7 @@ export function streamedTogether(parts: readonly Streamed[]): Streamed {
   return {
     ...first,
     dims: [rows, ...first.dims.slice(1)],
-    identity: parts.map(({ identity }) => identity).join("\n"),
+    identity: async () => (await Promise.all(parts.map(({ identity }) => identity()))).join("\n"),
     read: async (samples, moment) => {
       const bytes = new Uint8Array(samples.length * first.sampleBytes);
       await Promise.all(

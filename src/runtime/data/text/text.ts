@@ -113,7 +113,7 @@ function streamedOf(
   const [, length] = dims;
   const elementOf = VALUES[name] ?? (() => 0);
   return {
-    ...{ dtype: DataType.int64, dims, sampleBytes: 8 * length, identity: `${name} ${identity}` },
+    ...{ dtype: DataType.int64, dims, sampleBytes: 8 * length, identity: async () => `${name} ${identity}` },
     read: async (samples, moment) => {
       const values = new BigInt64Array(samples.length * length);
       for (const [row, number] of samples.entries()) {
