@@ -26,13 +26,13 @@ export class TensorBoard {
     const file = new GrowingFile(join(folder, eventFileName(Date.now(), process.pid)), { append: false });
     const encoder = new TensorBoardEncoder();
     await file.write(encoder.start());
-    const pictures = Pictures.of(dataset);
-    const count = Math.min(MOST_PICTURES, dataset.size);
+    const shown = [...Array(Math.min(MOST_PICTURES, dataset.size)).keys()];
+    const pictures = await Pictures.of(dataset, shown);
     if (pictures !== null)
       await file.write(
         encoder.images(
           "samples",
-          Array.from({ length: count }, (_, row) => pictures.of(row)),
+          shown.map((sample) => pictures.of(sample)),
         ),
       );
     return new TensorBoard(file, encoder);

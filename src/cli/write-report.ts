@@ -53,7 +53,14 @@ async function evaluated(session: Opened["session"], validation: Dataset | null,
   const [of, data] =
     validation === null ? (["the training data", training] as const) : (["the validation data", validation] as const);
   const evaluation = await evaluate(session, data, { batchSize, worst: MOST_WORST });
-  return { ...evaluation, of, pictures: Pictures.of(data) };
+  return {
+    ...evaluation,
+    of,
+    pictures: await Pictures.of(
+      data,
+      evaluation.worst.map(({ sample }) => sample),
+    ),
+  };
 }
 
 /** What was said, and what the numbers depend on. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
@@ -72,8 +72,13 @@ describe("a folder of images by class", () => {
     );
     expect(held.status, held.stderr).toBe(0);
     expect(lossesOf(join(cwd, "held.jsonl"))).toEqual(lossesOf(join(cwd, "whole.jsonl")));
-    const shown = await train("--epochs", "1", "--checkpoints", "shown", "--report", "report.html");
-    expect(shown.stderr).toContain("pictures of samples are left out of --report and --tensorboard");
+    const shown = await train("--epochs", "1", "--report", "report.html", "--tensorboard", "events");
+    expect(shown.status, shown.stderr).toBe(0);
+    expect(readFileSync(join(cwd, "report.html"), "utf8")).toMatch(
+      /<ul class="pictures">.*?src="data:image\/png;base64,/s,
+    );
+    const [events = ""] = readdirSync(join(cwd, "events"));
+    expect(readFileSync(join(cwd, "events", events), "latin1")).toMatch(/samples\/0.*\u0089PNG/s);
     const plain = await train("--epochs", "2", "--checkpoints", "plain", "--log", "plain.jsonl");
     expect(plain.status).toBe(0);
     expect(lossesOf(join(cwd, "plain.jsonl"))).not.toEqual(lossesOf(join(cwd, "whole.jsonl")));

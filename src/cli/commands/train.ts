@@ -106,12 +106,6 @@ async function trainSession(
   const { session, hasEvaluation, dataset, plan, identity, loaded, resumed } = opened;
   const { communicator, console } = ranks;
   const validation = await validationOf(opened, checkpoints, options, ranks);
-  const hasPictures = dataset.source !== undefined && options.tokenizer === undefined;
-  if (hasPictures && (options.report ?? options.tensorboard) !== undefined) {
-    console.note(
-      "pictures of samples are left out of --report and --tensorboard: samples are read as batches need them (--no-stream reads all)",
-    );
-  }
   const began = performance.now();
   const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, loaded, options, console);
   const watch = await Watch.open(options, ranks, { dataset, isResumed: resumed !== null });
