@@ -11,13 +11,14 @@ const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 export function describeMetrics({ metrics }: Evaluation): Described {
   if (metrics === null) return { json: { accuracy: null }, parts: [] };
   if (metrics.task === "regression") {
-    const { meanAbsoluteError, rootMeanSquareError, r2 } = metrics;
+    const { meanAbsoluteError, rootMeanSquareError, r2, psnr } = metrics;
     return {
-      json: { accuracy: null, meanAbsoluteError, rootMeanSquareError, r2 },
+      json: { accuracy: null, meanAbsoluteError, rootMeanSquareError, r2, psnr },
       parts: [
         `mean absolute error ${meanAbsoluteError.toPrecision(4)}`,
         `root mean square error ${rootMeanSquareError.toPrecision(4)}`,
         ...(r2 === null ? [] : [`R2 ${r2.toFixed(4)}`]),
+        ...(psnr === null ? [] : [`PSNR ${psnr.toFixed(2)} dB`]),
       ],
     };
   }

@@ -10,6 +10,7 @@ export const COMPARED_METRICS = {
   meanAbsoluteError: "less",
   rootMeanSquareError: "less",
   r2: "more",
+  psnr: "more",
 } as const;
 
 export type ComparedMetric = keyof typeof COMPARED_METRICS;
@@ -28,8 +29,8 @@ export function metricValues(evaluation: Evaluation): MetricValues {
 function allValues({ loss, metrics }: Evaluation): MetricValues {
   if (metrics === null) return { loss };
   if (metrics.task === "regression") {
-    const { meanAbsoluteError, rootMeanSquareError, r2 } = metrics;
-    return { loss, meanAbsoluteError, rootMeanSquareError, ...(r2 === null ? {} : { r2 }) };
+    const { meanAbsoluteError, rootMeanSquareError, r2, psnr } = metrics;
+    return { loss, meanAbsoluteError, rootMeanSquareError, ...(r2 === null ? {} : { r2 }), ...(psnr === null ? {} : { psnr }) };
   }
   const { accuracy, top5, macroF1, perplexity } = metrics;
   return {

@@ -234,11 +234,12 @@ function evaluationOf({ evaluation, classes }: TrainingReport): Section | null {
 
 function metricFacts(metrics: NonNullable<Evaluation["metrics"]>): readonly (readonly [string, string])[] {
   if (metrics.task === "regression") {
-    const { meanAbsoluteError, rootMeanSquareError, r2 } = metrics;
+    const { meanAbsoluteError, rootMeanSquareError, r2, psnr } = metrics;
     return [
       ["mean absolute error", short(meanAbsoluteError)],
       ["root mean square error", short(rootMeanSquareError)],
       ...(r2 === null ? [] : [["R2", short(r2)] as const]),
+      ...(psnr === null ? [] : [["PSNR", `${psnr.toFixed(2)} dB`] as const]),
     ];
   }
   const { accuracy, top5, macroF1 } = metrics;

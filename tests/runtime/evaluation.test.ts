@@ -88,6 +88,20 @@ describe("metrics of numbers", () => {
     expect(metrics?.r2).toBeCloseTo(0.948608137, 9);
   });
 
+  it("have a PSNR of pictures from 0 to 1: of a mean square error of 0.01 it is 20 dB, in parts too", () => {
+    const [sums, part, both] = [new RegressionSums(), new RegressionSums(), new RegressionSums()];
+    sums.add(floats([1, 1, 2, 2], 0, 1, 0.5, 0.25), floats([1, 1, 2, 2], 0.1, 0.9, 0.6, 0.15));
+    expect(sums.metrics()?.psnr).toBeCloseTo(20, 5);
+    part.add(floats([1, 1, 1, 2], 1, 1), floats([1, 1, 1, 2], 1, 1));
+    expect(part.metrics()?.psnr).toBeNull();
+    both.sums = sums.sums.map((each, at) => each + (part.sums[at] ?? Number.NaN));
+    expect(both.metrics()?.psnr).toBeCloseTo(20 + 10 * Math.log10(6 / 4), 5);
+    both.add(floats([1, 1, 1, 1], 1.5), floats([1, 1, 1, 1], 1));
+    expect(both.metrics()?.psnr).toBeNull();
+    part.add(floats([2], 0, 1), floats([2], 0.5, 1));
+    expect(part.metrics()?.psnr).toBeNull();
+  });
+
   it("have no R2 where all targets are the same, and nothing of nothing", () => {
     const sums = new RegressionSums();
     expect(sums.metrics()).toBeNull();

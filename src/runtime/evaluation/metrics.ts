@@ -26,6 +26,8 @@ export interface RegressionMetrics {
   readonly rootMeanSquareError: number;
   /** 1 - (sum of squared errors) / (sum of squares about the targets' mean); null where all targets are the same. */
   readonly r2: number | null;
+  /** Of pictures, targets [N,C,H,W] whose numbers lie from 0 to 1: 10 log10(1 / mean square error), in decibels; null of others, and without error. */
+  readonly psnr: number | null;
 }
 
 export type Metrics = ClassificationMetrics | RegressionMetrics;
@@ -130,8 +132,10 @@ export class RegressionSums implements MetricSums {
   #squared = 0;
   #targets = 0;
   #targetSquares = 0;
+  /** Targets that are no part of a picture from 0 to 1. */
+  #others = 0;
 
-  add({ data: targets }: Tensor, { data: predictions }: Tensor): void {
+  add({ data: targets, dims }: Tensor, { data: predictions }: Tensor): void {
     for (let index = 0; index < targets.length; index++) {
       const target = Number(targets[index]);
       const error = Number(predictions[index]) - target;
@@ -140,16 +144,17 @@ export class RegressionSums implements MetricSums {
       this.#squared += error * error;
       this.#targets += target;
       this.#targetSquares += target * target;
+      if (dims.length !== 4 || target < 0 || target > 1) this.#others++;
     }
   }
 
   get sums(): readonly number[] {
-    return [this.#count, this.#absolute, this.#squared, this.#targets, this.#targetSquares];
+    return [this.#count, this.#absolute, this.#squared, this.#targets, this.#targetSquares, this.#others];
   }
 
-  set sums([count = 0, absolute = 0, squared = 0, targets = 0, targetSquares = 0]: readonly number[]) {
+  set sums([count = 0, absolute = 0, squared = 0, targets = 0, targetSquares = 0, others = 0]: readonly number[]) {
     [this.#count, this.#absolute, this.#squared] = [count, absolute, squared];
-    [this.#targets, this.#targetSquares] = [targets, targetSquares];
+    [this.#targets, this.#targetSquares, this.#others] = [targets, targetSquares, others];
   }
 
   metrics(): RegressionMetrics | null {
@@ -160,6 +165,7 @@ export class RegressionSums implements MetricSums {
       meanAbsoluteError: this.#absolute / this.#count,
       rootMeanSquareError: Math.sqrt(this.#squared / this.#count),
       r2: spread > 0 ? 1 - this.#squared / spread : null,
+      psnr: this.#others === 0 && this.#squared > 0 ? 10 * Math.log10(this.#count / this.#squared) : null,
     };
   }
 }
