@@ -30,7 +30,13 @@ function allValues({ loss, metrics }: Evaluation): MetricValues {
   if (metrics === null) return { loss };
   if (metrics.task === "regression") {
     const { meanAbsoluteError, rootMeanSquareError, r2, psnr } = metrics;
-    return { loss, meanAbsoluteError, rootMeanSquareError, ...(r2 === null ? {} : { r2 }), ...(psnr === null ? {} : { psnr }) };
+    return {
+      loss,
+      meanAbsoluteError,
+      rootMeanSquareError,
+      ...(r2 === null ? {} : { r2 }),
+      ...(psnr === null ? {} : { psnr }),
+    };
   }
   const { accuracy, top5, macroF1, perplexity } = metrics;
   return {
