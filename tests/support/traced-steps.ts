@@ -14,6 +14,8 @@ export const TRACED_NAMES = readdirSync(TRACED_STEPS)
 
 /** Steps whose loss is not what they train, as far as the graph tells. */
 export const TRACED_REFUSED: ReadonlySet<string> = new Set([
+  "advantage_detached_in_one_loss",
+  "gan_losses_added_up",
   "preconditioned_by_activations",
   "semi_gradient_td",
   "simsiam_stop_gradient",

@@ -1,8 +1,10 @@
-import { type Anatomy, madeCopies } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import { type Anatomy, dependsOn, madeCopies } from "../../analysis/find-optimizers/plain-step/anatomy.ts";
+import { knownShape } from "../../analysis/find-optimizers/plain-step/known-shape.ts";
 import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import type { Value } from "../../graph/graph.ts";
 import { valuesReadBy } from "../../graph/model.ts";
 import type { Alignment } from "./alignment.ts";
+import type { UnprovenParameter } from "./index.ts";
 
 /** How the tensors of one parameter lie to the derivative of one loss, where none is the derivative. */
 export interface Miss {
@@ -25,6 +27,7 @@ export function missOf(
   slots: readonly StatePair[],
   isAverage: boolean,
   alignments: ReadonlyMap<string, Alignment>,
+  ruled: () => Value | undefined,
 ): Miss {
   const renewals = new Set(madeCopies(pair.output).map(({ name }) => name));
   const known = [...alignments].filter(([name, { cosine }]) => !Number.isNaN(cosine) && !renewals.has(name));
@@ -34,7 +37,7 @@ export function missOf(
   if (isAverage)
     return { ...miss, reason: null, role: "renewed from other state alone: an average, a copy or a constant" };
   const lacking = lackingOf(anatomy, loss, pair, slots);
-  if (lacking.length > 0) {
+  if (lacking.length > 0 && !isDescent(anatomy, pair, ruled())) {
     const names = lacking.map(({ name }) => `"${name}"`).join(", ");
     const role = `renewed without ${names}, which the derivative of "${loss.name}" is made of: a statistic or memory`;
     return { ...miss, reason: null, role, isStatistic: true };
@@ -48,6 +51,38 @@ export function missOf(
     role: "",
     reason: `its gradient is not the derivative of "${loss.name}": ${numbers}`,
   };
+}
+
+/** What is told of a parameter that stays unproven. @param flag the tensor that may be named as its gradient */
+export function unprovenOf({ pair, reason, best }: Miss, flag: string | null): readonly UnprovenParameter[] {
+  if (reason === null) return [];
+  const { name } = pair.input;
+  return [{ parameter: name, shape: knownShape(pair.input), reason, gradient: flag, cosine: best?.cosine ?? null }];
+}
+
+/**
+ * Whether some state is renewed as itself and what is made of a tensor that parameters take part in: an optimizer does that, whose
+ * loss stops gradients, and no statistic, which fades or looks at the data alone.
+ */
+function isDescent({ parameters }: Anatomy, { input, output }: StatePair, gradient: Value | undefined): boolean {
+  if (gradient === undefined) return false;
+  const inputs = parameters.map((each) => each.input);
+  if (!dependsOn(gradient, inputs)) return false;
+  const isWhole = (value: Value): boolean => {
+    if (value === input) return true;
+    if (value === gradient || !isMadeOf(value, input, gradient)) return false;
+    const [first, second, third] = value.producer?.inputs ?? [];
+    const type = value.producer?.opType;
+    const addends = type === "Where" ? [second, third] : type === "Add" ? [first, second] : [first];
+    if (!["Identity", "Cast", "Where", "Add", "Sub"].includes(type ?? "")) return false;
+    return addends.some((each) => each && isWhole(each));
+  };
+  return isWhole(output);
+}
+
+/** Whether a value is made of an input, but for what comes through a tensor. */
+function isMadeOf(value: Value, input: Value, but: Value): boolean {
+  return ancestorsOf([value], new Set([but])).has(input);
 }
 
 /**

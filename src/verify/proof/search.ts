@@ -2,7 +2,6 @@ import { Anatomy, dependsOn, madeCopies, narrows } from "../../analysis/find-opt
 import { type FlatStep, valuesByName } from "../../analysis/find-optimizers/plain-step/flat-step.ts";
 import type { DominatorTree } from "../../analysis/find-optimizers/plain-step/flow.ts";
 import { uncut } from "../../analysis/find-optimizers/plain-step/index.ts";
-import { knownShape } from "../../analysis/find-optimizers/plain-step/known-shape.ts";
 import { vectorLayers } from "../../analysis/find-optimizers/plain-step/layers.ts";
 import type { StatePair } from "../../analysis/find-optimizers/plain-step/pair-state.ts";
 import { isGradientType } from "../../graph/data-type.ts";
@@ -12,9 +11,9 @@ import type { OrtModule } from "../../runtime/ort-node/load.ts";
 import { accumulatorsOf } from "./accumulators.ts";
 import { type Alignment, type Alignments, align } from "./alignment.ts";
 import { lookAside } from "./aside.ts";
-import type { OtherState, Proof, ProofOptions, ProvenParameter, UnprovenParameter } from "./index.ts";
+import type { OtherState, Proof, ProofOptions, ProvenParameter } from "./index.ts";
 import { type Match, matchOf, PROVEN_COSINE } from "./match.ts";
-import { type Miss, missOf } from "./miss.ts";
+import { type Miss, missOf, unprovenOf } from "./miss.ts";
 import type { Question } from "./question.ts";
 import { stackOf } from "./stack.ts";
 import { transformsOf } from "./transforms.ts";
@@ -175,7 +174,10 @@ export class Search {
         this.#matches.set(pair, { pair, loss: loss.name, accumulators: names, summedIn, ...match });
         this.#misses.delete(pair);
       } else if (!this.#matches.has(pair) && this.#isOpen(pair)) {
-        this.#misses.set(pair, missOf(anatomy, loss, pair, slots, isAverage, alignments));
+        this.#misses.set(
+          pair,
+          missOf(anatomy, loss, pair, slots, isAverage, alignments, () => this.#ruled(pair)),
+        );
       }
     }
     if (flow !== undefined) await this.#lookAside(anatomy, flow, question);
@@ -207,11 +209,14 @@ export class Search {
     return this.#rules().get(input.name) ?? (isNear ? best.tensor : null);
   }
 
+  #ruled({ input }: StatePair): Value | undefined {
+    return valuesByName(this.#flat.graph).get(this.#rules().get(input.name) ?? "");
+  }
+
   /** What is zero cannot be compared: there the data flow alone says which the gradient is. */
   #takeZeros(): void {
-    const values = valuesByName(this.#flat.graph);
     for (const { pair, loss, isZero } of [...this.#misses.values()]) {
-      const tensor = isZero === true ? values.get(this.#rules().get(pair.input.name) ?? "") : undefined;
+      const tensor = isZero === true ? this.#ruled(pair) : undefined;
       if (tensor === undefined) continue;
       const match = { pair, loss, tensor, raw: tensor, cosine: null, isExact: false, below: [] };
       this.#matches.set(pair, { ...match, accumulators: [], summedIn: [] });
@@ -262,19 +267,7 @@ export class Search {
       ];
     });
     const misses = [...this.#misses.values()].filter(({ pair }) => !told.has(pair.input.name));
-    const unproven = misses.flatMap(({ pair, reason, best }): UnprovenParameter[] =>
-      reason === null
-        ? []
-        : [
-            {
-              parameter: pair.input.name,
-              shape: knownShape(pair.input),
-              reason,
-              gradient: this.#flagFor(pair, best),
-              cosine: best?.cosine ?? null,
-            },
-          ],
-    );
+    const unproven = misses.flatMap((miss) => unprovenOf(miss, this.#flagFor(miss.pair, miss.best)));
     const other = misses.flatMap(({ pair, reason, role, isStatistic = false }): OtherState[] =>
       reason === null ? [{ state: pair.input.name, reason: role, isStatistic }] : [],
     );
