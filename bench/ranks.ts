@@ -23,6 +23,9 @@ const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const ALL_REDUCE = fileURLToPath(new URL("all-reduce.mjs", import.meta.url));
 const MPIRUN = ["mpirun", "--allow-run-as-root"];
 
+/** Half of the bytes are gradients, which are added up; half are parameters, which are gathered. */
+const AS_ALL_REDUCE = 0.75;
+
 const STEPS = 30;
 /** The first steps load models and find out how many steps a call has. */
 const WARM_UP = 10;
@@ -37,7 +40,7 @@ interface Subject {
 const writeMlp = async (folder: string): Promise<unknown> =>
   writePortable(folder, await lowerArtifacts(makeMlpArtifacts([784, 1024, 1024, 10])));
 
-/** Every rank updates all parameters: the larger the batch, the less that weighs. */
+/** What ranks exchange for an update does not grow with the batch: the larger that is, the less it weighs. */
 const SUBJECTS: readonly Subject[] = [
   { name: "MLP 784-1024-1024-10", batch: 256, input: [784], write: writeMlp },
   { name: "MLP 784-1024-1024-10", batch: 1024, input: [784], write: writeMlp },
@@ -97,6 +100,7 @@ const perSecond = (steps: readonly Step[]): number =>
 interface Measured {
   readonly row: Row;
   readonly name: string;
+  /** What is added up and gathered for an update, as an all-reduce of as much: gathering costs half of one. */
   readonly bytes: number;
   /** Seconds of a step on one rank of one thread without exchange. */
   readonly step: number;
@@ -118,7 +122,7 @@ async function measure(subject: Subject, rounds: number): Promise<Measured> {
     const exchange = (key: "pack" | "reduce" | "wait"): number => seconds((step) => step.exchange?.[key] ?? Number.NaN);
     return {
       name: subject.name,
-      bytes: steps[0]?.exchange?.bytes ?? Number.NaN,
+      bytes: AS_ALL_REDUCE * (steps[0]?.exchange?.bytes ?? Number.NaN),
       step: seconds((step) => step.seconds) - exchange("wait"),
       row: {
         model: subject.name,
@@ -159,7 +163,8 @@ function expected(measured: readonly Measured[], here: Network): readonly Row[] 
 const ASSUMPTIONS = [
   "Expected share of its time that a rank computes, each with its own batch (weak scaling). Assumed: all ranks are alike and never",
   "wait for a slow one; nothing of the all-reduce overlaps with the step; the network carries all ranks' messages at once; adding up",
-  "costs nothing. Ring: 2 (N-1) latency + 2 (N-1)/N bytes per second. Tree: 2 log2 N latency, the same bytes.",
+  "costs nothing; gathering parameters costs half an all-reduce; a rank's share of the update is that of two ranks, whatever N.",
+  "Ring: 2 (N-1) latency + 2 (N-1)/N bytes per second. Tree: 2 log2 N latency, the same bytes.",
 ].join("\n");
 
 export async function benchRanks({ rounds }: { readonly rounds: number }): Promise<unknown> {
