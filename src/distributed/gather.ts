@@ -6,14 +6,6 @@ export type Pieces = readonly (readonly [name: string, bytes: number])[];
 /** Bytes where arrays of any elements may begin. */
 const ALIGNMENT = 8;
 
-/** Seconds that one gathering took. */
-export interface GatherTimes {
-  /** Copying into the buffer. */
-  readonly pack: number;
-  /** Inside the library, the wait for slower ranks included. */
-  readonly gather: number;
-}
-
 /** Brings together, on all ranks, tensors of which each rank has some. */
 export class Gather {
   readonly #communicator: Communicator;
@@ -40,17 +32,12 @@ export class Gather {
     return this.#bytes.byteLength;
   }
 
-  /** @param own all tensors of this rank's share */
-  async run(own: Iterable<readonly [name: string, values: ArrayBufferView]>): Promise<GatherTimes> {
-    const began = performance.now();
-    for (const [name, { buffer, byteOffset, byteLength }] of own)
-      this.of(name).set(new Uint8Array(buffer, byteOffset, byteLength));
-    const packed = performance.now();
+  /** Puts what each rank has written into its tensors in the place of everybody's. */
+  async run(): Promise<void> {
     await this.#communicator.allGather(this.#bytes, this.#ends);
-    return { pack: (packed - began) / 1000, gather: (performance.now() - packed) / 1000 };
   }
 
-  /** The bytes of a tensor, until the next `run`; not copied. */
+  /** The bytes of a tensor, not copied. */
   of(name: string): Uint8Array<ArrayBuffer> {
     const place = this.#places.get(name);
     if (place === undefined) throw new RangeError(`there is no "${name}" in what is gathered`);

@@ -52,6 +52,14 @@ export interface Share {
   readonly sessions: number;
 }
 
+/** What a tensor is like, without its elements. */
+export interface TensorLayout {
+  readonly size: number;
+  readonly bytes: number;
+  /** A tensor like it whose elements are these bytes. */
+  readonly over: (memory: Uint8Array<ArrayBuffer>) => Tensor;
+}
+
 /** What sessions that make parts of updates do beside what every session does. */
 export interface SharedUpdates {
   /**
@@ -70,8 +78,10 @@ export interface SharedUpdates {
    * @throws DataError `E_FEED`
    */
   apply(share: Share, sums: NamedTensors, statistics: NamedTensors): Promise<readonly string[]>;
-  /** Parameters and slots of these names, as `lendState` lends them. */
-  lend(names: readonly string[]): Promise<NamedTensors>;
+  /** What the parameters are like, or the slots. */
+  layout(kind: "parameter" | "slot"): Promise<ReadonlyMap<string, TensorLayout>>;
+  /** Copies parameters and slots of these names into the elements of these tensors. @throws DataError `E_FEED` */
+  read(into: NamedTensors): Promise<void>;
   /** Puts tensors in the place of those of the state. @throws DataError `E_FEED` */
   put(tensors: NamedTensors): Promise<void>;
 }

@@ -4,7 +4,8 @@ import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { BackendError } from "../../errors.ts";
 import type { CallQueue } from "../call-queue.ts";
 import { checkFeeds, FEEDS } from "../feeds.ts";
-import type { NamedTensors, Share, SharedUpdates } from "../session.ts";
+import { bytesIn, ortTensor } from "../ort-tensor.ts";
+import type { NamedTensors, Share, SharedUpdates, TensorLayout } from "../session.ts";
 import { NAMES } from "../session.ts";
 import { Program } from "./program.ts";
 import type { Programs, Sharer } from "./programs.ts";
@@ -63,16 +64,28 @@ export class OrtNodeSharedUpdates implements SharedUpdates {
     });
   }
 
-  async lend(names: readonly string[]): Promise<NamedTensors> {
-    requireArgument("names", names, NAMES);
+  async layout(kind: "parameter" | "slot"): Promise<ReadonlyMap<string, TensorLayout>> {
+    const { state } = this.#sharing;
+    return new Map(state.names(kind).map((name) => [name, layoutOf(state.store.get(name))]));
+  }
+
+  async read(into: NamedTensors): Promise<void> {
+    this.#check("into", into);
     const { state, queue } = this.#sharing;
-    return queue.call("lend", async () => Object.fromEntries(await state.store.lend(names)));
+    await queue.call("read", async () => {
+      for (const [name, tensor] of Object.entries(into)) bytesIn(tensor).set(bytesIn(state.store.get(name)));
+    });
+  }
+
+  /** Looks at parameters and slots. */
+  #check(argument: string, tensors: NamedTensors): void {
+    requireArgument(argument, tensors, FEEDS);
+    const names = Object.keys(tensors);
+    checkFeeds([...this.#specs("parameter", names), ...this.#specs("slot", names)], tensors);
   }
 
   async put(tensors: NamedTensors): Promise<void> {
-    requireArgument("tensors", tensors, FEEDS);
-    const names = Object.keys(tensors);
-    checkFeeds([...this.#specs("parameter", names), ...this.#specs("slot", names)], tensors);
+    this.#check("tensors", tensors);
     const { state, queue } = this.#sharing;
     await queue.call("put", async () => {
       for (const [name, tensor] of Object.entries(tensors)) {
@@ -136,4 +149,15 @@ export class OrtNodeSharedUpdates implements SharedUpdates {
       },
     );
   }
+}
+
+function layoutOf({ type, dims, data }: Tensor): TensorLayout {
+  type Elements = Float32Array<ArrayBuffer>;
+  const ElementsOf = data.constructor as new (buffer: ArrayBuffer, offset: number, length: number) => Elements;
+  const { length } = data;
+  return {
+    size: length,
+    bytes: length * new ElementsOf(new ArrayBuffer(0), 0, 0).BYTES_PER_ELEMENT,
+    over: ({ buffer, byteOffset }) => ortTensor(type, new ElementsOf(buffer, byteOffset, length), dims),
+  };
 }

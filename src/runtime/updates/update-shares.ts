@@ -1,13 +1,9 @@
-import type { Tensor } from "onnxruntime-common";
 import type { Communicator } from "../../distributed/communicator.ts";
 import { exchangeBytes, exchangeNumbers, requireAlike } from "../../distributed/consensus.ts";
 import { Gather } from "../../distributed/gather.ts";
-import { bytesIn, ortTensor } from "../ort-tensor.ts";
-import type { NamedTensors, Share, SharedUpdates } from "../session.ts";
+import type { NamedTensors, Share, SharedUpdates, TensorLayout } from "../session.ts";
 import type { RankTraining } from "./ranks.ts";
 import type { ExchangeReport } from "./update.ts";
-
-type Elements = Float32Array<ArrayBuffer>;
 
 /**
  * Divides parameters among ranks: each in its turn, the largest first, to the rank that has the fewest elements by then.
@@ -58,12 +54,12 @@ export class UpdateShares {
     await requireAlike(communicator, { saveEvery: String(saveEvery) });
     const able = await exchangeNumbers(communicator, [session.can.shareUpdates ? 1 : 0]);
     if (!able.every(([each]) => each === 1)) return null;
-    const lent = await session.lendState("parameter");
-    const sizes = Object.entries(lent).map(([name, { size }]) => [name, size] as const);
+    const updates = await session.sharedUpdates();
+    const layout = await updates.layout("parameter");
+    const sizes = [...layout].map(([name, { size }]) => [name, size] as const);
     const shares = divided(sizes, communicator.size);
     const own = { parameters: shares[communicator.rank] ?? [], sessions: communicator.size };
-    const updates = await session.sharedUpdates();
-    return new UpdateShares(training, updates, own, new TensorGather(communicator, updates, shares, lent));
+    return new UpdateShares(training, updates, own, new TensorGather(communicator, updates, shares, layout));
   }
 
   /**
@@ -80,8 +76,8 @@ export class UpdateShares {
   /** Brings together, on all ranks, what the optimizer keeps. Every rank must call it. */
   async whole(): Promise<void> {
     if (this.#isWhole) return;
-    const { session, communicator } = this.#training;
-    const lent = await session.lendState("slot");
+    const { communicator } = this.#training;
+    const layout = await this.#updates.layout("slot");
     const given = new Set<string>();
     const shares: string[][] = [];
     for (let rank = 0; rank < communicator.size; rank++) {
@@ -91,7 +87,7 @@ export class UpdateShares {
       shares.push(names.filter((name) => !given.has(name)));
       for (const name of names) given.add(name);
     }
-    await new TensorGather(communicator, this.#updates, shares, lent).run();
+    await new TensorGather(communicator, this.#updates, shares, layout).run();
     this.#isWhole = true;
   }
 }
@@ -100,48 +96,44 @@ export class UpdateShares {
 class TensorGather {
   readonly #updates: SharedUpdates;
   readonly #gather: Gather;
-  readonly #own: readonly string[];
-  /** Of the others, as views of what was gathered. */
+  /** Views of what is gathered: this rank's tensors, and those of the others. */
+  readonly #own: NamedTensors;
   readonly #others: NamedTensors;
 
-  /** @param tensors all of them, of which types and shapes are looked at */
   constructor(
     communicator: Communicator,
     updates: SharedUpdates,
     shares: readonly (readonly string[])[],
-    tensors: NamedTensors,
+    layout: ReadonlyMap<string, TensorLayout>,
   ) {
-    const like = (name: string): Tensor => {
-      const tensor = tensors[name];
-      if (tensor === undefined) throw new RangeError(`the session has no "${name}"`);
-      return tensor;
+    const like = (name: string): TensorLayout => {
+      const found = layout.get(name);
+      if (found === undefined) throw new RangeError(`the session has no "${name}"`);
+      return found;
+    };
+    const gather = new Gather(
+      communicator,
+      shares.map((share) => share.map((name) => [name, like(name).bytes] as const)),
+    );
+    const viewsOf = (ofRank: (rank: number) => boolean): NamedTensors => {
+      const names = shares.filter((_, rank) => ofRank(rank)).flat();
+      return Object.fromEntries(names.map((name) => [name, like(name).over(gather.of(name))]));
     };
     this.#updates = updates;
-    this.#own = shares[communicator.rank] ?? [];
-    this.#gather = new Gather(
-      communicator,
-      shares.map((share) => share.map((name) => [name, bytesIn(like(name)).byteLength] as const)),
-    );
-    const others = shares.filter((share) => share !== this.#own).flat();
-    this.#others = Object.fromEntries(others.map((name) => [name, viewOf(this.#gather.of(name), like(name))]));
+    this.#gather = gather;
+    this.#own = viewsOf((rank) => rank === communicator.rank);
+    this.#others = viewsOf((rank) => rank !== communicator.rank);
   }
 
   async run(): Promise<ExchangeReport> {
     const began = performance.now();
-    const lent = await this.#updates.lend(this.#own);
-    const lending = performance.now();
-    const { pack, gather } = await this.#gather.run(
-      Object.entries(lent).map(([name, tensor]) => [name, bytesIn(tensor)] as const),
-    );
-    const putting = performance.now();
+    await this.#updates.read(this.#own);
+    const packed = performance.now();
+    await this.#gather.run();
+    const gathered = performance.now();
     await this.#updates.put(this.#others);
-    const copying = (lending - began + performance.now() - putting) / 1000;
-    return { pack: pack + copying, reduce: gather, wait: gather, bytes: this.#gather.bytes };
+    const copying = packed - began + performance.now() - gathered;
+    const waiting = (gathered - packed) / 1000;
+    return { pack: copying / 1000, reduce: waiting, wait: waiting, bytes: this.#gather.bytes };
   }
-}
-
-/** A tensor of the type and shape of another, whose elements are these bytes. */
-function viewOf(bytes: Uint8Array<ArrayBuffer>, { type, dims, data }: Tensor): Tensor {
-  const ElementsOf = data.constructor as new (buffer: ArrayBuffer, offset: number, length: number) => Elements;
-  return ortTensor(type, new ElementsOf(bytes.buffer, bytes.byteOffset, data.length), dims);
 }
