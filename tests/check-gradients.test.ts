@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../fixtures/sketch.ts";
-import { attribute, DataType, GraphTensor } from "../src/entries/graph.ts";
+import { attribute, DataType, GraphTensor, Node, Value } from "../src/entries/graph.ts";
 import {
   buildTrainingArtifacts,
   checkGradients,
@@ -102,9 +102,20 @@ describe("checkGradients", () => {
   });
 
   it("falls back to float32 and says why", async () => {
-    const check = await checkGradients(convNet(), CE);
-    expect([check.precision, check.reason]).toEqual(["float32", expect.stringContaining("Conv")]);
+    const net = convNet();
+    const [logits] = net.graph.outputs;
+    const bent = new Value("bent", logits?.type ?? null);
+    net.graph.append(new Node("Atan", [logits ?? null], [bent]));
+    net.graph.replaceOutputs([bent]);
+    const check = await checkGradients(net, CE);
+    expect([check.precision, check.reason]).toEqual(["float32", expect.stringContaining("Atan")]);
     expect(check.parameters[0]?.difference).toBeLessThan(check.tolerance);
+  });
+
+  it("checks convolutions in float64", async () => {
+    const check = await checkGradients(convNet(), CE);
+    expect([check.precision, check.reason]).toEqual(["float64", null]);
+    expect(check.parameters[0]?.difference).toBeLessThan(1e-6);
   });
 });
 

@@ -1,15 +1,12 @@
-import { replaceNode } from "../edits/replace-node.ts";
 import { type Attribute, attribute } from "../graph/attribute.ts";
 import { DataType } from "../graph/data-type.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { fromBfloat, fromHalf } from "../graph/half.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
-import { Names } from "../graph/names.ts";
 import { Tensor } from "../graph/tensor.ts";
-import { Builder } from "../ops/builder.ts";
-import { Formula } from "../ops/formula.ts";
 import { NodeView } from "../ops/node-view.ts";
-import { operatorOf } from "../ops/operators/index.ts";
+import { decompose } from "./decompose/index.ts";
+import { IN_FLOAT64 } from "./float64/table.ts";
 
 /** Inputs that are float32 whatever the tensor is. */
 const ALWAYS_FLOAT: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
@@ -31,15 +28,6 @@ const READERS = new Map<number, (entry: number) => number>([
   [DataType.bfloat16, fromBfloat],
 ]);
 
-/** Operators without a float64 kernel in ONNX Runtime's CPU provider, in such that have one. */
-const WRITTEN_OUT: ReadonlyMap<string, (f: Formula, node: NodeView) => Value> = new Map([
-  [
-    "HardSigmoid",
-    (f: Formula, node: NodeView) =>
-      f.emit("Clip", [f.add(f.mul(node.input(0), node.float("alpha")), node.float("beta")), f.number(0), f.number(1)]),
-  ],
-]);
-
 interface Change {
   readonly from: ReadonlySet<number>;
   readonly to: typeof DataType.float | typeof DataType.double;
@@ -50,19 +38,8 @@ interface Change {
  * float64 kernels for every operator; whether it runs is found out by running it.
  */
 export function toDouble(model: Model): void {
-  const names = new Names(model);
-  for (const graph of walkGraphs(model.graph)) {
-    for (const node of [...graph]) {
-      const written = WRITTEN_OUT.get(operatorOf(node));
-      const [output] = node.outputs;
-      if (written === undefined || !output) continue;
-      const build = new Builder({ prefix: output.name, names });
-      const value = written(new Formula(build, model.opset), new NodeView(node, model.opset));
-      for (const made of build.nodes) graph.insertBefore(node, made);
-      replaceNode(graph, node, { opType: "Identity", inputs: [value], attributes: [] });
-    }
-  }
   change(model, { from: new Set([DataType.float, DataType.float16, DataType.bfloat16]), to: DataType.double });
+  decompose(model, IN_FLOAT64);
 }
 
 /** Makes what a model has in float16 and bfloat16 float32: constants, casts and declared types. */

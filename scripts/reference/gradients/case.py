@@ -12,7 +12,7 @@ torch.set_default_dtype(torch.float64)
 SEED = 20240716
 draw = np.random.default_rng(SEED)
 CASES = []
-REASONS = {}
+SINGLE = {}
 
 
 def real(*shape, low=-1.5, high=1.5):
@@ -42,14 +42,9 @@ def below(end, *shape):
     return draw.integers(0, end, shape)
 
 
-# Why there are no central differences in float64 of an operator's gradient.
-NO_KERNEL = "no float64 kernel"
-FLOAT_INSIDE = "the float64 kernel computes in float32"
-
-
-def single(reason, operators, but=()):
-    """Says of operators of this family why PyTorch's numbers stand alone. `but`: titles of cases where they do not."""
-    REASONS.update({op: (reason, but) for op in operators.split()})
+def single(operators, only=None):
+    """Says of operators that they have no float64 kernel, so that PyTorch's numbers stand alone. `only`: in the cases of these titles."""
+    SINGLE.update({op: only for op in operators.split()})
 
 
 def case(op, inputs, attrs, of, wrt=None, opset=17, domain="", title="", outputs=1, static=(), open=None, dynamic=True):
@@ -81,14 +76,15 @@ def case(op, inputs, attrs, of, wrt=None, opset=17, domain="", title="", outputs
     grads = torch.autograd.grad(loss, [leaves[name] for name in asked])
     if not any(g.any() for g in grads):
         raise ValueError(f"{op}, {title}: every gradient is zero, which says nothing")
-    reason, titles = REASONS.get(f"{domain}.{op}" if domain else op, (None, ()))
+    name = f"{domain}.{op}" if domain else op
+    is_single = name in SINGLE and (SINGLE[name] is None or title in SINGLE[name])
     CASES.append(
         {
             "op": op,
             "title": title,
             "domain": domain,
             "opset": opset,
-            "single": None if title in titles else reason,
+            "single": "no float64 kernel" if is_single else None,
             "attributes": {name: kinded(value) for name, value in attrs.items()},
             "inputs": [packed(name, inputs[name]) for name in inputs],
             "static": list(static),

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from case import NO_KERNEL, apart, away, case, ints, real, single
+from case import apart, away, case, ints, real, single
 
-single(NO_KERNEL, "AveragePool Conv ConvTranspose GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool")
-single(NO_KERNEL, "MaxPool", but=["", "past the end"])
-single(NO_KERNEL, "Col2Im MaxUnpool")
+single("AveragePool", only=["ceil"])
+single("ConvTranspose", only=["dilated"])
+single("Col2Im MaxUnpool")
 
 def conv(title, x, w, attrs, of, bias=True, **more):
     inputs = {"x": x, "w": w}

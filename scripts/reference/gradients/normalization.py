@@ -1,9 +1,8 @@
 """Normalizations."""
 
 import torch.nn.functional as F
-from case import NO_KERNEL, away, case, real, single, unary
+from case import away, case, real, unary
 
-single(NO_KERNEL, "InstanceNormalization LRN MeanVarianceNormalization")
 
 case("LayerNormalization", {"x": real(2, 3, 4), "s": real(4), "b": real(4)}, {"axis": -1, "epsilon": 1e-5}, lambda x, s, b: F.layer_norm(x, (4,), s, b))
 case("LayerNormalization", {"x": real(2, 3, 4), "s": real(3, 4)}, {"axis": 1}, lambda x, s: F.layer_norm(x, (3, 4), s, None), title="two axes, no bias")

@@ -3,11 +3,8 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from case import NO_KERNEL, case, int32s, real, single
+from case import case, int32s, real
 
-PARTS = ["lengths", "lengths, backwards", "lengths, both ways, no initial states", "clipped"]
-single(NO_KERNEL, "GRU RNN", but=PARTS)
-single(NO_KERNEL, "LSTM", but=[*PARTS, "peepholes", "peepholes, lengths, both ways", "coupled gates"])
 
 def recurrent(op, gates, order, run, title, bidirectional=False, reverse=False, attrs=None):
     """`order`: ONNX's gates among PyTorch's."""

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from case import NO_KERNEL, away, case, ints, real, single
+from case import away, case, ints, real, single
 from torchvision.ops import deform_conv2d, roi_align
 
-single(NO_KERNEL, "GridSample", but=["linear"])
-single(NO_KERNEL, "DeformConv", but=["", "bias, mask, strides, pads", "groups, groups of offsets, dilated"])
+single("GridSample", only=[f"{mode}, {padding}, corners {align}" for mode in ["bilinear", "nearest"] for padding in ["zeros", "border"] for align in [0, 1]])
+single("DeformConv", only=["pads that differ"])
 
 for mode in ["bilinear", "nearest"]:
     for padding in ["zeros", "border"]:

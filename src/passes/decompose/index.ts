@@ -6,20 +6,24 @@ import { replaceByParts } from "../lower-training-ops/replace.ts";
 import { type Compound, Decomposed, keyOf, loweringOfCompound } from "./compound.ts";
 import { COMPOUNDS } from "./table.ts";
 
-const BY_NAME = new Map(COMPOUNDS.map((each) => [keyOf(each.domain, each.op), each]));
-
 /**
  * Writes operators that are made of others (attention, fused operators of ONNX Runtime's optimizers) in those, so that their
  * gradients are those of their parts.
+ * @param compounds the operators, with their parts. Default: all that have no gradient of their own
  * @returns how many nodes of each operator, by `domain.operator`
  * @throws GradientError `E_NO_GRADIENT` for a node with inputs or attributes that the parts do not know
  */
-export function decompose(model: Model): Readonly<Record<string, number>> {
+export function decompose(model: Model, compounds: readonly Compound[] = COMPOUNDS): Readonly<Record<string, number>> {
+  const byName = new Map(compounds.map((each) => [keyOf(each.domain, each.op), each]));
+  const compoundOf = (node: Node): Compound | null => {
+    const compound = byName.get(keyOf(node.domain, node.opType));
+    return compound !== undefined && compound.when?.(node) !== false ? compound : null;
+  };
   if (![...walkGraphs(model.graph)].some((graph) => graph.nodes.some((node) => compoundOf(node) !== null))) return {};
   const types = new TypeInference(model.opset);
   types.initializers(model.graph);
   const counts: Record<string, number> = {};
-  decomposeGraph(model.graph, { names: new Names(model), opset: model.opset, types, counts });
+  decomposeGraph(model.graph, { names: new Names(model), opset: model.opset, types, counts, compoundOf });
   return counts;
 }
 
@@ -28,11 +32,12 @@ interface Context {
   readonly opset: number;
   readonly types: TypeInference;
   readonly counts: Record<string, number>;
+  readonly compoundOf: (node: Node) => Compound | null;
 }
 
 /** In the order of the nodes, so that the types of a node's inputs are known. */
 function decomposeGraph(graph: Graph, context: Context): void {
-  const { names, opset, types, counts } = context;
+  const { names, opset, types, counts, compoundOf } = context;
   for (const node of graph) {
     const bodies = subgraphsOf(node);
     /** What goes into the graphs inside is known then. */
@@ -52,9 +57,4 @@ function decomposeGraph(graph: Graph, context: Context): void {
       onEmit: (made) => types.node(made),
     });
   }
-}
-
-function compoundOf(node: Node): Compound | null {
-  const compound = BY_NAME.get(keyOf(node.domain, node.opType));
-  return compound !== undefined && compound.when?.(node) !== false ? compound : null;
 }

@@ -98,10 +98,10 @@ function lstm({ f, call, x, w, r, bias, peepholes, activate }: Cell): Step {
 }
 
 function gru({ f, call, x, w, r, bias, activate }: Cell): Step {
-  const thirds = (value: Value | null): readonly Value[] => (value === null ? [] : parts(f, value, 3));
-  const [ofInput = null, ofState = null] = bias === null ? [] : parts(f, bias, 2);
+  /** As the gradient's formulas part it: ONNX Runtime takes two Splits of one value into unlike numbers of parts for the same (opset 17). */
+  const [wz, wr, wh, bz, br, bh] = bias === null ? [] : parts(f, bias, 6);
+  const ofInput = wz === undefined || wr === undefined || wh === undefined ? null : f.concat([wz, wr, wh], 0);
   const [rz, rr, rh] = mapTuple(rowBlocks(f, r), (rows) => transposed(f, rows));
-  const [bz, br, bh] = thirds(ofState);
   const isLinear = call.int("linear_before_reset") !== 0;
   return {
     scanned: plus(f, f.matmul(x, transposed(f, w)), ofInput),
