@@ -162,6 +162,7 @@ function forTrainingApi(
   }
   const confusing = training.inputs.find(({ name }) => isGradientName(name));
   if (confusing !== undefined) return `it takes the input "${confusing.name}" for a gradient, by its name`;
+  if (training.carried.length > 0) return "it has no state that batches take over from each other";
   const { model, refused } = makeOptimizerModel(optimizer, { irVersion, opset });
   if (model === null) return refused;
   const checkpoint = { trainable, frozen, nominal: false, optimizerGroups: [], properties: new Map() };

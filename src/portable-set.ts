@@ -1,5 +1,5 @@
 import { valueRanges } from "./analysis/value-ranges.ts";
-import { type Role, writePlan } from "./artifacts/portable/plan.ts";
+import { type Plan, type Role, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { Model } from "./graph/model.ts";
 import type { ValueRange } from "./graph/value-range.ts";
@@ -45,7 +45,8 @@ export function makePortableSet(
   ];
   const lookahead = optimizer === null ? null : lookaheadFor(optimizer);
   const gradients = planned(toGradients(copyTrainingGraph(training), lookahead), "gradients", ranges);
-  const evalModel = evaluation === null ? null : evalModelOf(evaluation, trainable, constants);
+  const carry = training.carried.map(({ input, next }) => [input.name, next.name] as const);
+  const evalModel = evaluation === null ? null : evalModelOf(evaluation, trainable, constants, carry);
   if (optimizer === null) {
     return { trainStep: null, gradients: gradients.model, apply: null, evalModel, planned: gradients.state };
   }
@@ -63,15 +64,29 @@ export function makePortableSet(
   };
 }
 
-function evalModelOf(model: Model, trainable: ReadonlySet<string>, constants: ReadonlySet<string>): Model {
+function evalModelOf(
+  model: Model,
+  trainable: ReadonlySet<string>,
+  constants: ReadonlySet<string>,
+  carried: NonNullable<Plan["carried"]>,
+): Model {
   const ranges = valueRanges(model);
-  return planned(toEvaluation(model, trainable, constants), "eval", ranges).model;
+  return planned(toEvaluation(model, trainable, constants), "eval", ranges, carried).model;
 }
 
 /** @param ranges what numbers inputs take: the model that the step was made of has losses and tables that say so */
-function planned(step: StepModel, role: Role, ranges: ReadonlyMap<string, ValueRange>): StepModel {
+function planned(
+  step: StepModel,
+  role: Role,
+  ranges: ReadonlyMap<string, ValueRange>,
+  carried: NonNullable<Plan["carried"]> = [],
+): StepModel {
   const { model, ...plan } = step;
-  writePlan(model, { role, ...plan, ...(ranges.size === 0 ? {} : { ranges: [...ranges] }) });
+  writePlan(model, {
+    ...{ role, ...plan },
+    ...(ranges.size === 0 ? {} : { ranges: [...ranges] }),
+    ...(carried.length === 0 ? {} : { carried }),
+  });
   return step;
 }
 

@@ -1,4 +1,4 @@
-import { type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
+import { PLAN_METADATA, type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
@@ -59,10 +59,13 @@ function planned({ model, ...made }: StepModel, role: Role): Model {
   return model;
 }
 
-/** The eval model without its loss, with these weights in it. */
+/** The eval model without its loss, with these weights in it; what batches take over from each other stays an input. */
 export const exportForward: Exporter = (evalModel, weights, outputs) => {
   const model = evalModel.clone();
+  const { carried = [] } = model.metadata.has(PLAN_METADATA) ? readPlan(model, "eval") : {};
+  const isCarried = new Set(carried.map(([input]) => input));
   lowerTrainingOps(model);
-  extractForward(model, { weights: mergeLora(model, weights), ...(outputs === null ? {} : { outputs }) });
+  const held = new Map([...mergeLora(model, weights)].filter(([name]) => !isCarried.has(name)));
+  extractForward(model, { weights: held, ...(outputs === null ? {} : { outputs }) });
   return encodeModel(model);
 };

@@ -66,6 +66,7 @@ export interface BuildFlags extends LossFlags, ParameterFlags, ModelFlags {
   readonly init: readonly InitializeOptions[];
   readonly initSeed: number;
   readonly layerDecay: number;
+  readonly carry?: Readonly<Record<string, string>>;
 }
 
 const integer = wholeNumber(Number.MIN_SAFE_INTEGER);
@@ -271,7 +272,7 @@ function optimizerOf(flags: BuildFlags): OptimizerOptions {
 
 export function buildOptionsOf(flags: BuildFlags): BuildOptions {
   const { agr, scope, strength, minElements, set, group, decayMinRank, lora: rank, loraAlpha: alpha, target } = flags;
-  const { init, initSeed, layerDecay, head, qat } = flags;
+  const { init, initSeed, layerDecay, head, qat, carry } = flags;
   return {
     ...parametersOf(flags),
     ...modelOptionsOf(flags),
@@ -280,7 +281,7 @@ export function buildOptionsOf(flags: BuildFlags): BuildOptions {
     parameterGroups: group,
     decayMinRank,
     layerDecay,
-    ...{ initialize: init, initSeed, ...given({ head, quantizationAware: qat }) },
+    ...{ initialize: init, initSeed, ...given({ head, quantizationAware: qat, carry }) },
     ...(agr === true || flags.transform?.includes("agr") ? { agr: given({ scope, strength, minElements }) } : {}),
     ...(set.length === 0 ? {} : { targets: set }),
     ...(rank === undefined ? {} : { lora: { rank, targets: target, ...given({ alpha }) } }),

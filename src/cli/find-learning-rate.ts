@@ -24,12 +24,12 @@ export function refuseBesideFinder(options: TrainCommandOptions, ranks: number):
 
 /** Tries learning rates, and says which one it would choose. @returns the exit code */
 export async function findRate({ session, dataset, plan }: Opened, console: Console): Promise<number> {
-  const { batchSize, shuffle, seed, dropLast, accumulate } = plan;
+  const { batchSize, shuffle, sequential = false, seed, dropLast, accumulate } = plan;
   const { from, to, steps } = FIND_LEARNING_RATE_DEFAULTS;
   console.note(`learning rates from ${from} to ${to} are tried in ${steps} steps; what they train is thrown away`);
   const trials: LearningRateTrial[] = [];
   const { exitCode } = await interruptible(async (signal) => {
-    const options = { batchSize, shuffle, seed, dropLast, accumulate, signal };
+    const options = { batchSize, shuffle, sequential, seed, dropLast, accumulate, signal };
     for await (const event of findLearningRate(session, dataset, options)) {
       if (event.type === "trial") {
         trials.push(event);

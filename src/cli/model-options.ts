@@ -55,6 +55,23 @@ function size(text: string, earlier: ModelFlags["dim"]): ModelFlags["dim"] {
   return { ...earlier, [name]: Number(value) };
 }
 
+/** Adds the option of states that go on from batch to batch. */
+export function withCarry(command: Command): Command {
+  return command.option(
+    "--carry <input=output>",
+    "portable: an input that takes over an output of the batch before, without a gradient through it (truncated back-propagation through time); repeatable",
+    carryOf,
+    {},
+  );
+}
+
+function carryOf(text: string, earlier: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const [, input, output] = /^(.+?)=(.+)$/s.exec(text) ?? [];
+  if (input === undefined || output === undefined)
+    throw new InvalidArgumentError("Give an input and an output: h0=hn.");
+  return { ...earlier, [input]: output };
+}
+
 export function modelOptionsOf({
   dim,
   precision,

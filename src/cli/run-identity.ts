@@ -21,6 +21,7 @@ export async function identify(
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...inputsOf(options),
+      ...(plan.sequential === true ? { sequential: true } : {}),
       ...(options.augment === undefined ? {} : { augment: JSON.stringify(options.augment) }),
       ...apartOf(plan, ranks),
       ...(typeof options.validation === "number" ? { validation: options.validation } : {}),

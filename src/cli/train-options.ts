@@ -38,6 +38,7 @@ export interface TrainCommandOptions
     ValidationFlags {
   readonly data: string;
   readonly seed: number;
+  readonly sequential?: boolean;
   readonly augment?: Augmentation;
   readonly log?: string;
   readonly statistics?: number;
@@ -88,10 +89,14 @@ export function withSteps(command: Command): Command {
     .option("--drop-last", "leave out a last batch that is smaller than the others");
 }
 
+export const SEQUENTIAL_HELP =
+  "each sample goes on with the one before it: cut them into as many runs as a batch has samples, and take the next of each run, for models that carry state";
+
 /** Adds the options of how it is trained, and where the result goes. */
 export function withTraining(command: Command): Command {
   return withSteps(withValidation(command))
     .option("--seed <n>", "seed of the shuffling", wholeNumber(0), TRAIN_DEFAULTS.seed)
+    .option("--sequential", SEQUENTIAL_HELP)
     .option(
       "--augment <list>",
       "change images at random, by seed, epoch and sample: flip, crop=<pixels>, cutout=<pixels>, mixup=<alpha>",
@@ -144,9 +149,18 @@ function augmentation(text: string): Augmentation {
 /** @param communicator the ranks that train */
 export function trainOptions(options: TrainCommandOptions, communicator: Communicator): TrainOptions {
   const { epochs, seed, shuffle, accumulate, dropLast, averageMoments } = options;
-  const { batchSize, globalBatchSize, localSteps, augment } = options;
+  const { batchSize, globalBatchSize, localSteps, augment, sequential = false } = options;
   return {
-    ...{ epochs, seed, shuffle, accumulate, dropLast: dropLast === true, averageMoments, communicator },
+    ...{
+      epochs,
+      seed,
+      shuffle: shuffle && !sequential,
+      sequential,
+      accumulate,
+      dropLast: dropLast === true,
+      averageMoments,
+      communicator,
+    },
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(globalBatchSize === undefined ? {} : { globalBatchSize }),
     ...(localSteps === undefined ? {} : { localSteps }),

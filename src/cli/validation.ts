@@ -104,6 +104,7 @@ export class Validation {
   readonly #session: TrainingSession;
   readonly #ranks: Ranks;
   readonly #batchSize: number;
+  readonly #sequential: boolean;
   readonly #patience: number;
   readonly #saveBest: ((position: TrainPosition) => Promise<void>) | null;
   #best: { readonly epoch: number; readonly loss: number } | null = null;
@@ -112,13 +113,14 @@ export class Validation {
     dataset: Dataset,
     session: TrainingSession,
     ranks: Ranks,
-    options: { readonly batchSize: number; readonly patience?: number | undefined },
+    options: { readonly batchSize: number; readonly sequential: boolean; readonly patience?: number | undefined },
     saveBest: ((position: TrainPosition) => Promise<void>) | null,
   ) {
     this.#dataset = dataset;
     this.#session = session;
     this.#ranks = ranks;
     this.#batchSize = options.batchSize;
+    this.#sequential = options.sequential;
     this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
     this.#saveBest = saveBest;
   }
@@ -133,6 +135,7 @@ export class Validation {
     const { communicator, console } = this.#ranks;
     const evaluation: Evaluation = await evaluate(this.#session, this.#dataset, {
       batchSize: this.#batchSize,
+      sequential: this.#sequential,
       communicator,
     });
     const { samples, loss } = evaluation;

@@ -22,7 +22,7 @@ export async function writeReport(
 ): Promise<void> {
   const assets = await readAssets();
   const agr = agrOf(identity.options["agr"]);
-  const evaluation = hasEvaluation ? await evaluated(session, validation, dataset, plan.batchSize) : null;
+  const evaluation = hasEvaluation ? await evaluated(session, validation, dataset, plan) : null;
   const steps = record.points.at(-1)?.step ?? 0;
   const end = ended === null ? "" : ` It ended early: ${ended}.`;
   const html = trainingReport(
@@ -49,10 +49,15 @@ export async function writeReport(
   await writeFileAtomic(path, [Buffer.from(html)]);
 }
 
-async function evaluated(session: Opened["session"], validation: Dataset | null, training: Dataset, batchSize: number) {
+async function evaluated(
+  session: Opened["session"],
+  validation: Dataset | null,
+  training: Dataset,
+  { batchSize, sequential = false }: Opened["plan"],
+) {
   const [of, data] =
     validation === null ? (["the training data", training] as const) : (["the validation data", validation] as const);
-  const evaluation = await evaluate(session, data, { batchSize, worst: MOST_WORST });
+  const evaluation = await evaluate(session, data, { batchSize, sequential, worst: MOST_WORST });
   return {
     ...evaluation,
     of,

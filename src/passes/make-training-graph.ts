@@ -13,6 +13,7 @@ import { globOf } from "../ops/name-globs.ts";
 import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients } from "./add-gradients.ts";
 import { addLoss, type LossOptions, lossOutputOf } from "./add-loss.ts";
+import { type CarriedState, carriedIn, zerosFor } from "./carried-state.ts";
 import { decompose } from "./decompose/index.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
@@ -42,6 +43,11 @@ export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
    * their input and do not round, so that differences can be taken. Default false: what lies before a quantization is refused.
    */
   readonly quantizationAware?: boolean | "unrounded";
+  /**
+   * Inputs that take over an output of the batch before, by name: `{ h0: "hn" }`. No gradient goes back to that batch. They begin an
+   * epoch with zeros. Default: none.
+   */
+  readonly carry?: Readonly<Record<string, string>>;
   /** Seed of the head and of `initialize`. Default 0. */
   readonly initSeed?: number;
   /** What products take and give, with parameters in float32, and what the loss is multiplied by. Default: all is float32. */
@@ -125,12 +131,17 @@ export function makeTrainingGraphs(
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
-  const gradientOf = keepAlive(training.graph, loss, gradients);
+  const carried = carriedIn(training.graph, options.carry ?? {}, options.mixed !== undefined);
+  const placeOf = keepAlive(training.graph, loss, gradients, carried);
   removeDeadNodes(training.graph);
   const held = [...reached, ...frozen.filter((value) => value.uses.length > 0), ...statistics];
   const order = training.graph.initializers.filter(among(held));
-  const inputs = [...training.graph.inputs];
+  const isCarried = among(carried.map(({ input }) => input));
+  const inputs = training.graph.inputs.filter((value) => !isCarried(value));
+  const takenOver = training.graph.inputs.filter(isCarried);
+  training.graph.replaceInputs(inputs);
   moveToInputs(training, order);
+  training.graph.inputs.push(...takenOver);
   if (scaled.scale !== null) training.graph.inputs.push(scaled.scale.input);
   finishEvaluation(evaluation, { ...options.loss, output: scores.name }, order);
   const isReached = among(reached);
@@ -142,13 +153,20 @@ export function makeTrainingGraphs(
       model: training,
       inputs,
       outputs: training.graph.outputs.slice(0, 1),
-      parameters: order.filter(isReached).map((parameter) => ({ parameter, gradient: gradientOf(parameter) })),
+      parameters: order.filter(isReached).map((parameter) => ({ parameter, gradient: placeOf(parameter) })),
       constants: order.filter(isConstant),
       lossScale: scaled.scale,
+      carried: carried.map(({ input, next }) => ({ input, next: placeOf(next) })),
     },
     evaluation,
     trainable: named(order.filter(isReached)),
-    frozen: named(order.filter(isConstant)),
+    frozen: [
+      ...named(order.filter(isConstant)),
+      ...takenOver.flatMap((value) => {
+        const tensor = zerosFor(value);
+        return tensor === null ? [] : [{ name: value.name, tensor }];
+      }),
+    ],
     skipped: [
       ...skipped,
       ...(weights?.left ?? []),
@@ -164,6 +182,10 @@ export function makeTrainingGraphs(
       ...(isQuantized ? [`weights that are held as integers are not trained. ${QUANTIZED_HINT}`] : []),
       ...changes,
       ...warnings,
+      ...carried.map(
+        ({ input, next }) =>
+          `the input "${input.name}" takes over "${next.name}" of the batch before, without a gradient`,
+      ),
     ],
     depths: new Map(reached.map((value) => [value.name, depths.get(value) ?? 0])),
   };
@@ -172,13 +194,20 @@ export function makeTrainingGraphs(
 }
 
 /**
- * Makes the loss and the gradients the graph's outputs.
- * @returns the gradient of a parameter, also where another value has taken its place since
+ * Makes the loss, the gradients and what is carried the graph's outputs.
+ * @returns the gradient of a parameter, and what is carried, also where another value has taken its place since
  */
-function keepAlive(graph: Graph, loss: Value, gradients: ReadonlyMap<Value, Value>): (parameter: Value) => Value {
-  const distinct = [...new Set([loss, ...gradients.values()])];
+function keepAlive(
+  graph: Graph,
+  loss: Value,
+  gradients: ReadonlyMap<Value, Value>,
+  carried: readonly CarriedState[],
+): (parameter: Value) => Value {
+  const kept = carried.map(({ next }) => next);
+  const distinct = [...new Set([loss, ...gradients.values(), ...kept])];
   graph.replaceOutputs(distinct);
-  const places = new Map([...gradients].map(([parameter, gradient]) => [parameter, distinct.indexOf(gradient)]));
+  const pairs = [...gradients, ...kept.map((next) => [next, next] as const)];
+  const places = new Map(pairs.map(([parameter, gradient]) => [parameter, distinct.indexOf(gradient)]));
   return (parameter) => {
     const gradient = graph.outputs[places.get(parameter) ?? -1];
     if (gradient === undefined) throw new GraphError("E_GRAPH", `"${parameter.name}" has no gradient`);

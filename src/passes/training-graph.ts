@@ -1,6 +1,7 @@
 import { Copier } from "../graph/clone.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import type { CarriedState } from "./carried-state.ts";
 
 /** A parameter that is trained. */
 export interface TrainedParameter {
@@ -14,8 +15,8 @@ export interface TrainedParameter {
  * Forward and backward pass as one graph, in the operators of the forward model and ONNX's own. What is done with the gradients
  * is not in it: a portable step or ONNX Runtime's training model is made of it.
  *
- * The graph's inputs are `inputs`, then the parameters and `constants` in the order of the state, then the loss's scale. Its outputs are `outputs`,
- * then the gradients, each once.
+ * The graph's inputs are `inputs`, then the parameters and `constants` in the order of the state, then what is carried and the loss's scale. Its
+ * outputs are `outputs`, then the gradients and what is carried, each once.
  */
 export interface TrainingGraph {
   readonly model: Model;
@@ -27,6 +28,8 @@ export interface TrainingGraph {
   readonly parameters: readonly TrainedParameter[];
   /** Inputs with a tensor of the state that has no gradient: frozen parameters, and running statistics, which nodes renew in place. */
   readonly constants: readonly Value[];
+  /** Inputs behind the constants that hold state of the batch before, with values of the graph. */
+  readonly carried: readonly CarriedState[];
   /** The last input: takes what the loss is multiplied by where the training finds it, a float32 scalar, and begins at `initial`. */
   readonly lossScale: { readonly input: Value; readonly initial: number } | null;
 }
@@ -47,6 +50,7 @@ export function copyTrainingGraph(training: TrainingGraph): TrainingGraph {
     constants: copies(training.constants),
     lossScale:
       training.lossScale === null ? null : { ...training.lossScale, input: copier.copyOf(training.lossScale.input) },
+    carried: training.carried.map(({ input, next }) => ({ input: copier.copyOf(input), next: copier.copyOf(next) })),
   };
 }
 

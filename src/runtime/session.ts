@@ -106,6 +106,12 @@ export interface Reached {
   readonly passedOver: readonly (readonly [name: WayName, reason: string])[];
 }
 
+/** An input of the eval model that is an output of the batch before; its shape is fixed. */
+export interface CarriedInput extends InputSpec {
+  /** The output; the training renews it by itself. */
+  readonly output: string;
+}
+
 /**
  * A training session, with the names and meaning it had in onnxruntime-common up to 1.19. Every runtime of this package
  * gives one.
@@ -126,6 +132,11 @@ export interface TrainingSession {
   readonly evalOutputNames: readonly string[];
   /** Types and shapes of `trainingInputNames`. */
   readonly trainingInputs: readonly InputSpec[];
+  /**
+   * What a batch takes over from the one before: in training as state of the session, in evaluation as an input that is an output of
+   * the batch before. Empty where batches have nothing to do with each other.
+   */
+  readonly carried: readonly CarriedInput[];
 
   /** Makes the next train step overwrite the gradients instead of adding to them. */
   lazyResetGrad(): Promise<void>;

@@ -27,6 +27,11 @@ export interface TrainOptions {
   readonly averageMoments?: boolean;
   /** Default true. */
   readonly shuffle?: boolean;
+  /**
+   * The samples follow one another, for models that carry state from batch to batch: they are cut into as many runs as a batch has
+   * samples, and each batch has the next sample of each run. Default false.
+   */
+  readonly sequential?: boolean;
   /** Seed of the shuffling. Default 0. */
   readonly seed?: number;
   /** Leave out a last batch that is smaller than the others. Default false. */
@@ -123,7 +128,13 @@ export function planTraining(inputs: readonly InputSpec[], dataset: Dataset, opt
   const { augment } = options;
   requireArgument("augment", augment, optional(AUGMENTATION));
   if (augment !== undefined) checkAugmentation(augment);
-  const batching = { batchSize, shuffle, seed, dropLast, ...shard, ...(augment === undefined ? {} : { augment }) };
+  const { sequential = false } = options;
+  requireOption(!(sequential && options.shuffle === true), "sequential", "given without shuffle");
+  const runs = sequential ? { sequential } : {};
+  const batching = {
+    ...{ batchSize, shuffle: shuffle && !sequential, seed, dropLast, ...runs, ...shard },
+    ...(augment === undefined ? {} : { augment }),
+  };
   checkBatches(dataset, batching, fixed, ranks);
   const stepsPerEpoch = Math.ceil(batchCount(dataset, batching) / accumulate);
   const apart = { localSteps: ranks === 1 ? 0 : (localSteps ?? 0), averageMoments };

@@ -13,10 +13,10 @@ export const ROLES = ["train_step", "gradients", "apply", "eval"] as const;
 export type Role = (typeof ROLES)[number];
 
 /**
- * What a piece of state is: a trainable parameter, a frozen one, running statistics, an optimizer's slot, or the sum of
- * gradients since they were last reset.
+ * What a piece of state is: a trainable parameter, a frozen one, running statistics, what a batch takes over from the one before,
+ * an optimizer's slot, or the sum of gradients since they were last reset.
  */
-export const STATE_KINDS = ["parameter", "frozen", "buffer", "slot", "accumulator"] as const;
+export const STATE_KINDS = ["parameter", "frozen", "buffer", "carried", "slot", "accumulator"] as const;
 export type StateKind = (typeof STATE_KINDS)[number];
 
 /** An input that holds state, and the output that renews it; null where the model only reads it. */
@@ -50,6 +50,8 @@ export interface Plan {
   readonly lossScale?: readonly [scale: string, skipped: string];
   /** Which numbers inputs take that hold classes or rows. Absent: nothing is known of any. */
   readonly ranges?: readonly (readonly [input: string, range: ValueRange])[];
+  /** Of an eval model: inputs that are its output of the batch before. Absent: none. */
+  readonly carried?: readonly (readonly [input: string, output: string])[];
 }
 
 /** Everything that a checkpoint of a training keeps: all state but the sums of gradients. */
@@ -96,8 +98,10 @@ export function readPlan(model: Model, role: Role): Plan {
     ...plan.state.map(({ name }) => name),
     ...optional,
     ...plan.gradients.map(([, input]) => input),
+    ...(plan.carried ?? []).map(([input]) => input),
   ];
-  const made = [...plan.outputs, ...plan.state.flatMap(({ next }) => (next === null ? [] : [next]))];
+  const carried = (plan.carried ?? []).map(([, output]) => output);
+  const made = [...plan.outputs, ...carried, ...plan.state.flatMap(({ next }) => (next === null ? [] : [next]))];
   const missing = read.find((name) => !inputs.has(name)) ?? made.find((name) => !outputs.has(name));
   if (missing !== undefined) throw fail(`has a plan with "${missing}", which is not in the graph`);
   return plan;
@@ -122,6 +126,8 @@ const isName = (value: unknown): value is string => typeof value === "string";
 const isOptional = (value: unknown): boolean => value === null || isName(value);
 const isList = (value: unknown, check: (each: unknown) => boolean): boolean =>
   Array.isArray(value) && value.every((each) => check(each));
+
+const isPair = (value: unknown): boolean => isList(value, isName) && (value as readonly unknown[]).length === 2;
 
 function isNamedRange(value: unknown): boolean {
   if (!Array.isArray(value) || value.length !== 2 || !isName(value[0])) return false;
@@ -151,8 +157,9 @@ function isPlan(value: unknown): value is Plan {
     isOptional(plan.learningRate) &&
     isOptional(plan.step) &&
     isOptional(plan.reset) &&
-    isList(plan.gradients, (each) => isList(each, isName) && (each as unknown[]).length === 2) &&
-    (plan.lossScale === undefined || (isList(plan.lossScale, isName) && (plan.lossScale as unknown[]).length === 2)) &&
+    isList(plan.gradients, isPair) &&
+    isList(plan.carried ?? [], isPair) &&
+    (plan.lossScale === undefined || isPair(plan.lossScale)) &&
     (plan.ranges === undefined || isList(plan.ranges, isNamedRange))
   );
 }

@@ -15,7 +15,7 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import type { Io } from "../io.ts";
-import { withModel } from "../model-options.ts";
+import { withCarry, withModel } from "../model-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { checkTarget, withFolder } from "../target.ts";
 
@@ -33,7 +33,9 @@ export function buildCommand(io: Io): Command {
     .argument("<model>", "ONNX model")
     .requiredOption("-o, --output <folder>", "the artifacts");
   return withStrict(
-    withTargets(withQat(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command))))))))),
+    withTargets(
+      withCarry(withQat(withBeginning(withLora(withAgr(withOptimizer(withModel(withParameters(withLoss(command))))))))),
+    ),
   )
     .option("--force", "replace files that exist")
     .addHelpText(
@@ -52,6 +54,7 @@ Examples:
   onnx-agr build resnet.onnx --loss cross-entropy --head classes=7 --params 'head.*' -o probe
   onnx-agr build half.onnx --loss cross-entropy --precision float32 --dim batch=32 -o artifacts
   onnx-agr build model.onnx --loss cross-entropy --precision float16 --agr -o artifacts
+  onnx-agr build lstm.onnx --loss cross-entropy --class-axis -1 --dim batch=20 --carry h0=hn --carry c0=cn -o artifacts
   onnx-agr build model.onnx --loss mse --freeze 'encoder.*' --clip-norm 1 -o artifacts`,
     )
     .action(async (path: string, options: BuildCommandOptions, self: Command) => {

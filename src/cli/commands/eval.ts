@@ -12,11 +12,13 @@ import { hashesOfInputs } from "../run-identity.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { requireState, type StepFlags, sourceAt, withStep, withWeightsAt } from "../source.ts";
 import { type StrictOption, withStrict } from "../strict.ts";
+import { SEQUENTIAL_HELP } from "../train-options.ts";
 import { wholeNumber } from "../values.ts";
 
 interface EvalOptions extends RuntimeOptions, InputFlags, StrictOption, StepFlags, Pick<RankFlags, "mpi"> {
   readonly data: string;
   readonly batchSize: number;
+  readonly sequential?: boolean;
   readonly checkpoint?: string;
 }
 
@@ -31,6 +33,7 @@ export function evalCommand(io: Io): Command {
   return withStep(withStrict(withInputs(withMpi(withRuntime(command)))))
     .option("--checkpoint <path>", "weights to use: a checkpoint file, or a folder of checkpoints")
     .option("--batch-size <n>", "samples per batch", wholeNumber(1), 32)
+    .option("--sequential", SEQUENTIAL_HELP)
     .addHelpText(
       "after",
       `
@@ -63,13 +66,14 @@ async function evaluateFolder(folder: string, options: EvalOptions, ranks: Ranks
   const dataset = await datasetOf(inputs, options, (note) => console.note(note));
   const fixed = fixedBatchSize(inputs, dataset);
   const batchSize = fixed ?? options.batchSize;
+  const { sequential = false } = options;
   if (communicator.size > 1) {
     const hashes = { ...(await hashesOfInputs(options)), ...identityOf(given).hashes, weights: hashOfWeights(source) };
-    await compareRanks(communicator, { options: { batchSize }, hashes });
+    await compareRanks(communicator, { options: { batchSize, sequential }, hashes });
   }
   const session = await TrainingSession.create(source, sessionOptionsOf(await withThreads(options, ranks), source));
   try {
-    const evaluation = await evaluate(session, dataset, { batchSize, communicator });
+    const evaluation = await evaluate(session, dataset, { batchSize, communicator, sequential });
     const { samples, loss } = evaluation;
     const told = describeMetrics(evaluation);
     console.result(

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
 import { writeFileAtomic } from "../../entries/graph.ts";
 import { isOfAllRanks, lockRuns, newRun, ofAllRanks } from "../../entries/run.ts";
-import { type StepEvent, type TrainingSession, train } from "../../index.ts";
+import { type StepEvent, type TrainingSession, train, UsageError } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
@@ -201,12 +201,23 @@ async function trainSession(
 async function validationOf(
   { session, validation, plan, identity }: Opened,
   checkpoints: string | null,
-  { patience }: TrainCommandOptions,
+  { patience, validation: given }: TrainCommandOptions,
   ranks: Ranks,
 ): Promise<Validation | null> {
   if (validation === null) return null;
+  if (session.carried.length > 0 && typeof given === "number") {
+    throw new UsageError(
+      "E_CARRY",
+      "a share of the samples, drawn at random, leaves gaps in what the model carries from batch to batch",
+      {
+        field: "--validation",
+        hint: "Give other data: --validation <file>.",
+      },
+    );
+  }
   const saveBest = checkpoints === null ? null : await bestSaver(checkpoints, session, identity);
-  return new Validation(validation, session, ranks, { batchSize: plan.batchSize, patience }, saveBest);
+  const { batchSize, sequential = false } = plan;
+  return new Validation(validation, session, ranks, { batchSize, sequential, patience }, saveBest);
 }
 
 function scalingLine(scaling: TrainingRecord["scaling"]): readonly string[] {

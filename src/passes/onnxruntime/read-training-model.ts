@@ -38,6 +38,7 @@ export function readTrainingModel(model: Model, constants: ReadonlySet<string>):
     parameters,
     constants: graph.inputs.filter(({ name }) => constants.has(name)),
     lossScale: null,
+    carried: [],
   };
 }
 

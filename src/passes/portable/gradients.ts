@@ -7,6 +7,7 @@ import { Builder } from "../../ops/builder.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
 import type { Lookahead } from "../../optim/transform.ts";
+import { giveCarried } from "../carried-state.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
@@ -29,7 +30,7 @@ interface Accumulated {
  * @throws as `lowerOwnModel`
  */
 export function toGradients(
-  { model, inputs, outputs, parameters, constants, lossScale }: TrainingGraph,
+  { model, inputs, outputs, parameters, constants, lossScale, carried }: TrainingGraph,
   lookahead: Lookahead | null = null,
 ): StepModel {
   const { graph } = model;
@@ -55,6 +56,7 @@ export function toGradients(
   graph.replaceOutputs(outputs);
   for (const { sum } of sums) graph.inputs.push(sum);
   graph.inputs.push(reset);
+  const takenOver = giveCarried(model, names, carried);
   const { state: renewed } = lowerOwnModel(model);
   for (const { next } of sums) graph.addOutput(next);
   recordState(
@@ -72,6 +74,7 @@ export function toGradients(
       ...[...points.values()].map(({ offset }): StateTensor => ({ name: offset.name, next: null, kind: "slot" })),
       ...constantState(constants, renewed),
       ...scaleState(lossScale),
+      ...takenOver,
       ...sums.map(({ sum, next }): StateTensor => ({ name: sum.name, next: next.name, kind: "accumulator" })),
     ]),
     learningRate: null,

@@ -12,6 +12,7 @@ import type { ParameterGroup } from "../../optim/parameter-groups.ts";
 import type { Lookahead } from "../../optim/transform.ts";
 import { writeOptimizer } from "../../optim/write-optimizer.ts";
 import type { GradientPoint, OptimizerTarget, Trained, WrittenOptimizer } from "../../optim/written.ts";
+import { giveCarried } from "../carried-state.ts";
 import { lowerOwnModel } from "../lower-training-ops/index.ts";
 import { recordState } from "../lower-training-ops/state.ts";
 import { simplify } from "../simplify.ts";
@@ -162,7 +163,7 @@ export function makeApply(
  * @throws as `unrollOptimizer` and `lowerOwnModel`
  */
 export function toTrainStep(
-  { model, inputs, outputs, parameters, constants, lossScale }: TrainingGraph,
+  { model, inputs, outputs, parameters, constants, lossScale, carried }: TrainingGraph,
   optimizer: OptimizerSource,
   groups: readonly ParameterGroup[] = [],
 ): StepModel {
@@ -182,6 +183,7 @@ export function toTrainStep(
   });
   graph.replaceOutputs(outputs);
   const written = addOptimizer(model, optimizer, withPoints(trained, points), groups, lossScale);
+  const takenOver = giveCarried(model, names, carried);
   const { state: renewed } = lowerOwnModel(model);
   simplify(model);
   dropUnusedDomains(model);
@@ -190,7 +192,7 @@ export function toTrainStep(
     inputs: fed,
     outputs: given,
     ...written,
-    state: [...written.state, ...constantState(constants, renewed)],
+    state: [...written.state, ...constantState(constants, renewed), ...takenOver],
     reset: null,
     gradients: [],
   };

@@ -1,7 +1,7 @@
 import type { Model } from "../../graph/model.ts";
 
-/** What a piece of state is. `frozen` is read only; `buffer` are running statistics, renewed by every step. */
-export type StateKind = "parameter" | "frozen" | "buffer" | "slot" | "accumulator";
+/** What a piece of state is. `frozen` is read only; `buffer` are running statistics, `carried` is what the next batch takes over: every step renews both. */
+export type StateKind = "parameter" | "frozen" | "buffer" | "carried" | "slot" | "accumulator";
 
 /** A graph input that holds state, and the output that renews it; null where the graph only reads it. */
 export interface StateTensor {

@@ -150,6 +150,11 @@ function required(tensors: ReadonlyMap<string, NamedTensor>, name: string): Name
 export interface BatchOptions {
   readonly batchSize: number;
   readonly shuffle: boolean;
+  /**
+   * The samples follow one another: they are cut into as many runs as a batch has samples, and each batch has the next sample of each
+   * run. Default false.
+   */
+  readonly sequential?: boolean;
   readonly seed: number;
   /** Leave out the last batch of an epoch where it has fewer than `batchSize` samples. */
   readonly dropLast: boolean;
@@ -215,9 +220,28 @@ function* generateBatches(dataset: Dataset, epoch: number, options: BatchOptions
   }
 }
 
+/** The samples of an epoch in the order in which batches take them; null: as they lie. */
+function orderOf(
+  dataset: Dataset,
+  epoch: number,
+  { shuffle, sequential, seed, batchSize, dropLast }: BatchOptions,
+): Uint32Array | null {
+  if (sequential !== true) return shuffle ? permutation(dataset.size, seed, epoch) : null;
+  if (dataset.size % batchSize !== 0 && !dropLast) {
+    throw new DataError("E_BATCH", `${dataset.size} samples are no ${batchSize} runs of equal length`, {
+      hint: "Leave out what is left with --drop-last (dropLast), or give a multiple of the batch size.",
+    });
+  }
+  const length = Math.floor(dataset.size / batchSize);
+  return Uint32Array.from(
+    { length: length * batchSize },
+    (_, at) => (at % batchSize) * length + Math.floor(at / batchSize),
+  );
+}
+
 /** The numbers of the samples of each batch of an epoch: a function of seed and epoch. */
 export function* samplesOfBatches(dataset: Dataset, epoch: number, options: BatchOptions): Generator<Uint32Array> {
-  const order = options.shuffle ? permutation(dataset.size, options.seed, epoch) : null;
+  const order = orderOf(dataset, epoch, options);
   for (let batch = 0; batch < batchCount(dataset, options); batch++) {
     const first = batch * options.batchSize;
     const samples = sizeOfBatch(dataset, batch, options.batchSize);

@@ -1,11 +1,12 @@
 import type { Tensor } from "onnxruntime-common";
-import { NUMBER, OPTIONS, optional, requireArgument, withFields } from "../../arguments.ts";
+import { BOOLEAN, NUMBER, OPTIONS, optional, requireArgument, withFields } from "../../arguments.ts";
 import type { InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { A_COMMUNICATOR, type Communicator } from "../../distributed/communicator.ts";
 import { exchangeNumbers } from "../../distributed/consensus.ts";
 import { SINGLE } from "../../distributed/single.ts";
 import { DataError, requireOption } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
+import { firstCarried, nextCarried, requireContinuation } from "../carried.ts";
 import { A_DATASET, type Dataset } from "../data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
 import { readBatches } from "../data/read-batches.ts";
@@ -18,7 +19,9 @@ export interface EvaluateOptions {
   readonly batchSize?: number;
   /** The ranks that evaluate together: each takes its share of the batches. Default: this process alone. */
   readonly communicator?: Communicator;
-  /** How many of the worst predictions to give; of one process alone. Default 0. */
+  /** The samples follow one another, as in training. Default false: they are taken as they lie. */
+  readonly sequential?: boolean;
+  /** How many of the worst predictions to give; of one process alone, and of samples that are taken as they lie. Default 0. */
   readonly worst?: number;
 }
 
@@ -33,8 +36,13 @@ export interface Evaluation {
 }
 
 const EVALUATE_OPTIONS = withFields(
-  { batchSize: optional(NUMBER), communicator: optional(A_COMMUNICATOR), worst: optional(NUMBER) },
-  "options: { batchSize, communicator, worst }",
+  {
+    batchSize: optional(NUMBER),
+    communicator: optional(A_COMMUNICATOR),
+    sequential: optional(BOOLEAN),
+    worst: optional(NUMBER),
+  },
+  "options: { batchSize, communicator, sequential, worst }",
 );
 
 /**
@@ -50,21 +58,24 @@ export async function evaluate(
   requireArgument("dataset", dataset, A_DATASET);
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, EVALUATE_OPTIONS);
-  const { communicator = SINGLE, worst: most = 0 } = options;
+  const { communicator = SINGLE, sequential = false, worst: most = 0 } = options;
+  requireContinuation(session, { shuffle: false, ranks: communicator.size });
   requireOption(Number.isSafeInteger(most) && most >= 0, "worst", "a whole number from 0 on");
   requireOption(most === 0 || communicator.size === 1, "worst", "left out where there are several ranks");
   /** Loaded where they are asked for: pages that train seldom do. */
-  const worst = most === 0 ? null : new (await import("./worst.ts")).WorstPredictions(most);
+  const worst = most === 0 || sequential ? null : new (await import("./worst.ts")).WorstPredictions(most);
   const batchSize = fixedBatchSize(session.trainingInputs, dataset) ?? options.batchSize ?? 32;
-  const order = { batchSize, shuffle: false, seed: 0, dropLast: false };
+  const order = { batchSize, shuffle: false, sequential, seed: 0, dropLast: false };
   const [lossName = "", ...outputs] = session.evalOutputNames;
   let [samples, loss, batch] = [0, 0, 0];
   let judge: Judge | null | undefined;
+  let carried = firstCarried(session);
   for await (const feeds of readBatches(dataset, 0, order)) {
     const isOwn = batch++ % communicator.size === communicator.rank;
     // The first batch tells every rank what is predicted, so that all add up the same sums.
     if (!isOwn && judge !== undefined) continue;
-    const results = await session.runEvalStep(feeds);
+    const results = await session.runEvalStep({ ...feeds, ...carried });
+    carried = nextCarried(session, results);
     judge ??= judgeOf(session.trainingInputs, feeds, outputs, results);
     if (!isOwn) continue;
     const count = samplesOf(dataset, feeds);

@@ -5,7 +5,7 @@ import type { PortableArtifacts } from "../../artifacts/portable/portable-artifa
 import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Abilities, Exporter } from "../session.ts";
+import type { Abilities, CarriedInput, Exporter } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
 
@@ -97,6 +97,14 @@ export class Programs {
   requireEvaluation(): Program {
     if (this.evaluation !== null) return this.evaluation;
     throw noEvalModel();
+  }
+
+  /** What a batch takes over from the one before. */
+  get carried(): readonly CarriedInput[] {
+    const { plan } = this.first;
+    const outputs = new Map(this.evaluation?.plan.carried);
+    const names = plan.state.flatMap(({ name, kind }) => (kind === "carried" ? [name] : []));
+    return this.first.specs(names).map((spec) => ({ ...spec, output: outputs.get(spec.name) ?? spec.name }));
   }
 
   /** What the eval model takes and gives; null where there is none. */

@@ -8,7 +8,15 @@ import { requireOption } from "../../errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
+import type {
+  Abilities,
+  CarriedInput,
+  Exporter,
+  Fetches,
+  NamedTensors,
+  RunOptions,
+  TrainingSession,
+} from "../session.ts";
 import { NAMES } from "../session.ts";
 import { joinParameters, sizeOfAll } from "./parameter-buffer.ts";
 import { abilitiesOf, type OrtNodePrograms, Programs, rateIsBuiltIn, type Sharer, sharesNone } from "./programs.ts";
@@ -23,6 +31,7 @@ export class OrtNodeSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can: Abilities;
   readonly trainingInputs: readonly InputSpec[];
+  readonly carried: readonly CarriedInput[];
   readonly stepsPerCall: number | "auto";
   /** The execution provider in use. */
   readonly executionProvider: string;
@@ -45,6 +54,7 @@ export class OrtNodeSession implements TrainingSession {
     this.can = { ...can, shareUpdates: can.shareUpdates && provider.name === "cpu" };
     this.#shares = [models.sharer, provider];
     this.trainingInputs = this.#programs.first.inputs;
+    this.carried = this.#programs.carried;
     this.stepsPerCall = this.#programs.repeated === null ? 1 : models.stepsPerCall;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;

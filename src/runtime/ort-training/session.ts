@@ -49,6 +49,7 @@ export class OrtTrainingSession implements TrainingSession {
   readonly stepsPerCall = 1;
   readonly sharedUpdates = takesNoGradients;
   readonly lossScale = async (): Promise<null> => null;
+  readonly carried = [];
   readonly trainingInputs: readonly InputSpec[];
   readonly #native: NativeSession;
   readonly #checkpoint: Checkpoint;

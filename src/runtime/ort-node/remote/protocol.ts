@@ -1,6 +1,6 @@
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
-import type { Reached, TrainingSession } from "../../session.ts";
+import type { CarriedInput, Reached, TrainingSession } from "../../session.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 
 type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evalModel" | "repeated";
@@ -21,6 +21,7 @@ export interface Opened {
   readonly trainingInputNames: readonly string[];
   readonly trainingOutputNames: readonly string[];
   readonly trainingInputs: readonly InputSpec[];
+  readonly carried: readonly CarriedInput[];
   readonly evaluation: {
     readonly inputs: readonly string[];
     readonly specs: readonly InputSpec[];

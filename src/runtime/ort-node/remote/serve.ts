@@ -64,10 +64,11 @@ export class Server {
       options,
     );
     this.#session = opened;
-    const { trainingInputNames, trainingOutputNames, trainingInputs } = opened;
+    const { trainingInputNames, trainingOutputNames, trainingInputs, carried } = opened;
     const { executionProvider, passedOver, way, steps } = opened;
     return {
-      ...{ trainingInputNames, trainingOutputNames, trainingInputs, executionProvider, passedOver, way, steps },
+      ...{ trainingInputNames, trainingOutputNames, trainingInputs, carried },
+      ...{ executionProvider, passedOver, way, steps },
       evaluation: opened.evaluationSpecs,
       stepsPerCall: opened.stepsPerCall,
     };

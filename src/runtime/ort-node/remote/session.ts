@@ -99,6 +99,10 @@ export class RemoteSession implements TrainingSession {
     return this.#opened.trainingInputs;
   }
 
+  get carried(): Opened["carried"] {
+    return this.#opened.carried;
+  }
+
   get evalInputNames(): readonly string[] {
     return this.#evaluation().inputs;
   }
