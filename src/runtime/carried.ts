@@ -11,7 +11,7 @@ export function requireContinuation(
   { carried }: TrainingSession,
   { shuffle, ranks }: { readonly shuffle: boolean; readonly ranks: number },
 ): void {
-  if (carried.length === 0 || (!shuffle && ranks === 1)) return;
+  if (!shuffle && ranks === 1) return;
   const names = carried.map(({ name }) => `"${name}"`).join(", ");
   throw ranks > 1
     ? new UsageError("E_CARRY", `the model carries ${names} from batch to batch, which several ranks do not`, {
@@ -27,7 +27,6 @@ const ofZeros = ({ dtype, shape }: CarriedInput) => zeros(dtype, (shape ?? []).m
 
 /** Makes what is carried zeros, as it is before the first batch. */
 export async function beginAgain(session: TrainingSession): Promise<void> {
-  if (session.carried.length === 0) return;
   const state = await session.getState();
   const tensors = new Map([...state.tensors, ...session.carried.map((each) => [each.name, ofZeros(each)] as const)]);
   await session.loadState({ ...state, tensors });

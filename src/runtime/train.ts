@@ -3,7 +3,6 @@ import type { TrainPosition } from "../artifacts/run-checkpoint/manifest.ts";
 import { SINGLE } from "../distributed/single.ts";
 import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { turn } from "../event-loop.ts";
-import { beginAgain, requireContinuation } from "./carried.ts";
 import type { Dataset } from "./data/dataset.ts";
 import { samplesOf } from "./data/dataset-inputs.ts";
 import { readBatches } from "./data/read-batches.ts";
@@ -73,7 +72,9 @@ export async function* train(
   requireArgument("session", session, A_SESSION);
   requireArgument("options", options, OPTIONS);
   const plan = planTraining(session.trainingInputs, dataset, options);
-  requireContinuation(session, { shuffle: plan.shuffle, ranks: (options.communicator ?? SINGLE).size });
+  /** Loaded where it is needed: pages seldom do. */
+  const carried = session.carried.length === 0 ? null : await import("./carried.ts");
+  carried?.requireContinuation(session, { shuffle: plan.shuffle, ranks: (options.communicator ?? SINGLE).size });
   const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
   requireOption(
@@ -104,7 +105,7 @@ export async function* train(
   await session.lazyResetGrad();
   for (; epoch < plan.epochs; epoch++) {
     const began = performance.now();
-    if (batch === 0) await beginAgain(session);
+    if (batch === 0) await carried?.beginAgain(session);
     for await (const group of groups(dataset, epoch, batch, plan, () => updater.groupSize(step), updater.isUniform)) {
       if (updater.isStopped) {
         await keep({ epoch, batch, lossSum, samples });

@@ -6,7 +6,6 @@ import { exchangeNumbers } from "../../distributed/consensus.ts";
 import { SINGLE } from "../../distributed/single.ts";
 import { DataError, requireOption } from "../../errors.ts";
 import { DataType } from "../../graph/data-type.ts";
-import { firstCarried, nextCarried, requireContinuation } from "../carried.ts";
 import { A_DATASET, type Dataset } from "../data/dataset.ts";
 import { fixedBatchSize, samplesOf } from "../data/dataset-inputs.ts";
 import { readBatches } from "../data/read-batches.ts";
@@ -59,7 +58,9 @@ export async function evaluate(
   requireArgument("options", options, OPTIONS);
   requireArgument("options", options, EVALUATE_OPTIONS);
   const { communicator = SINGLE, sequential = false, worst: most = 0 } = options;
-  requireContinuation(session, { shuffle: false, ranks: communicator.size });
+  /** Loaded where it is needed: pages seldom do. */
+  const continued = session.carried.length === 0 ? null : await import("../carried.ts");
+  continued?.requireContinuation(session, { shuffle: false, ranks: communicator.size });
   requireOption(Number.isSafeInteger(most) && most >= 0, "worst", "a whole number from 0 on");
   requireOption(most === 0 || communicator.size === 1, "worst", "left out where there are several ranks");
   /** Loaded where they are asked for: pages that train seldom do. */
@@ -69,13 +70,13 @@ export async function evaluate(
   const [lossName = "", ...outputs] = session.evalOutputNames;
   let [samples, loss, batch] = [0, 0, 0];
   let judge: Judge | null | undefined;
-  let carried = firstCarried(session);
+  let carried = continued?.firstCarried(session) ?? {};
   for await (const feeds of readBatches(dataset, 0, order)) {
     const isOwn = batch++ % communicator.size === communicator.rank;
     // The first batch tells every rank what is predicted, so that all add up the same sums.
     if (!isOwn && judge !== undefined) continue;
     const results = await session.runEvalStep({ ...feeds, ...carried });
-    carried = nextCarried(session, results);
+    carried = continued?.nextCarried(session, results) ?? {};
     judge ??= judgeOf(session.trainingInputs, feeds, outputs, results);
     if (!isOwn) continue;
     const count = samplesOf(dataset, feeds);
