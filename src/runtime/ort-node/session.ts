@@ -8,15 +8,7 @@ import { requireOption } from "../../errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, FEEDS, resolveFetches } from "../feeds.ts";
 import { firstNotFinite } from "../not-finite.ts";
-import type {
-  Abilities,
-  CarriedInput,
-  Exporter,
-  Fetches,
-  NamedTensors,
-  RunOptions,
-  TrainingSession,
-} from "../session.ts";
+import type { Abilities, Exporter, Fetches, NamedTensors, RunOptions, TrainingSession } from "../session.ts";
 import { NAMES } from "../session.ts";
 import { joinParameters, sizeOfAll } from "./parameter-buffer.ts";
 import { abilitiesOf, type OrtNodePrograms, Programs, rateIsBuiltIn, type Sharer, sharesNone } from "./programs.ts";
@@ -31,7 +23,7 @@ export class OrtNodeSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can: Abilities;
   readonly trainingInputs: readonly InputSpec[];
-  readonly carried: readonly CarriedInput[];
+  readonly carried: Programs["carried"];
   readonly stepsPerCall: number | "auto";
   /** The execution provider in use. */
   readonly executionProvider: string;
