@@ -43,7 +43,7 @@ export { loadOrtNode, type OrtModule, type OrtSession, ortNodeVersion } from "..
 export type { Placement } from "../runtime/ort-node/placement.ts";
 export { type OrtNodeOptions, PROVIDERS } from "../runtime/ort-node/providers.ts";
 export { grantedProcessors, processorTime } from "../runtime/processors.ts";
-export type { Fetches, Reached, RunOptions, UriOrBuffer, WayName } from "../runtime/session.ts";
+export type { CarriedInput, Fetches, Reached, RunOptions, UriOrBuffer, WayName } from "../runtime/session.ts";
 export { planTraining, type TrainingPlan } from "../runtime/training-plan.ts";
 export {
   checkTrainingSet,

@@ -90,6 +90,34 @@ describe("row 105: every attribute of ONNX's schema is used by a case or refused
   });
 });
 
+/** Values that a rule is right for, which are not the operator's default: each must be a case's. */
+const SINGLE_VALUES = Object.entries(KNOWN_ATTRIBUTES).flatMap(([op, known]) =>
+  Object.entries(known).flatMap(([name, values]) =>
+    typeof values === "string"
+      ? []
+      : values.flatMap((value) =>
+          schemaOf(op)?.attributes[name]?.default === value ? [] : [[op, name, value] as const],
+        ),
+  ),
+);
+
+it.each(SINGLE_VALUES)("row 105: %s has a case whose %s is %s", (op, name, value) => {
+  const given = CASES.filter((each) => operatorOf({ domain: each.domain, opType: each.op }) === op).flatMap(
+    ({ attributes }) => Object.values(attributes[name] ?? {}),
+  );
+  expect(given).toContain(value);
+});
+
+const FIRST_CASES = [...new Map(CASES.map((each) => [`${each.domain}.${each.op}`, each])).values()];
+
+it.each(FIRST_CASES.map((each) => [operatorOf({ domain: each.domain, opType: each.op }), each] as const))(
+  "row 105: %s is refused with an attribute that nobody knows",
+  (_, testCase) => {
+    const odd = { ...testCase, attributes: { ...testCase.attributes, slope_of_mine: { int: 3 } } };
+    expect(() => build(odd, "float", false)).toThrow(/slope_of_mine is 3, which is not known/);
+  },
+);
+
 it("row 105: the engine names the node, the attribute and its value", () => {
   const plain = CASES.find(({ op }) => op === "Relu");
   if (plain === undefined) throw new Error("no case");
