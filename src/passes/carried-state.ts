@@ -1,4 +1,5 @@
 import { UsageError } from "../errors.ts";
+import type { NamedTensor } from "../graph/attribute.ts";
 import { layoutOf } from "../graph/data-type.ts";
 import { type Graph, Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -80,14 +81,22 @@ function areAlike({ type }: Value, next: Value): boolean {
   );
 }
 
-/** What a state is before the first batch: zeros. */
-export function zerosFor({ type }: Value): Tensor | null {
-  const layout = type?.kind === "tensor" ? layoutOf(type.dtype) : undefined;
-  if (type?.kind !== "tensor" || layout === undefined) return null;
-  const dims = (type.shape ?? []).map(Number);
-  const size = dims.reduce((product, dim) => product * dim, 1);
-  return new Tensor(type.dtype, dims, { kind: "raw", bytes: new Uint8Array((size * layout.bits) / 8) });
+/** What the states are before the first batch: zeros. */
+export function zerosFor(carried: readonly CarriedState[]): readonly NamedTensor[] {
+  return carried.flatMap(({ input: { name, type } }) => {
+    const layout = type?.kind === "tensor" ? layoutOf(type.dtype) : undefined;
+    if (type?.kind !== "tensor" || layout === undefined) return [];
+    const dims = (type.shape ?? []).map(Number);
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    const bytes = new Uint8Array((size * layout.bits) / 8);
+    return [{ name, tensor: new Tensor(type.dtype, dims, { kind: "raw", bytes }) }];
+  });
 }
+
+export const notesOfCarried = (carried: readonly CarriedState[]): readonly string[] =>
+  carried.map(
+    ({ input, next }) => `the input "${input.name}" takes over "${next.name}" of the batch before, without a gradient`,
+  );
 
 /** Gives the next values as outputs of their own, and records which input each renews. */
 export function giveCarried(model: Model, names: Names, carried: readonly CarriedState[]): readonly StateTensor[] {

@@ -13,7 +13,7 @@ import { globOf } from "../ops/name-globs.ts";
 import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients } from "./add-gradients.ts";
 import { addLoss, type LossOptions, lossOutputOf } from "./add-loss.ts";
-import { type CarriedState, carriedIn, zerosFor } from "./carried-state.ts";
+import { type CarriedState, carriedIn, notesOfCarried, zerosFor } from "./carried-state.ts";
 import { decompose } from "./decompose/index.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
@@ -160,13 +160,7 @@ export function makeTrainingGraphs(
     },
     evaluation,
     trainable: named(order.filter(isReached)),
-    frozen: [
-      ...named(order.filter(isConstant)),
-      ...takenOver.flatMap((value) => {
-        const tensor = zerosFor(value);
-        return tensor === null ? [] : [{ name: value.name, tensor }];
-      }),
-    ],
+    frozen: [...named(order.filter(isConstant)), ...zerosFor(carried)],
     skipped: [
       ...skipped,
       ...(weights?.left ?? []),
@@ -182,10 +176,7 @@ export function makeTrainingGraphs(
       ...(isQuantized ? [`weights that are held as integers are not trained. ${QUANTIZED_HINT}`] : []),
       ...changes,
       ...warnings,
-      ...carried.map(
-        ({ input, next }) =>
-          `the input "${input.name}" takes over "${next.name}" of the batch before, without a gradient`,
-      ),
+      ...notesOfCarried(carried),
     ],
     depths: new Map(reached.map((value) => [value.name, depths.get(value) ?? 0])),
   };

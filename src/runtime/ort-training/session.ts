@@ -210,11 +210,8 @@ export class OrtTrainingSession implements TrainingSession {
     if (this.#exporter === null || this.#evalModel === null)
       throw unsupported("export a model", "Make the session with TrainingSession.create.");
     const { trainable, frozen } = decodeCheckpoint(await this.saveCheckpoint());
-    return this.#exporter(
-      this.#evalModel,
-      new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor])),
-      outputs ?? null,
-    );
+    const held = new Map([...trainable, ...frozen].map(({ name, tensor }) => [name, tensor]));
+    return this.#exporter(this.#evalModel, held, outputs ?? null);
   }
 
   async findNotFinite(feeds?: NamedTensors): Promise<string | null> {
