@@ -110,7 +110,7 @@ function sectionOf(name: string, title: string, result: Result): string {
     `![The ${metric} over the steps](${name}/curves.svg)`,
     "",
     ...(name === "ddpm" ? samplesSection() : []),
-    `${arms.reduce((sum, { runs }) => sum + runs, 0)} runs of ${seeds.length} seeds are compared, with onnxruntime-node ${versions["onnxruntime-node"]} on one thread of a shared machine: seconds are rough.`,
+    `${arms.reduce((sum, { runs }) => sum + runs, 0)} runs of ${seeds.length} seeds are compared, with onnxruntime-node ${versions["onnxruntime-node"]} on one thread of a shared machine, where runs were stopped at times: seconds are rough.`,
   ].join("\n");
 }
 
@@ -233,7 +233,7 @@ ${[...sections, alphaSection()].join("\n\n")}
 - A seed decides the initial weights and the order together; the two are not told apart. The samples with which nets are compared are the same for all.
 - The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other. The sides have different rates in ${differentRates().join("; ")}: what differs there is the rate and AGR together.
 - No correction is made for the number of comparisons: of twenty at 95 %, one finds a difference where there is none.
-- The classifier that scores drawn images is small, and so are their number and the training behind them: its distances compare the two sides with each other, and with nothing that is published.
+- The images that the U-Net draws are blobs, far from real ones by both scores: it was trained for 800 steps. That both sides are as far says little of nets that draw well. The classifier that scores them is small: its distances compare the two sides with each other, and with nothing that is published.
 `;
 }
 

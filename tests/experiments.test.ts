@@ -2,6 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { resultsDocument, sentenceOf, summaryOf, withResults } from "../experiments/results.ts";
+import type { SampleScores } from "../experiments/samples.ts";
+import { comparedRuns } from "../experiments/trained.ts";
 import { sha256OfFile } from "../src/entries/graph.ts";
 
 const at = (name: string): URL => new URL(`../experiments/${name}`, import.meta.url);
@@ -29,7 +31,7 @@ describe("the experiments", () => {
     expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
   });
 
-  it.each(["vit", "vgg", "resnet", "convnext", "ddpm"])("of %s are in the README word for word", (name) => {
+  it.each(["vit", "vgg", "resnet", "convnext", "ddpm", "order"])("of %s are in the README word for word", (name) => {
     const sentence = sentenceOf(name);
     expect(sentence).toMatch(/seeds: .* of (accuracy|loss) /);
     expect(README).toContain(sentence);
@@ -37,6 +39,26 @@ describe("the experiments", () => {
 
   it("are summed up in the README word for word", () => {
     expect(README).toContain(summaryOf());
+  });
+
+  it("scored images of networks that were compared, by a classifier that was, and their differences are those of pairs", () => {
+    const { runs, contrasts, classifier } = JSON.parse(readFileSync(at("ddpm/samples.json"), "utf8")) as SampleScores;
+    const compared = comparedRuns("ddpm").map(({ arm, seed }) => `${arm} ${seed}`);
+    for (const { arm, seed } of runs) expect(compared).toContain(`${arm} ${seed}`);
+    expect(comparedRuns(classifier.name)).toContainEqual(
+      expect.objectContaining({ arm: classifier.arm, seed: classifier.seed }),
+    );
+    for (const { arm, against, frechet } of contrasts) {
+      const of = (name: string): readonly number[] =>
+        runs
+          .filter((run) => run.arm === name)
+          .toSorted((a, b) => a.seed - b.seed)
+          .map((run) => run.frechet);
+      const [left, right] = [of(arm), of(against)];
+      const mean = left.reduce((sum, value, index) => sum + value - (right[index] ?? 0), 0) / left.length;
+      expect(frechet?.pairs).toBe(left.length);
+      expect(frechet?.mean).toBeCloseTo(mean, 9);
+    }
   });
 
   it.each(withResults())("%s was run with the model and the configuration that are there", async (name) => {
