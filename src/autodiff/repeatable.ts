@@ -12,7 +12,8 @@ const RANDOM = opTypes([
   "RandomUniformLike",
 ]);
 
-const isRandom = ({ opType, inputs }: Node): boolean =>
+/** Whether a node gives other numbers each time it runs. */
+export const isRandom = ({ opType, inputs }: Node): boolean =>
   RANDOM.has(opType) || (opType === "Dropout" && (inputs[2] ?? null) !== null);
 
 /**

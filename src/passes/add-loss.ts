@@ -9,6 +9,7 @@ import { Tensor } from "../graph/tensor.ts";
 import { type Dimension, tensorType } from "../graph/value-type.ts";
 import { Builder } from "../ops/builder.ts";
 import { Formula } from "../ops/formula.ts";
+import { lossOutputOf } from "./loss-output.ts";
 
 export const LOSS_KINDS = ["cross-entropy", "mse", "l1", "smooth-l1", "huber", "bce-with-logits", "output"] as const;
 export type LossKind = (typeof LOSS_KINDS)[number];
@@ -22,7 +23,7 @@ export const WITH_LOSS: Kind = {
 export interface LossOptions {
   /** `output`: a scalar that the model computes itself. */
   readonly kind: LossKind;
-  /** Name of the output the loss is computed from. Default: the first that is a floating-point tensor. */
+  /** Name of the output the loss is computed from. Default: the first that is a floating-point tensor and depends on an input. */
   readonly output?: string;
   /** Default `mean`. A mean of cross-entropy is weighted by the class weights, as PyTorch and ONNX have it. */
   readonly reduction?: "mean" | "sum";
@@ -244,24 +245,6 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   }
   graph.replaceOutputs([made, ...graph.outputs.filter((output) => output !== made)]);
   return { loss: made, inputs };
-}
-
-/**
- * The output that a loss is computed from: the one of a name, else the first that is a floating-point tensor, as far as types
- * are known; a label that a model decides on may come before.
- * @throws UsageError `E_OUTPUT` for a name that no output has
- */
-export function lossOutputOf({ graph }: Model, name: string | undefined): Value {
-  const isFloat = ({ type }: Value): boolean => type?.kind === "tensor" && isGradientType(type.dtype);
-  const found =
-    name === undefined
-      ? (graph.outputs.find(isFloat) ?? graph.outputs[0])
-      : graph.outputs.find((output) => output.name === name);
-  if (found !== undefined) return found;
-  const all = graph.outputs.map((output) => output.name).join(", ");
-  throw new UsageError("E_OUTPUT", `the model has no output "${name ?? ""}"; it has ${all || "none"}`, {
-    field: "output",
-  });
 }
 
 function checkSettings({ kind, labelSmoothing, threshold, positiveWeight, classAxis, reduction }: Settings): void {

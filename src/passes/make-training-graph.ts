@@ -12,7 +12,7 @@ import { inferTypes } from "../ops/inference/infer-types.ts";
 import { globOf } from "../ops/name-globs.ts";
 import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients } from "./add-gradients.ts";
-import { addLoss, type LossOptions, lossOutputOf } from "./add-loss.ts";
+import { addLoss, type LossOptions } from "./add-loss.ts";
 import { type CarriedState, carriedIn, notesOfCarried, zerosFor } from "./carried-state.ts";
 import { decompose } from "./decompose/index.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
@@ -20,6 +20,7 @@ import { type InitializeOptions, initialize } from "./initialize.ts";
 import { writeOnReals } from "./integer-operators.ts";
 import { HALVES } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
+import { chosenOutput, lossOutputOf, whereGradientsEnd } from "./loss-output.ts";
 import { type LowPrecision, roundProducts } from "./mixed-precision.ts";
 import type { Skipped } from "./pass.ts";
 import { type ForwardOptions, prepareForward } from "./prepare-forward.ts";
@@ -103,9 +104,10 @@ export function makeTrainingGraphs(
   const types = inferTypes(training);
   const scores = lossOutputOf(training, options.loss.output);
   const warnings = [
-    ...chosenOutput(training.graph, scores, options.loss),
+    ...chosenOutput(training, scores, options.loss.output),
     ...warningsOf(training.graph, scores, options.loss.kind),
   ];
+  const end = whereGradientsEnd([scores, ...training.graph.outputs]);
   const { loss } = addLoss(training, options.loss, (node) => types.node(node));
   types.graph(training.graph);
   const { candidates, frozen, skipped } = chooseParameters(
@@ -127,7 +129,7 @@ export function makeTrainingGraphs(
   if (reached.length === 0) {
     throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
       field: loss.name,
-      hint: isQuantized ? QUANTIZED_HINT : hintFor(candidates, skipped),
+      hint: isQuantized ? QUANTIZED_HINT : hintFor(candidates, skipped, end),
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
@@ -236,13 +238,6 @@ function cutAt(graph: Graph, name: string | undefined): string | null {
   return name;
 }
 
-/** Said where it is not the first output that is learned from. */
-function chosenOutput(graph: Graph, scores: Value, { output }: LossOptions): readonly string[] {
-  const [first] = graph.outputs;
-  if (output !== undefined || first === undefined || first === scores) return [];
-  return [`the loss is computed from "${scores.name}": the first output, "${first.name}", is no floating-point tensor`];
-}
-
 /** @throws PassError `E_PRECISION` for parameters of half precision: updates smaller than their rounding would be lost */
 function requireSingle(candidates: readonly Value[]): void {
   const half = candidates.filter(({ tensor }) => tensor !== null && HALVES.has(tensor.dtype));
@@ -262,9 +257,9 @@ function requireSingle(candidates: readonly Value[]): void {
 const QUANTIZED_HINT = "Train them with --qat (straight-through estimation).";
 
 /** What to do where nothing is trained. */
-function hintFor(candidates: readonly Value[], constants: readonly Skipped[]): string {
+function hintFor(candidates: readonly Value[], constants: readonly Skipped[], end: string | null): string {
   const [first] = constants;
-  if (candidates.length > 0) return "Choose other parameters or another output.";
+  if (candidates.length > 0) return end ?? "Choose other parameters or another output.";
   if (first === undefined) return "Parameters are floating-point initializers, and the model has none.";
   const others = constants.length === 1 ? "" : ` and ${constants.length - 1} more are taken for constants too`;
   return `"${first.at}" is not trained: ${first.reason}${others}. Train it with --params '${first.at}'.`;

@@ -11,6 +11,7 @@ import type { Tensor as GraphTensor } from "../graph/tensor.ts";
 import type { ValueRange } from "../graph/value-range.ts";
 import { WITH_LOSS } from "../passes/add-loss.ts";
 import { toDouble } from "../passes/change-precision.ts";
+import { requireNothingDrawn } from "../passes/drawn-by-chance.ts";
 import { patchElements } from "../passes/float64/patch-elements.ts";
 import { makeTrainingGraphs, type TrainingGraphOptions } from "../passes/make-training-graph.ts";
 import { toGradients } from "../passes/portable/gradients.ts";
@@ -76,7 +77,7 @@ const PRECISIONS = {
 /**
  * Compares a model's gradients, as `buildTrainingArtifacts` makes them, with central differences of its loss: in float64 where
  * onnxruntime-node has the kernels, else in float32.
- * @throws what `buildTrainingArtifacts` throws; BackendError `E_RUNTIME_MISSING`, `E_RUN`; NumericError `E_NOT_FINITE`
+ * @throws what `buildTrainingArtifacts` throws; PassError `E_RANDOM` for a loss of numbers that are drawn; BackendError `E_RUNTIME_MISSING`, `E_RUN`; NumericError `E_NOT_FINITE`
  */
 export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
   requireArgument("model", model, A_MODEL);
@@ -92,6 +93,7 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
   for (const precision of ["float64", "float32"] as const) {
     const unrounded = options.quantizationAware ? ({ quantizationAware: "unrounded" } as const) : {};
     const graphs = makeTrainingGraphs([own.clone(), own.clone()], { ...options, ...unrounded }, "all");
+    requireNothingDrawn(graphs.training.model, own);
     const tensors = new Map([...graphs.trainable, ...graphs.frozen].map(({ name, tensor }) => [name, tensor]));
     const ranges = valueRanges(graphs.training.model);
     const step = toGradients(graphs.training);
