@@ -102,11 +102,12 @@ async function respond(
   if (typeof feeds === "string") return null;
   const all: Record<string, (typeof feeds)[string]> = { ...feeds };
   const given = new Map<string, Pick<Response, "given" | "dims">>();
-  for (const [index, [parameter, gradient]] of [...gradients].entries()) {
+  /** Two states may be renewed by one gradient. */
+  for (const [index, gradient] of [...new Set(gradients.values())].entries()) {
     const like = all[`${gradient} (given)`];
     if (like === undefined) continue;
     const values = randomValues(like.size, 31 + index).map((value) => value * scale);
-    given.set(parameter, { given: values, dims: like.dims });
+    given.set(gradient, { given: values, dims: like.dims });
     all[`${gradient} (given)`] = new Tensor("float32", Float32Array.from(values), [...like.dims]);
   }
   try {
@@ -114,7 +115,12 @@ async function respond(
     const results = await session.run(all);
     await session.release();
     const of = new Map(below.map((name) => [name, numbersOf(results[name])]));
-    return new Map([...given].map(([parameter, each]) => [parameter, { ...each, scale: Math.abs(scale), of }]));
+    return new Map(
+      [...gradients].flatMap(([parameter, gradient]) => {
+        const each = given.get(gradient);
+        return each === undefined ? [] : [[parameter, { ...each, scale: Math.abs(scale), of }] as const];
+      }),
+    );
   } catch {
     return null;
   }
