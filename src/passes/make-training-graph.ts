@@ -29,7 +29,7 @@ import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quan
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { type LossScale, scaleLoss } from "./scale-loss.ts";
 import type { TrainingGraph } from "./training-graph.ts";
-import { warningsOf } from "./warnings.ts";
+import { mergedByChance, warningsOf } from "./warnings.ts";
 
 export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly loss: LossOptions;
@@ -118,6 +118,7 @@ export function makeTrainingGraphs(
   );
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
+  const shared = mergedByChance(candidates);
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   writeDepthwiseProducts(training, types);
@@ -170,6 +171,7 @@ export function makeTrainingGraphs(
     ],
     notes: [
       ...notes,
+      ...shared,
       ...(onReals === null ? [] : [onReals]),
       ...rounded,
       ...(weights === null || weights.restored.length === 0

@@ -6,7 +6,7 @@ import { liftPrecision } from "./lift-precision.ts";
 import { liftWeights } from "./lift-weights.ts";
 import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
-import { separateInitializers } from "./separate-initializers.ts";
+import { separateInitializers, separateStatistics } from "./separate-initializers.ts";
 import { unwrapMaps } from "./unwrap-maps.ts";
 
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
@@ -52,6 +52,7 @@ export function prepareForward(
   const lifted = liftWeights(model);
   const program = restoreProgram(model);
   const apart = separateInitializers(model).length;
+  const statistics = separateStatistics(model);
   const notes = [
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
     ...widened,
@@ -60,6 +61,11 @@ export function prepareForward(
     ...(apart > 0
       ? [
           `${apart} parameters that the exporter had merged, since all their elements were equal, are by themselves again`,
+        ]
+      : []),
+    ...(statistics.length > 0
+      ? [
+          `running statistics that shared a tensor with a parameter or with each other have one of their own: ${statistics.join(", ")}`,
         ]
       : []),
     ...(program?.notes ?? []),

@@ -1,5 +1,6 @@
 import { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /**
@@ -31,6 +32,41 @@ export function separateInitializers({ graph }: Model): readonly string[] {
     names.push(own.name);
   }
   return names;
+}
+
+/** Inputs that are statistics of the node's own. */
+const STATISTICS: ReadonlyMap<string, readonly (readonly [input: number, what: string])[]> = new Map([
+  [
+    "BatchNormalization",
+    [
+      [3, "running_mean"],
+      [4, "running_var"],
+    ],
+  ],
+]);
+
+/**
+ * Gives statistics a tensor of their own where something else reads the same one: tools that remove duplicates merge the zeros and ones
+ * of a fresh model, and a scale would be renewed as the variance.
+ * @returns the names of the statistics that were taken apart
+ */
+export function separateStatistics(model: Model): readonly string[] {
+  const { graph } = model;
+  const names = new Names(model);
+  const initializers = new Set(graph.initializers);
+  const made: string[] = [];
+  for (const node of graph) {
+    for (const [index, what] of (node.domain === "" ? STATISTICS.get(node.opType) : undefined) ?? []) {
+      const shared = node.inputs[index];
+      if (!shared?.tensor || !initializers.has(shared) || shared.uses.length === 1) continue;
+      const own = new Value(names.fresh(`${shared.name}/${what}`), shared.type);
+      own.tensor = shared.tensor;
+      node.setInput(index, own);
+      graph.initializers.push(own);
+      made.push(own.name);
+    }
+  }
+  return made;
 }
 
 function holdsOneValue(tensor: Tensor): boolean {

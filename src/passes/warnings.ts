@@ -1,4 +1,5 @@
 import { madeBy } from "../analysis/parameters/readings.ts";
+import { DataType } from "../graph/data-type.ts";
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { walkGraphs } from "../graph/model.ts";
 import type { OpType } from "../ops/operators/index.ts";
@@ -36,6 +37,25 @@ const TWICE_TAKEN: readonly TwiceTaken[] = [
  */
 export function warningsOf(graph: Graph, scores: Value | undefined, loss: LossKind): readonly string[] {
   return [...takenTwice(scores, loss), ...singleValues(graph)];
+}
+
+/** Vectors that several nodes read are one parameter; fresh ones look the same whether that is meant or not. */
+export function mergedByChance(parameters: readonly Value[]): readonly string[] {
+  const merged = parameters.filter((value) => {
+    const readers = new Set(value.uses.map(({ user }) => user));
+    return readers.size > 1 && isFreshVector(value);
+  });
+  if (merged.length === 0) return [];
+  const names = merged.map(({ name }) => `"${name}"`).join(", ");
+  return [
+    `${names}: each is read by several nodes, and its elements are all equal: it is trained as one parameter; where a tool merged parameters since they were equal, export without it`,
+  ];
+}
+
+function isFreshVector({ tensor }: Value): boolean {
+  if (tensor === null || tensor.dims.length !== 1 || tensor.size < 2 || tensor.dtype !== DataType.float) return false;
+  const values = tensor.floatValues();
+  return values.every((value) => value === values[0]);
 }
 
 function takenTwice(scores: Value | undefined, loss: LossKind): readonly string[] {
