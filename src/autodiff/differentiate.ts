@@ -25,6 +25,8 @@ export interface DifferentiateOptions {
   /** Goes back through operators that round, by straight-through estimation. Default false: they are refused. */
   readonly straightThrough?: boolean;
   /** Default: all rules there are. */
+  /** Why nodes without a rule were not written in operators that have one. */
+  readonly refusals?: ReadonlyMap<Node, GradientError>;
   readonly table?: ReadonlyMap<string, GradientEntry>;
 }
 
@@ -242,6 +244,8 @@ class Differentiation {
   }
 
   #missing(node: Node): GradientError {
+    const refusal = this.#options.refusals?.get(node);
+    if (refusal !== undefined) return refusal;
     const way = [node, ...this.#wayToSource(node)];
     const source = this.#wrt.find((value) => way.at(-1)?.inputs.includes(value) ?? false);
     const op = operatorOf(node);

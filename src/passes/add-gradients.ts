@@ -1,4 +1,4 @@
-import { differentiate } from "../autodiff/differentiate.ts";
+import { type DifferentiateOptions, differentiate } from "../autodiff/differentiate.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
@@ -18,16 +18,14 @@ export function addGradients(
   loss: Value,
   parameters: readonly Value[],
   types: TypeInference = inferTypes(model),
-  constants: ReadonlySet<Value> = new Set(),
-  straightThrough = false,
+  options: Pick<DifferentiateOptions, "constants" | "straightThrough" | "refusals"> = {},
 ): ReadonlyMap<Value, Value> {
   const { graph } = model;
   const gradients = differentiate(graph, loss, parameters, {
     names: new Names(model),
     opset: model.opset,
     types,
-    constants,
-    straightThrough,
+    ...options,
   });
   const names = new Names(model);
   const own = new Set<Value>();

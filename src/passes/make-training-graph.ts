@@ -1,10 +1,10 @@
 import { chooseParameters, type ParameterChoice } from "../analysis/parameters/choose.ts";
 import { layersBehind } from "../analysis/parameters/depths.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
-import { GraphError, PassError } from "../errors.ts";
+import { type GradientError, GraphError, PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { dataTypeName } from "../graph/data-type.ts";
-import { type Graph, Value } from "../graph/graph.ts";
+import { type Graph, type Node, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { tensorType } from "../graph/value-type.ts";
@@ -15,6 +15,7 @@ import { addGradients } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { type CarriedState, carriedIn, notesOfCarried, zerosFor } from "./carried-state.ts";
 import { decompose } from "./decompose/index.ts";
+import { COMPOUNDS } from "./decompose/table.ts";
 import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
 import { writeOnReals } from "./integer-operators.ts";
@@ -98,7 +99,8 @@ export function makeTrainingGraphs(
   const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
-  decompose(training);
+  const refusals = new Map<Node, GradientError>();
+  decompose(training, COMPOUNDS, (node, error) => refusals.set(node, error));
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
@@ -124,7 +126,7 @@ export function makeTrainingGraphs(
   writeDepthwiseProducts(training, types);
   const scaled = scaleLoss(training, loss, mixed?.lossScale ?? null, types);
   const gradients = scaled.unscale(
-    addGradients(training, scaled.loss, candidates, types, new Set(), quantizationAware !== false),
+    addGradients(training, scaled.loss, candidates, types, { straightThrough: quantizationAware !== false, refusals }),
   );
   const reached = candidates.filter((value) => gradients.has(value));
   if (reached.length === 0) {

@@ -59,7 +59,7 @@ function differentiated(made: Model, straightThrough: boolean): Value | undefine
   const { graph } = made;
   const [x, loss] = [graph.inputs[0], graph.outputs[0]];
   if (x === undefined || loss === undefined) throw new Error("no x or loss");
-  return addGradients(made, loss, [x], inferTypes(made), new Set(), straightThrough).get(x);
+  return addGradients(made, loss, [x], inferTypes(made), { straightThrough }).get(x);
 }
 
 async function run(made: Model, gradient: Value, x: readonly number[]): Promise<Record<string, readonly number[]>> {

@@ -9,8 +9,11 @@ import type { Compound } from "./compound.ts";
 /** Frames of the signal, a step apart, each times the window, each transformed. */
 function stft(f: Formula, call: Call): readonly Value[] {
   const int = f.typed(DataType.int64);
-  const [signal, window] = [call.input(0), call.optional(2)];
-  if (rankOf(signal) !== 3) throw call.refuse("its signal does not have the axes [batch, length, parts]");
+  const [samples, window] = [call.input(0), call.optional(2)];
+  const rank = rankOf(samples);
+  if (rank !== 2 && rank !== 3) throw call.refuse("its signal does not have the axes [batch, length, parts]");
+  /** ONNX Runtime takes real signals without their last axis, too. */
+  const signal = rank === 2 ? f.unsqueeze(samples, [2]) : samples;
   const given = call.optional(3);
   const whole = (value: Value): Value => f.cast(f.reshape(value, []), DataType.int64);
   const lengthOf = (frame: Value | null): Value => {

@@ -103,7 +103,9 @@ type Found = Pick<Alignments, "of" | "isCrossChecked">;
 async function byGradients(ort: OrtModule, question: Question, precision: Precision): Promise<Found> {
   const { model, values, loss, constants } = prepare(question);
   const parameters = [...question.candidates.keys()].flatMap((name) => values.get(name) ?? []);
-  const gradients = addGradients(model, loss, parameters, inferTypes(model), new Set(constants));
+  const gradients = addGradients(model, loss, parameters, inferTypes(model), {
+    constants: new Set(constants),
+  });
   const build = new Builder({ prefix: "proof", names: new Names(model) });
   const f = new Formula(build, model.opset);
   const outputs = new Map<string, { readonly parameter: string; readonly candidate: string }>();
