@@ -36,8 +36,21 @@ function meanVariance(f: Formula, call: Call): readonly Value[] {
   return [f.div(centered, f.add(f.sqrt(f.mean(f.square(centered), axes)), 1e-9))];
 }
 
+/** With the mean and the inverse deviation as outputs 1 and 2, which ONNX Runtime's kernel computes in float32. */
+function layerNorm(f: Formula, call: Call): readonly (Value | null)[] {
+  const [x, rank, axis] = [call.input(0), call.rank(0), call.int("axis")];
+  const axes = axesFrom(axis < 0 ? axis + rank : axis, rank);
+  const mean = f.mean(x, axes);
+  const centered = f.sub(x, mean);
+  const inverse = f.div(1, f.sqrt(f.add(f.mean(f.square(centered), axes), call.float("epsilon"))));
+  const scaled = f.mul(f.mul(centered, inverse), call.input(1));
+  const bias = call.optional(2);
+  return [bias === null ? scaled : f.add(scaled, bias), mean, inverse];
+}
+
 export const NORMALIZATIONS: readonly Compound[] = [
   { domain: "", op: "InstanceNormalization", source: SOURCE, parts: instanceNorm },
   { domain: "", op: "MeanVarianceNormalization", source: SOURCE, parts: meanVariance },
+  { domain: "", op: "LayerNormalization", source: SOURCE, parts: layerNorm },
   { domain: "", op: "LRN", source: SOURCE, parts: localResponse },
 ];
