@@ -1,7 +1,5 @@
-import type { Attribute } from "../../graph/attribute.ts";
-import { DataType } from "../../graph/data-type.ts";
-import type { Value } from "../../graph/graph.ts";
 import { axesFrom, shapeOf } from "../../ops/value-types.ts";
+import { resizingMatrix } from "../formulas/resizing.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 const RESIZE_KEPT = [
@@ -23,7 +21,7 @@ function resize(b: Backward): InputGradients {
   const gradient = changed
     .filter((axis) => typeof from?.[axis] !== "number" || from[axis] !== to?.[axis])
     .reduce((dy, axis) => {
-      const matrix = resizing(b, axis, kept);
+      const matrix = resizingMatrix(f, b, axis, kept);
       const last = [...axesFrom(0, axis), ...axesFrom(axis + 1, rank), axis];
       const product = f.matmul(f.transpose(dy, last), matrix);
       return f.transpose(
@@ -32,22 +30,6 @@ function resize(b: Backward): InputGradients {
       );
     }, b.dy);
   return [f.reshape(gradient, sizes.target(b.input(0)))];
-}
-
-/** The matrix [out, in] that resizes one axis. */
-function resizing(b: Backward, axis: number, attributes: readonly Attribute[]): Value {
-  const { f } = b;
-  const int = f.typed(DataType.int64);
-  const size = f.dim(b.input(0), axis);
-  const identity = f.emit("EyeLike", [f.zeros(int.vector(size, size))]);
-  if (b.optional(3) !== null) {
-    const target = int.vector(int.slice(b.input(3), [axis], [axis + 1], [0]), size);
-    return f.emit("Resize", [identity, null, null, target], { attributes });
-  }
-  const single = f.typed(DataType.float);
-  const scale = single.slice(b.input(2), [axis], [axis + 1], [0]);
-  const scales = single.concat([scale, single.reshape(single.number(1), [1])], 0);
-  return f.emit("Resize", [identity, null, scales], { attributes });
 }
 
 export const RESIZING_RULES: GradientTable = { Resize: { gradient: resize } };

@@ -1,4 +1,4 @@
-import type { Attribute } from "../../graph/attribute.ts";
+import { resizingMatrix } from "../../autodiff/formulas/resizing.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
@@ -21,7 +21,7 @@ function resize(f: Formula, call: Call): readonly Value[] {
   const attributes = [...call.node.attributes.values()].filter(({ name }) => !OF_SIZES.includes(name));
   const changed = axesFrom(0, rank).filter((axis) => typeof from?.[axis] !== "number" || from[axis] !== to?.[axis]);
   const y = changed.reduce((all, axis) => {
-    const matrix = f.cast(matrixOf(f.typed(DataType.float), call, axis, attributes), f.dtype);
+    const matrix = f.cast(resizingMatrix(f.typed(DataType.float), call, axis, attributes), f.dtype);
     const last = [...axesFrom(0, axis), ...axesFrom(axis + 1, rank), axis];
     const product = f.matmul(f.transpose(all, last), f.transpose(matrix, [1, 0]));
     return f.transpose(
@@ -30,20 +30,6 @@ function resize(f: Formula, call: Call): readonly Value[] {
     );
   }, x);
   return [changed.length === 0 ? f.identity(y) : y];
-}
-
-function matrixOf(f: Formula, call: Call, axis: number, attributes: readonly Attribute[]): Value {
-  const int = f.typed(DataType.int64);
-  const size = int.dim(call.input(0), axis);
-  const identity = f.emit("EyeLike", [f.zeros(int.vector(size, size))]);
-  const sizes = call.optional(3);
-  if (sizes !== null) {
-    const target = int.vector(int.slice(sizes, [axis], [axis + 1], [0]), size);
-    return f.emit("Resize", [identity, null, null, target], { attributes });
-  }
-  const scale = f.slice(call.input(2), [axis], [axis + 1], [0]);
-  const scales = f.concat([scale, f.reshape(f.number(1), [1])], 0);
-  return f.emit("Resize", [identity, null, scales], { attributes });
 }
 
 /** Those that resize all axes as they say, without a region. */
