@@ -9,6 +9,7 @@ import {
   TrainingSession,
 } from "../src/index.ts";
 import { CE, convNet, wave } from "./support/conv-net.ts";
+import { rejectionOf } from "./support/errors.ts";
 
 /** A recurrent layer in both directions, its states laid side by side, and a linear one. */
 function recurrentNet(op: string, gates: number): Model {
@@ -110,6 +111,18 @@ describe("checkGradients", () => {
     const check = await checkGradients(net, CE);
     expect([check.precision, check.reason]).toEqual(["float32", expect.stringContaining("Atan")]);
     expect(check.parameters[0]?.difference).toBeLessThan(check.tolerance);
+  });
+
+  it("names a loss that is not finite", async () => {
+    const net = convNet();
+    const [logits] = net.graph.outputs;
+    const [least, roots] = [new Value("least", logits?.type ?? null), new Value("roots", logits?.type ?? null)];
+    net.graph.append([new Node("Exp", [logits ?? null], [least]), new Node("Neg", [least], [roots])]);
+    const logs = new Value("logs", logits?.type ?? null);
+    net.graph.append(new Node("Log", [roots], [logs]));
+    net.graph.replaceOutputs([logs]);
+    const error = await rejectionOf(checkGradients(net, CE));
+    expect([error.code, error.exitCode]).toEqual(["E_NOT_FINITE", 7]);
   });
 
   it("checks convolutions in float64", async () => {

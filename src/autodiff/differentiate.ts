@@ -1,4 +1,4 @@
-import { GradientError } from "../errors.ts";
+import { GradientError, type OnnxAgrError } from "../errors.ts";
 import { DataType, isGradientType } from "../graph/data-type.ts";
 import { describeNode, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { valuesReadBy } from "../graph/model.ts";
@@ -26,7 +26,7 @@ export interface DifferentiateOptions {
   readonly straightThrough?: boolean;
   /** Default: all rules there are. */
   /** Why nodes without a rule were not written in operators that have one. */
-  readonly refusals?: ReadonlyMap<Node, GradientError>;
+  readonly refusals?: ReadonlyMap<Node, OnnxAgrError>;
   readonly table?: ReadonlyMap<string, GradientEntry>;
 }
 
@@ -243,7 +243,7 @@ class Differentiation {
     return result;
   }
 
-  #missing(node: Node): GradientError {
+  #missing(node: Node): OnnxAgrError {
     const refusal = this.#options.refusals?.get(node);
     if (refusal !== undefined) return refusal;
     const way = [node, ...this.#wayToSource(node)];

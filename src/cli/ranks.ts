@@ -118,8 +118,7 @@ export async function withThreads<Options extends Pick<RuntimeOptions, "threads"
 ): Promise<Options> {
   if (options.threads !== undefined) return options;
   if (communicator.size === 1) {
-    const granted = options.runtime === "ort-training" ? null : grantedProcessors();
-    if (granted !== null) console.note(`${inWords(granted)}: this process may not use all processors (--threads)`);
+    noteThreads(options, console);
     return options;
   }
   const here = ranksHere() ?? communicator.size;
@@ -130,6 +129,12 @@ export async function withThreads<Options extends Pick<RuntimeOptions, "threads"
   const threads = Math.min(...(await exchangeNumbers(communicator, [own])).map(([each = 1]) => each));
   console.note(`${inWords(threads)} per rank (--threads)`);
   return { ...options, threads };
+}
+
+/** Says how many threads a session takes where that is not one per core. */
+export function noteThreads({ threads, runtime }: Pick<RuntimeOptions, "threads" | "runtime">, console: Console): void {
+  const granted = threads !== undefined || runtime === "ort-training" ? null : grantedProcessors();
+  if (granted !== null) console.note(`${inWords(granted)}: this process may not use all processors (--threads)`);
 }
 
 const inWords = (threads: number): string => `${threads} thread${threads === 1 ? "" : "s"}`;

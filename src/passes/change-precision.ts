@@ -39,7 +39,8 @@ interface Change {
  */
 export function toDouble(model: Model): void {
   change(model, { from: new Set([DataType.float, DataType.float16, DataType.bfloat16]), to: DataType.double });
-  decompose(model, IN_FLOAT64);
+  /** What cannot be written in others stays, and is found out by running it. */
+  decompose(model, IN_FLOAT64, () => undefined);
 }
 
 /** Makes what a model has in float16 and bfloat16 float32: constants, casts and declared types. */

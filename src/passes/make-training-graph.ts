@@ -1,7 +1,7 @@
 import { chooseParameters, type ParameterChoice } from "../analysis/parameters/choose.ts";
 import { layersBehind } from "../analysis/parameters/depths.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
-import { type GradientError, GraphError, PassError } from "../errors.ts";
+import { GraphError, type OnnxAgrError, PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
 import { dataTypeName } from "../graph/data-type.ts";
 import { type Graph, type Node, Value } from "../graph/graph.ts";
@@ -99,7 +99,7 @@ export function makeTrainingGraphs(
   const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
   const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
-  const refusals = new Map<Node, GradientError>();
+  const refusals = new Map<Node, OnnxAgrError>();
   decompose(training, COMPOUNDS, (node, error) => refusals.set(node, error));
   const statistics = prepareTraining(training);
   prepareEvaluation(evaluation);

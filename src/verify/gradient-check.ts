@@ -1,7 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import { valueRanges } from "../analysis/value-ranges.ts";
 import { requireArgument } from "../arguments.ts";
-import { BackendError, requireOption } from "../errors.ts";
+import { BackendError, NumericError, requireOption } from "../errors.ts";
 import { fromHalf } from "../graph/half.ts";
 import { readExternalTensors } from "../graph/io/external-tensors.ts";
 import type { Model } from "../graph/model.ts";
@@ -110,6 +110,7 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     try {
       probe = await LossProbe.open(ort, step, feeds, precision);
     } catch (cause) {
+      if (cause instanceof NumericError) throw cause;
       reason = explain(cause).reason;
       continue;
     }

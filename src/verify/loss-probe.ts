@@ -11,6 +11,7 @@ import { plainly } from "./try-run.ts";
 /** Runs the loss, without its gradients, with some elements of the parameters moved. */
 export class LossProbe {
   readonly #session: OrtSession;
+  readonly #read: ReadonlySet<string>;
   readonly #feeds: Record<string, Tensor>;
   readonly #lossName: string;
   readonly loss: number;
@@ -24,6 +25,7 @@ export class LossProbe {
     gradients: ReadonlyMap<string, Float64Array>,
   ) {
     this.#session = session;
+    this.#read = new Set(session.inputNames);
     this.#feeds = feeds;
     this.#lossName = lossName;
     this.loss = loss;
@@ -41,7 +43,7 @@ export class LossProbe {
     const next = new Map(step.state.map(({ name, next: output }) => [name, output]));
     const outputs = step.gradients.map(([parameter, buffer]) => [parameter, next.get(buffer) ?? ""] as const);
     const fetches = Object.fromEntries([lossName, ...outputs.map(([, output]) => output)].map((name) => [name, null]));
-    const results = await session.run(feeds, fetches);
+    const results = await session.run(feeds, fetches).finally(() => session.release());
     const loss = Number(results[lossName]?.data[0]);
     const gradients = new Map(
       outputs.map(([parameter, output]) => [
@@ -55,7 +57,6 @@ export class LossProbe {
         hint: "Give inputs that are fit for the model, with --data.",
       });
     }
-    await session.release();
     const forward = lossAlone(step.model, lossName);
     return new LossProbe(
       await ort.InferenceSession.create(encodeModel(forward), plainly()),
@@ -81,12 +82,12 @@ export class LossProbe {
   async #at(parameter: string, element: number, delta: number): Promise<number> {
     const tensor = this.#feeds[parameter];
     if (tensor === undefined) return Number.NaN;
-    if (!this.#session.inputNames.includes(parameter)) return this.loss;
+    if (!this.#read.has(parameter)) return this.loss;
     const data = (tensor.data as Float64Array).slice();
     data[element] = (data[element] ?? 0) + delta;
     const moved = new Tensor(tensor.type as "float64", data, tensor.dims);
     const all = { ...this.#feeds, [parameter]: moved };
-    const read = Object.entries(all).filter(([name]) => this.#session.inputNames.includes(name));
+    const read = Object.entries(all).filter(([name]) => this.#read.has(name));
     const results = await this.#session.run(Object.fromEntries(read), { [this.#lossName]: null });
     return Number(results[this.#lossName]?.data[0]);
   }

@@ -20,6 +20,7 @@ import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
 import { IN_FLOAT64 } from "../../src/passes/float64/table.ts";
+import { numbersOf } from "../../src/runtime/ort-tensor.ts";
 import { openSession } from "../support/ort.ts";
 
 interface Numbers {
@@ -217,6 +218,27 @@ function tensorOf({ dims, data }: Numbers, dtype: number): GraphTensor {
   if (dtype === DataType.int32) return GraphTensor.from(dtype, dims, Int32Array.from(data));
   if (dtype === DataType.bool) return GraphTensor.from(dtype, dims, Uint8Array.from(data));
   return GraphTensor.from(dtype, dims, dtype === DataType.double ? Float64Array.from(data) : Float32Array.from(data));
+}
+
+/** What a forward model of a case gives in float32, each operator run as it is written. */
+export async function outputsOf(
+  model: Model,
+  { inputs, outputs }: GradientCase,
+): Promise<readonly (readonly number[])[]> {
+  const session = await openSession(encodeModel(model), { graphOptimizationLevel: "disabled" });
+  const own = new Map(inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));
+  const feeds = Object.fromEntries(
+    session.inputNames.map((name) => {
+      const { data = [], dims = [] } = own.get(name) ?? {};
+      return [name, new Tensor("float32", Float32Array.from(data), [...dims])];
+    }),
+  );
+  const results = await session.run(feeds);
+  await session.release();
+  return outputs.map((_, index) => {
+    const y = results[`y${index}`];
+    return y === undefined ? [] : numbersOf(y);
+  });
 }
 
 export interface Runner {

@@ -1,13 +1,10 @@
-import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { encodeModel } from "../../src/entries/graph.ts";
-import { GradientError, type Model, PassError } from "../../src/index.ts";
+import { GradientError, PassError } from "../../src/index.ts";
 import { keyOf } from "../../src/passes/decompose/compound.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
 import { COMPOUNDS } from "../../src/passes/decompose/table.ts";
 import { lowerTrainingOps } from "../../src/passes/lower-training-ops/index.ts";
-import { CASES, forward, type GradientCase, nameOf } from "../autodiff/cases.ts";
-import { openSession } from "../support/ort.ts";
+import { CASES, forward, type GradientCase, nameOf, outputsOf } from "../autodiff/cases.ts";
 
 const keys = new Set(COMPOUNDS.map(({ domain, op }) => keyOf(domain, op)));
 
@@ -23,22 +20,6 @@ const compounds = CASES.filter(isTakenApart).map((each) => [nameOf(each), each] 
 
 /** Operators that ONNX Runtime has no kernel for on the CPU: PyTorch's numbers stand alone. */
 const NO_KERNEL = ["com.microsoft.NhwcConv"];
-
-async function outputsOf(model: Model, { inputs, outputs }: GradientCase): Promise<readonly (readonly number[])[]> {
-  const session = await openSession(encodeModel(model), {
-    graphOptimizationLevel: "disabled",
-  });
-  const own = new Map(inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));
-  const feeds = Object.fromEntries(
-    session.inputNames.map((name) => {
-      const { data = [], dims = [] } = own.get(name) ?? {};
-      return [name, new Tensor("float32", Float32Array.from(data), [...dims])];
-    }),
-  );
-  const results = await session.run(feeds);
-  await session.release();
-  return outputs.map((_, index) => Array.from((results[`y${index}`]?.data ?? []) as Float32Array));
-}
 
 describe("operators that are made of others", () => {
   it.each(compounds)("%s: ONNX Runtime's kernel and the parts give PyTorch's numbers", async (_, testCase) => {

@@ -2,13 +2,12 @@ import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { model, Sketch } from "../../fixtures/sketch.ts";
 import { DataType, encodeModel, type ValueType } from "../../src/entries/graph.ts";
-import type { Model } from "../../src/index.ts";
+import { toDouble } from "../../src/passes/change-precision.ts";
 import { keyOf } from "../../src/passes/decompose/compound.ts";
 import { decompose } from "../../src/passes/decompose/index.ts";
 import { secondsInFloat64 } from "../../src/passes/float64/cost.ts";
 import { IN_FLOAT64 } from "../../src/passes/float64/table.ts";
-import { numbersOf } from "../../src/runtime/ort-tensor.ts";
-import { CASES, forward, type GradientCase, nameOf } from "../autodiff/cases.ts";
+import { CASES, forward, type GradientCase, nameOf, outputsOf } from "../autodiff/cases.ts";
 import { openSession } from "../support/ort.ts";
 
 const isWritten = (testCase: GradientCase): boolean =>
@@ -19,23 +18,6 @@ const isWritten = (testCase: GradientCase): boolean =>
   });
 
 const written = CASES.filter(isWritten).map((each) => [nameOf(each), each] as const);
-
-async function outputsOf(graph: Model, { inputs, outputs }: GradientCase): Promise<readonly (readonly number[])[]> {
-  const session = await openSession(encodeModel(graph), { graphOptimizationLevel: "disabled" });
-  const own = new Map(inputs.flatMap((input) => (input === null ? [] : [[input.name, input] as const])));
-  const feeds = Object.fromEntries(
-    session.inputNames.map((name) => {
-      const { data = [], dims = [] } = own.get(name) ?? {};
-      return [name, new Tensor("float32", Float32Array.from(data), [...dims])];
-    }),
-  );
-  const results = await session.run(feeds);
-  await session.release();
-  return outputs.map((_, index) => {
-    const y = results[`y${index}`];
-    return y === undefined ? [] : numbersOf(y);
-  });
-}
 
 describe("operators written in such that have float64 kernels", () => {
   it.each(written)("%s: the same written in float32 gives PyTorch's numbers", async (_, testCase) => {
@@ -52,6 +34,18 @@ describe("operators written in such that have float64 kernels", () => {
   it("every one has a case", () => {
     const tested = new Set(written.map(([, { domain, op }]) => keyOf(domain, op)));
     expect(IN_FLOAT64.map(({ domain, op }) => keyOf(domain, op)).filter((key) => !tested.has(key))).toEqual([]);
+  });
+
+  it("what cannot be written, since the rank of its input is not known, stays", () => {
+    const sketch = new Sketch("open");
+    sketch.input("x", { kind: "tensor", dtype: DataType.float, shape: [null] });
+    sketch.input("shape", { kind: "tensor", dtype: DataType.int64, shape: [null] });
+    sketch.node("Reshape", ["x", "shape"], ["image"]);
+    sketch.node("GlobalAveragePool", ["image"], ["y"]);
+    sketch.output("y", { kind: "tensor", dtype: DataType.float, shape: null });
+    const graph = model(sketch.graph, 8, [["", 17]]);
+    toDouble(graph);
+    expect(graph.graph.nodes.map(({ opType }) => opType)).toEqual(["Reshape", "GlobalAveragePool"]);
   });
 
   it("the error function is right to float64", async () => {

@@ -33,6 +33,7 @@ import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { withModel } from "../model-options.ts";
 import { packageVersion } from "../package-files.ts";
+import { noteThreads } from "../ranks.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
@@ -192,6 +193,7 @@ async function run(path: string, flags: CompareFlags, console: Console): Promise
     ...(flags.evalBatchSize === undefined ? {} : { evaluationBatchSize: flags.evalBatchSize }),
   };
   console.note(weightsNote(flags));
+  noteThreads(flags, console);
   if (flags.dryRun === true) {
     const { json, lines } = describeEstimate(await estimateComparison(model, data, options));
     console.result({ command: "compare", model: path, dryRun: true, ...json }, lines);

@@ -1,4 +1,4 @@
-import { GradientError } from "../../errors.ts";
+import { OnnxAgrError } from "../../errors.ts";
 import type { Graph, Node } from "../../graph/graph.ts";
 import { type Model, subgraphsOf, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
@@ -11,14 +11,14 @@ import { COMPOUNDS } from "./table.ts";
  * Writes operators that are made of others (attention, fused operators of ONNX Runtime's optimizers) in those, so that their
  * gradients are those of their parts.
  * @param compounds the operators, with their parts. Default: all that have no gradient of their own
- * @param onRefusal takes the error of a node with inputs or attributes that the parts do not know, which stays as it is. Default: it is thrown
+ * @param onRefusal takes the error of a node that cannot be written in its parts, and stays as it is. Default: it is thrown
  * @returns how many nodes of each operator, by `domain.operator`
  * @throws GradientError `E_NO_GRADIENT` for a node with inputs or attributes that the parts do not know
  */
 export function decompose(
   model: Model,
   compounds: readonly Compound[] = COMPOUNDS,
-  onRefusal?: (node: Node, error: GradientError) => void,
+  onRefusal?: (node: Node, error: OnnxAgrError) => void,
 ): Readonly<Record<string, number>> {
   const byName = new Map(compounds.map((each) => [keyOf(each.domain, each.op), each]));
   const compoundOf = (node: Node): Compound | null => {
@@ -39,7 +39,7 @@ interface Context {
   readonly types: TypeInference;
   readonly counts: Record<string, number>;
   readonly compoundOf: (node: Node) => Compound | null;
-  readonly onRefusal: ((node: Node, error: GradientError) => void) | undefined;
+  readonly onRefusal: ((node: Node, error: OnnxAgrError) => void) | undefined;
 }
 
 /** In the order of the nodes, so that the types of a node's inputs are known. */
@@ -63,7 +63,7 @@ function decomposeGraph(graph: Graph, context: Context): void {
         onEmit: (made) => types.node(made),
       });
     } catch (error) {
-      if (onRefusal === undefined || !(error instanceof GradientError)) throw error;
+      if (onRefusal === undefined || !(error instanceof OnnxAgrError)) throw error;
       onRefusal(node, error);
       types.node(node);
       continue;
