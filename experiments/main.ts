@@ -3,11 +3,13 @@
  *
  *     npm run experiment -- vgg
  *     npm run experiment -- vgg --dry-run
+ *     npm run experiment -- repeat vgg
  *     npm run experiment -- samples
  *     npm run experiment -- alpha
  *     npm run experiment -- results
  *
- * What stands behind the name goes to `onnx-agr compare`.
+ * What stands behind the name goes to `onnx-agr compare`. `repeat` trains one of the runs that were compared again, the first or that of the option set
+ * and the seed that follow, and says whether each loss is the same.
  */
 
 import { cpSync, existsSync, readdirSync } from "node:fs";
@@ -17,9 +19,11 @@ import { run } from "../src/cli/run.ts";
 import { writeAlphas } from "./alpha.ts";
 import { hasFashion, prepareData } from "./data.ts";
 import { prepareNoise } from "./diffusion.ts";
+import { withResults } from "./outcome.ts";
 import { writeResults } from "./results.ts";
 import { drawSamples } from "./samples.ts";
 import { hasText, prepareMasked, prepareOrder } from "./text.ts";
+import { trainedAgain } from "./trained.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const RESULTS = ["comparison.json", "curves.svg"];
@@ -27,6 +31,7 @@ const CONFIG = "onnx-agr.config.yaml";
 
 const names = readdirSync(HERE).filter((name) => existsSync(join(HERE, name, CONFIG)));
 const [name = "", ...more] = process.argv.slice(2);
+const [repeated = "", arm, seed] = more;
 
 const IMAGES = {
   has: hasFashion,
@@ -46,16 +51,27 @@ const SOURCES: Readonly<Record<string, typeof IMAGES>> = { albert: TEXT, order: 
 /** What is made of experiments that were run. */
 const AFTERWARDS: Readonly<Record<string, { readonly of: readonly (typeof IMAGES)[]; readonly make: () => unknown }>> =
   {
+    repeat: { of: [SOURCES[repeated] ?? IMAGES], make: repeat },
     samples: { of: [NOISE], make: drawSamples },
     alpha: { of: [NOISE, TEXT, ORDER], make: writeAlphas },
     results: { of: [], make: writeResults },
   };
 
+/** @throws Error where the losses are others */
+async function repeat(): Promise<void> {
+  const run = await trainedAgain(repeated, { arm, seed: seed === undefined ? undefined : Number(seed) });
+  process.stdout.write(`${repeated}, ${run.arm}, seed ${run.seed}: the same losses in all ${run.steps} steps\n`);
+}
+
 async function main(): Promise<number> {
   const afterwards = AFTERWARDS[name];
-  if (afterwards === undefined && !names.includes(name)) {
+  const isKnown =
+    name === "repeat" ? withResults().includes(repeated) : afterwards !== undefined || names.includes(name);
+  if (!isKnown) {
     const all = [...names, ...Object.keys(AFTERWARDS)];
-    process.stderr.write(`Give the name of an experiment: ${all.join(", ")}.\n`);
+    process.stderr.write(
+      `Give the name of an experiment: ${all.join(", ")}. Behind "repeat": ${withResults().join(", ")}.\n`,
+    );
     return 2;
   }
   for (const { has, prepare, missing } of afterwards?.of ?? [SOURCES[name] ?? IMAGES]) {

@@ -125,7 +125,8 @@ async function classifierOf(): Promise<InferenceSession> {
   const [scores] = last?.outputs ?? [];
   if (feature == null || scores == null) throw new Error("the classifier has no last layer");
   const { name, arm, seed } = CLASSIFIER;
-  return open(await trainedAgain(name, arm, seed, [feature.name, scores.name]));
+  const { model } = await trainedAgain(name, { arm, seed }, [feature.name, scores.name]);
+  return open(model);
 }
 
 export async function drawSamples(): Promise<void> {
@@ -155,7 +156,8 @@ export async function drawSamples(): Promise<void> {
 async function imagesOf(arm: string, seed: number, losses: string): Promise<Float32Array> {
   const path = at(`ddpm/runs/images/${losses}.bin`);
   if (existsSync(path)) return new Float32Array(new Uint8Array(readFileSync(path)).buffer);
-  const network = await open(await trainedAgain("ddpm", arm, seed));
+  const { model } = await trainedAgain("ddpm", { arm, seed });
+  const network = await open(model);
   const images = (await drawn(network)).map((value) => Math.min(1, Math.max(0, (value + 1) / 2)));
   await mkdir(at("ddpm/runs/images"), { recursive: true });
   await writeFileAtomic(path, [new Uint8Array(images.buffer)]);

@@ -43,12 +43,14 @@ interface Opened {
   readonly run: Comparison["runs"][number];
 }
 
-/**
- * A session with the initial weights of a run that was compared, and the data that it is trained with.
- * @param arm default: the first
- * @param seed default: the first
- */
-export async function openCompared(name: string, arm?: string, seed?: number): Promise<Opened> {
+/** One of the runs that were compared: of this option set and this seed, by default the first. */
+export interface Which {
+  readonly arm?: string | undefined;
+  readonly seed?: number | undefined;
+}
+
+/** A session with the initial weights of a run that was compared, and the data that it is trained with. */
+export async function openCompared(name: string, { arm, seed }: Which = {}): Promise<Opened> {
   const { options, runs } = JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison;
   const { compare } = parse(readFileSync(at(name, "onnx-agr.config.yaml"), "utf8")) as Configuration;
   const run = runs.find((each) => each.arm === (arm ?? each.arm) && each.seed === (seed ?? each.seed));
@@ -61,18 +63,21 @@ export async function openCompared(name: string, arm?: string, seed?: number): P
   return { session, data, train: option.train, run };
 }
 
+interface Trained {
+  readonly model: Uint8Array;
+  readonly arm: string;
+  readonly seed: number;
+  readonly steps: number;
+}
+
 /**
  * Trains again what was compared, and gives the trained model.
  * @param outputs tensors that the model is to give. Default: what the loss is computed from
  * @throws Error where its losses are not those of the comparison, bit for bit
  */
-export async function trainedAgain(
-  name: string,
-  arm: string,
-  seed: number,
-  outputs?: readonly string[],
-): Promise<Uint8Array> {
-  const { session, data, train: options, run } = await openCompared(name, arm, seed);
+export async function trainedAgain(name: string, which: Which, outputs?: readonly string[]): Promise<Trained> {
+  const { session, data, train: options, run } = await openCompared(name, which);
+  const { arm, seed } = run;
   try {
     const losses: number[] = [];
     for await (const event of train(session, data, { ...options, seed })) {
@@ -82,7 +87,7 @@ export async function trainedAgain(
       .update(new Uint8Array(Float64Array.from(losses).buffer))
       .digest("hex");
     if (hash !== run.losses) throw new Error(`${arm}, seed ${seed}: the losses are not those of ${name}`);
-    return await session.exportModel(outputs);
+    return { model: await session.exportModel(outputs), arm, seed, steps: losses.length };
   } finally {
     await session.release();
   }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { BETAS, KEPT, normals, STEPS } from "../experiments/diffusion.ts";
 import { eigenOf, frechetDistance, inceptionScore } from "../experiments/frechet.ts";
+import { holmAdjusted } from "../experiments/holm.ts";
 import { float, model as modelOf, Sketch } from "../fixtures/sketch.ts";
 import { GraphTensor } from "../src/entries/graph.ts";
 import { type Model, writeModel } from "../src/index.ts";
@@ -68,6 +69,18 @@ describe("the inception score of the experiments", () => {
     const apart = Array.from({ length: 6 }, (_, at) => Float64Array.from([0, 1, 2], (k) => (k === at % 3 ? 1 : 0)));
     expect(inceptionScore(alike)).toBeCloseTo(1, 12);
     expect(inceptionScore(apart)).toBeCloseTo(3, 12);
+  });
+});
+
+describe("Holm's correction in the experiments", () => {
+  it("gives the numbers of R's p.adjust, in the order given", () => {
+    const adjusted = holmAdjusted([0.03, 0.01, 0.04, 0.02]);
+    for (const [index, p] of [0.06, 0.04, 0.06, 0.06].entries()) expect(adjusted[index]).toBeCloseTo(p, 12);
+  });
+
+  it("goes no higher than 1, and leaves a single one as it is", () => {
+    expect(holmAdjusted([0.9, 0.6])).toEqual([1, 1]);
+    expect(holmAdjusted([0.2])).toEqual([0.2]);
   });
 });
 

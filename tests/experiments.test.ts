@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { resultsDocument, sentenceOf, summaryOf, withResults } from "../experiments/results.ts";
+import { sentenceOf, summaryOf } from "../experiments/agr-effect.ts";
+import { withResults } from "../experiments/outcome.ts";
+import { resultsDocument } from "../experiments/results.ts";
 import type { SampleScores } from "../experiments/samples.ts";
 import { comparedRuns } from "../experiments/trained.ts";
 import { sha256OfFile } from "../src/entries/graph.ts";
@@ -31,7 +33,7 @@ describe("the experiments", () => {
     expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
   });
 
-  it.each(["vit", "vgg", "resnet", "convnext", "ddpm", "order"])("of %s are in the README word for word", (name) => {
+  it.each(["vit", "vgg", "resnet", "convnext", "ddpm", "albert", "order"])("of %s are in the README word for word", (name) => {
     const sentence = sentenceOf(name);
     expect(sentence).toMatch(/seeds: .* of (accuracy|loss) /);
     expect(README).toContain(sentence);
