@@ -33,11 +33,14 @@ describe("the experiments", () => {
     expect(readFileSync(at("README.md"), "utf8")).toBe(resultsDocument());
   });
 
-  it.each(["vit", "vgg", "resnet", "convnext", "ddpm", "albert", "order"])("of %s are in the README word for word", (name) => {
-    const sentence = sentenceOf(name);
-    expect(sentence).toMatch(/seeds: .* of (accuracy|loss) /);
-    expect(README).toContain(sentence);
-  });
+  it.each(["vit", "vgg", "resnet", "convnext", "ddpm", "albert", "order"])(
+    "of %s are in the README word for word",
+    (name) => {
+      const sentence = sentenceOf(name);
+      expect(sentence).toMatch(/seeds: .* of (accuracy|loss) /);
+      expect(README).toContain(sentence);
+    },
+  );
 
   it("are summed up in the README word for word", () => {
     expect(README).toContain(summaryOf());

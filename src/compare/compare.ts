@@ -133,10 +133,14 @@ export async function* compare(
 export const countRuns = ({ arms, seeds, rates, sweepSeeds }: CompletedOptions): number =>
   arms.length * (seeds.length + rates.length * sweepSeeds);
 
-/** Seeds behind those that are compared: the runs that chose a rate are not among those that judge it. */
+/**
+ * The least seeds, from the first compared one on, that are not compared: the runs that chose a rate are not among those that judge it,
+ * and stay where seeds are added that leave them out.
+ */
 export function sweepSeedsOf({ seeds, sweepSeeds }: CompletedOptions): readonly number[] {
-  const first = Math.max(...seeds) + 1;
-  return Array.from({ length: sweepSeeds }, (_, index) => first + index);
+  const first = Math.min(...seeds);
+  const candidates = Array.from({ length: seeds.length + sweepSeeds }, (_, index) => first + index);
+  return candidates.filter((seed) => !seeds.includes(seed)).slice(0, sweepSeeds);
 }
 
 /** The arm under the same name with another learning rate; a schedule keeps its form. */

@@ -142,6 +142,17 @@ describe("compare", () => {
     expect(await begun(1)).not.toBe(await begun(2));
   });
 
+  it("keeps the runs of the sweep where seeds are added that leave its seeds out", async () => {
+    const folder = temporaryFolder();
+    const options = { arms: [OFF, ON], rates: [0.01, 0.05], sweepSeeds: 2, folder };
+    await eventsOf(folder, { ...options, seeds: [2, 4] });
+    const events = await eventsOf(folder, { ...options, seeds: [2, 4, 6] });
+    const made = events.flatMap((event) => (event.type === "run" && !event.wasKept ? [event.run.identity.seed] : []));
+    expect(made).toEqual([6, 6]);
+    const swept = events.flatMap((event) => (event.type === "run" && event.purpose === "sweep" ? [event.run] : []));
+    expect(new Set(swept.map(({ identity }) => identity.seed))).toEqual(new Set([3, 5]));
+  });
+
   it("chooses for each arm the learning rate that is best for it, with seeds that are not compared", async () => {
     const folder = temporaryFolder();
     const events = await eventsOf(folder, { arms: [OFF, ON], seeds: [1, 2], rates: [1e-7, 0.05], sweepSeeds: 2 });
