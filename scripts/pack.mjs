@@ -25,8 +25,9 @@ if (unbuilt.length > 0) throw new Error(`${unbuilt.join(", ")} not built: use np
 
 const stage = mkdtempSync(join(tmpdir(), "onnx-agr-pack-"));
 try {
+  /** Tarballs made before lie beside the Dockerfile that takes them. */
   for (const path of [...manifest.files, "README.md", "LICENSE"])
-    cpSync(join(root, path), join(stage, path), { recursive: true });
+    cpSync(join(root, path), join(stage, path), { recursive: true, filter: (file) => !file.endsWith(".tgz") });
   writeFileSync(join(stage, "package.json"), `${JSON.stringify(published, null, 2)}\n`);
   const { status, stdout } = spawnSync("npm", ["pack", stage, "--json", ...process.argv.slice(2)], {
     encoding: "utf8",

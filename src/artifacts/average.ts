@@ -23,16 +23,21 @@ export const AVERAGE_DEFAULTS = { method: "mean", trim: 0.1 } as const;
 /** One value out of those of all checkpoints, which it may reorder. */
 type Combine = (values: Float64Array) => number;
 
+/** Checkpoints that are left out at either end. What is 7 but for a rounding, 0.07 times 100 say, is 7. */
+const leftOut = (trim: number, count: number): number => Math.floor(trim * count + 1e-9);
+
 const sumOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
 
 const METHODS: Readonly<Record<AverageMethod, (weights: readonly number[], trim: number) => Combine>> = {
   mean: (weights) => {
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    const shares = weights.map((weight) => weight / total);
+    /** By the largest first: a sum of large weights may be beyond what a number holds. */
+    const largest = Math.max(...weights);
+    const total = weights.reduce((sum, weight) => sum + weight / largest, 0);
+    const shares = weights.map((weight) => weight / largest / total);
     return (values) => values.reduce((sum, value, index) => sum + value * (shares[index] ?? 0), 0);
   },
   "trimmed-mean": ({ length }, trim) => {
-    const left = Math.floor(trim * length);
+    const left = leftOut(trim, length);
     return (values) => sumOf(values.sort().subarray(left, length - left)) / (length - 2 * left);
   },
   median: ({ length }) => {
@@ -60,6 +65,7 @@ function combineOf(count: number, options: AverageOptions): Combine {
     "left out: it is for the method trimmed-mean",
   );
   requireOption(trim >= 0 && trim < 0.5, "trim", "a number from 0 to below 0.5");
+  if (method === "trimmed-mean" && trim > 0 && leftOut(trim, count) === 0) throw trimsNone(trim, count);
   const counted = weights ?? Array.from({ length: count }, () => 1);
   requireOption(counted.length === count, "weights", `as many as there are checkpoints, ${count}`);
   requireOption(
@@ -68,6 +74,17 @@ function combineOf(count: number, options: AverageOptions): Combine {
     "numbers from 0 on, not all 0",
   );
   return METHODS[method](counted, trim);
+}
+
+function trimsNone(trim: number, count: number): UsageError {
+  const enough = Math.ceil(1000 / count) / 1000;
+  return new UsageError("E_OPTION", `trim ${trim} of ${count} checkpoints leaves none out: that is the mean`, {
+    field: "trim",
+    hint:
+      count < 3
+        ? "Give three checkpoints or more, or use the method mean."
+        : `Give ${enough} or more, or use the method median.`,
+  });
 }
 
 export interface AveragedTensors {
@@ -101,6 +118,7 @@ export function averageTensors(
     const all = sources.map(([what, each]) => alike(what, each.get(name), name, tensor, first[0]));
     const bytes = all.map((each) => Buffer.from(bytesOf(each)));
     if (bytes.every((each) => bytes[0]?.equals(each))) {
+      requireNumbers(first[0], name, tensor);
       tensors.set(name, tensor);
       same.push(name);
     } else if (FLOATS.includes(tensor.dtype)) {
@@ -110,6 +128,11 @@ export function averageTensors(
     }
   }
   return { tensors, same };
+}
+
+/** Infinities that are the same in all may be meant, as in a mask; NaN never is. */
+function requireNumbers(what: string, name: string, tensor: Tensor): void {
+  if (FLOATS.includes(tensor.dtype) && tensor.realValues().some(Number.isNaN)) throw notFinite(name, what, Number.NaN);
 }
 
 function bytesOf(tensor: Tensor): Uint8Array {

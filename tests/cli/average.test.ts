@@ -175,6 +175,52 @@ describe("average", () => {
     expect(() => readFileSync(output)).toThrow("ENOENT");
   });
 
+  it("takes weights whose sum no number holds by their shares", async () => {
+    const folder = temporaryFolder();
+    const [first = "", second = ""] = writeFiles(folder);
+    const outputs = [join(folder, "large.safetensors"), join(folder, "small.safetensors")];
+    for (const [index, weights] of ["1e308,3e307,1e308", "100,30,100"].entries()) {
+      const args = ["average", first, second, first, "--weights", weights, "-o", outputs[index] ?? ""];
+      expect((await command(args)).status).toBe(0);
+    }
+    const [large, small] = outputs.map((path) => valuesIn(path)["w"] ?? []);
+    expect(large).toEqual(small);
+    expect(large?.[0]).toBeCloseTo((200 * 0.1 + 30 * 0.7) / 230, 6);
+  });
+
+  it("leaves out as many as the share says, whatever its rounding", async () => {
+    const folder = temporaryFolder();
+    /** 0.07 times 100 is 7.000000000000001, 0.29 times 100 is 28.999999999999996. */
+    const paths = writeFiles(
+      folder,
+      Array.from({ length: 100 }, (_, index) => [index < 29 ? -1e6 : index > 70 ? 1e9 : 1, 0, 0, index]),
+    );
+    const output = join(folder, "out.safetensors");
+    const flags = ["--method", "trimmed-mean", "--trim", "0.29", "-o", output];
+    expect((await command(["average", ...paths, ...flags])).status).toBe(0);
+    expect(valuesIn(output)["w"]).toEqual([1, 0, 0, 49.5]);
+  });
+
+  it("refuses NaN that all have, and keeps infinities that all have", async () => {
+    const folder = temporaryFolder();
+    const write = (name: string, first: number, mask: number): string => {
+      const path = join(folder, name);
+      const tensors = [
+        { name: "w", tensor: GraphTensor.from(DataType.float, [1], Float32Array.of(first)) },
+        { name: "mask", tensor: GraphTensor.from(DataType.float, [2], Float32Array.of(0, mask)) },
+      ];
+      writeFileSync(path, encodeSafetensors(tensors));
+      return path;
+    };
+    const output = join(folder, "out.safetensors");
+    const infinite = [write("a", 1, Number.NEGATIVE_INFINITY), write("b", 2, Number.NEGATIVE_INFINITY)];
+    expect((await command(["average", ...infinite, "-o", output])).status).toBe(0);
+    expect(valuesIn(output)).toEqual({ w: [1.5], mask: [0, Number.NEGATIVE_INFINITY] });
+    const none = [write("c", 1, Number.NaN), write("d", 2, Number.NaN)];
+    const { status, stderr } = await command(["average", ...none, "-o", join(folder, "none")]);
+    expect([status, stderr]).toEqual([7, expect.stringMatching(/\[E_NOT_FINITE\].*c has NaN in "mask"/)]);
+  });
+
   it("refuses files of two kinds, integers that differ, and options that do not fit", async () => {
     const folder = temporaryFolder();
     const [first = "", second = ""] = writeFiles(folder);
@@ -202,6 +248,8 @@ describe("average", () => {
       ],
       [[first, second, "--trim", "0.2"], 2, /trim must be left out: it is for the method trimmed-mean/],
       [[first, second, "--method", "trimmed-mean", "--trim", "0.5"], 2, /trim must be a number from 0 to below 0\.5/],
+      [[first, second, "--method", "trimmed-mean"], 2, /trim 0\.1 of 2 checkpoints leaves none out.*Give three/s],
+      [[first, second, first, "--method", "trimmed-mean"], 2, /leaves none out: that is the mean.*Give 0\.334/s],
     ] as const;
     for (const [args, code, message] of cases) {
       const { status, stderr } = await command(["average", ...args, "-o", output]);
