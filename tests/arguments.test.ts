@@ -169,6 +169,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   isOfAllRanks: [],
   joinRanks: [options("options")],
   ranksHere: [],
+  ranksStarted: [],
   ofAllRanks: [parameter([], () => new Error("x"))("error")],
   requireAlike: [communicator("communicator"), parameter(["empty", "tensors"], () => ({}))("own")],
   lockRuns: [parameter(["text"], () => FOLDER)("folder"), options("options")],

@@ -15,7 +15,7 @@ import {
 import { type RunIdentity, resumeFrom } from "./checkpoints.ts";
 import { datasetOf } from "./input-options.ts";
 import { compareRanks, type Ranks, type Resumed, shareResumed, withThreads } from "./ranks.ts";
-import { identify } from "./run-identity.ts";
+import { alikeOnRanks, identify } from "./run-identity.ts";
 import { sessionOptionsOf } from "./session-options.ts";
 import { requireState, sourceAt } from "./source.ts";
 import { checkTarget } from "./target.ts";
@@ -69,7 +69,7 @@ async function prepare(
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, folder, plan, options, communicator.size);
   if (communicator.size > 1) {
-    await compareRanks(communicator, identity);
+    await compareRanks(communicator, await alikeOnRanks(identity, options));
     const each = options.globalBatchSize === undefined ? ` (${plan.batchSize / communicator.size} each)` : "";
     console.note(`${communicator.size} ranks, ${communicator.library}; batches of ${plan.batchSize}${each}`);
   }

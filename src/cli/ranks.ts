@@ -3,6 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import {
   type Communicator,
+  DistributedError,
   exchangeBytes,
   exchangeNumbers,
   grantedProcessors,
@@ -12,6 +13,7 @@ import {
   ortNodeVersion,
   processorTime,
   ranksHere,
+  ranksStarted,
   requireAlike,
 } from "../entries/run.ts";
 import { decodeState, encodeState, type TrainingState } from "../entries/training.ts";
@@ -105,10 +107,37 @@ export async function onRanks(
   }
 }
 
+/** @throws DistributedError `E_MPI_LAUNCH` for a command that every rank would do whole, in the same place */
+export function refuseRanks(command: string): void {
+  const ranks = ranksStarted();
+  if (ranks === 1) return;
+  throw new DistributedError("E_MPI_LAUNCH", `${ranks} ranks were started, and ${command} is of one process`, {
+    hint: "Start it without mpirun or srun. Of the commands, train and eval are for ranks.",
+  });
+}
+
 /** Who takes part, and who speaks. */
 export interface Ranks {
   readonly communicator: Communicator;
   readonly console: Console;
+}
+
+/** Why a training ended before its last step. */
+export interface End {
+  /** Of the signal that came; null: none. */
+  readonly exitCode: number | null;
+  /** Why the command itself ended it; null: it did not. */
+  readonly reason: string | null;
+}
+
+/** What ended all ranks: the first that was told to end says it for all, whether by a signal or by its own clock. */
+export async function sharedEnd(communicator: Communicator, own: End): Promise<End> {
+  if (communicator.size === 1) return own;
+  const isEnded = own.exitCode !== null || own.reason !== null;
+  const first = (await exchangeNumbers(communicator, [isEnded ? 1 : 0])).findIndex(([each]) => each === 1);
+  if (first < 0) return own;
+  const told = await exchangeBytes(communicator, new TextEncoder().encode(JSON.stringify(own)), first);
+  return JSON.parse(new TextDecoder().decode(told)) as End;
 }
 
 /** The options with threads per rank where they say nothing of it, the same on all: ranks of one machine share its cores. */

@@ -32,6 +32,19 @@ export async function identify(
   };
 }
 
+/** What else ranks must have alike: how long they train, and what they evaluate. */
+export async function alikeOnRanks(
+  { options, hashes }: RunIdentity,
+  { epochs, patience, validation }: TrainCommandOptions,
+): Promise<Pick<RunIdentity, "options" | "hashes">> {
+  const evaluated = typeof validation === "string" ? await hashesOfData(validation) : {};
+  const named = Object.entries(evaluated).map(([name, hash]) => [`validation ${name}`, hash] as const);
+  return {
+    options: { ...options, epochs, patience: patience ?? null },
+    hashes: { ...hashes, ...Object.fromEntries(named) },
+  };
+}
+
 /** SHA-256 of the files that samples, their tokenizer and constants are read from. */
 export async function hashesOfInputs(
   options: Pick<TrainCommandOptions, "data" | "input" | "tokenizer">,
@@ -60,7 +73,7 @@ async function hashesOfConstants({ input }: Pick<InputFlags, "input">): Promise<
 }
 
 /** How data become inputs, where anything is said of it; files have their hashes. */
-function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<string, string> {
+export function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Record<string, string> {
   const input = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === "number"));
   const entries = Object.entries({ input, sampleAxis }).filter(([, each]) => Object.keys(each).length > 0);
   const { columns, label, header, classes, scale, normalize, imageSize } = fit;

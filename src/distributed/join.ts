@@ -21,6 +21,11 @@ export async function joinRanks(options: JoinOptions = {}): Promise<Communicator
   return launch === null ? SINGLE : MpiCommunicator.join(launch, options.library ?? null);
 }
 
+/** How many ranks were started together, this process among them; 1: it was started by itself. @throws DistributedError `E_MPI_LAUNCH` */
+export function ranksStarted(): number {
+  return launchOf(process.env)?.ranks ?? 1;
+}
+
 /** How many ranks share this machine, this process among them; null where what started them does not say. */
 export function ranksHere(): number | null {
   const launch = launchOf(process.env);

@@ -14,7 +14,7 @@ export { METRIC_NAMES } from "../compare/metrics.ts";
 export { INITIAL_WEIGHTS } from "../compare/options.ts";
 export type { Communicator, Summable } from "../distributed/communicator.ts";
 export { exchangeBytes, exchangeNumbers, isOfAllRanks, ofAllRanks, requireAlike } from "../distributed/consensus.ts";
-export { type JoinOptions, joinRanks, ranksHere } from "../distributed/join.ts";
+export { type JoinOptions, joinRanks, ranksHere, ranksStarted } from "../distributed/join.ts";
 export { DistributedError } from "../errors.ts";
 export { inspectPlacement } from "../placement.ts";
 export { comparisonReport } from "../report/comparison-report.ts";

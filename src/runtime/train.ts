@@ -107,7 +107,7 @@ export async function* train(
     const began = performance.now();
     if (batch === 0) await carried?.beginAgain(session);
     for await (const group of groups(dataset, epoch, batch, plan, () => updater.groupSize(step), updater.isUniform)) {
-      if (updater.isStopped) {
+      if (await updater.stops(batch)) {
         await keep({ epoch, batch, lossSum, samples });
         return;
       }

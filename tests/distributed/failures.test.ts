@@ -133,6 +133,18 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       },
     );
 
+    it(`of ${mpi.name}: a signal to one that is not the first ends all as if it had come to each, and rank 0 says so`, async () => {
+      const folder = await makeTask();
+      const outputs = ["--epochs", "100000", "--checkpoints", "run", "--log", "run.jsonl"];
+      const job = await startJob(mpi, 2, folder, outputs, "run.jsonl");
+      process.kill(job.pids.get(1) ?? Number.NaN, "SIGTERM");
+      const { status, stdout } = await job.ended;
+      const { manifest } = await loadRun(join(folder, "run"));
+      expect([status, manifest.step]).toEqual([143, lossesOf(folder, "run.jsonl").length]);
+      expect(stdout).toMatch(/steps \(interrupted\), .*run saved in run$/m);
+      expect(stdout).toMatch(/^to go on: mpirun -n 2 onnx-agr train artifacts .*--resume run$/m);
+    });
+
     it(`row 84: of ${mpi.name} with other data, options or models are named before the first step`, async () => {
       const folder = await makeTask();
       writeData(join(folder, "other.safetensors"), SAMPLES, 8);
@@ -141,14 +153,15 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
         script,
         `const isSecond = (process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK) === "1";
         process.argv = [process.argv[0], ${JSON.stringify(MAIN)}, ...${JSON.stringify(TRAIN)}.map((arg) =>
-          isSecond && arg === "data.safetensors" ? "other.safetensors" : isSecond && arg === "0.01" ? "0.02" : arg)];
+          isSecond && arg === "data.safetensors" ? "other.safetensors" : isSecond && arg === "0.01" ? "0.02" : arg)
+          .concat("--epochs", isSecond ? "2" : "1")];
         await import(${JSON.stringify(MAIN)});`,
       );
       const { status, stderr } = await startRanks(mpi, 2, [script], { cwd: folder }).ended;
       expect([status, stderr]).toEqual([
         10,
         expect.stringMatching(
-          /\[E_RANKS_DIFFER\] rank 0: rank 1 differs from rank 0: lr is 0\.02, on rank 0 0\.01; data is [0-9a-f]{12}\.\.\., on rank 0 [0-9a-f]{12}/,
+          /\[E_RANKS_DIFFER\] rank 0: rank 1 differs from rank 0: lr is 0\.02, on rank 0 0\.01; epochs is 2, on rank 0 1; data is [0-9a-f]{12}\.\.\., on rank 0 [0-9a-f]{12}/,
         ),
       ]);
       expect(stderr.match(/E_RANKS_DIFFER/g)).toHaveLength(1);
@@ -184,6 +197,42 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
 
   const [mpi] = MPIS;
   if (mpi === undefined) return;
+
+  it("end early where one process would, and say what another rank's clock ended", async () => {
+    const folder = await makeTask();
+    /** A rate of 0: the loss of the validation is never better than after the first epoch. */
+    const patience = ["--validation", "0.2", "--patience", "1", "--epochs", "9", "--lr", "0", "--batch-size", "16"];
+    const outputs = ["--log", "log.jsonl", "--checkpoints", "run"];
+    const { status, stdout } = await startRanks(mpi, 2, [MAIN, ...TRAIN, ...patience, ...outputs], { cwd: folder })
+      .ended;
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^12 of 54 steps \(no better validation loss in 1 epochs\)/m),
+    ]);
+    expect(lossesOf(folder, "log.jsonl")).toHaveLength(12);
+    expect((await loadRun(join(folder, "run"))).manifest).toMatchObject({ step: 12, position: { epoch: 2, batch: 0 } });
+    const script = join(folder, "rank.mjs");
+    writeFileSync(
+      script,
+      `const isSecond = (process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK) === "1";
+      process.argv = [process.argv[0], ${JSON.stringify(MAIN)}, ...${JSON.stringify(TRAIN)}, "--epochs", "100000", ...(isSecond ? ["--max-seconds", "0.2"] : [])];
+      await import(${JSON.stringify(MAIN)});`,
+    );
+    const timed = await startRanks(mpi, 2, [script], { cwd: folder }).ended;
+    expect([timed.status, timed.stdout]).toEqual([
+      0,
+      expect.stringMatching(/^\d+ of 400000 steps \(--max-seconds 0\.2 are over\)/m),
+    ]);
+  });
+
+  it("row 84: of a command that is for one process are refused by name", () => {
+    const args = ["compare", "model.onnx", "--loss", "mse", "--data", "d.npz", "--validation", "0.1", "-o", "runs"];
+    const { status, stderr } = cli(args, { env: { OMPI_COMM_WORLD_SIZE: "2" } });
+    expect([status, stderr]).toEqual([
+      10,
+      expect.stringMatching(/\[E_MPI_LAUNCH\] 2 ranks were started, and compare is of one process/),
+    ]);
+  });
 
   it("row 85: without the library, and with one that is none, are told what was tried", async () => {
     const folder = await makeTask();

@@ -33,7 +33,7 @@ import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { withModel } from "../model-options.ts";
 import { packageVersion } from "../package-files.ts";
-import { noteThreads } from "../ranks.ts";
+import { noteThreads, refuseRanks } from "../ranks.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
@@ -171,6 +171,7 @@ function upTo(first: number, last: number): readonly number[] {
 }
 
 async function run(path: string, flags: CompareFlags, console: Console): Promise<number> {
+  refuseRanks("compare");
   if ((await kindOf(flags.output)) === "file") {
     throw new UsageError("E_NOT_REGULAR", `the output ${flags.output} is a file; it must be a folder`, {
       file: flags.output,

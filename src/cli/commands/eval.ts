@@ -8,7 +8,7 @@ import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-opti
 import type { Io } from "../io.ts";
 import { describeMetrics } from "../metrics.ts";
 import { compareRanks, onRanks, type RankFlags, type Ranks, withMpi, withThreads } from "../ranks.ts";
-import { hashesOfInputs } from "../run-identity.ts";
+import { hashesOfInputs, inputsOf } from "../run-identity.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { requireState, type StepFlags, sourceAt, withStep, withWeightsAt } from "../source.ts";
 import { type StrictOption, withStrict } from "../strict.ts";
@@ -69,7 +69,7 @@ async function evaluateFolder(folder: string, options: EvalOptions, ranks: Ranks
   const { sequential = false } = options;
   if (communicator.size > 1) {
     const hashes = { ...(await hashesOfInputs(options)), ...identityOf(given).hashes, weights: hashOfWeights(source) };
-    await compareRanks(communicator, { options: { batchSize, sequential }, hashes });
+    await compareRanks(communicator, { options: { batchSize, sequential, ...inputsOf(options) }, hashes });
   }
   const session = await TrainingSession.create(source, sessionOptionsOf(await withThreads(options, ranks), source));
   try {

@@ -16,7 +16,7 @@ import type { Io } from "../io.ts";
 import { type Opened, openSession } from "../open-training.ts";
 import { withGroups } from "../parameter-groups.ts";
 import { Progress } from "../progress.ts";
-import { onRanks, type Ranks, withRanks } from "../ranks.ts";
+import { onRanks, type Ranks, sharedEnd, withRanks } from "../ranks.ts";
 import { Rescue, withRemedy } from "../rescue.ts";
 import { withRuntime } from "../session-options.ts";
 import { withStep } from "../source.ts";
@@ -123,7 +123,7 @@ async function trainSession(
     end.abort();
   };
   try {
-    const { exitCode } = await interruptible(async (signal) => {
+    const interrupted = await interruptible(async (signal) => {
       const events = train(session, dataset, {
         ...trainOptions(options, communicator),
         ...(save === null ? {} : { save }),
@@ -150,13 +150,17 @@ async function trainSession(
       }
     });
     progress.end();
+    const { exitCode, reason: ended } = await sharedEnd(communicator, {
+      exitCode: interrupted.exitCode,
+      reason: run.ended,
+    });
     if (output !== null) await writeFileAtomic(output, [await session.saveCheckpoint()]);
     if (options.report !== undefined && communicator.rank === 0)
-      await writeReport(options.report, folder, watch.record, opened, options, run.ended);
+      await writeReport(options.report, folder, watch.record, opened, options, ended);
     const steps = run.last?.step ?? resumed?.step ?? 0;
     const loss = run.last?.loss ?? null;
-    const interrupted = exitCode !== null;
-    const next = nextCommand(folder, hasEvaluation, checkpoints, output, interrupted ? communicator.size : null);
+    const isInterrupted = exitCode !== null;
+    const next = nextCommand(folder, hasEvaluation, checkpoints, output, isInterrupted ? communicator.size : null);
     const saved = [
       ...(checkpoints === null ? [] : [`; run saved in ${checkpoints}`]),
       ...(output === null ? [] : [`; checkpoint written to ${output}`]),
@@ -174,7 +178,7 @@ async function trainSession(
           plannedSteps: plan.totalSteps,
           loss,
         },
-        ...{ output, checkpoints, interrupted, ended: run.ended, best: validation?.best ?? null, next },
+        ...{ output, checkpoints, interrupted: isInterrupted, ended, best: validation?.best ?? null, next },
         ...watch.record.scaling,
         ...(communicator.size === 1 ? {} : { ranks: communicator.size, exchange: exchanged.shares }),
       },
@@ -184,8 +188,8 @@ async function trainSession(
           : [...epochTable(watch.record.epochs), ...statisticsTable(watch.record.statistics)]),
         ...(communicator.size === 1 ? [] : [exchanged.line]),
         ...scalingLine(watch.record.scaling),
-        `${steps} of ${plan.totalSteps} steps${interrupted ? " (interrupted)" : run.ended === null || steps >= plan.totalSteps ? "" : ` (${run.ended})`}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
-        ...(next === null ? [] : [`${interrupted ? "to go on" : "next"}: ${next}`]),
+        `${steps} of ${plan.totalSteps} steps${isInterrupted ? " (interrupted)" : ended === null || steps >= plan.totalSteps ? "" : ` (${ended})`}, last loss ${loss?.toPrecision(6) ?? "none"}${saved}`,
+        ...(next === null ? [] : [`${isInterrupted ? "to go on" : "next"}: ${next}`]),
       ],
     );
     return exitCode ?? 0;

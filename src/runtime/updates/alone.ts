@@ -46,7 +46,7 @@ export class Alone implements Updater {
     this.isUniform = plan.accumulate === 1;
   }
 
-  get isStopped(): boolean {
+  async stops(): Promise<boolean> {
     return this.#options.signal?.aborted === true;
   }
 

@@ -52,8 +52,8 @@ export class DataParallel implements Updater {
     return new DataParallel(training, ranks, await UpdateShares.create(training));
   }
 
-  get isStopped(): boolean {
-    return this.#ranks.isStopped;
+  stops(batch: number): Promise<boolean> {
+    return this.#ranks.stops(batch);
   }
 
   async whole(): Promise<void> {

@@ -41,8 +41,8 @@ export class LocalSteps implements Updater {
     return new LocalSteps(training, await Ranks.join(training, averagedBy(plan), plan.localSteps), offset);
   }
 
-  get isStopped(): boolean {
-    return this.#ranks.isStopped;
+  stops(batch: number): Promise<boolean> {
+    return this.#ranks.stops(batch);
   }
 
   async whole(): Promise<void> {}

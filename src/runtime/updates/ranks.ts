@@ -1,6 +1,6 @@
 import type { StateKind } from "../../artifacts/portable/plan.ts";
 import type { Communicator } from "../../distributed/communicator.ts";
-import { firstFailure, ofAllRanks } from "../../distributed/consensus.ts";
+import { exchangeNumbers, firstFailure, ofAllRanks } from "../../distributed/consensus.ts";
 import { type Contributions, Exchange } from "../../distributed/exchange.ts";
 import { BackendError, NumericError } from "../../errors.ts";
 import { type Dataset, sizeOfBatch } from "../data/dataset.ts";
@@ -71,8 +71,11 @@ export class Ranks {
   }
 
   /** Whether a rank has asked for the end. */
-  get isStopped(): boolean {
-    return this.#isStopped;
+  async stops(batch: number): Promise<boolean> {
+    const { communicator, signal } = this.#training;
+    if (batch > 0) return this.#isStopped;
+    const asked = await exchangeNumbers(communicator, [signal?.aborted === true ? 1 : 0]);
+    return asked.some(([each]) => each === 1);
   }
 
   /** Samples of all ranks together, in each batch of a group. */

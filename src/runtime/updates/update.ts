@@ -40,8 +40,12 @@ export interface Updater {
   /** Batches of the next group, where there are so many. @param step updates done */
   groupSize(step: number): number;
   run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome>;
-  /** Whether the training is to end here. */
-  readonly isStopped: boolean;
+  /**
+   * Whether the training is to end here. All ranks call it, and are told the same.
+   * @param batch number of the next batch in its epoch: before the first, ranks ask each other, as what came after the last epoch may
+   *   have ended the training; later the sums of the update before have told
+   */
+  stops(batch: number): Promise<boolean>;
   /** Brings together what is spread over ranks, before the state is asked for. All ranks call it. */
   whole(): Promise<void>;
 }
