@@ -87,12 +87,10 @@ export function drawDigits(count: number, seed: number): readonly NamedTensor[] 
       between(-0.1, 0.1),
     );
     const strokes = (STROKES[digit] ?? []).map((stroke) => stroke.map(place));
-    const pen = between(0.035, 0.075);
+    const reach = between(0.035, 0.075) + 0.03;
     const ink = between(0.6, 1);
-    for (let pixel = 0; pixel < SIZE * SIZE; pixel++) {
-      const at: Point = [((pixel % SIZE) + 0.5) / SIZE, (Math.floor(pixel / SIZE) + 0.5) / SIZE];
-      const distance = Math.min(...strokes.map((stroke) => distanceToStroke(at, stroke)));
-      const covered = Math.min(Math.max((pen + 0.03 - distance) / 0.06, 0), 1);
+    for (const [pixel, distance] of distances(strokes, reach).entries()) {
+      const covered = Math.min(Math.max((reach - distance) / 0.06, 0), 1);
       pixels[sample * SIZE * SIZE + pixel] = ink * covered + between(-0.25, 0.25);
     }
   }
@@ -110,13 +108,33 @@ function affine(turn: number, scale: number, shear: number, moveX: number, moveY
   };
 }
 
-function distanceToStroke(point: Point, stroke: readonly Point[]): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (let index = 1; index < stroke.length; index++) {
-    const [a, b] = [stroke[index - 1], stroke[index]];
-    if (a !== undefined && b !== undefined) least = Math.min(least, distanceToSegment(point, a, b));
+/** How far each pixel's middle is from the nearest stroke, or infinity where that is farther than `reach`. */
+function distances(strokes: readonly (readonly Point[])[], reach: number): Float64Array {
+  const nearest = new Float64Array(SIZE * SIZE).fill(Number.POSITIVE_INFINITY);
+  for (const stroke of strokes) {
+    for (const [index, to] of stroke.entries()) {
+      const from = stroke[index - 1];
+      if (from === undefined) continue;
+      const [left, right] = pixelsBetween(from[0], to[0], reach);
+      const [top, bottom] = pixelsBetween(from[1], to[1], reach);
+      for (let row = top; row <= bottom; row++) {
+        for (let column = left; column <= right; column++) {
+          const at = row * SIZE + column;
+          const distance = distanceToSegment([(column + 0.5) / SIZE, (row + 0.5) / SIZE], from, to);
+          nearest[at] = Math.min(nearest[at] ?? distance, distance);
+        }
+      }
+    }
   }
-  return least;
+  return nearest;
+}
+
+/** The first and last pixel along an axis within `reach` of what lies between two places. */
+function pixelsBetween(one: number, other: number, reach: number): readonly [number, number] {
+  return [
+    Math.max(Math.floor((Math.min(one, other) - reach) * SIZE - 0.5), 0),
+    Math.min(Math.ceil((Math.max(one, other) + reach) * SIZE - 0.5), SIZE - 1),
+  ];
 }
 
 function distanceToSegment([x, y]: Point, [ax, ay]: Point, [bx, by]: Point): number {
