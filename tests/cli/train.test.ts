@@ -153,7 +153,7 @@ describe("train", () => {
 
 describe("demo", () => {
   it("with --json is one document, and learns", async () => {
-    const { status, stdout } = await command(["demo", "--json"], { cwd: temporaryFolder() });
+    const { status, stdout } = await command(["demo", "--epochs", "6", "--json"], { cwd: temporaryFolder() });
     const { results } = JSON.parse(stdout) as {
       results: { label: string; runtime: string; losses: number[]; testAccuracy: number }[];
     };
@@ -163,9 +163,17 @@ describe("demo", () => {
     ]);
     for (const { testAccuracy, losses } of results) {
       expect(testAccuracy).toBeGreaterThan(0.85);
-      expect(losses).toHaveLength(756);
+      expect(losses).toHaveLength(378);
     }
     expect(results[0]?.losses).not.toEqual(results[1]?.losses);
     expect(results[0]?.losses[0]).toBe(results[1]?.losses[0]);
+  });
+
+  it("does not train where its picture cannot be written", async () => {
+    const { status, stderr } = await command(["demo", "-o", join(temporaryFolder(), "missing", "picture.svg")]);
+    expect([status, stderr]).toEqual([
+      6,
+      expect.stringMatching(/^error \[E_FILE_SYSTEM\] cannot write into .*missing/),
+    ]);
   });
 });

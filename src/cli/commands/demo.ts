@@ -18,6 +18,7 @@ import { type Curve, plotSvg, plotText, smooth } from "../demo/plot.ts";
 import type { Io } from "../io.ts";
 import { DIGITS } from "../package-files.ts";
 import { Progress } from "../progress.ts";
+import { checkTarget } from "../target.ts";
 import { wholeNumber } from "../values.ts";
 
 const TRAIN_SAMPLES = 2000;
@@ -70,6 +71,7 @@ export function demoCommand(io: Io): Command {
 }
 
 async function runDemo({ epochs, seed, output }: DemoOptions, console: Console): Promise<void> {
+  await checkTarget(null, output, { force: true, inPlace: false });
   console.note(`Drawing ${TRAIN_SAMPLES} digits to train on and ${TEST_SAMPLES} to test with (16x16, seed ${seed})`);
   const digits = drawDigits(TRAIN_SAMPLES, seed);
   const unseen = drawDigits(TEST_SAMPLES, seed + 1);
