@@ -67,8 +67,8 @@ export { splitDataset } from "./runtime/data/split.ts";
 export type { DatasetOptions } from "./runtime/data/dataset-inputs.ts";
 
 // Gradients proved.
+export type { CheckedParameter } from "./verify/element-check.ts";
 export {
-  type CheckedParameter,
   checkGradients,
   GRADIENT_CHECK_DEFAULTS,
   type GradientCheck,

@@ -102,6 +102,25 @@ describe("checkGradients", () => {
     }
   });
 
+  it("ends when its time is over, says so before, and names what was not compared", async () => {
+    const notes: string[] = [];
+    const tell = (note: string): number => notes.push(note);
+    const whole = await checkGradients(convNet(), { ...CE, tell });
+    expect([whole.isComplete, whole.unchecked, notes]).toEqual([true, [], []]);
+    const all = whole.parameters.map(({ parameter }) => parameter).sort();
+    const part = await checkGradients(convNet(), { ...CE, tell, maxSeconds: 1e-6 });
+    expect(part.isComplete).toBe(false);
+    expect(part.parameters).toHaveLength(1);
+    expect([...part.parameters.map(({ parameter }) => parameter), ...part.unchecked].sort()).toEqual(all);
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /^comparing \d+ elements of \d+ parameters would take .* it ends after 1 s \(--max-seconds/,
+      ),
+    ]);
+    const error = await rejectionOf(checkGradients(convNet(), { ...CE, maxSeconds: 0 }));
+    expect(error.code).toBe("E_OPTION");
+  });
+
   it("falls back to float32 and says why", async () => {
     const net = convNet();
     const [logits] = net.graph.outputs;

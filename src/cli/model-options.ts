@@ -1,5 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { INITIAL_LOSS_SCALE, type LossScale, PRECISIONS, type Precision } from "../entries/graph.ts";
+import {
+  BATCH_NORM_STATISTICS,
+  type BatchNormStatistics,
+  INITIAL_LOSS_SCALE,
+  type LossScale,
+  PRECISIONS,
+  type Precision,
+} from "../entries/graph.ts";
 import type { BuildOptions } from "../index.ts";
 
 /** Options that say how a forward model is read before anything is added to it. */
@@ -7,9 +14,10 @@ export interface ModelFlags {
   readonly dim: Readonly<Record<string, number>>;
   readonly precision?: Precision;
   readonly lossScale?: LossScale;
+  readonly batchNorm?: BatchNormStatistics;
 }
 
-/** Adds --dim, --precision and, where it takes others than float32, --loss-scale to a command. */
+/** Adds --dim, --batch-norm, --precision and, where it takes others than float32, --loss-scale to a command. */
 export function withModel(command: Command, precisions: readonly Precision[] = PRECISIONS): Command {
   command
     .option(
@@ -17,6 +25,12 @@ export function withModel(command: Command, precisions: readonly Precision[] = P
       "fix a size that the inputs leave open, as in batch=32; one without a name is <input>.<axis>; repeatable",
       size,
       {},
+    )
+    .addOption(
+      new Option(
+        "--batch-norm <statistics>",
+        "what BatchNormalization normalizes by while it is trained: each batch's statistics, or the running ones, which stay as they are (default: batch)",
+      ).choices([...BATCH_NORM_STATISTICS]),
     )
     .addOption(
       new Option(
@@ -76,10 +90,12 @@ export function modelOptionsOf({
   dim,
   precision,
   lossScale,
-}: ModelFlags): Pick<BuildOptions, "sizes" | "precision" | "lossScale"> {
+  batchNorm,
+}: ModelFlags): Pick<BuildOptions, "sizes" | "precision" | "lossScale" | "batchNorm"> {
   return {
     sizes: dim,
     ...(precision === undefined ? {} : { precision }),
     ...(lossScale === undefined ? {} : { lossScale }),
+    ...(batchNorm === undefined ? {} : { batchNorm }),
   };
 }

@@ -38,6 +38,7 @@ export { type LowerReport, lowerTrainingOps } from "../passes/lower-training-ops
 export { type Pass, type RunPassOptions, runPass, type Validation } from "../passes/pass.ts";
 export { type PassRequest, type PipelineReport, pipeline } from "../passes/pipeline.ts";
 export { PRECISIONS, type Precision } from "../passes/prepare-forward.ts";
+export { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "../passes/prepare-training.ts";
 export { type PutWeightsReport, putWeights } from "../passes/put-weights.ts";
 export { type RaiseOpsetReport, raiseOpset } from "../passes/raise-opset/index.ts";
 export type { HeadOptions } from "../passes/replace-head.ts";

@@ -101,7 +101,7 @@ export function makeTrainingGraphs(
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const refusals = new Map<Node, OnnxAgrError>();
   decompose(training, COMPOUNDS, (node, error) => refusals.set(node, error));
-  const statistics = prepareTraining(training);
+  const statistics = prepareTraining(training, options.batchNorm);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
   const scores = lossOutputOf(training, options.loss.output);

@@ -1,10 +1,12 @@
 import { requireOption } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
+import { addBatchAxis } from "./add-batch-axis.ts";
 import { restoreProgram } from "./exported-program/index.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { liftPrecision } from "./lift-precision.ts";
 import { liftWeights } from "./lift-weights.ts";
 import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
+import { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers, separateStatistics } from "./separate-initializers.ts";
 import { unwrapMaps } from "./unwrap-maps.ts";
@@ -25,6 +27,11 @@ export interface ForwardOptions {
    * `buildTrainingArtifacts` rounds what products take and give. Default: as it is.
    */
   readonly precision?: Precision;
+  /**
+   * What BatchNormalization normalizes by while it is trained: the statistics of each batch, renewing the running ones, or the running
+   * ones, which stay. Default `batch`.
+   */
+  readonly batchNorm?: BatchNormStatistics;
 }
 
 /**
@@ -34,12 +41,14 @@ export interface ForwardOptions {
  */
 export function prepareForward(
   model: Model,
-  { sizes = {}, precision }: ForwardOptions,
+  { sizes = {}, precision, batchNorm }: ForwardOptions,
 ): {
   readonly notes: readonly string[];
   readonly roles: ReadonlyMap<string, string | null>;
 } {
   requireOption(precision === undefined || PRECISIONS.includes(precision), "precision", PRECISIONS.join(" or "));
+  const isKnown = batchNorm === undefined || BATCH_NORM_STATISTICS.includes(batchNorm);
+  requireOption(isKnown, "batchNorm", BATCH_NORM_STATISTICS.join(" or "));
   const { notes: raised } = raiseOpset(model, TARGET_OPSET);
   const inlined = inlineFunctions(model);
   const { graph } = model;
@@ -49,6 +58,7 @@ export function prepareForward(
   nameOpenSizes(model);
   fixSizes(model, sizes);
   const unwrapped = unwrapMaps(model);
+  const single = addBatchAxis(model);
   const lifted = liftWeights(model);
   const program = restoreProgram(model);
   const apart = separateInitializers(model).length;
@@ -57,6 +67,9 @@ export function prepareForward(
     ...(inlined > 0 ? [`${inlined} calls of functions were replaced by the functions' bodies`] : []),
     ...widened,
     ...unwrapped.map((name) => `the output "${name}" is the tensor that ZipMap makes maps of`),
+    ...(single.length > 0
+      ? [`${single.join(", ")}: one sample without a batch axis; it gets one, and is trained with batches of 1`]
+      : []),
     ...(lifted > 0 ? [`${lifted} constants in nodes or branches are taken for weights`] : []),
     ...(apart > 0
       ? [

@@ -8,6 +8,10 @@ import { MICROSOFT } from "../onnxruntime/domain.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
 
+export const BATCH_NORM_STATISTICS = ["batch", "running"] as const;
+/** What BatchNormalization takes its mean and deviation of while it is trained. */
+export type BatchNormStatistics = (typeof BATCH_NORM_STATISTICS)[number];
+
 /** What a forward operator becomes where it is trained. */
 interface Preparation {
   readonly op: string;
@@ -75,11 +79,11 @@ function isZero(value: Value | null): boolean {
 const isHeld = (value: Value | null | undefined): boolean => value?.tensor !== null && value?.tensor !== undefined;
 
 /**
- * Makes a forward graph one that can be trained: BatchNormalization with statistics of the batch, and the outputs that
- * gradients need. Dropout stays as it is: whether it drops is the model's own say.
- * @returns the running statistics, which training renews: initializers of the graph
+ * Makes a forward graph one that can be trained: BatchNormalization with statistics of the batch, or with the running ones, and the outputs
+ * that gradients need. Dropout stays as it is: whether it drops is the model's own say.
+ * @returns the running statistics: initializers of the graph, which training renews where it does not use them
  */
-export function prepareTraining(model: Model): readonly Value[] {
+export function prepareTraining(model: Model, batchNorm: BatchNormStatistics = "batch"): readonly Value[] {
   const names = new Names(model);
   const statistics: Value[] = [];
   for (const graph of walkGraphs(model.graph)) {
@@ -88,11 +92,15 @@ export function prepareTraining(model: Model): readonly Value[] {
       if (found === undefined) continue;
       if (node.opType === "BatchNormalization") {
         for (const value of node.inputs.slice(3, 5)) if (value) statistics.push(value);
+        if (batchNorm === "running") {
+          withRunningStatistics(graph, node);
+          continue;
+        }
       }
       found.prepare(graph, node, names);
     }
   }
-  if (statistics.length > 0) model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
+  if (statistics.length > 0 && batchNorm === "batch") model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
   return [...new Set(statistics)];
 }
 
@@ -104,10 +112,13 @@ export function prepareEvaluation(model: Model): void {
       if (node.opType === "Dropout" && (node.inputs[2] ?? null) !== null) {
         replaceNode(graph, node, { inputs: node.inputs.slice(0, 2), keep: 1 });
       }
-      if (node.opType === "BatchNormalization" && node.outputs.length > 1) {
-        const attributes = [...node.attributes.values()].filter(({ name }) => name !== "training_mode");
-        replaceNode(graph, node, { keep: 1, attributes });
-      }
+      if (node.opType === "BatchNormalization" && node.outputs.length > 1) withRunningStatistics(graph, node);
     }
   }
+}
+
+/** BatchNormalization as inference has it. */
+function withRunningStatistics(graph: Graph, node: Node): void {
+  const attributes = [...node.attributes.values()].filter(({ name }) => name !== "training_mode");
+  replaceNode(graph, node, { keep: 1, attributes });
 }

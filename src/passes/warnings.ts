@@ -74,7 +74,7 @@ function singleValues(graph: Graph): readonly string[] {
   return single.map(
     (node) =>
       `${describeNode(node).replace("com.microsoft.BatchNormInternal", "BatchNormalization")} has a single value per channel to take ` +
-      "statistics of: its output is its bias, and no gradient goes through it; export the model with more samples in a batch, or a symbolic batch",
+      "statistics of: its output is its bias, and no gradient goes through it; train it with --batch-norm running (batchNorm), or export the model with more samples in a batch, or a symbolic batch",
   );
 }
 

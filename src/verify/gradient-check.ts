@@ -20,8 +20,17 @@ import { explain } from "../runtime/ort-errors.ts";
 import { loadOrtNode } from "../runtime/ort-node/load.ts";
 import { ortTensor } from "../runtime/ort-tensor.ts";
 import type { NamedTensors } from "../runtime/session.ts";
+import {
+  type CheckedParameter,
+  type Compared,
+  compareElement,
+  comparisons,
+  excess,
+  PRECISIONS,
+  type Precision,
+} from "./element-check.ts";
 import { LossProbe, lossAlone } from "./loss-probe.ts";
-import { randomInputs, randomValues, withinRanges } from "./random-inputs.ts";
+import { randomInputs, withinRanges } from "./random-inputs.ts";
 
 export interface GradientCheckOptions extends TrainingGraphOptions {
   /** Elements of each parameter that are moved. Default 5. */
@@ -30,21 +39,13 @@ export interface GradientCheckOptions extends TrainingGraphOptions {
   readonly seed?: number;
   /** Inputs of the model and of the loss. Default: seeded random ones, symbolic sizes taken as 3. */
   readonly feeds?: NamedTensors;
+  /** Seconds after which no further element is moved. Every parameter has its first element moved before any has its second. Default 180. */
+  readonly maxSeconds?: number;
+  /** Told, before the elements are moved, that they will take longer than `maxSeconds`. */
+  readonly tell?: (note: string) => void;
 }
 
-export const GRADIENT_CHECK_DEFAULTS = { samples: 5, seed: 0 } as const;
-
-/** The element of one parameter in which the two differ most. */
-export interface CheckedParameter {
-  readonly parameter: string;
-  /** Difference relative to the largest entry of the parameter's gradient, or of all gradients times 1e-4 where that is larger. */
-  readonly difference: number;
-  /** What `difference` may be: the check's tolerance, what rounding of the loss makes of this step, and what half the step changes. */
-  readonly tolerance: number;
-  readonly element: number;
-  readonly analytic: number;
-  readonly numeric: number;
-}
+export const GRADIENT_CHECK_DEFAULTS = { samples: 5, seed: 0, maxSeconds: 180 } as const;
 
 export interface GradientCheck {
   /** `float32` where ONNX Runtime lacks a float64 kernel: finite differences are then good to two digits or so. */
@@ -56,22 +57,17 @@ export interface GradientCheck {
   readonly tolerance: number;
   /** The worst first. */
   readonly parameters: readonly CheckedParameter[];
+  /** Parameters of which no element was moved, since the time was over. */
+  readonly unchecked: readonly string[];
+  /** Whether all elements were moved that were to be. */
+  readonly isComplete: boolean;
 }
 
-/** About so many seconds may operators take that have to be written in others for float64, all losses together. */
-const MOST_SECONDS = 60;
+/** Where operators have to be written in others for float64, and those alone would take more than this share of the time, it is float32. */
+const SHARE_OF_FLOAT64 = 1 / 3;
 
-/** So much smaller a step is that the loss itself hardly changes over it. */
-const STILL = 1024;
-
-/** How much smaller the next step is where one was too large. */
-const FINER = 8;
-
-/** Step of the central differences relative to the element's size, and what they are good for. */
-const PRECISIONS = {
-  float64: { step: 1e-5, tolerance: 1e-5, epsilon: 2 ** -52 },
-  float32: { step: 1e-2, tolerance: 5e-2, epsilon: 2 ** -23 },
-} as const;
+/** Losses of one element at least: a step to either side. */
+const LOSSES_PER_ELEMENT = 2;
 
 /**
  * Compares a model's gradients, as `buildTrainingArtifacts` makes them, with central differences of its loss: in float64 where
@@ -81,10 +77,11 @@ const PRECISIONS = {
 export async function checkGradients(model: Model, options: GradientCheckOptions): Promise<GradientCheck> {
   requireArgument("model", model, A_MODEL);
   requireArgument("options", options, WITH_LOSS);
-  const { samples, seed } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
+  const { samples, seed, maxSeconds, tell = () => undefined } = { ...GRADIENT_CHECK_DEFAULTS, ...options };
   const { precision: asked = "float32" } = options;
   requireOption(asked === "float32", "precision", "float32: gradients are compared in the type of the parameters");
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
+  requireOption(Number.isFinite(maxSeconds) && maxSeconds > 0, "maxSeconds", "a number above 0");
   const own = model.clone();
   await readExternalTensors(own);
   const ort = await loadOrtNode();
@@ -96,13 +93,13 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
     const tensors = new Map([...graphs.trainable, ...graphs.frozen].map(({ name, tensor }) => [name, tensor]));
     const ranges = valueRanges(graphs.training.model);
     const step = toGradients(graphs.training);
-    const losses = 2 * samples * step.gradients.length;
-    if (
-      precision === "float64" &&
-      losses * secondsInFloat64(lossAlone(step.model, step.outputs[0] ?? "")) > MOST_SECONDS
-    ) {
-      reason = "its convolutions or error functions would take minutes";
-      continue;
+    if (precision === "float64") {
+      const losses = LOSSES_PER_ELEMENT * samples * step.gradients.length;
+      const forward = withSizes(lossAlone(step.model, step.outputs[0] ?? ""), options.feeds ?? {});
+      if (losses * secondsInFloat64(forward) > SHARE_OF_FLOAT64 * maxSeconds) {
+        reason = "its convolutions or error functions would take minutes";
+        continue;
+      }
     }
     if (precision === "float64") toDouble(step.model);
     const feeds = inputsOf(step, ranges, tensors, options.feeds, seed);
@@ -115,13 +112,52 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
       continue;
     }
     try {
-      const parameters = await compare(probe, step, samples, seed, PRECISIONS[precision]);
-      return { precision, reason, loss: probe.loss, tolerance: PRECISIONS[precision].tolerance, parameters };
+      const compared = comparisons(probe.gradients, samples, seed);
+      const elements = compared.reduce((sum, each) => sum + each.elements.length, 0);
+      const perElement = (await probe.seconds()) * LOSSES_PER_ELEMENT;
+      if (precision === "float64" && perElement * compared.length > maxSeconds) {
+        reason = "one element of each parameter would take longer than there is time";
+        continue;
+      }
+      const estimate = perElement * elements;
+      if (estimate > maxSeconds) {
+        tell(
+          `comparing ${elements} elements of ${compared.length} parameters would take ${durationOf(estimate)} or more; it ends after ${durationOf(maxSeconds)} (--max-seconds, maxSeconds)`,
+        );
+      }
+      const found = await compareAll(probe, compared, PRECISIONS[precision], maxSeconds);
+      return { precision, reason, loss: probe.loss, tolerance: PRECISIONS[precision].tolerance, ...found };
     } finally {
       await probe.release();
     }
   }
-  throw new BackendError("E_RUN", `ONNX Runtime could not run the model: ${reason ?? "it gave no reason"}`);
+  throw new BackendError("E_RUN", `ONNX Runtime could not run the model: ${reason ?? "it gave no reason"}`, {
+    hint: hintFor(own, options),
+  });
+}
+
+/** Sizes that are open are a guess where no inputs are given, and a small one. */
+function hintFor({ graph }: Model, { feeds, sizes = {} }: GradientCheckOptions): string {
+  const open = graph.inputs.flatMap(({ name, type, tensor }) =>
+    type?.kind === "tensor" && tensor === null
+      ? (type.shape ?? []).flatMap((dim, axis) => {
+          const size = typeof dim === "string" ? dim : `${name}.${axis}`;
+          return typeof dim === "number" || size in sizes ? [] : [size];
+        })
+      : [],
+  );
+  if (feeds !== undefined || open.length === 0) return "Give inputs that are fit for the model, with --data (feeds).";
+  const flags = [...new Set(open)].map((name) => `--dim ${name}=<size>`).join(" ");
+  return `Sizes that the model leaves open were taken as 3. Give others, ${flags} (sizes), or inputs with --data (feeds).`;
+}
+
+/** A model with the sizes of the inputs that are given. */
+function withSizes(model: Model, feeds: NamedTensors): Model {
+  for (const input of model.graph.inputs) {
+    const given = feeds[input.name];
+    if (given !== undefined && input.type?.kind === "tensor") input.type = { ...input.type, shape: given.dims };
+  }
+  return model;
 }
 
 /** Everything the gradients model takes: data, parameters, empty accumulators. */
@@ -158,65 +194,51 @@ function inputsOf(
 const doubles = (type: "float32" | "float16", data: Tensor["data"]): Float64Array =>
   type === "float16" ? Float64Array.from(data as Uint16Array, fromHalf) : Float64Array.from(data as Float32Array);
 
-async function compare(
+/** Every parameter's first element, then every second one, and so on, until the time is over. */
+async function compareAll(
   probe: LossProbe,
-  step: StepModel,
-  samples: number,
-  seed: number,
-  { step: relativeStep, tolerance: smooth, epsilon }: (typeof PRECISIONS)[keyof typeof PRECISIONS],
-): Promise<readonly CheckedParameter[]> {
-  const largestOf = (values: Float64Array): number =>
-    values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const overall = [...probe.gradients.values()]
-    .map(largestOf)
-    .reduce((most, each) => Math.max(most, each), Number.MIN_VALUE);
-  const checked: CheckedParameter[] = [];
-  for (const [index, [parameter]] of step.gradients.entries()) {
-    const gradient = probe.gradients.get(parameter);
-    if (gradient === undefined) continue;
-    const scale = Math.max(largestOf(gradient), 1e-4 * overall);
-    let worst: CheckedParameter | null = null;
-    for (const element of elementsOf(gradient, samples, seed + index)) {
-      const analytic = gradient[element] ?? Number.NaN;
-      /** Two losses, each off by a rounding or so, over two half steps. */
-      const rounding = (delta: number): number => (2 * epsilon * Math.abs(probe.loss)) / delta / scale;
-      const check = async (delta: number): Promise<CheckedParameter> => {
-        const numeric = await probe.slope(parameter, element, delta / 2);
-        const difference = Math.abs(numeric - analytic) / scale;
-        const tolerance = smooth + rounding(delta);
-        const near = { parameter, difference, tolerance, element, analytic, numeric };
-        if (excess(near) <= 1) return near;
-        /** What a smaller step still changes: curvature, and kinks such as ReLU's within the step. */
-        const truncation = Math.abs((await probe.slope(parameter, element, delta)) - numeric) / scale;
-        return { ...near, tolerance: tolerance + truncation };
-      };
-      let delta = relativeStep * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
-      let found = await check(delta);
-      /** What the loss does over next to no step is rounding on the way to it, which may be far more than its own. */
-      if (excess(found) > 1) {
-        const noise = await probe.noise(parameter, element, delta / STILL);
-        found = { ...found, tolerance: found.tolerance + (2 * noise) / delta / scale };
+  compared: readonly Compared[],
+  precision: Precision,
+  maxSeconds: number,
+): Promise<Pick<GradientCheck, "parameters" | "unchecked" | "isComplete">> {
+  const end = performance.now() + 1000 * maxSeconds;
+  const worst = new Map<string, CheckedParameter>();
+  const rounds = Math.max(0, ...compared.map(({ elements }) => elements.length));
+  const inOrder = spread(compared);
+  let isComplete = true;
+  for (let round = 0; round < rounds && isComplete; round++) {
+    for (const each of inOrder) {
+      const element = each.elements[round];
+      if (element === undefined) continue;
+      if (worst.size > 0 && performance.now() >= end) {
+        isComplete = false;
+        break;
       }
-      /** A loss that bends more than a step of this size shows: smaller ones, as long as rounding does not hide what is wrong. */
-      while (excess(found) > 1 && rounding(delta / FINER) < smooth) {
-        delta /= FINER;
-        found = await check(delta);
-      }
-      if (worst === null || !(excess(found) <= excess(worst))) worst = found;
+      const found = await compareElement(probe, each, element, precision);
+      const earlier = worst.get(each.parameter);
+      if (earlier === undefined || !(excess(found) <= excess(earlier))) worst.set(each.parameter, found);
     }
-    if (worst !== null) checked.push(worst);
   }
-  return checked.toSorted((a, b) => (Number.isNaN(b.difference) ? 1 : excess(b) - excess(a)));
+  const checked = compared.flatMap(({ parameter }) => worst.get(parameter) ?? []);
+  return {
+    parameters: checked.toSorted((a, b) => (Number.isNaN(b.difference) ? 1 : excess(b) - excess(a))),
+    unchecked: compared.flatMap(({ parameter }) => (worst.has(parameter) ? [] : [parameter])),
+    isComplete,
+  };
 }
 
-const excess = ({ difference, tolerance }: CheckedParameter): number => difference / tolerance;
+const durationOf = (seconds: number): string =>
+  seconds < 120 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`;
 
-/** The element of the largest gradient, and others by chance. */
-function elementsOf(gradient: Float64Array, samples: number, seed: number): readonly number[] {
-  const largest = gradient.reduce(
-    (best, value, at) => (Math.abs(value) > Math.abs(gradient[best] ?? 0) ? at : best),
-    0,
+/** In an order in which the first few are spread over all: the places with their bits turned round. */
+function spread<Item>(items: readonly Item[]): readonly Item[] {
+  const bits = Math.ceil(Math.log2(Math.max(1, items.length)));
+  const turned = (place: number): number =>
+    Array.from({ length: bits }, (_, bit) => ((place >> bit) & 1) << (bits - 1 - bit)).reduce(
+      (sum, bit) => sum + bit,
+      0,
+    );
+  return Array.from({ length: 2 ** bits }, (_, place) => turned(place)).flatMap((place) =>
+    items.slice(place, place + 1),
   );
-  const others = [...randomValues(samples, seed)].map((value) => Math.floor((Math.abs(value) % 1) * gradient.length));
-  return [...new Set([largest, ...others])].slice(0, samples);
 }

@@ -92,6 +92,17 @@ export class LossProbe {
     return Number(results[this.#lossName]?.data[0]);
   }
 
+  /** How long a loss takes. The first runs of a session are slower than those that follow. */
+  async seconds(): Promise<number> {
+    const [parameter = ""] = this.gradients.keys();
+    let begun = 0;
+    for (let run = 0; run < 2; run++) {
+      begun = performance.now();
+      await this.#at(parameter, 0, 0);
+    }
+    return (performance.now() - begun) / 1000;
+  }
+
   /** What one element is. */
   value(parameter: string, element: number): number {
     return Number((this.#feeds[parameter]?.data as Float64Array | undefined)?.[element] ?? Number.NaN);

@@ -9,6 +9,7 @@ import type { ValueType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { Formula } from "../../ops/formula.ts";
+import { requireSameShapes } from "../carried-shapes.ts";
 import { requireRepeatable } from "../repeatable.ts";
 import type { Backward, GradientRule, GradientTable, Inner } from "../rule.ts";
 
@@ -149,6 +150,10 @@ function backThrough(b: Backward, repetition: Repetition, inner: Inner): Readonl
   requireRepeatable(b);
   const { f, node } = b;
   const { fed, collected, op } = repetition;
+  const rounds = fed.flatMap((each, input) =>
+    each.kind === "carried" ? [{ from: each.from, input, output: each.renewedBy }] : [],
+  );
+  requireSameShapes(b, copiedBody(b, repetition, inner), rounds);
   const piles = beginnings(b, repetition, inner);
   const body = copiedBody(b, repetition, inner);
   const build = new Builder({ prefix: `${node.name || op}/grad/back`, names: inner.names });

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { batches } from "../../entries/run.ts";
+import { batches, fixedBatchSize } from "../../entries/run.ts";
 import {
   checkGradients,
   datasetFor,
@@ -25,14 +25,15 @@ import { datasetOptionsOf, type InputFlags, tableOptionsOf, withConstants, withT
 import type { Io } from "../io.ts";
 import { type ModelFlags, modelOptionsOf, withModel } from "../model-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
-import { wholeNumber } from "../values.ts";
+import { positive, wholeNumber } from "../values.ts";
 
 interface GradcheckOptions extends LossFlags, ParameterFlags, ModelFlags, InputFlags, StrictOption {
   readonly samples: number;
   readonly seed: number;
+  readonly maxSeconds: number;
   readonly qat?: boolean;
   readonly data?: string;
-  readonly batchSize: number;
+  readonly batchSize?: number;
 }
 
 /** NumericError's exit code: the gradients are not those of the loss. */
@@ -54,11 +55,18 @@ export function gradcheckCommand(io: Io): Command {
       "--data <file>",
       "inputs, in a file that data come in, tensors named after the model's inputs (default: seeded random ones)",
     )
-    .option("--batch-size <n>", "samples to take of them", wholeNumber(1), 4)
+    .option("--batch-size <n>", "samples to take of them (default: what the model asks for, else 4)", wholeNumber(1))
+    .option(
+      "--max-seconds <s>",
+      "begin no further element after so many seconds; each parameter has one compared before any has a second",
+      positive,
+      GRADIENT_CHECK_DEFAULTS.maxSeconds,
+    )
     .addHelpText(
       "after",
       `
 Runs in float64 where onnxruntime-node has the kernels, else in float32. Exits with 7 where a difference is larger than rounding explains.
+Where the time is over before all elements are compared, the result says how many parameters were.
 With --qat the model is taken without the rounding of its quantization, of which the straight-through estimate is the gradient: that has differences.
 
 Example:
@@ -66,7 +74,7 @@ Example:
     )
     .action(async (path: string, options: GradcheckOptions, self: Command) => {
       const console = new Console(io, self.optsWithGlobals<OutputOptions>());
-      const { samples, seed, data, input, sampleAxis } = options;
+      const { samples, seed, maxSeconds, data, input, sampleAxis } = options;
       const ofData = { ...input, ...sampleAxis, ...tableOptionsOf(options) };
       if (data === undefined && Object.keys(ofData).length > 0) {
         throw new UsageError("E_OPTION", "--input, --sample-axis and the options of tables need --data", {
@@ -77,7 +85,8 @@ Example:
       const check = await checkGradients(model, {
         ...parametersOf(options),
         ...modelOptionsOf(options),
-        ...{ loss: lossOf(options), samples, seed, quantizationAware: options.qat === true },
+        ...{ loss: lossOf(options), samples, seed, maxSeconds, quantizationAware: options.qat === true },
+        tell: (note) => console.note(note),
         ...(data === undefined ? {} : { feeds: await firstBatch(model, data, options) }),
       });
       const isRight = check.parameters.every(({ difference, tolerance }) => difference <= tolerance);
@@ -96,23 +105,31 @@ async function firstBatch(model: Model, file: string, options: GradcheckOptions)
   const tensors = await readDataFile(file, tableOptionsOf(options));
   const chosen = await datasetOptionsOf(options);
   const { constants = {}, sampleAxes = {} } = chosen;
+  const inputs = model.graph.inputs.flatMap(({ name, type, tensor }) =>
+    type?.kind === "tensor" && tensor === null ? [{ name, dtype: type.dtype, shape: type.shape }] : [],
+  );
   const sampled = tensors.flatMap(({ name, tensor: { dtype, dims } }) =>
     name in constants
       ? []
       : [{ name, dtype, shape: dims.map((dim, axis) => (axis === (sampleAxes[name] ?? 0) ? null : dim)) }],
   );
-  const same = model.graph.inputs.flatMap(({ name, type }) =>
-    name in constants && type?.kind === "tensor" ? [{ name, dtype: type.dtype, shape: type.shape }] : [],
-  );
+  const same = inputs.filter(({ name }) => name in constants);
   const dataset = datasetFor([...sampled, ...same], tensors, chosen);
-  const [first = {}] = batches(dataset, 0, { batchSize: options.batchSize, shuffle: false, seed: 0, dropLast: false });
+  const rankOf = (input: string): number => tensors.find(({ name }) => name === input)?.tensor.dims.length ?? 0;
+  /** An input of one axis less than its data takes a sample at a time. */
+  const batched = inputs.map((input) =>
+    input.shape?.length === rankOf(input.name) - 1 ? { ...input, shape: [1, ...input.shape] } : input,
+  );
+  const batchSize = options.batchSize ?? fixedBatchSize(batched, dataset) ?? 4;
+  const [first = {}] = batches(dataset, 0, { batchSize, shuffle: false, seed: 0, dropLast: false });
   return first;
 }
 
 function describe(
-  { precision, reason, loss, tolerance, parameters }: GradientCheck,
+  { precision, reason, loss, tolerance, parameters, unchecked, isComplete }: GradientCheck,
   isRight: boolean,
 ): readonly string[] {
+  const all = parameters.length + unchecked.length;
   const width = Math.max(0, ...parameters.map(({ parameter }) => parameter.length));
   return [
     `loss ${loss.toPrecision(6)}, in ${precision}${reason === null ? "" : ` (not in float64: ${reason})`}`,
@@ -120,6 +137,13 @@ function describe(
       ({ parameter, difference, element, analytic, numeric }) =>
         `  ${parameter.padEnd(width)}  ${difference.toExponential(1)}  [${element}] ${analytic.toExponential(4)}, by differences ${numeric.toExponential(4)}`,
     ),
+    ...(isComplete
+      ? []
+      : [
+          unchecked.length === 0
+            ? "the time was over: not all elements were compared, of every parameter at least one"
+            : `the time was over: ${parameters.length} of ${all} parameters were compared, spread over the model; give more with --max-seconds`,
+        ]),
     isRight
       ? `all differences are below ${tolerance} and what rounding of the loss explains`
       : `differences above ${tolerance} and what rounding of the loss explains: the gradients are not those of the loss, or it is not smooth there`,
