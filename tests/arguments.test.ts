@@ -109,6 +109,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
     parameter([], () => ({ batchSize: 1, shuffle: false, seed: 0, dropLast: false }))("options"),
   ],
   imageFolderAt: [path("path")],
+  readRunManifest: [path("path")],
   namesAndSizes: [path("folder"), parameter(["list"], () => [])("files")],
   buildTrainingArtifacts: [model("model"), parameter(["empty", "tensors"], () => ({}))("options")],
   checkCheckpointFits: [model("trainingModel"), checkpoint("checkpoint")],

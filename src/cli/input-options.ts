@@ -42,7 +42,7 @@ export function withTables(command: Command): Command {
     .option("--no-header", "tables: the first row has data")
     .option(
       "--classes <list>",
-      "tables: the words of a label of text, by their numbers (default: in alphabetical order)",
+      "tables and folders of images: the words of the classes, by their numbers (default: in alphabetical order)",
       list,
     );
 }

@@ -67,7 +67,7 @@ async function prepare(
   const { dataset, validation } = await withoutValidation(inputs, all, options, tell);
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
   const schedule = scheduleOf(options, plan.totalSteps);
-  const identity = await identify(given, folder, plan, options, communicator.size);
+  const identity = await identify(given, folder, plan, options, all, communicator.size);
   if (communicator.size > 1) {
     await compareRanks(communicator, await alikeOnRanks(identity, options));
     const each = options.globalBatchSize === undefined ? ` (${plan.batchSize / communicator.size} each)` : "";

@@ -1,6 +1,6 @@
 import { sha256OfFile } from "../entries/graph.ts";
 import { dataFilesOf, identityOf, imageFolderAt, namesAndSizes, type TrainingPlan } from "../entries/run.ts";
-import type { Trainable } from "../index.ts";
+import { DataError, type Dataset, type Trainable } from "../index.ts";
 import type { RunIdentity } from "./checkpoints.ts";
 import type { InputFlags } from "./input-options.ts";
 import type { TrainCommandOptions } from "./train-options.ts";
@@ -11,6 +11,7 @@ export async function identify(
   models: string,
   plan: TrainingPlan,
   options: TrainCommandOptions,
+  dataset: Dataset,
   ranks: number,
 ): Promise<RunIdentity> {
   const { hashes, agr } = identityOf(source);
@@ -21,6 +22,7 @@ export async function identify(
       ...{ batchSize, shuffle, seed, dropLast, accumulate, lr, schedule, warmupSteps, agr },
       groups: options.group.length === 0 ? null : JSON.stringify(options.group),
       ...inputsOf(options),
+      ...meaningOf(dataset),
       ...(plan.sequential === true ? { sequential: true } : {}),
       ...(options.augment === undefined ? {} : { augment: JSON.stringify(options.augment) }),
       ...apartOf(plan, ranks),
@@ -84,6 +86,58 @@ export function inputsOf({ input: given, sampleAxis, ...fit }: InputFlags): Reco
   );
   return Object.fromEntries([...entries, ...said].map(([name, each]) => [name, JSON.stringify(each)]));
 }
+
+/** What the numbers of the data stand for. */
+const MEANING = ["classes", "columns", "normalization"] as const;
+
+const meaningOf = (dataset: Dataset): Record<string, string> =>
+  Object.fromEntries(
+    MEANING.flatMap((name) =>
+      dataset[name] === undefined ? [] : [[`${name} of the data`, JSON.stringify(dataset[name])]],
+    ),
+  );
+
+/**
+ * Data that a model is evaluated with must be read as those it was trained with.
+ * @param trained the options of the run that was saved
+ * @param warn told of scales and means that are others
+ * @throws DataError `E_CLASSES`, `E_TABLE` where a class has another number, a column another place
+ */
+export function requireReadAsTrained(
+  trained: RunIdentity["options"],
+  flags: InputFlags & { readonly data: string },
+  dataset: Dataset,
+  warn: (note: string) => void,
+): void {
+  const now = meaningOf(dataset);
+  for (const [name, code, hint] of [
+    ["classes", "E_CLASSES", "Say them all, in their order: --classes"],
+    ["columns", "E_TABLE", "Say which, in their order: --columns"],
+  ] as const) {
+    const [was, is] = [trained[`${name} of the data`], now[`${name} of the data`]];
+    if (typeof was !== "string" || is === undefined || was === is) continue;
+    const words = JSON.parse(was) as readonly string[];
+    throw new DataError(
+      code,
+      `${flags.data} has other ${name} than the data that the run was trained with, or in another order`,
+      {
+        file: flags.data,
+        hint: `${hint} ${words.slice(0, MOST_WORDS).join(",")}.`,
+      },
+    );
+  }
+  const read = inputsOf(flags);
+  for (const name of ["scale", "normalize"] as const) {
+    if (trained[name] === read[name] || trained[name] === '"computed"') continue;
+    const way = trained[name] === undefined ? `without --${name}` : `with --${name} ${trained[name]}`;
+    warn(`the run was trained ${way}; these data are read otherwise`);
+  }
+  const normalization = trained["normalization of the data"];
+  if (typeof normalization === "string" && flags.normalize === undefined)
+    warn(`the run was trained with --normalize computed, ${normalization}; these data are read without --normalize`);
+}
+
+const MOST_WORDS = 100;
 
 /** How ranks that train apart do so, where they do: the numbers depend on it. */
 function apartOf({ localSteps, averageMoments }: TrainingPlan, ranks: number): RunIdentity["options"] {

@@ -61,7 +61,7 @@ export async function withoutValidation(
   options: ValidationFlags & InputFlags & { readonly seed: number },
   tell: (note: string) => void,
 ): Promise<{ readonly dataset: Dataset; readonly validation: Dataset | null }> {
-  const { validation, patience, seed, normalize } = options;
+  const { validation, patience, seed } = options;
   if (validation === undefined) {
     if (patience === undefined) return { dataset: all, validation: null };
     throw new UsageError("E_OPTION", "--patience needs --validation", { hint: "Give --validation 0.1, or a file." });
@@ -71,19 +71,36 @@ export async function withoutValidation(
     tell(`${apart.size} of ${all.size} samples are kept apart`);
     return { dataset: training, validation: apart };
   }
-  if (normalize === "computed") {
-    throw new UsageError("E_OPTION", "--normalize computed would take a mean of its own for the data of --validation", {
-      hint: "Give numbers: --normalize <mean>,<deviation>; onnx-agr data says the mean. Or give a share: --validation 0.1.",
-    });
-  }
-  const other = await datasetOf(inputs, { ...options, data: validation }, () => undefined);
+  const other = await datasetOf(inputs, { ...asTraining(options, all), data: validation }, () => undefined);
   if (all.classes?.join("\n") !== other.classes?.join("\n")) {
     throw new DataError("E_CLASSES", `${validation} has other classes than the data to train with`, {
       file: validation,
       hint: "Say them all: --classes <list>.",
     });
   }
+  requireSameColumns(validation, all, other);
   return { dataset: all, validation: other };
+}
+
+/** With the mean and deviation of the data to train with, where these were computed. */
+function asTraining<Flags extends InputFlags>(flags: Flags, { normalization }: Dataset): Flags {
+  if (flags.normalize !== "computed") return flags;
+  if (normalization !== undefined) return { ...flags, normalize: normalization };
+  throw new UsageError(
+    "E_OPTION",
+    "--normalize computed has a mean for each of several inputs, and the data of --validation take one",
+    { hint: "Give a share of the data: --validation 0.1." },
+  );
+}
+
+/** @throws DataError `E_TABLE` where columns are others, or stand in another order: the model would take them for each other */
+function requireSameColumns(validation: string, all: Dataset, other: Dataset): void {
+  if (all.columns === undefined || other.columns === undefined) return;
+  if (all.columns.join("\n") === other.columns.join("\n")) return;
+  throw new DataError("E_TABLE", `${validation} has other columns than the data to train with, or in another order`, {
+    file: validation,
+    hint: `Say which, in their order: --columns ${all.columns.slice(0, 100).join(",")}.`,
+  });
 }
 
 export interface ValidationTold {

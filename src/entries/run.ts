@@ -5,7 +5,7 @@
  */
 
 export { differences } from "../artifacts/run-checkpoint/differences.ts";
-export { newRun } from "../artifacts/run-checkpoint/folder.ts";
+export { newRun, readRunManifest } from "../artifacts/run-checkpoint/folder.ts";
 export { type LockOptions, lockRuns } from "../artifacts/run-checkpoint/lock.ts";
 export type { RunOptions as RunSettings } from "../artifacts/run-checkpoint/manifest.ts";
 export { type AveragedCheckpoint, averageCheckpoints, type CheckpointKind } from "../average-checkpoints.ts";
@@ -33,7 +33,7 @@ export { describeData, type TensorDescription } from "../runtime/data/describe-d
 export { type FitOptions, fitTensors } from "../runtime/data/fit.ts";
 export type { DataContent, TableOptions, TextFacts } from "../runtime/data/formats/format.ts";
 export { type ImageFolder, imageFolderAt, namesAndSizes } from "../runtime/data/images.ts";
-export type { Normalization } from "../runtime/data/normalize.ts";
+export type { Normalization, NormalizationNumbers } from "../runtime/data/normalize.ts";
 export { readBatches } from "../runtime/data/read-batches.ts";
 export { type OpenOptions as OpenDataOptions, openData } from "../runtime/data/read-data.ts";
 export type { Moment, SampleSource } from "../runtime/data/sample-source.ts";

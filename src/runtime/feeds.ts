@@ -75,6 +75,7 @@ export function checkBatches(specs: readonly InputSpec[], batches: unknown, rate
   for (const feeds of all) checkFeeds(specs, feeds);
 }
 
+const ONE_NUMBER = "Give each class as one number, not as a row with a one in it: np.argmax(labels, -1).";
 const BATCHES = listOf(OPTIONS, "a list of batches, each an object of names and tensors");
 const RATES = optional(listOf(NUMBER, "a list of learning rates, one per step"));
 
@@ -102,7 +103,10 @@ export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): vo
       throw fail(`"${spec.name}" is ${given}`, spec.name, `Convert its elements to ${dataTypeName(spec.dtype)}.`);
     }
     if (spec.shape === null) continue;
-    if (spec.shape.length !== tensor.dims.length) throw fail(`"${spec.name}" is ${given}`, spec.name);
+    if (spec.shape.length !== tensor.dims.length) {
+      const isRow = /class/.test(spec.range?.of ?? "") && tensor.dims.length === spec.shape.length + 1;
+      throw fail(`"${spec.name}" is ${given}`, spec.name, isRow ? ONE_NUMBER : undefined);
+    }
     for (const [axis, wantedDim] of spec.shape.entries()) {
       const dim = tensor.dims[axis] ?? 0;
       const expected = typeof wantedDim === "string" ? (symbols.get(wantedDim) ?? dim) : (wantedDim ?? dim);

@@ -1,13 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { drawDigits } from "../../src/cli/demo/digits.ts";
-import { encodeModel, GraphTensor } from "../../src/entries/graph.ts";
+import { GraphTensor } from "../../src/entries/graph.ts";
 import { encodeSafetensors } from "../../src/entries/training.ts";
 import { DIGITS } from "../support/cli.ts";
 import { command } from "../support/command.ts";
+import { digits, linear } from "../support/data-files.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 const lossesOf = (stdout: string): readonly unknown[] =>
@@ -16,57 +14,6 @@ const lossesOf = (stdout: string): readonly unknown[] =>
     .split("\n")
     .map((line) => JSON.parse(line) as { type: string; loss: number })
     .flatMap(({ type, loss }) => (type === "step" ? [loss] : []));
-
-/** Digits as IDX files of bytes, and the same numbers as safetensors of floats. */
-function digits(folder: string, count: number) {
-  const [images, labels] = drawDigits(count, 3).map(({ tensor }) => tensor) as [GraphTensor, GraphTensor];
-  const bytes = Uint8Array.from(images.values() as Float32Array, (value) =>
-    Math.max(0, Math.min(255, Math.round(255 * value))),
-  );
-  const head = (...sizes: readonly number[]): number[] => [
-    0,
-    0,
-    8,
-    sizes.length,
-    ...sizes.flatMap((n) => [0, 0, n >> 8, n & 255]),
-  ];
-  const idx = [
-    [join(folder, "images.idx.gz"), gzipSync(Uint8Array.from([...head(count, 16, 16), ...bytes]))],
-    [join(folder, "labels.idx"), Uint8Array.from([...head(count), ...[...labels.values()].map(Number)])],
-  ] as const;
-  for (const [path, content] of idx) writeFileSync(path, content);
-  const floats = GraphTensor.floats(
-    [count, 1, 16, 16],
-    [...bytes].map((value) => value / 255),
-  );
-  const safetensors = join(folder, "digits.safetensors");
-  writeFileSync(
-    safetensors,
-    encodeSafetensors([
-      { name: "input", tensor: floats },
-      { name: "labels", tensor: labels },
-    ]),
-  );
-  return { idx: idx.map(([path]) => path).join(","), safetensors };
-}
-
-/** y = x w: three features to `outputs`. */
-function linear(folder: string, outputs: number): string {
-  const sketch = new Sketch("linear");
-  sketch.input("x", float(["N", 3]));
-  sketch.initializer(
-    "w",
-    GraphTensor.floats(
-      [3, outputs],
-      Array.from({ length: 3 * outputs }, (_, at) => at / 10),
-    ),
-  );
-  sketch.node("MatMul", ["x", "w"], ["y"]);
-  sketch.output("y", float(["N", outputs]));
-  const path = join(folder, "linear.onnx");
-  writeFileSync(path, encodeModel(model(sketch.graph, 8, [["", 17]])));
-  return path;
-}
 
 describe("data as they come", () => {
   it("IDX files of bytes train as the same numbers in safetensors do, and what was done to them is said once", async () => {
@@ -182,6 +129,23 @@ describe("data as they come", () => {
       5,
       expect.stringMatching(/E_INDEX\].*t\.csv:4:4: "labels" of sample 1 is 2.*0 to 1/),
     ]);
+  });
+
+  it("row 63: classes that are rows with a one in them are refused with the way to make numbers of them", async () => {
+    const folder = temporaryFolder();
+    const data = join(folder, "rows.safetensors");
+    const ones = [1, 0, 0, 1];
+    writeFileSync(
+      data,
+      encodeSafetensors([
+        { name: "x", tensor: GraphTensor.floats([2, 3], [1, 2, 3, 4, 5, 6]) },
+        { name: "labels", tensor: GraphTensor.floats([2, 2], ones) },
+      ]),
+    );
+    const built = join(folder, "built");
+    expect((await command(["build", linear(folder, 2), "--loss", "cross-entropy", "-o", built])).status).toBe(0);
+    const { status, stderr } = await command(["train", built, "--data", data, "--checkpoints", join(folder, "run")]);
+    expect([status, stderr]).toEqual([5, expect.stringMatching(/E_FEED.*np\.argmax\(labels, -1\)/)]);
   });
 
   it("row 62: images and labels of different counts are told by name, and data says it too", async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
@@ -84,6 +84,32 @@ describe("a folder of images by class", () => {
     expect(lossesOf(join(cwd, "plain.jsonl"))).not.toEqual(lossesOf(join(cwd, "whole.jsonl")));
   });
 
+  it("may have what file managers leave; a folder that lacks a class is read with the classes given", async () => {
+    const cwd = temporaryFolder();
+    await writeImages(join(cwd, "images"), 2);
+    for (const name of ["Thumbs.db", ".DS_Store", "desktop.ini"])
+      writeFileSync(join(cwd, "images", "3", name), "left behind");
+    const train = await command(["train", DIGITS, "--data", "images", "--checkpoints", "run", "--seed", "1"], { cwd });
+    expect(train.status, train.stderr).toBe(0);
+    const evaluate = async (...more: readonly string[]) =>
+      command(["eval", DIGITS, "--data", "few", "--checkpoint", "run", "--json", ...more], { cwd });
+    for (const label of ["2", "7"]) cpSync(join(cwd, "images", label), join(cwd, "few", label), { recursive: true });
+    const refused = await evaluate();
+    expect([refused.status, refused.stderr]).toEqual([5, expect.stringMatching(/E_CLASSES.*--classes 2,7,/)]);
+    const all = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    const few = await evaluate("--classes", all.join(","));
+    expect(few.status, few.stderr).toBe(0);
+    const counts = (JSON.parse(few.stdout) as { confusion: readonly (readonly number[])[] }).confusion.map((row) =>
+      row.reduce((sum, count) => sum + count, 0),
+    );
+    expect(counts.flatMap((count, label) => (count === 0 ? [] : [label]))).toEqual([2, 7]);
+    const other = await evaluate("--classes", "2,8");
+    expect([other.status, other.stderr]).toEqual([
+      5,
+      expect.stringMatching(/E_CLASSES.*the folder .*7.* is none of the classes/),
+    ]);
+  });
+
   it("of another size is scaled to what the model takes, which is said; a size that it does not take is refused", async () => {
     const cwd = temporaryFolder();
     await writeImages(join(cwd, "images"), 2, 20);
@@ -128,6 +154,24 @@ describe("row 64: an image that is none", () => {
       return large;
     },
     empty: async () => Buffer.alloc(0),
+    "a pointer of Git LFS": async () =>
+      Buffer.from("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"),
+    "an animated WebP": async () => {
+      const frames = Buffer.alloc(2 * 16 * 16 * 3, 7).fill(200, 16 * 16 * 3);
+      return sharp(frames, { raw: { width: 16, height: 32, channels: 3, pageHeight: 16 } })
+        .webp({ loop: 0, delay: [100, 100] })
+        .toBuffer();
+    },
+    "an animated PNG": async (png) => {
+      /** acTL: two pictures, played for ever; its checksum is by zlib's crc32 of type and data. */
+      const control = Buffer.from("000000086163544c0000000200000000f38d9370", "hex");
+      return Buffer.concat([png.subarray(0, 33), control, png.subarray(33)]);
+    },
+    "transparent in places": async () =>
+      sharp({ create: { width: 16, height: 16, channels: 4, background: { r: 1, g: 2, b: 3, alpha: 0.5 } } })
+        .png()
+        .toBuffer(),
+    "a GIF by another name": async (png) => sharp(png).gif().toBuffer(),
   };
 
   it.each(Object.entries(damaged))("%s: exit code 5, and the file", async (_, damage) => {

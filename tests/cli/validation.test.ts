@@ -128,7 +128,6 @@ describe("train --validation", () => {
     [["--validation", "1.5"], 2, "A share lies between 0 and 1"],
     [["--patience", "2"], 2, "--patience needs --validation"],
     [["--validation", "nothing.npz"], 3, "nothing.npz"],
-    [["--validation", "DATA", "--normalize", "computed"], 2, "a mean of its own"],
     [["--max-seconds", "0"], 2, "above 0"],
   ])("%j is refused before anything is trained", async (args, exit, message) => {
     const data = place("digits.safetensors", drawDigits(10, 1));

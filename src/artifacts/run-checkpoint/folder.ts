@@ -3,7 +3,7 @@ import { join, relative, resolve, sep } from "node:path";
 import { OPTIONS, PATH, requireArgument } from "../../arguments.ts";
 import { CheckpointError, FormatError, fileSystemError, namingFile } from "../../errors.ts";
 import { sha256 } from "../../graph/io/digest.ts";
-import { listFolder, readRegularFile } from "../../graph/io/read-file.ts";
+import { isFolder, listFolder, readRegularFile } from "../../graph/io/read-file.ts";
 import { isTemporary, keepOnExit, removeOnExit, sweep, temporaryPath } from "../../graph/io/temporary.ts";
 import { writeFileAtomic } from "../../graph/io/write-atomic.ts";
 import { syncFolder } from "../../graph/io/write-file.ts";
@@ -196,6 +196,18 @@ export async function loadRun(path: string): Promise<LoadedRun> {
     file: path,
     hint: incomplete.length > 0 ? `Not whole: ${incomplete.join(", ")}.` : "Give the folder that --checkpoints named.",
   });
+}
+
+/**
+ * What a run was saved with, without its state: of the checkpoint at `path`, or of those below it the one that was saved last.
+ * @returns null where there is none
+ * @throws CheckpointError `E_CHECKPOINT_HASH`, `E_CHECKPOINT_VERSION` where `path` itself is a checkpoint
+ */
+export async function readRunManifest(path: string): Promise<RunManifest | null> {
+  requireArgument("path", path, PATH);
+  if (await isWhole(path)) return readManifest(path);
+  const [newest] = (await isFolder(path)) ? await list(path) : [];
+  return newest?.manifest ?? null;
 }
 
 async function loadOne(folder: string): Promise<Omit<LoadedRun, "incomplete" | "isNewest"> & { saved: number }> {

@@ -1,6 +1,13 @@
 import { Command } from "commander";
 import { sha256 } from "../../entries/graph.ts";
-import { fixedBatchSize, identityOf, isPortable, isStep, trainingInputsOf } from "../../entries/run.ts";
+import {
+  fixedBatchSize,
+  identityOf,
+  isPortable,
+  isStep,
+  readRunManifest,
+  trainingInputsOf,
+} from "../../entries/run.ts";
 import { encodeState } from "../../entries/training.ts";
 import { evaluate, type Trainable, TrainingSession, UsageError } from "../../index.ts";
 import { Console, type OutputOptions } from "../console.ts";
@@ -8,7 +15,7 @@ import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-opti
 import type { Io } from "../io.ts";
 import { describeMetrics } from "../metrics.ts";
 import { compareRanks, onRanks, type RankFlags, type Ranks, withMpi, withThreads } from "../ranks.ts";
-import { hashesOfInputs, inputsOf } from "../run-identity.ts";
+import { hashesOfInputs, inputsOf, requireReadAsTrained } from "../run-identity.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { requireState, type StepFlags, sourceAt, withStep, withWeightsAt } from "../source.ts";
 import { type StrictOption, withStrict } from "../strict.ts";
@@ -64,6 +71,8 @@ async function evaluateFolder(folder: string, options: EvalOptions, ranks: Ranks
   requireState(source, folder, "--checkpoint <path> or --init <file>");
   await check();
   const dataset = await datasetOf(inputs, options, (note) => console.note(note));
+  const run = options.checkpoint === undefined ? null : await readRunManifest(options.checkpoint);
+  if (run !== null) requireReadAsTrained(run.options, options, dataset, (note) => console.note(`warning: ${note}`));
   const fixed = fixedBatchSize(inputs, dataset);
   const batchSize = fixed ?? options.batchSize;
   const { sequential = false } = options;

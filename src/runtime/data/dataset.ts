@@ -17,6 +17,7 @@ import {
   filled,
   NUMBERS_BY_NAME,
 } from "./dataset-inputs.ts";
+import type { NormalizationNumbers } from "./normalize.ts";
 import type { SampleSource } from "./sample-source.ts";
 
 /** Training data: one tensor per model input, in memory or read as batches need them. */
@@ -31,6 +32,10 @@ export interface Dataset {
   readonly constants?: readonly NamedTensor[];
   /** The words that the numbers of a label of text stand for, in their order. Default: the label was no text. */
   readonly classes?: readonly string[];
+  /** Of tables whose columns have names: those of the features, in their order. Default: they are no such tables. */
+  readonly columns?: readonly string[];
+  /** With `normalize: "computed"` for one input: the mean and deviation of its samples, for other data to take. */
+  readonly normalization?: NormalizationNumbers;
   /** What gives the inputs whose samples are not in memory. Default: all are. */
   readonly source?: SampleSource;
 }

@@ -3,9 +3,17 @@ import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
 import { DataError, UsageError } from "../../errors.ts";
 import { NAMED_TENSORS, type NamedTensor } from "../../graph/attribute.ts";
 import { DataType, dataTypeName, type TypedArray } from "../../graph/data-type.ts";
+import { fromBfloat, fromHalf } from "../../graph/half.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import { fitShape } from "./fit-shape.ts";
-import { type Normalization, normalized } from "./normalize.ts";
+import {
+  MomentSums,
+  type Normalization,
+  type NormalizationNumbers,
+  normalizationOption,
+  normalizationTold,
+  normalize,
+} from "./normalize.ts";
 
 /** How data become what a model takes. */
 export interface FitOptions {
@@ -15,6 +23,11 @@ export interface FitOptions {
   readonly normalize?: Normalization;
   /** Told once of each thing that was chosen. */
   readonly tell?: (note: string) => void;
+}
+
+/** With who is told of each input's mean and deviation that were computed. */
+export interface FitTold extends FitOptions {
+  readonly computed?: (input: string, moments: NormalizationNumbers) => void;
 }
 
 const LABEL = /^(labels?|targets?)$/;
@@ -38,6 +51,12 @@ const NUMERIC = new Map<number, new (size: number) => TypedArray>([
   [DataType.uint64, BigUint64Array],
 ]);
 
+/** Those, and what number bits of theirs are. */
+const HALVES = new Map<number, (bits: number) => number>([
+  [DataType.float16, fromHalf],
+  [DataType.bfloat16, fromBfloat],
+]);
+
 const isFloat = (dtype: number): boolean => dtype === DataType.float || dtype === DataType.double;
 
 /**
@@ -48,7 +67,7 @@ const isFloat = (dtype: number): boolean => dtype === DataType.float || dtype ==
 export function fitTensors(
   inputs: readonly InputSpec[],
   tensors: readonly NamedTensor[],
-  options: FitOptions = {},
+  options: FitTold = {},
 ): readonly NamedTensor[] {
   requireArgument("inputs", inputs, INPUT_SPECS);
   requireArgument("tensors", tensors, NAMED_TENSORS);
@@ -98,10 +117,10 @@ export function pairInputs(
 
 /** Whether scale and normalization are for it. */
 export const isScaled = ({ name, dtype }: InputSpec, tensor: Tensor): boolean =>
-  !LABEL.test(name) && isFloat(dtype) && NUMERIC.has(tensor.dtype);
+  !LABEL.test(name) && isFloat(dtype) && (NUMERIC.has(tensor.dtype) || HALVES.has(tensor.dtype));
 
 /** One tensor as an input takes it. @throws DataError `E_DATA` for numbers that another type cannot hold */
-export function fitTensor(input: InputSpec, tensor: Tensor, options: FitOptions, tell: (note: string) => void): Tensor {
+export function fitTensor(input: InputSpec, tensor: Tensor, options: FitTold, tell: (note: string) => void): Tensor {
   const { name, dtype } = input;
   const shaped = fitShape(input, tensor, tell);
   if (!isScaled(input, shaped)) return converted(input, shaped, tell);
@@ -110,19 +129,43 @@ export function fitTensor(input: InputSpec, tensor: Tensor, options: FitOptions,
   if (scale === 1 && options.normalize === undefined) return converted(input, shaped, tell);
   const floats = converted(input, shaped, () => undefined);
   const values = floats.realValues().slice();
-  for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * scale;
   if (scale !== 1) {
+    for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * scale;
     const factor = scale === 1 / 255 ? "1/255" : String(scale);
     const way = options.scale === undefined ? " (--scale 1 leaves them)" : "";
     tell(`"${name}": ${dataTypeName(shaped.dtype)} to ${dataTypeName(dtype)}, times ${factor}${way}`);
   }
-  if (options.normalize !== undefined) tell(`"${name}": ${normalized(values, floats.dims, options.normalize)}`);
+  if (options.normalize !== undefined) {
+    const isComputed = options.normalize === "computed";
+    const moments = options.normalize === "computed" ? momentsOf(name, values, floats.dims) : options.normalize;
+    normalize(values, floats.dims, moments);
+    tell(`"${name}": ${normalizationTold(moments)}${isComputed ? " (mean and deviation of these data)" : ""}`);
+    const again = isComputed ? normalizationOption(moments) : null;
+    if (again !== null) tell(`"${name}": ${again}`);
+    if (isComputed) options.computed?.(name, moments);
+  }
   return Tensor.from(dtype, floats.dims, values);
+}
+
+function momentsOf(name: string, values: ArrayLike<number>, dims: readonly number[]): NormalizationNumbers {
+  const sums = new MomentSums(name);
+  sums.add(values, dims);
+  return sums.moments;
+}
+
+/** Every number of 16 bits is one of 32. */
+function widened(name: string, dtype: number, tensor: Tensor, tell: (note: string) => void): Tensor {
+  const numberOf = HALVES.get(tensor.dtype) ?? Number;
+  const bits = tensor.values();
+  const values = Float64Array.from({ length: bits.length }, (_, index) => numberOf(Number(bits[index])));
+  tell(`"${name}": ${dataTypeName(tensor.dtype)} to ${dataTypeName(dtype)}`);
+  return Tensor.from(dtype, tensor.dims, dtype === DataType.double ? values : Float32Array.from(values));
 }
 
 /** As it is where classes or rows are no whole numbers: of those the range is told. @throws DataError `E_DATA` where a number cannot be held */
 function converted({ name, dtype, range }: InputSpec, tensor: Tensor, tell: (note: string) => void): Tensor {
   const Target = NUMERIC.get(dtype);
+  if (isFloat(dtype) && HALVES.has(tensor.dtype)) return widened(name, dtype, tensor, tell);
   const isBoolean = tensor.dtype === DataType.bool;
   if (tensor.dtype === dtype || Target === undefined || !(isBoolean || NUMERIC.has(tensor.dtype))) return tensor;
   const from = tensor.values();

@@ -1,5 +1,6 @@
 import { DataError, UsageError } from "../../errors.ts";
 import { readRegularFile } from "../../graph/io/read-file.ts";
+import { mistaken } from "../../graph/sniff.ts";
 
 /** Pixels of an image, at most: what is larger is refused before it is decoded. */
 const MAX_PIXELS = 2 ** 26;
@@ -58,6 +59,8 @@ async function opened(sharp: Sharp, path: string) {
     fail(path, "the file has more than 256 MiB", "Store the image smaller."),
   );
   if (bytes.length === 0) throw fail(path, "the file is empty", "Fetch it again.");
+  const other = mistaken(bytes);
+  if (other !== null) throw fail(path, `this is ${other.what}`, other.hint);
   /** Warnings of the decoder are errors: a file that is cut off would be grey from there on. */
   const image = sharp(bytes, { limitInputPixels: MAX_PIXELS, failOn: "warning" });
   const found = await image.metadata().catch((cause: unknown) => {
@@ -84,10 +87,15 @@ async function opened(sharp: Sharp, path: string) {
       `the image is in ${space.toUpperCase()}, not in RGB or grey`,
       "Convert it to RGB: convert <file> -colorspace sRGB <file>.",
     );
-  if (pages > 1) throw fail(path, `the image is a film of ${pages} pictures`, "Store one picture per file.");
+  if (pages > 1 || isFilm(bytes))
+    throw fail(path, `the image is a film of ${pages > 1 ? pages : "several"} pictures`, "Store one picture per file.");
   const channels = found.channels - (hasAlpha ? 1 : 0);
   return { image, header: { channels, hasAlpha, width: autoOrient.width, height: autoOrient.height } };
 }
+
+/** Of an animated PNG the decoder gives the first picture, and does not say that there are others. */
+const isFilm = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0x89 && Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4096)).includes("acTL");
 
 const damaged = (path: string, cause: unknown): DataError => {
   const [reason = ""] = (cause instanceof Error ? cause.message : String(cause)).split("\n");

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { listOf, PATH, requireArgument } from "../../arguments.ts";
 import { DataError, fileSystemError, UsageError } from "../../errors.ts";
 import { turn } from "../../event-loop.ts";
@@ -28,6 +28,8 @@ const MOST_OPEN = 64;
 const SIZES_PER_TURN = 512;
 
 const IMAGE = /\.(png|jpe?g|webp)$/i;
+/** What file managers leave in folders. */
+const LEFT_BEHIND = /^(\.|thumbs\.db$|desktop\.ini$)/i;
 /** Folders of parts of a dataset are no classes. */
 const PARTS = new Set(["train", "training", "val", "valid", "validation", "test"]);
 
@@ -61,7 +63,7 @@ export async function imageFolderAt(path: string): Promise<ImageFolder | null> {
   const labels: bigint[] = [];
   for (const [label, names] of lists.entries()) {
     const folder = join(path, classes[label] ?? "");
-    const visible = names.filter((name) => !name.startsWith("."));
+    const visible = names.filter((name) => !LEFT_BEHIND.test(name));
     const other = visible.find((name) => !IMAGE.test(name));
     if (other !== undefined || visible.length === 0) {
       const file = other === undefined ? folder : join(folder, other);
@@ -75,11 +77,27 @@ export async function imageFolderAt(path: string): Promise<ImageFolder | null> {
       );
     }
     for (const name of visible) {
-      files.push(join(folder, name));
+      files.push(`${folder}${sep}${name}`);
       labels.push(BigInt(label));
     }
   }
   return { classes, files, labels: BigInt64Array.from(labels) };
+}
+
+/**
+ * The same with the classes numbered as they are given, also those that the folder does not have.
+ * @throws DataError `E_CLASSES` for a folder that is none of them
+ */
+export function withClasses({ classes, files, labels }: ImageFolder, given: readonly string[]): ImageFolder {
+  const other = classes.find((name) => !given.includes(name));
+  if (other !== undefined) {
+    throw new DataError("E_CLASSES", `the folder "${other}" is none of the classes given, ${given.join(", ")}`, {
+      field: other,
+      hint: "Name its class too, or move the folder.",
+    });
+  }
+  const numbers = classes.map((name) => BigInt(given.indexOf(name)));
+  return { classes: given, files, labels: labels.map((label) => numbers[Number(label)] ?? 0n) };
 }
 
 const partsFound = (path: string, parts: readonly string[]): DataError =>
@@ -149,8 +167,10 @@ export async function namesAndSizes(folder: string, files: readonly string[]): P
   requireArgument("folder", folder, PATH);
   requireArgument("files", files, listOf(PATH, "a list of paths"));
   const lines: string[] = [];
+  const within = join(folder, sep);
   for (const [index, file] of files.entries()) {
-    lines.push(`${relative(folder, file)} ${sizeOf(file)}`);
+    const name = file.startsWith(within) ? file.slice(within.length) : relative(folder, file);
+    lines.push(`${name} ${sizeOf(file)}`);
     if (index % SIZES_PER_TURN === 0) await turn();
   }
   return sha256(new TextEncoder().encode(lines.join("\n")));

@@ -1,7 +1,16 @@
-import { UsageError } from "../../errors.ts";
+import { DataError, UsageError } from "../../errors.ts";
 
-/** Means and standard deviations per channel (axis 1; one of each where a sample has one axis or none), or those of the data. */
-export type Normalization = "computed" | { readonly mean: readonly number[]; readonly std: readonly number[] };
+/** Means and standard deviations: per channel (axis 1; one of each where a sample has one axis or none), or one for all. */
+export interface NormalizationNumbers {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** Those that are given, or those of the data. */
+export type Normalization = "computed" | NormalizationNumbers;
+
+/** Numbers that are printed to be given again: nobody types more of them. */
+const MOST_SAID = 64;
 
 interface Channels {
   readonly count: number;
@@ -17,33 +26,40 @@ function channelsOf(dims: readonly number[]): Channels {
 
 /**
  * Normalizes in place: (x - mean) / std, per channel.
- * @returns what was done, in words
  * @throws UsageError `E_OPTION` where the numbers do not fit the channels, or a deviation is no positive number
  */
-export function normalized(
+export function normalize(
   values: Float32Array | Float64Array,
   dims: readonly number[],
-  normalization: Normalization,
-): string {
-  const channels = channelsOf(dims);
-  const { mean, std } = normalization === "computed" ? momentsOf(values, channels) : given(normalization, channels);
-  const { count, run } = channels;
+  moments: NormalizationNumbers,
+): void {
+  const { count, run } = channelsOf(dims);
+  const { mean, std } = perChannel(moments, count);
   for (let index = 0; index < values.length; index++) {
     const channel = Math.floor(index / run) % count;
     values[index] = ((values[index] ?? 0) - (mean[channel] ?? 0)) / (std[channel] ?? 1);
   }
+}
+
+/** What was done, in words. */
+export function normalizationTold({ mean, std }: NormalizationNumbers): string {
   const few = (numbers: readonly number[]): string =>
     `${numbers
       .slice(0, 4)
       .map((each) => each.toPrecision(4))
       .join(", ")}${numbers.length > 4 ? ", ..." : ""}`;
-  return `minus ${few(mean)}, divided by ${few(std)}${normalization === "computed" ? " (mean and deviation of these data)" : ""}`;
+  return `minus ${few(mean)}, divided by ${few(std)}`;
 }
 
-function given(
-  { mean, std }: Exclude<Normalization, string>,
-  { count }: Channels,
-): { mean: readonly number[]; std: readonly number[] } {
+/** How the same numbers are given for other data; null where nobody would. */
+export function normalizationOption({ mean, std }: NormalizationNumbers): string | null {
+  if (mean.length > MOST_SAID) return null;
+  const all = (numbers: readonly number[]): string =>
+    numbers.map((each) => String(Number(each.toPrecision(9)))).join(" ");
+  return `for other data: --normalize "${all(mean)},${all(std)}" (normalize)`;
+}
+
+function perChannel({ mean, std }: NormalizationNumbers, count: number): NormalizationNumbers {
   for (const [name, numbers] of [
     ["mean", mean],
     ["std", std],
@@ -61,20 +77,55 @@ function given(
   return { mean: each(mean), std: each(std) };
 }
 
-/** A channel that is the same everywhere keeps its deviation of 1. */
-function momentsOf(
-  values: ArrayLike<number>,
-  { count, run }: Channels,
-): { mean: readonly number[]; std: readonly number[] } {
-  const [sums, squares] = [new Float64Array(count), new Float64Array(count)];
-  const each = values.length / count;
-  const channelOf = (index: number): number => Math.floor(index / run) % count;
-  for (let index = 0; index < values.length; index++)
-    sums[channelOf(index)] = (sums[channelOf(index)] ?? 0) + (values[index] ?? 0);
-  const mean = Array.from(sums, (sum) => sum / each);
-  for (let index = 0; index < values.length; index++) {
-    const channel = channelOf(index);
-    squares[channel] = (squares[channel] ?? 0) + ((values[index] ?? 0) - (mean[channel] ?? 0)) ** 2;
+/**
+ * Sums up the moments of samples that come some at a time, one value after the other (Welford 1962): the numbers are the same bit for bit
+ * however the samples are cut.
+ */
+export class MomentSums {
+  readonly #name: string;
+  #mean = new Float64Array();
+  #squares = new Float64Array();
+  /** Samples so far, and values of each channel. */
+  #samples = 0;
+  #each = 0;
+
+  /** @param name the input that the samples are of */
+  constructor(name: string) {
+    this.#name = name;
   }
-  return { mean, std: Array.from(squares, (sum) => Math.sqrt(sum / each) || 1) };
+
+  /** @throws DataError `E_DATA` for a value that is not finite, with its sample */
+  add(values: ArrayLike<number>, dims: readonly number[]): void {
+    const { count, run } = channelsOf(dims);
+    if (this.#mean.length === 0) [this.#mean, this.#squares] = [new Float64Array(count), new Float64Array(count)];
+    for (let at = 0, channel = 0; at < values.length; at += run, channel = (channel + 1) % count) {
+      let [mean, squares] = [this.#mean[channel] ?? 0, this.#squares[channel] ?? 0];
+      if (channel === 0 && at > 0) this.#each += run;
+      for (let index = 0; index < run; index++) {
+        const from = (values[at + index] ?? 0) - mean;
+        mean += from / (this.#each + index + 1);
+        squares += from * ((values[at + index] ?? 0) - mean);
+      }
+      if (!Number.isFinite(squares)) throw this.#notFinite(this.#samples + Math.floor(at / (run * count)));
+      this.#mean[channel] = mean;
+      this.#squares[channel] = squares;
+    }
+    if (values.length > 0) this.#each += run;
+    this.#samples += dims[0] ?? 0;
+  }
+
+  #notFinite(sample: number): DataError {
+    return new DataError("E_DATA", `"${this.#name}" has no mean: a number of sample ${sample} is not finite`, {
+      field: this.#name,
+      hint: "Mend the sample or leave it out, or give numbers: --normalize <mean>,<deviation>.",
+    });
+  }
+
+  /** A channel that is the same everywhere keeps its deviation of 1. */
+  get moments(): NormalizationNumbers {
+    return {
+      mean: Array.from(this.#mean),
+      std: Array.from(this.#squares, (sum) => Math.sqrt(sum / this.#each) || 1),
+    };
+  }
 }

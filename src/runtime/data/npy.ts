@@ -17,6 +17,18 @@ const DTYPES = new Map<string, number>([
   ["b1", DataType.bool],
 ]);
 
+type Fail = (reason: string, hint?: string) => DataError;
+
+const AS_NUMBERS = "Give words as numbers: words, numbers = np.unique(labels, return_inverse=True).";
+/** What to do with arrays of other kinds, by the letter of their type. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  ...{ O: AS_NUMBERS, U: AS_NUMBERS, S: AS_NUMBERS, a: AS_NUMBERS },
+  c: "Give real and imaginary parts as two numbers: np.stack([x.real, x.imag], 1).",
+  M: "Give times as numbers that mean something to the model.",
+  m: "Give times as numbers that mean something to the model.",
+  V: "Give an array for each field.",
+};
+
 /** NumPy's own limits, the header's a little wider. */
 const MAX_RANK = 64;
 const MAX_HEADER_BYTES = 65_536;
@@ -42,8 +54,11 @@ export function npyLayout(
   size: number,
   name: string,
 ): { readonly dtype: number; readonly dims: readonly number[]; readonly start: number; readonly fortran: boolean } {
-  const fail = (reason: string): DataError =>
-    new DataError("E_NPY", `"${name}" is not a NumPy array this package reads: ${reason}`, { field: name });
+  const fail: Fail = (reason, hint) =>
+    new DataError("E_NPY", `"${name}" is not a NumPy array this package reads: ${reason}`, {
+      field: name,
+      ...(hint === undefined ? {} : { hint }),
+    });
   const magic = String.fromCharCode(...bytes.subarray(0, 6));
   const major = bytes[6] ?? 0;
   if (magic !== MAGIC) throw fail("it does not begin as one");
@@ -75,18 +90,20 @@ const ENTRIES = {
 
 function parseHeader(
   header: string,
-  fail: (reason: string) => DataError,
+  fail: Fail,
 ): { readonly dtype: number; readonly fortran: boolean; readonly shape: readonly number[] } {
   const [, order, code] = ENTRIES.descr.exec(header) ?? [];
   const [, fortran] = ENTRIES.fortran.exec(header) ?? [];
   const [, list] = ENTRIES.shape.exec(header) ?? [];
-  if (code?.startsWith("O")) throw fail("it holds Python objects");
+  if (code?.startsWith("O")) throw fail("it holds Python objects", REMEDIES["O"]);
+  const [, letter = ""] = /'descr': *'[<>|=]([mM])\d+\[/.exec(header) ?? [];
+  if (letter !== "") throw fail("it holds times", REMEDIES[letter]);
   const rest = Object.values(ENTRIES).reduce((text, entry) => text.replace(entry, ""), header);
   if (code === undefined || fortran === undefined || list === undefined || !/^\{ *\}\s*$/.test(rest))
     throw fail("its header is damaged, or describes more than one plain array");
-  if (order === ">") throw fail("it is big-endian");
+  if (order === ">") throw fail("it is big-endian", 'Turn its bytes: x.astype(x.dtype.newbyteorder("<")).');
   const dtype = DTYPES.get(code);
-  if (dtype === undefined) throw fail(`its type ${code} is not supported`);
+  if (dtype === undefined) throw fail(`its type ${code} is not supported`, REMEDIES[code.slice(0, 1)]);
   const shape = list.split(",").flatMap((dim) => (dim.trim() === "" ? [] : [Number(dim)]));
   if (shape.length > MAX_RANK) throw fail(`it has ${shape.length} dimensions; NumPy allows ${MAX_RANK}`);
   if (!shape.every(Number.isSafeInteger)) throw fail(`the shape (${shape.join(", ")}) is too large`);

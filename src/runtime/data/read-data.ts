@@ -20,7 +20,7 @@ import { Tensor } from "../../graph/tensor.ts";
 import { dataFilesOf } from "./data-files.ts";
 import type { DataContent, DataFormat, TableOptions } from "./formats/format.ts";
 import { DATA_ENDINGS, DATA_FORMATS } from "./formats/index.ts";
-import { type ImageShape, imageFolderAt, openImages } from "./images.ts";
+import { type ImageShape, imageFolderAt, openImages, withClasses } from "./images.ts";
 import { spooled } from "./spool.ts";
 import { placeholder, type Streamed, streamedFrom } from "./streamed.ts";
 import { checkTextOptions, type TextOptions, type TextShape } from "./text/options.ts";
@@ -109,14 +109,15 @@ export async function openData(specification: string, options: OpenOptions): Pro
   requireArgument("options", options, TABLE_OPTIONS);
   const folder = await imageFolderAt(specification);
   if (folder !== null) {
-    const [odd] = (["columns", "label", "header", "classes"] as const).filter((name) => options[name] !== undefined);
+    const [odd] = (["columns", "label", "header"] as const).filter((name) => options[name] !== undefined);
     if (odd !== undefined)
       throw new UsageError("E_OPTION", `--${odd} (${odd}) is for tables, and ${specification} is a folder of images`, {
         field: odd,
       });
     if (options.text !== undefined) throw noText(`${specification} is a folder of images`);
-    const { images = { isResized: false }, tell = () => undefined } = options;
-    const content = await openImages(specification, folder, images, tell);
+    const { images = { isResized: false }, tell = () => undefined, classes } = options;
+    const own = classes === undefined ? folder : withClasses(folder, classes);
+    const content = await openImages(specification, own, images, tell);
     return options.stream === false ? inMemory(specification, content) : content;
   }
   if (options.imageSize !== undefined) {
@@ -139,7 +140,13 @@ export async function openData(specification: string, options: OpenOptions): Pro
     });
   }
   const contents: DataContent[] = [];
-  for (const { path, format } of files) contents.push(await readOne(path, format, options));
+  const told = new Set<string>();
+  for (const { path, format } of files) {
+    const content = await readOne(path, format, options);
+    contents.push(content);
+    for (const note of content.notes ?? []) if (!told.has(note)) options.tell?.(`${path}: ${note}`);
+    for (const note of content.notes ?? []) told.add(note);
+  }
   return together(contents);
 }
 

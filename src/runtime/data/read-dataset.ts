@@ -7,6 +7,7 @@ import { type Dataset, datasetFor } from "./dataset.ts";
 import type { DatasetOptions } from "./dataset-inputs.ts";
 import { type FitOptions, fitTensors } from "./fit.ts";
 import type { ImageShape } from "./images.ts";
+import type { NormalizationNumbers } from "./normalize.ts";
 import { type OpenOptions, openData } from "./read-data.ts";
 import { sourceOf } from "./stream-dataset.ts";
 import { textShapeOf } from "./text/options.ts";
@@ -32,14 +33,15 @@ export async function readDataset(
   requireArgument("specification", specification, PATH);
   requireArgument("options", options, OPTIONS);
   const tell = options.tell ?? (() => undefined);
-  const { tensors, classes, where, streamed } = await openData(specification, {
+  const { tensors, classes, columns, where, streamed } = await openData(specification, {
     ...options,
     images: await imagesOf(inputs, specification, options),
     ...(options.text === undefined ? {} : { textShape: textShapeOf(inputs, Object.keys(options.constants ?? {})) }),
   });
-  const source =
-    streamed === undefined || streamed.size === 0 ? null : await sourceOf(inputs, tensors, streamed, options);
-  const fitted = source?.fitted ?? fitTensors(inputs, tensors, options);
+  const computed: NormalizationNumbers[] = [];
+  const fit = { ...options, computed: (_: string, moments: NormalizationNumbers) => computed.push(moments) };
+  const source = streamed === undefined || streamed.size === 0 ? null : await sourceOf(inputs, tensors, streamed, fit);
+  const fitted = source?.fitted ?? fitTensors(inputs, tensors, fit);
   const words = classes?.["labels"];
   if (words !== undefined) {
     if (options.classes === undefined) requireAll(words, inputs);
@@ -54,7 +56,13 @@ export async function readDataset(
   }
   const whole = datasetFor(inputs, fitted, options);
   const dataset = source === null ? whole : source.within(whole);
-  return words === undefined ? dataset : { ...dataset, classes: words };
+  const [normalization, others] = computed;
+  return {
+    ...dataset,
+    ...(words === undefined ? {} : { classes: words }),
+    ...(columns === undefined ? {} : { columns }),
+    ...(normalization === undefined || others !== undefined ? {} : { normalization }),
+  };
 }
 
 /** What the images of a folder become: as the one input of four axes takes them, or as they are asked for. */

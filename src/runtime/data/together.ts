@@ -35,12 +35,30 @@ export function together(contents: readonly DataContent[]): DataContent {
       hint: "Say them all: --classes <list> (classes).",
     });
   }
+  const columns = commonColumns(contents);
   return {
     tensors,
+    ...(columns === undefined ? {} : { columns }),
     ...(streamed.size === 0 ? {} : { streamed }),
     ...(lists.length === 0 ? {} : { classes }),
   };
 }
+
+/** @throws DataError `E_TABLE` where files have other columns, or the same in another order */
+function commonColumns(contents: readonly DataContent[]): readonly string[] | undefined {
+  const lists = contents.flatMap(({ columns }) => (columns === undefined ? [] : [columns]));
+  const [first, ...others] = lists;
+  const odd = others.find((columns) => columns.join("\n") !== first?.join("\n"));
+  if (first === undefined || odd === undefined) return first;
+  throw new DataError(
+    "E_TABLE",
+    `the columns of the files are others, or stand in another order: ${listed(first)} in one, ${listed(odd)} in another`,
+    { field: "columns", hint: `Say which, in their order: --columns ${first.slice(0, 100).join(",")} (columns).` },
+  );
+}
+
+const listed = (names: readonly string[]): string =>
+  `${names.slice(0, 12).join(", ")}${names.length > 12 ? ", ..." : ""}`;
 
 /** One after the other along the first axis. @throws DataError `E_DATA` where they do not fit */
 function joined(name: string, parts: readonly Tensor[]): Tensor {

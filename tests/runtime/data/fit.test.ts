@@ -47,6 +47,17 @@ describe("fitTensors", () => {
     ]);
   });
 
+  it("float16 and bfloat16 become floats, number by number", () => {
+    const bits = Uint16Array.of(0x3c00, 0xc100, 0x0001);
+    const half = GraphTensor.from(DataType.float16, [3], bits);
+    expect(fitting([image("N")], [{ name: "input", tensor: half }])).toEqual({
+      shown: [["input", DataType.float, [3], [1, -2.5, 2 ** -24]]],
+      notes: ['"input": float16 to float'],
+    });
+    const brain = GraphTensor.from(DataType.bfloat16, [2], Uint16Array.of(0x3f80, 0xc020));
+    expect(fitting([image("N")], [{ name: "input", tensor: brain }], { scale: 2 }).shown[0]?.[3]).toEqual([2, -5]);
+  });
+
   it("leaves alone what fits as it is", () => {
     const tensors = [{ name: "input", tensor: GraphTensor.floats([1, 2], [3, 4]) }];
     expect(fitting([image("N", 2)], tensors)).toEqual({
@@ -102,12 +113,22 @@ describe("fitTensors", () => {
     expect(computed.shown[0]?.[3]).toEqual([-1, -1, 1, 1]);
     expect(computed.notes).toEqual([
       '"input": minus 2.000, 20.00, divided by 2.000, 10.00 (mean and deviation of these data)',
+      '"input": for other data: --normalize "2 20,2 10" (normalize)',
     ]);
     for (const normalize of [
       { mean: [1, 2, 3], std: [1] },
       { mean: [0], std: [0] },
     ])
       expect(errorOf(() => fitting([image("N", 2, 1)], tensors, { normalize })).code).toBe("E_OPTION");
+  });
+
+  it("row 65: refuses to take a mean of what is not finite, with the sample", () => {
+    const tensor = GraphTensor.floats([3, 2], [0, 1, 2, Number.NaN, 4, 5]);
+    const error = errorOf(() => fitting([image("N", 2)], [{ name: "input", tensor }], { normalize: "computed" }));
+    expect([error.code, error.message]).toEqual([
+      "E_DATA",
+      expect.stringContaining("a number of sample 1 is not finite"),
+    ]);
   });
 
   it("refuses a scale or a normalization that nothing takes", () => {

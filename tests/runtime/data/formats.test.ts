@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
 import type { DataContent } from "../../../src/entries/run.ts";
 import { readData } from "../../../src/index.ts";
@@ -110,123 +109,21 @@ describe("CIFAR", () => {
   });
 });
 
-describe("tables", () => {
-  it("row 61: have features and labels; headers, BOMs, CRLF, quotes and empty lines are seen through", async () => {
-    const text = '\uFEFFage,"in,come",species\r\n1,2.5,cat\r\n\r\n3,-4e1,"dog"\r\n5,6,cat\r\n';
-    const content = await readData(place("t.csv", text));
-    expect(shown(content)).toEqual({
-      features: [
-        [3, 2],
-        [1, 2.5, 3, -40, 5, 6],
-      ],
-      labels: [[3], [0, 1, 0]],
-    });
-    expect(content.classes).toEqual({ labels: ["cat", "dog"] });
-    expect(content.where?.("labels", 1)).toMatch(/t\.csv:4:3$/);
-  });
-
-  it("without names are read from the first row on; tabs, a label elsewhere, chosen columns, no label", async () => {
-    expect(shown(await readData(place("t.csv", "1,2,0\n3,4,1\n")))).toEqual({
-      features: [
-        [2, 2],
-        [1, 2, 3, 4],
-      ],
-      labels: [[2], [0, 1]],
-    });
-    const path = place("t.tsv", "label\ta\tb\n0.5\t1\t2\n1.5\t3\t4\n");
-    expect(shown(await readData(path))).toEqual({
-      features: [
-        [2, 2],
-        [1, 2, 3, 4],
-      ],
-      labels: [[2], [0.5, 1.5]],
-    });
-    expect(shown(await readData(path, { label: "b", columns: ["a"] }))).toEqual({
-      features: [
-        [2, 1],
-        [1, 3],
-      ],
-      labels: [[2], [2, 4]],
-    });
-    expect(shown(await readData(path, { label: null }))).toEqual({
-      features: [
-        [2, 3],
-        [0.5, 1, 2, 1.5, 3, 4],
-      ],
-    });
-    expect((await rejectionOf(readData(path, { columns: ["c"] }))).hint).toContain("label, a, b");
-  });
-
+describe("NumPy's other arrays", () => {
   it.each([
-    ["a ragged row", "a,b\n1,2\n3\n", "3:2: the row has 1 cells, the first has 2"],
-    ["a row that is too long", "a,b\n1,2\n3,4,5\n", "3:3: the row has 3 cells"],
-    ["NaN", "a,label\n1,0\nNaN,1\n", '3:1: "NaN" is no finite number, column "a"'],
-    ["a whole number beyond float32", "a,label\n16777217,0\n", "2:1: float32, which features are, cannot hold"],
-    ["infinity", "a,label\n1e999,0\n", '2:1: "1e999" is no finite number'],
-    ["an empty cell", "a,label\n1,0\n,1\n", "3:1: an empty cell is no finite number"],
-    ["text", "a,label\n1,0\nx,1\n", '3:1: "x" is no finite number'],
-    ["an empty label", "a,label\n1,0\n2,\n", '3:2: the label is empty, column "label"'],
-    ["one label of text", "a,label\n1,0\n2,1\n3,x\n", '4:2: "x" is no number, as most labels are'],
-    ["two columns of one name", "a,a\n1,2\n", 'two columns are named "a"'],
-    ["a quote that is not closed", 'a,label\n1,"0\n2,1\n', "a quote is opened and not closed"],
-    ["nothing", "", "the file has no rows"],
-    ["names alone", "a,b\n", "the file has no rows"],
-  ])("row 61: with %s are refused by line and column", async (_, text, message) => {
-    const path = place("t.csv", text);
-    const error = await rejectionOf(readData(path));
-    expect([error.code, error.exitCode, error.file]).toEqual(["E_TABLE", 5, path]);
-    expect(error.message).toContain(message);
-  });
-
-  it("row 61: with a line that has no end, or in another encoding, are refused", async () => {
-    const long = await rejectionOf(readData(place("t.csv", "1".repeat(2 ** 21))));
-    expect([long.code, long.message]).toEqual(["E_TABLE", expect.stringContaining("more than 1048576 characters")]);
-    const latin = await rejectionOf(readData(place("t.csv", Uint8Array.of(0x61, 0x0a, 0xe9, 0x0a))));
-    expect([latin.code, latin.hint]).toEqual(["E_TABLE", expect.stringContaining("iconv")]);
-  });
-});
-
-describe("Parquet", () => {
-  const bytes = (codec: "SNAPPY" | "UNCOMPRESSED" = "SNAPPY"): Uint8Array =>
-    new Uint8Array(
-      parquetWriteBuffer({
-        codec,
-        columnData: [
-          { name: "a", data: [1.5, -2, 3], type: "DOUBLE" },
-          { name: "b", data: [1n, 2n, 3n], type: "INT64" },
-          { name: "species", data: ["cat", "dog", "cat"], type: "STRING" },
-        ],
-      }),
-    );
-
-  it.each(["SNAPPY", "UNCOMPRESSED"] as const)("%s: columns are features, text is classes", async (codec) => {
-    const content = await readData(place("t.parquet", bytes(codec)), { label: "species" });
-    expect(shown(content)).toEqual({
-      features: [
-        [3, 2],
-        [1.5, 1, -2, 2, 3, 3],
-      ],
-      labels: [[3], [0, 1, 0]],
-    });
-    expect(content.classes).toEqual({ labels: ["cat", "dog"] });
-  });
-
-  it("row 62: cut off anywhere is refused by file", async () => {
-    const whole = bytes();
-    for (let length = 0; length < whole.length; length += 7) {
-      const error = await rejectionOf(readData(place("t.parquet", whole.subarray(0, length))));
-      expect([length, error.exitCode, error.code]).toEqual([length, 5, "E_PARQUET"]);
-    }
-  });
-
-  it("says of columns of lists what to do instead", async () => {
-    const lists = parquetWriteBuffer({ columnData: [{ name: "x", data: [[1, 2], [3]], type: "JSON" }] });
-    const error = await rejectionOf(readData(place("t.parquet", new Uint8Array(lists))));
-    expect([error.code, error.exitCode, error.message]).toEqual([
-      "E_PARQUET",
-      5,
-      expect.stringContaining('row 1, column "x" holds a list'),
+    ["<U3", "np.unique(labels, return_inverse=True)"],
+    ["|O", "np.unique(labels, return_inverse=True)"],
+    [">f4", 'newbyteorder("<")'],
+    ["<c8", "x.real, x.imag"],
+    ["<M8[s]", "numbers that mean something"],
+  ])("row 59: of type %s are refused with what to do", async (descr, hint) => {
+    const head = `{'descr': '${descr}', 'fortran_order': False, 'shape': (1,), }\n`;
+    const file = Buffer.concat([
+      Buffer.from(`\u0093NUMPY\u0001\u0000${String.fromCharCode(head.length)}\u0000${head}`, "latin1"),
+      Buffer.alloc(8),
     ]);
+    const error = await rejectionOf(readData(place("x.npy", file)));
+    expect([error.code, error.exitCode, error.hint]).toEqual(["E_NPY", 5, expect.stringContaining(hint)]);
   });
 });
 

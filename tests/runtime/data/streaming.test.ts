@@ -125,7 +125,36 @@ describe("samples that stay in their files", () => {
     }
   });
 
-  it("are refused of formats that have none one by one, and with moments of all of them", async () => {
+  it.each(["safetensors", "IDX", "CIFAR", "several files"])(
+    "%s: have the mean and deviation of all, bit for bit those of data in memory",
+    async (name) => {
+      const specification = written()[name] ?? "";
+      const told: string[] = [];
+      const memory = await readDataset(INPUTS, specification, { normalize: "computed", stream: false });
+      const options = { normalize: "computed", stream: true, tell: (note: string) => told.push(note) } as const;
+      const stream = await readDataset(INPUTS, specification, options);
+      expect(await contentOf(stream)).toEqual(await contentOf(memory));
+      expect(stream.normalization).toEqual(memory.normalization);
+      for (const channel of [0, 1, 2]) {
+        const own = Array.from({ length: COUNT }, (_, at) =>
+          Array.from(
+            PIXELS.subarray(at * 3072 + channel * 1024, at * 3072 + (channel + 1) * 1024),
+            (byte) => byte / 255,
+          ),
+        ).flat();
+        const mean = own.reduce((sum, value) => sum + value, 0) / own.length;
+        const square = own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / own.length;
+        /** Pixels are rounded to float32 before. */
+        expect(stream.normalization?.mean[channel]).toBeCloseTo(mean, 7);
+        expect(stream.normalization?.std[channel]).toBeCloseTo(Math.sqrt(square), 7);
+      }
+      expect(told.join("\n")).toMatch(
+        /mean and deviation are those of all 23 samples.*\n.*for other data: --normalize "0\.\d+ /,
+      );
+    },
+  );
+
+  it("are refused of formats that have none one by one", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "a.npz"), "1,2\n3,4\n");
     writeFileSync(join(folder, "a.csv.gz"), "1,2\n3,4\n");
@@ -136,10 +165,6 @@ describe("samples that stay in their files", () => {
       const error = await rejectionOf(readDataset(INPUTS, join(folder, name), { stream: true }));
       expect([error.code, error.message]).toEqual(["E_OPTION", expect.stringContaining(`${kind} files are not read`)]);
     }
-    const path = written()["CIFAR"] ?? "";
-    expect((await rejectionOf(readDataset(INPUTS, path, { stream: true, normalize: "computed" }))).hint).toMatch(
-      /Give numbers/,
-    );
   });
 });
 
@@ -193,6 +218,16 @@ describe("tables whose features stay in a temporary file", () => {
     const [apart, same] = [splitDataset(stream, 0.3, 1), splitDataset(memory, 0.3, 1)];
     expect(await contentOf(apart.validation)).toEqual(await contentOf(same.validation));
     await expect.poll(() => readdirSync(tmpdir()).filter((name) => name.startsWith("onnx-agr-data-"))).toEqual([]);
+  });
+
+  it("have the mean and deviation of each column, bit for bit those of tables in memory", async () => {
+    for (const path of Object.values(tables())) {
+      const memory = await readDataset(COLUMNS, path, { normalize: "computed", stream: false });
+      const stream = await readDataset(COLUMNS, path, { normalize: "computed", stream: true });
+      expect(await contentOf(stream)).toEqual(await contentOf(memory));
+      expect(stream.normalization?.mean[1]).toBeCloseTo(-499.5, 9);
+      expect(stream.normalization?.std[1]).toBeCloseTo(Math.sqrt((1000 ** 2 - 1) / 12), 9);
+    }
   });
 
   it("row 57: have the errors of tables in memory, with the same places", async () => {

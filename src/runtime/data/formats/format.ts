@@ -8,6 +8,10 @@ export interface DataContent {
   readonly tensors: readonly NamedTensor[];
   /** The classes that a column of text had, in the order of their numbers, by tensor. */
   readonly classes?: Readonly<Record<string, readonly string[]>>;
+  /** Of tables whose columns have names: those of the features, in their order. */
+  readonly columns?: readonly string[];
+  /** What was chosen of a table, in words. */
+  readonly notes?: readonly string[];
   /** Those of the tensors whose elements are not in memory, by name. Default: none. */
   readonly streamed?: ReadonlyMap<string, Streamed>;
   /** Of text: how much of it there is, and what its tokens say. */
@@ -35,7 +39,7 @@ export interface TableOptions {
   readonly label?: string | null;
   /** Whether the first row has names. Default: whether it has a cell that is no number, and the second has fewer of them. */
   readonly header?: boolean;
-  /** The words of a label of text, in the order of their numbers. Default: those that occur, in alphabetical order. */
+  /** The words of a label of text, or the folders of images, in the order of their numbers. Default: those that occur, in alphabetical order. */
   readonly classes?: readonly string[];
 }
 

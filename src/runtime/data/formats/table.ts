@@ -10,6 +10,10 @@ export type Cell = string | number | bigint | boolean | null;
 const LABELS = /^(labels?|class(es)?|targets?|y)$/i;
 const NUMERAL = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 
+/** What the column of row numbers is called that pandas writes where nobody says `index=False`. */
+const ROW_NUMBERS = /^(Unnamed: 0)?$/;
+const MOST_LISTED = 12;
+
 /** The number of a cell; null where it holds none. Words for what is not finite are no numbers. */
 export function numberIn(cell: Cell): number | null {
   if (typeof cell === "boolean") return Number(cell);
@@ -17,16 +21,35 @@ export function numberIn(cell: Cell): number | null {
   return cell === null ? null : finite(Number(cell));
 }
 
+/** Whether a whole number is one of those that a number of JavaScript may not be: of CSV its digits, of Parquet an int64. */
+function isOther(cell: Cell, value: number): boolean {
+  if (Number.isSafeInteger(value) || !Number.isInteger(value)) return false;
+  if (typeof cell === "bigint") return cell !== BigInt(value);
+  return typeof cell === "string" && /^[-+]?\d+$/.test(cell) && BigInt(cell.replace("+", "")) !== BigInt(value);
+}
+
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+const listed = (names: readonly string[]): string =>
+  `${names.slice(0, MOST_LISTED).join(", ")}${names.length > MOST_LISTED ? ", ..." : ""}`;
+
+export interface ColumnNames {
+  readonly names: readonly string[];
+  /** Whether the file has them; else they are numbers. */
+  readonly areGiven: boolean;
+}
 
 /** Makes of the rows of a table `features`, float32 [N, columns], and `labels` [N] of the label's column. */
 export class Table {
   readonly #names: readonly string[];
+  readonly #areNamesGiven: boolean;
+  readonly #isNumbered: boolean;
   readonly #features: readonly number[];
   readonly #label: number | null;
   readonly #at: (row: number, column: number) => string;
   readonly #classes: readonly string[] | null;
   readonly #labels: Cell[] = [];
+  readonly #notes: string[] = [];
   #values = new Float32Array(1024);
   #rows = 0;
   /** Rows whose features were taken. */
@@ -36,8 +59,9 @@ export class Table {
    * @param at where a cell stands, in the words of the file
    * @throws UsageError `E_OPTION` where an option names no column; DataError `E_TABLE` where two columns have one name
    */
-  constructor(names: readonly string[], options: TableOptions, at: (row: number, column: number) => string) {
+  constructor({ names, areGiven }: ColumnNames, options: TableOptions, at: (row: number, column: number) => string) {
     this.#names = names;
+    this.#areNamesGiven = areGiven;
     this.#at = at;
     this.#classes = options.classes ?? null;
     const twice = names.find((name, column) => names.indexOf(name) !== column);
@@ -52,9 +76,15 @@ export class Table {
           : usual < 0
             ? last
             : usual;
-    this.#features = (options.columns?.map((name) => this.#columnOf(name)) ?? [...names.keys()]).filter(
-      (column) => column !== this.#label,
-    );
+    this.#isNumbered =
+      areGiven &&
+      options.columns === undefined &&
+      this.#label !== 0 &&
+      names.length > 1 &&
+      ROW_NUMBERS.test(names[0] ?? "");
+    this.#features = (
+      options.columns?.map((name) => this.#columnOf(name)) ?? [...names.keys()].slice(this.#isNumbered ? 1 : 0)
+    ).filter((column) => column !== this.#label);
   }
 
   #columnOf(given: string): number {
@@ -82,7 +112,7 @@ export class Table {
       const cell = cells[column] ?? null;
       const value = numberIn(cell);
       if (value === null) throw this.#refused(row, column, `${shown(cell)} is no finite number`);
-      if (Number.isInteger(value) && Math.fround(value) !== value)
+      if (Number.isInteger(value) && (Math.fround(value) !== value || isOther(cell, value)))
         throw this.#refused(row, column, `float32, which features are, cannot hold the whole number ${shown(cell)}`);
       this.#values[begin + index] = value;
     }
@@ -95,13 +125,37 @@ export class Table {
     const field = name === undefined ? "" : `, column "${name}"`;
     return new DataError("E_TABLE", `${this.#at(row, column)}: ${reason}${field}`, {
       ...(name === undefined ? {} : { field: name }),
-      hint: "Mend the row, or choose other columns: --columns, --label (columns, label).",
+      hint: /^"[-+]?\d+,\d+"/.test(reason)
+        ? "Numbers have points: sed 's/,/./g' <file> > <other>, where cells are separated by semicolons or tabs."
+        : "Mend the row, or choose other columns: --columns, --label (columns, label).",
     });
   }
 
   /** Columns that are features. */
   get columns(): readonly string[] {
     return this.#features.map((column) => this.#names[column] ?? "");
+  }
+
+  /** The columns that are read, in the order of the file. */
+  get used(): readonly number[] {
+    return [...this.#names.keys()].filter((column) => column === this.#label || this.#features.includes(column));
+  }
+
+  /** Keeps what the reader chose, in words, to be told. */
+  note(text: string): void {
+    this.#notes.push(text);
+  }
+
+  get #chosen(): readonly string[] {
+    const label = this.#label === null ? null : (this.#names[this.#label] ?? "");
+    const names = this.#areNamesGiven ? "" : "no row of names; ";
+    const features = `${this.#features.length} features, ${listed(this.columns)}`;
+    const without = "the first column has no name and counts rows, as pandas writes it: it is left out";
+    return [
+      ...this.#notes,
+      `${names}${features}; ${label === null ? "no label" : `the label is ${label}`}`,
+      ...(this.#isNumbered ? [`${without} (--columns takes it)`] : []),
+    ];
   }
 
   /** The features of the rows that were added since they were taken last, row by row. The table keeps them no longer. */
@@ -128,6 +182,8 @@ export class Table {
         ...(column === null ? [] : [{ name: "labels", tensor: column.tensor }]),
       ],
       ...(column?.classes === undefined ? {} : { classes: { labels: column.classes } }),
+      ...(this.#areNamesGiven ? { columns: this.columns } : {}),
+      notes: this.#chosen,
       where: (name, row) => this.#at(row, name === "labels" && label !== null ? label : (this.#features[0] ?? 0)),
     };
   }
@@ -145,6 +201,8 @@ export class Table {
     }
     const numbers = cells.map(numberIn);
     if (numbers.every((value) => value !== null)) {
+      const large = cells.findIndex((cell, row) => isOther(cell, numbers[row] ?? 0));
+      if (large >= 0) throw this.#refused(large, column, `${shown(cells[large] ?? null)} is beyond 2^53`);
       const isWhole = numbers.every(Number.isSafeInteger);
       const values = isWhole ? BigInt64Array.from(numbers, (value) => BigInt(value)) : Float32Array.from(numbers);
       return { tensor: Tensor.from(isWhole ? DataType.int64 : DataType.float, [cells.length], values) };
