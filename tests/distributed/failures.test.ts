@@ -234,6 +234,24 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
     ]);
   });
 
+  it("row 83: that wait for one which never joins end on a signal", async () => {
+    const folder = await makeTask();
+    for (const each of MPIS) {
+      const mark = randomUUID();
+      const flags = ["-n", "1", "sleep", "100", ":"];
+      const options = { cwd: folder, env: { [MARK]: mark }, flags };
+      const { child, ended } = startRanks(each, 1, [MAIN, ...TRAIN], options);
+      const ours = () =>
+        processesWith(MARK, mark).filter(({ environment }) => RANK.some((name) => environment[name] === "1"));
+      while (ours().length === 0) await sleep(20);
+      await sleep(1000);
+      child.kill("SIGTERM");
+      const killed = performance.now();
+      expect((await ended).status).not.toBe(0);
+      expect([performance.now() - killed < 5000, ours()]).toEqual([true, []]);
+    }
+  });
+
   it("row 85: without the library, and with one that is none, are told what was tried", async () => {
     const folder = await makeTask();
     for (const [library, reason] of [

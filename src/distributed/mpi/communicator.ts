@@ -33,6 +33,8 @@ function callsOf(mpi: MpiLibrary): Calls {
   };
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 function check(code: unknown, name: string): void {
   if (code === 0) return;
   throw new DistributedError("E_MPI", `${name} failed with ${String(code)}`, {
@@ -45,6 +47,20 @@ function ask(call: NativeFunction, name: string, ...args: readonly unknown[]): n
   const value = new Int32Array(1);
   check(call(...args, value), name);
   return value[0] ?? -1;
+}
+
+/**
+ * Calls what may wait for other ranks for ever, one of which has ended without a word say, while no code of JavaScript runs that
+ * could hear of a signal: signals end the process meanwhile, as where nobody listens.
+ */
+function endingOnSignals<T>(call: () => T): T {
+  const heard = SIGNALS.map((signal) => [signal, process.listeners(signal)] as const);
+  for (const signal of SIGNALS) process.removeAllListeners(signal);
+  try {
+    return call();
+  } finally {
+    for (const [signal, listeners] of heard) for (const listener of listeners) process.on(signal, listener);
+  }
 }
 
 /** Ranks that speak MPI. Collective operations run in a thread beside, one after another in the order of the calls. */
@@ -78,7 +94,7 @@ export class MpiCommunicator implements Communicator {
     const mpi = openMpi(koffi, launch, file);
     const { serialized } = mpi.constants;
     const init = mpi.func("MPI_Init_thread", [ADDRESS, ADDRESS, "int", ADDRESS]);
-    if (ask(init, "MPI_Init_thread", null, null, serialized) < serialized) {
+    if (endingOnSignals(() => ask(init, "MPI_Init_thread", null, null, serialized)) < serialized) {
       throw new DistributedError("E_MPI_THREADS", `${mpi.version} was built without threads`, {
         hint: "Use a library that has at least MPI_THREAD_SERIALIZED.",
       });
