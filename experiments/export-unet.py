@@ -29,13 +29,16 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """28x28 pixels as 14x14 places of four channels, and 7x7 below."""
+    """28x28 pixels as 14x14 places of four channels, and 7x7 below. The noise that it gives is a share of what it was given, which is nearly all noise at
+    late steps, and a share of what its layers say: so they need not copy the noise."""
 
     def __init__(self):
         super().__init__()
         rates = torch.exp(-math.log(10000) * torch.arange(TIMES // 2) / (TIMES // 2))
         angles = torch.arange(STEPS)[:, None] * rates
         self.register_buffer("times", torch.cat([angles.sin(), angles.cos()], 1))
+        kept = torch.cumprod(1 - torch.linspace(5e-4, 0.1, STEPS, dtype=torch.float64), 0)
+        self.register_buffer("shares", torch.stack([kept.sqrt(), (1 - kept).sqrt()], 1).float())
         self.time = nn.Sequential(nn.Linear(TIMES, TIMES), nn.SiLU())
         self.begin = nn.Conv2d(4, WIDTH, 3, padding=1)
         self.down = Residual(WIDTH, WIDTH)
@@ -53,7 +56,9 @@ class UNet(nn.Module):
         y = self.widen(self.middle(self.halve(x), time))
         y = self.up(torch.cat([x, y], 1), time)
         y = self.end(nn.functional.silu(self.norm(y)))
-        return y.reshape(-1, 2, 2, 14, 14).permute(0, 3, 1, 4, 2).reshape(-1, 1, 28, 28)
+        y = y.reshape(-1, 2, 2, 14, 14).permute(0, 3, 1, 4, 2).reshape(-1, 1, 28, 28)
+        image, noise = self.shares[step].reshape(-1, 2, 1, 1, 1).unbind(1)
+        return image * y + noise * noisy
 
 
 torch.manual_seed(1)

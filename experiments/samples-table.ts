@@ -23,7 +23,7 @@ export function samplesSection(): readonly string[] {
     return `${summary?.mean.toFixed(3)} ± ${summary?.standardDeviation?.toFixed(3)}`;
   };
   return [
-    `\`npm run experiment -- samples\` trains the networks of the seeds ${[...new Set(runs.map(({ seed }) => seed))].join(", ")} again, which gives the same losses, draws ${images} images with each from the same noise, and scores them by the last features and the classes of the small ResNet (${classifier.arm}, seed ${classifier.seed}): the formula of the Frechet inception distance, to the 5,000 images that nets are compared by (less is nearer), and that of the inception score.`,
+    `\`npm run experiment -- samples\` trains the networks of the seeds ${[...new Set(runs.map(({ seed }) => seed))].join(", ")} again, which gives the same losses, draws ${images} images with each from the same noise, and scores them by the last features and the classes of the small ResNet (${classifier.arm}, seed ${classifier.seed}): the formula of the Frechet inception distance, to the images of the three classes that are not trained with (less is nearer), and that of the inception score.`,
     "",
     "| images | Frechet distance | inception score |",
     "|---|---|---|",

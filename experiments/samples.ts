@@ -4,21 +4,21 @@
  */
 
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { writeFileAtomic } from "../src/entries/graph.ts";
 import { type PairedDifference, pairedDifference } from "../src/entries/run.ts";
 import { readModel } from "../src/index.ts";
 import { encodePng } from "../src/report/png.ts";
-import { BETAS, KEPT, normals, PIXELS, STEPS } from "./diffusion.ts";
+import { BETAS, imagesToDraw, KEPT, normals, PIXELS, STEPS } from "./diffusion.ts";
 import { frechetDistance, inceptionScore } from "./frechet.ts";
 import { comparedRuns, trainedAgain } from "./trained.ts";
 
 const CLASSIFIER = { name: "resnet", arm: "optimizer=adamw agr=off", seed: 1 } as const;
 /** Of those that were compared. */
 const SEEDS: readonly number[] = [1, 2, 3];
-const [IMAGES, BATCH, NOISE_SEED, SHOWN] = [300, 100, 1, 12];
+const [IMAGES, BATCH, NOISE_SEED, SHOWN] = [200, 100, 1, 12];
 const SCORES = ["frechet", "inception"] as const;
 type Scores = Readonly<Record<(typeof SCORES)[number], number>>;
 
@@ -111,11 +111,8 @@ async function seen(classifier: InferenceSession, images: Float32Array): Promise
   return { features, probabilities };
 }
 
-async function realImages(part: string): Promise<Float32Array> {
-  const header = 16;
-  const bytes = (await readFile(at(`data/${part}-images.idx`))).subarray(header);
-  return Float32Array.from(bytes, (byte) => byte / 255);
-}
+const realImages = async (part: Parameters<typeof imagesToDraw>[0]): Promise<Float32Array> =>
+  Float32Array.from(await imagesToDraw(part), (byte) => byte / 255);
 
 /** The classifier, giving what its last layer takes, and its scores. */
 async function classifierOf(): Promise<InferenceSession> {

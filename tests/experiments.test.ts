@@ -21,10 +21,17 @@ interface Configuration {
   readonly compare: {
     readonly arguments: string;
     readonly "sweep-lr"?: readonly number[];
-    readonly seeds: number;
+    readonly seeds: number | string;
     readonly weights: string;
   };
 }
+
+/** A number of seeds from 1 on, or ranges of them. */
+const seedsOf = (given: number | string): readonly number[] =>
+  (typeof given === "number" ? `1-${given}` : given).split(",").flatMap((range) => {
+    const [first = Number.NaN, last = first] = range.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
 
 const README = readFileSync(new URL("../README.md", import.meta.url), "utf8").replace(/\s+/g, " ");
 
@@ -70,7 +77,7 @@ describe("the experiments", () => {
     const { hashes, seeds, weights, sweeps } = JSON.parse(readFileSync(at(`${name}/comparison.json`), "utf8")) as Kept;
     const { compare } = parse(readFileSync(at(`${name}/onnx-agr.config.yaml`), "utf8")) as Configuration;
     expect(hashes.model).toBe(await sha256OfFile(at(`${name}/${compare.arguments}`).pathname));
-    expect([seeds.length, weights]).toEqual([compare.seeds, compare.weights]);
+    expect([seeds, weights]).toEqual([seedsOf(compare.seeds), compare.weights]);
     for (const { results } of sweeps) expect(results.map(({ rate }) => rate)).toEqual(compare["sweep-lr"]);
     expect(sweeps.length > 0).toBe(compare["sweep-lr"] !== undefined);
   });
