@@ -44,6 +44,7 @@ export default defineConfig({
           exclude: [...RANKS, ...BORDERS, ...ALONE],
           isolate: false,
           maxWorkers,
+          setupFiles: ["tests/support/own-core.ts"],
         },
       },
     ],
