@@ -30,7 +30,7 @@ import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quan
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { type LossScale, scaleLoss } from "./scale-loss.ts";
 import type { TrainingGraph } from "./training-graph.ts";
-import { mergedByChance, warningsOf } from "./warnings.ts";
+import { declaredOtherwise, mergedByChance, warningsOf } from "./warnings.ts";
 
 export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly loss: LossOptions;
@@ -82,6 +82,7 @@ export function makeTrainingGraphs(
   options: TrainingGraphOptions,
   rows: "as trained" | "all" = "as trained",
 ): TrainingGraphs {
+  const declared = new Map(training.graph.outputs.map(({ name, type }) => [name, type]));
   const [{ notes, roles }] = [prepareForward(training, options), prepareForward(evaluation, options)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const [onReals = null] = [training, evaluation].map(writeOnReals);
@@ -107,6 +108,7 @@ export function makeTrainingGraphs(
   const scores = lossOutputOf(training, options.loss.output);
   const warnings = [
     ...chosenOutput(training, scores, options.loss.output),
+    ...declaredOtherwise(scores, declared.get(scores.name) ?? null),
     ...warningsOf(training.graph, scores, options.loss.kind),
   ];
   const end = whereGradientsEnd([scores, ...training.graph.outputs]);

@@ -2,6 +2,7 @@ import { madeBy } from "../analysis/parameters/readings.ts";
 import { DataType } from "../graph/data-type.ts";
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
 import { walkGraphs } from "../graph/model.ts";
+import type { ValueType } from "../graph/value-type.ts";
 import type { OpType } from "../ops/operators/index.ts";
 import type { LossKind } from "./add-loss.ts";
 
@@ -37,6 +38,16 @@ const TWICE_TAKEN: readonly TwiceTaken[] = [
  */
 export function warningsOf(graph: Graph, scores: Value | undefined, loss: LossKind): readonly string[] {
   return [...takenTwice(scores, loss), ...singleValues(graph)];
+}
+
+/** What is said where an exporter wrote the sizes of its example for those that the inputs leave open. */
+export function declaredOtherwise({ name, type }: Value, declared: ValueType | null): readonly string[] {
+  if (type?.kind !== "tensor" || declared?.kind !== "tensor") return [];
+  const isOther = declared.shape?.some(
+    (dim, axis) => typeof dim === "number" && typeof type.shape?.[axis] === "string",
+  );
+  if (isOther !== true) return [];
+  return [`the output "${name}" is declared as [${declared.shape}]; by what the model computes it is [${type.shape}]`];
 }
 
 /** Vectors that several nodes read are one parameter; fresh ones look the same whether that is meant or not. */

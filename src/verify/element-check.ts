@@ -71,17 +71,23 @@ export async function compareElement(
     const truncation = Math.abs((await probe.slope(parameter, element, delta)) - numeric) / scale;
     return { ...near, tolerance: tolerance + truncation };
   };
-  let delta = step * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
-  let found = await check(delta);
   /** What the loss does over next to no step is rounding on the way to it, which may be far more than its own. */
-  if (excess(found) > 1) {
+  const checkWithNoise = async (delta: number): Promise<CheckedParameter> => {
+    const found = await check(delta);
+    if (excess(found) <= 1) return found;
     const noise = await probe.noise(parameter, element, delta / STILL);
-    found = { ...found, tolerance: found.tolerance + (2 * noise) / delta / scale };
-  }
-  /** A loss that bends more than a step of this size shows: smaller ones, as long as rounding does not hide what is wrong. */
-  while (excess(found) > 1 && rounding(delta / FINER) < smooth) {
+    return { ...found, tolerance: found.tolerance + (2 * noise) / delta / scale };
+  };
+  let delta = step * Math.max(1e-1, Math.abs(probe.value(parameter, element)));
+  let found = await checkWithNoise(delta);
+  /**
+   * A loss that bends more than a step of this size shows: smaller ones, as long as rounding does not hide what is wrong. What bending alone
+   * explains is looked at more closely too; the closer look counts.
+   */
+  while (found.difference > smooth + rounding(delta) && rounding(delta / FINER) < smooth) {
     delta /= FINER;
-    found = await check(delta);
+    const closer = await checkWithNoise(delta);
+    if (excess(found) > 1 || closer.tolerance <= found.tolerance) found = closer;
   }
   return found;
 }

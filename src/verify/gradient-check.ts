@@ -39,7 +39,7 @@ export interface GradientCheckOptions extends TrainingGraphOptions {
   readonly seed?: number;
   /** Inputs of the model and of the loss. Default: seeded random ones, symbolic sizes taken as 3. */
   readonly feeds?: NamedTensors;
-  /** Seconds after which no further element is moved. Every parameter has its first element moved before any has its second. Default 180. */
+  /** Seconds after which no further element is moved, of the whole check. Every parameter has its first element moved before any has its second. Default 180. */
   readonly maxSeconds?: number;
   /** Told, before the elements are moved, that they will take longer than `maxSeconds`. */
   readonly tell?: (note: string) => void;
@@ -66,6 +66,9 @@ export interface GradientCheck {
 /** Where operators have to be written in others for float64, and those alone would take more than this share of the time, it is float32. */
 const SHARE_OF_FLOAT64 = 1 / 3;
 
+/** So much of the time is for comparisons at least, however long it took until the first. */
+const SHARE_OF_COMPARISONS = 1 / 3;
+
 /** Losses of one element at least: a step to either side. */
 const LOSSES_PER_ELEMENT = 2;
 
@@ -82,6 +85,10 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
   requireOption(asked === "float32", "precision", "float32: gradients are compared in the type of the parameters");
   requireOption(Number.isSafeInteger(samples) && samples >= 1, "samples", "a whole number from 1 on");
   requireOption(Number.isFinite(maxSeconds) && maxSeconds > 0, "maxSeconds", "a number above 0");
+  const begun = performance.now();
+  /** What is left once the graphs are made and a loss has run, but always some of it. */
+  const secondsLeft = (): number =>
+    Math.max(maxSeconds - (performance.now() - begun) / 1000, SHARE_OF_COMPARISONS * maxSeconds);
   const own = model.clone();
   await readExternalTensors(own);
   const ort = await loadOrtNode();
@@ -115,17 +122,17 @@ export async function checkGradients(model: Model, options: GradientCheckOptions
       const compared = comparisons(probe.gradients, samples, seed);
       const elements = compared.reduce((sum, each) => sum + each.elements.length, 0);
       const perElement = (await probe.seconds()) * LOSSES_PER_ELEMENT;
-      if (precision === "float64" && perElement * compared.length > maxSeconds) {
+      if (precision === "float64" && perElement * compared.length > secondsLeft()) {
         reason = "one element of each parameter would take longer than there is time";
         continue;
       }
       const estimate = perElement * elements;
-      if (estimate > maxSeconds) {
+      if (estimate > secondsLeft()) {
         tell(
           `comparing ${elements} elements of ${compared.length} parameters would take ${durationOf(estimate)} or more; it ends after ${durationOf(maxSeconds)} (--max-seconds, maxSeconds)`,
         );
       }
-      const found = await compareAll(probe, compared, PRECISIONS[precision], maxSeconds);
+      const found = await compareAll(probe, compared, PRECISIONS[precision], secondsLeft());
       return { precision, reason, loss: probe.loss, tolerance: PRECISIONS[precision].tolerance, ...found };
     } finally {
       await probe.release();
@@ -209,9 +216,9 @@ async function compareAll(
   probe: LossProbe,
   compared: readonly Compared[],
   precision: Precision,
-  maxSeconds: number,
+  seconds: number,
 ): Promise<Pick<GradientCheck, "parameters" | "unchecked" | "isComplete">> {
-  const end = performance.now() + 1000 * maxSeconds;
+  const end = performance.now() + 1000 * seconds;
   const worst = new Map<string, CheckedParameter>();
   const rounds = Math.max(0, ...compared.map(({ elements }) => elements.length));
   const inOrder = spread(compared);

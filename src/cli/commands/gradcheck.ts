@@ -130,6 +130,7 @@ function describe(
   isRight: boolean,
 ): readonly string[] {
   const all = parameters.length + unchecked.length;
+  const unseen = parameters.filter((each) => each.tolerance > 1).length;
   const width = Math.max(0, ...parameters.map(({ parameter }) => parameter.length));
   return [
     `loss ${loss.toPrecision(6)}, in ${precision}${reason === null ? "" : ` (not in float64: ${reason})`}`,
@@ -143,6 +144,11 @@ function describe(
           unchecked.length === 0
             ? "the time was over: not all elements were compared, of every parameter at least one"
             : `the time was over: ${parameters.length} of ${all} parameters were compared, spread over the model; give more with --max-seconds`,
+        ]),
+    ...(unseen === 0
+      ? []
+      : [
+          `${unseen} of ${all} parameters cannot be judged on these inputs: their gradients are smaller than what the loss's rounding, bends and jumps explain`,
         ]),
     isRight
       ? `all differences are below ${tolerance} and what rounding of the loss explains`

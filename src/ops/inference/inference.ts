@@ -168,12 +168,17 @@ export class TypeInference {
   }
 }
 
-/** What is declared, with sizes filled in that were left open. */
+/**
+ * What is declared, with sizes filled in that were left open, and those that follow from open ones of the inputs: exporters write down what
+ * they are for their example.
+ */
 function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {
   if (declared === null) return dtype === DataType.undefined ? null : { kind: "tensor", dtype, shape };
   if (declared.kind !== "tensor" || shape === null) return declared;
   if (declared.shape === null) return { ...declared, shape };
   if (declared.shape.length !== shape.length) return declared;
-  const filled = declared.shape.map((dim, axis) => (typeof dim === "number" ? dim : (shape[axis] ?? dim)));
+  const filled = declared.shape.map((dim, axis) =>
+    typeof dim === "number" && typeof shape[axis] !== "string" ? dim : (shape[axis] ?? dim),
+  );
   return filled.every((dim, axis) => dim === declared.shape?.[axis]) ? declared : { ...declared, shape: filled };
 }
