@@ -112,12 +112,23 @@ export class InferenceCall extends NodeView {
 export class TypeInference {
   readonly #opset: number;
   readonly #contents = new Map<Value, readonly Dimension[]>();
+  /** Names of sizes that the model's inputs leave open. */
+  readonly #open = new Set<string>();
 
   constructor(opset: number) {
     this.#opset = opset;
   }
 
+  /** The types of a model's graph. */
   graph(graph: Graph): void {
+    for (const { type } of graph.inputs) {
+      const sizes = type?.kind === "tensor" ? (type.shape ?? []) : [];
+      for (const size of sizes) if (typeof size === "string") this.#open.add(size);
+    }
+    this.#within(graph);
+  }
+
+  #within(graph: Graph): void {
     this.initializers(graph);
     for (const node of graph) this.node(node);
   }
@@ -138,7 +149,7 @@ export class TypeInference {
   node(node: Node): void {
     for (const inner of subgraphsOf(node)) {
       this.#enter(node, inner);
-      this.graph(inner);
+      this.#within(inner);
     }
     const rule = INFERENCE_RULES.get(operatorOf(node));
     const results = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
@@ -146,10 +157,16 @@ export class TypeInference {
       const inferred = results[index];
       if (output === null || !inferred) continue;
       requireSizes(node, inferred.shape ?? []);
-      output.type = merged(output.type, inferred);
+      output.type = merged(output.type, inferred, (size) => this.#isOfInputs(size));
       const { content } = inferred;
       if (content && content.length <= MOST_ELEMENTS) this.#contents.set(output, content);
     }
+  }
+
+  /** Whether a size is made of those that the inputs leave open, and of nothing else. */
+  #isOfInputs(size: Dimension): boolean {
+    const names = typeof size === "string" ? (size.match(/[A-Za-z_][\w.:]*\b(?!\()/g) ?? []) : [];
+    return names.length > 0 && names.every((name) => this.#open.has(name));
   }
 
   /** Tells the inputs of a graph inside a node. */
@@ -158,7 +175,7 @@ export class TypeInference {
     const fed = rule?.(new InferenceCall(node, this.#opset, this.#contents)) ?? [];
     for (const [index, input] of inner.inputs.entries()) {
       const known = fed[index];
-      if (known) input.type = merged(input.type, known);
+      if (known) input.type = merged(input.type, known, () => false);
     }
   }
 
@@ -172,13 +189,17 @@ export class TypeInference {
  * What is declared, with sizes filled in that were left open, and those that follow from open ones of the inputs: exporters write down what
  * they are for their example.
  */
-function merged(declared: ValueType | null, { dtype, shape }: Inferred): ValueType | null {
+function merged(
+  declared: ValueType | null,
+  { dtype, shape }: Inferred,
+  isOfInputs: (size: Dimension) => boolean,
+): ValueType | null {
   if (declared === null) return dtype === DataType.undefined ? null : { kind: "tensor", dtype, shape };
   if (declared.kind !== "tensor" || shape === null) return declared;
   if (declared.shape === null) return { ...declared, shape };
   if (declared.shape.length !== shape.length) return declared;
   const filled = declared.shape.map((dim, axis) =>
-    typeof dim === "number" && typeof shape[axis] !== "string" ? dim : (shape[axis] ?? dim),
+    typeof dim === "number" && !isOfInputs(shape[axis] ?? null) ? dim : (shape[axis] ?? dim),
   );
   return filled.every((dim, axis) => dim === declared.shape?.[axis]) ? declared : { ...declared, shape: filled };
 }
