@@ -1,7 +1,9 @@
-import { constants, type Stats } from "node:fs";
+import { constants, readSync, type Stats } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { errnoCode, FormatError, fileSystemError, systemReason } from "../../errors.ts";
 
+/** What one call reads. */
+const MOST_READ = 2 ** 30;
 const MISSING = new Set(["ENOENT", "ENOTDIR", "EISDIR", "ENXIO"]);
 
 /**
@@ -81,22 +83,42 @@ export async function readRegularFile(
 
 export async function readRange(handle: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-  let done = 0;
-  while (done < length) {
+  await readInto(handle, path, offset, bytes);
+  return bytes;
+}
+
+/** Fills the bytes. @throws FormatError `E_FILE_CHANGED` where the file is shorter; FileSystemError `E_FILE_SYSTEM` */
+export async function readInto(handle: FileHandle, path: string, offset: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
     const { bytesRead } = await handle
-      .read(bytes, done, Math.min(length - done, 2 ** 30), offset + done)
+      .read(bytes, done, Math.min(bytes.length - done, MOST_READ), offset + done)
       .catch((cause: unknown) => {
         throw fileSystemError("read", path, cause);
       });
-    if (bytesRead === 0) {
-      throw new FormatError("E_FILE_CHANGED", `${path} ended at byte ${offset + done} while it was read`, {
-        file: path,
-      });
-    }
+    if (bytesRead === 0) throw shortened(path, offset + done);
     done += bytesRead;
   }
-  return bytes;
 }
+
+/** The same at once. @throws as `readInto` */
+export function readIntoSync(handle: FileHandle, path: string, offset: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    const read = readNow(handle, path, offset + done, bytes.subarray(done));
+    if (read === 0) throw shortened(path, offset + done);
+    done += read;
+  }
+}
+
+function readNow(handle: FileHandle, path: string, offset: number, bytes: Uint8Array): number {
+  try {
+    return readSync(handle.fd, bytes, 0, Math.min(bytes.length, MOST_READ), offset);
+  } catch (cause) {
+    throw fileSystemError("read", path, cause);
+  }
+}
+
+const shortened = (path: string, end: number): FormatError =>
+  new FormatError("E_FILE_CHANGED", `${path} ended at byte ${end} while it was read`, { file: path });
 
 /** A file's content in pieces, for copying what is too large for memory. */
 export async function* filePieces(path: string, pieceBytes = 64 * 2 ** 20): AsyncGenerator<Uint8Array> {

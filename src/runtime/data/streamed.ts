@@ -2,9 +2,10 @@ import { type FileHandle, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { FormatError, fileSystemError } from "../../errors.ts";
 import { layoutOf } from "../../graph/data-type.ts";
-import { readRange, withFile } from "../../graph/io/read-file.ts";
+import { withFile } from "../../graph/io/read-file.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { StoredTensor } from "./formats/stored.ts";
+import { readPieces } from "./read-pieces.ts";
 import type { Moment } from "./sample-source.ts";
 
 /** A tensor whose samples are read when they are needed. */
@@ -69,15 +70,17 @@ export async function readSamples(
   samples: Uint32Array,
 ): Promise<Tensor> {
   const bytes = new Uint8Array(samples.length * width);
-  await Promise.all(
-    runsOf(samples).map(async ({ at, first, count }) => {
-      const read = await readRange(handle, path, offset + first * stride, (count - 1) * stride + width);
-      if (stride === width) bytes.set(read, at * width);
-      else
-        for (let row = 0; row < count; row++)
-          bytes.set(read.subarray(row * stride, row * stride + width), (at + row) * width);
-    }),
-  );
+  const runs = runsOf(samples).map((run) => {
+    const length = (run.count - 1) * stride + width;
+    const isWhole = stride === width || run.count === 1;
+    const into = isWhole ? bytes.subarray(run.at * width, run.at * width + length) : new Uint8Array(length);
+    return { ...run, isWhole, offset: offset + run.first * stride, into };
+  });
+  await readPieces(handle, path, runs);
+  for (const { at, count, into } of runs.filter(({ isWhole }) => !isWhole)) {
+    for (let row = 0; row < count; row++)
+      bytes.set(into.subarray(row * stride, row * stride + width), (at + row) * width);
+  }
   if (isSwapped) swap(bytes, (layoutOf(dtype)?.bits ?? 8) / 8);
   return new Tensor(dtype, [samples.length, ...dims.slice(1)], { kind: "raw", bytes });
 }

@@ -1,9 +1,10 @@
 import { finished } from "node:stream/promises";
 import { CsvError, type Info, parse } from "csv-parse";
 import { DataError } from "../../../errors.ts";
+import { numberIn } from "./cell.ts";
 import type { TableOptions } from "./format.ts";
 import type { RangedFile } from "./stored.ts";
-import { numberIn, type ReadTable, Table } from "./table.ts";
+import { type ReadTable, Table } from "./table.ts";
 
 /** What may stand between cells. */
 const DELIMITERS = [",", ";", "\t", "|"] as const;

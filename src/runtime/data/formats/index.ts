@@ -2,11 +2,16 @@ import { decodeSafetensors } from "../../../artifacts/safetensors.ts";
 import { decodeNpy } from "../npy.ts";
 import { decodeNpz } from "../npz.ts";
 import { decodeCifar } from "./cifar.ts";
-import { csv } from "./csv.ts";
 import type { DataFormat } from "./format.ts";
 import { decodeIdx } from "./idx.ts";
 import { storedCifar, storedIdx, storedNpy, storedSafetensors } from "./stored.ts";
-import { tableFormat } from "./table.ts";
+import { type ReadTable, tableFormat } from "./table.ts";
+
+/** The library that parses it is loaded with the first such file. */
+const separatedBy =
+  (usual: string): ReadTable =>
+  async (...given) =>
+    (await import("./csv.ts")).csv(usual)(...given);
 
 /** Every kind of data file; `.gz` may follow any of the names. */
 export const DATA_FORMATS: readonly DataFormat[] = [
@@ -28,8 +33,8 @@ export const DATA_FORMATS: readonly DataFormat[] = [
   },
   { name: "IDX", names: /(\.idx|[-.]idx\d-u?byte)$/i, decode: decodeIdx, layout: storedIdx },
   { name: "CIFAR", names: /\.bin$/i, decode: decodeCifar, layout: storedCifar },
-  { name: "CSV", names: /\.csv$/i, ...tableFormat(csv(",")) },
-  { name: "TSV", names: /\.tsv$/i, ...tableFormat(csv("\t")) },
+  { name: "CSV", names: /\.csv$/i, ...tableFormat(separatedBy(",")) },
+  { name: "TSV", names: /\.tsv$/i, ...tableFormat(separatedBy("\t")) },
   {
     name: "Parquet",
     names: /\.parquet$/i,

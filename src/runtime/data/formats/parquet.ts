@@ -8,8 +8,9 @@ import {
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { DataError, OnnxAgrError } from "../../../errors.ts";
+import type { Cell } from "./cell.ts";
 import type { RangedFile } from "./stored.ts";
-import { type Cell, type ReadTable, Table } from "./table.ts";
+import { type ReadTable, Table } from "./table.ts";
 
 const WAY = "Write it as one column per number, or give the data as .npz or .safetensors.";
 const OTHERS = "Or read the other columns: --columns, --label (columns, label).";

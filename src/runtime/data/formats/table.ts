@@ -1,34 +1,15 @@
 import { DataError, UsageError } from "../../../errors.ts";
 import { DataType } from "../../../graph/data-type.ts";
 import { Tensor } from "../../../graph/tensor.ts";
+import { type Cell, isOther, numberIn, shown } from "./cell.ts";
 import type { DataContent, DataFormat, TableOptions } from "./format.ts";
+import { Labels } from "./labels.ts";
 import type { RangedFile } from "./stored.ts";
 
-/** A cell as a file has it: text of a CSV, a value of a Parquet column. */
-export type Cell = string | number | bigint | boolean | null;
-
 const LABELS = /^(labels?|class(es)?|targets?|y)$/i;
-const NUMERAL = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
-
 /** What the column of row numbers is called that pandas writes where nobody says `index=False`. */
 const ROW_NUMBERS = /^(Unnamed: 0)?$/;
 const MOST_LISTED = 12;
-
-/** The number of a cell; null where it holds none. Words for what is not finite are no numbers. */
-export function numberIn(cell: Cell): number | null {
-  if (typeof cell === "boolean") return Number(cell);
-  if (typeof cell === "string") return NUMERAL.test(cell) ? finite(Number(cell)) : null;
-  return cell === null ? null : finite(Number(cell));
-}
-
-/** Whether a whole number is one of those that a number of JavaScript may not be: of CSV its digits, of Parquet an int64. */
-function isOther(cell: Cell, value: number): boolean {
-  if (Number.isSafeInteger(value) || !Number.isInteger(value)) return false;
-  if (typeof cell === "bigint") return cell !== BigInt(value);
-  return typeof cell === "string" && /^[-+]?\d+$/.test(cell) && BigInt(cell.replace("+", "")) !== BigInt(value);
-}
-
-const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
 const listed = (names: readonly string[]): string =>
   `${names.slice(0, MOST_LISTED).join(", ")}${names.length > MOST_LISTED ? ", ..." : ""}`;
@@ -48,7 +29,7 @@ export class Table {
   readonly #label: number | null;
   readonly #at: (row: number, column: number) => string;
   readonly #classes: readonly string[] | null;
-  readonly #labels: Cell[] = [];
+  readonly #labels = new Labels();
   readonly #notes: string[] = [];
   #values = new Float32Array(1024);
   #rows = 0;
@@ -116,7 +97,7 @@ export class Table {
         throw this.#refused(row, column, `float32, which features are, cannot hold the whole number ${shown(cell)}`);
       this.#values[begin + index] = value;
     }
-    if (this.#label !== null) this.#labels.push(cells[this.#label] ?? null);
+    if (this.#label !== null) this.#labels.add(cells[this.#label] ?? null);
     this.#rows++;
   }
 
@@ -175,7 +156,8 @@ export class Table {
     const dims = [this.#rows, width];
     const features = kept?.(dims) ?? Tensor.from(DataType.float, dims, this.take());
     const label = this.#label;
-    const column = label === null ? null : this.#labelled(label);
+    const column =
+      label === null ? null : this.#labels.content(this.#classes, (row, reason) => this.#refused(row, label, reason));
     return {
       tensors: [
         ...(width === 0 ? [] : [{ name: "features", tensor: features }]),
@@ -186,31 +168,6 @@ export class Table {
       notes: this.#chosen,
       where: (name, row) => this.#at(row, name === "labels" && label !== null ? label : (this.#features[0] ?? 0)),
     };
-  }
-
-  /** Whole numbers are classes as they are, other numbers targets, text classes in the order of their words. */
-  #labelled(column: number): { readonly tensor: Tensor; readonly classes?: readonly string[] } {
-    const cells = this.#labels;
-    const empty = cells.findIndex((cell) => cell === null || cell === "");
-    if (empty >= 0) throw this.#refused(empty, column, "the label is empty");
-    const given = this.#classes;
-    if (given !== null) {
-      const other = cells.findIndex((cell) => !given.includes(String(cell)));
-      if (other >= 0) throw this.#refused(other, column, `${shown(cells[other] ?? null)} is none of the classes given`);
-      return numbered(cells, given);
-    }
-    const numbers = cells.map(numberIn);
-    if (numbers.every((value) => value !== null)) {
-      const large = cells.findIndex((cell, row) => isOther(cell, numbers[row] ?? 0));
-      if (large >= 0) throw this.#refused(large, column, `${shown(cells[large] ?? null)} is beyond 2^53`);
-      const isWhole = numbers.every(Number.isSafeInteger);
-      const values = isWhole ? BigInt64Array.from(numbers, (value) => BigInt(value)) : Float32Array.from(numbers);
-      return { tensor: Tensor.from(isWhole ? DataType.int64 : DataType.float, [cells.length], values) };
-    }
-    const odd = numbers.indexOf(null);
-    if (numbers.filter((value) => value !== null).length > cells.length / 2)
-      throw this.#refused(odd, column, `${shown(cells[odd] ?? null)} is no number, as most labels are`);
-    return numbered(cells, [...new Set(cells.map(String))].sort());
   }
 }
 
@@ -232,19 +189,6 @@ export const tableFormat = (read: ReadTable): Pick<DataFormat, "decode" | "table
     return (await read(file, options, async () => undefined)).content();
   },
 });
-
-/** Each cell as the number of its class, all of which are there. */
-function numbered(
-  cells: readonly Cell[],
-  classes: readonly string[],
-): { readonly tensor: Tensor; readonly classes: readonly string[] } {
-  const numberOf = new Map(classes.map((name, index) => [name, BigInt(index)]));
-  const values = BigInt64Array.from(cells, (cell) => numberOf.get(String(cell)) ?? 0n);
-  return { tensor: Tensor.from(DataType.int64, [cells.length], values), classes };
-}
-
-const shown = (cell: Cell): string =>
-  cell === null || cell === "" ? "an empty cell" : `"${String(cell).slice(0, 40)}"`;
 
 function grown(values: Float32Array<ArrayBuffer>, size: number): Float32Array<ArrayBuffer> {
   const larger = new Float32Array(Math.max(size, 2 * values.length));
