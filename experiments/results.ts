@@ -28,7 +28,7 @@ Made by \`npm run experiment -- results\` from the \`comparison.json\` of each e
 
 ${summaryOf()}.
 
-Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\`, \`export-unet.py\` or \`export-albert.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off.
+Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\`, \`export-unet.py\` or \`export-albert.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off. \`npm run experiment -- repeat <name>\` trains one of its compared runs again and says whether each loss is the same, bit by bit.
 
 - Images: Fashion-MNIST (Debian's dataset-fashion-mnist), the first 12,800 training images to train with, the last 5,000 to compare by. The test images are not used. AdamW and Adan, each without AGR and with it; two epochs of 400 steps of 32 samples.
 - Labels with noise: 40 % of the labels to train with are drawn anew from all classes; AdamW.
