@@ -16,6 +16,17 @@ function bootstrapText(): string {
   return otherwise.length === 0 ? "judges AGR alike" : `judges AGR otherwise in ${otherwise.join("; ")}`;
 }
 
+const ENOUGH_SEEDS = 10;
+
+function fewSeedsText(): string {
+  const few = Object.entries(TITLES).flatMap(([name, title]) => {
+    const outcome = outcomeOf(name);
+    return outcome === null || outcome.seeds.length >= ENOUGH_SEEDS ? [] : [`"${title}" (${outcome.seeds.length})`];
+  });
+  if (few.length === 0) return "";
+  return `- Fewer than ${ENOUGH_SEEDS} seeds were compared in ${few.join("; ")}: their intervals are wider than they need be.\n`;
+}
+
 /** The text of experiments/README.md. */
 export function resultsDocument(): string {
   const sections = Object.entries(TITLES).flatMap(([name, title]) => {
@@ -56,7 +67,7 @@ ${[...sections, alphaSection()].join("\n\n")}
 - A seed decides the initial weights and the order together; the two are not told apart. The samples with which nets are compared are the same for all.
 - The best rate was found with one seed each. Where neighbours in the list are close, another seed may prefer the other. The sides have different rates in ${differentRates().join("; ")}: what differs there is the rate and AGR together.
 - The verdicts of the tables are not corrected for how many there are: of twenty at 95 %, one finds a difference where there is none. What is left with Holm's correction over the comparisons of AGR with its absence stands above.
-- Student's t takes the differences for normal, which few pairs cannot show. The percentile bootstrap, whose intervals are in the files and too narrow for few pairs, ${bootstrapText()}.
+${fewSeedsText()}- Student's t takes the differences for normal, which few pairs cannot show. The percentile bootstrap, whose intervals are in the files and too narrow for few pairs, ${bootstrapText()}.
 - The U-Net was trained for 800 steps. Some of what it draws can be told for boots and bags, the rest is of no class, and by both scores it is far from real images: that both sides are as far says little of nets that draw well. The classifier that scores them is small: its distances compare the two sides with each other, and with nothing that is published.
 `;
 }
