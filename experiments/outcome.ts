@@ -52,9 +52,12 @@ export function countRuns({ arms, sweeps }: Outcome): number {
   return compared + sweeps.reduce((sum, { results }) => sum + results.length, 0);
 }
 
+/** An option set without AGR; itself where it has none. */
+const withoutAgr = (arm: string): string => arm.replace("agr=on", "agr=off").replace(/strength=[\d.]+/, "strength=0");
+
 /** Comparisons of AGR with its absence, all else alike. */
 export const contrastsOfAgr = ({ contrasts }: Outcome): readonly ContrastResult[] =>
-  contrasts.filter(({ arm, against }) => arm.includes("agr=on") && against === arm.replace("agr=on", "agr=off"));
+  contrasts.filter(({ arm, against }) => arm !== against && against === withoutAgr(arm));
 
 export const signed = (value: number, digits: number): string =>
   `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
