@@ -15,6 +15,7 @@ import { benchRanks } from "./ranks.ts";
 import { benchScale } from "./scale.ts";
 import { benchTraining } from "./training.ts";
 import { benchWeightGradients } from "./weight-gradients.ts";
+import { benchWinograd } from "./winograd.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -45,6 +46,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   large: benchLarge,
   ranks: benchRanks,
   "weight-gradients": benchWeightGradients,
+  winograd: benchWinograd,
   proof: () => benchProof({ parameters: 1e8 }),
 };
 

@@ -17,6 +17,7 @@ import { tensorType } from "../src/graph/value-type.ts";
 import { Model, type NamedTensors, Tensor } from "../src/index.ts";
 import { Builder } from "../src/ops/builder.ts";
 import { Formula } from "../src/ops/formula.ts";
+import { processorTime } from "./processor-time.ts";
 import { type Row, table } from "./table.ts";
 
 interface Shape {
@@ -98,11 +99,6 @@ async function sessionOf(algorithm: AlgorithmName, correlation: Correlation): Pr
   const { InferenceSession } = await loadOrtNode();
   return InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
 }
-
-const processorTime = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
 
 function feedOf({ type }: Value): Tensor {
   const dims = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];

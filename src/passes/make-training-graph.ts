@@ -14,9 +14,9 @@ import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { type CarriedState, carriedIn, notesOfCarried, zerosFor } from "./carried-state.ts";
+import { writeConvolutionProducts } from "./convolution-products.ts";
 import { decompose } from "./decompose/index.ts";
 import { COMPOUNDS } from "./decompose/table.ts";
-import { writeDepthwiseProducts } from "./depthwise-convolutions.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
 import { writeOnReals } from "./integer-operators.ts";
 import { HALVES } from "./lift-precision.ts";
@@ -125,7 +125,7 @@ export function makeTrainingGraphs(
   const shared = mergedByChance(candidates);
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
-  writeDepthwiseProducts(training, types);
+  writeConvolutionProducts(training, types);
   const scaled = scaleLoss(training, loss, mixed?.lossScale ?? null, types);
   const gradients = scaled.unscale(
     addGradients(training, scaled.loss, candidates, types, { straightThrough: quantizationAware !== false, refusals }),

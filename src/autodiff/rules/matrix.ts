@@ -2,6 +2,7 @@ import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
+import type { Dimension } from "../../graph/value-type.ts";
 import { einsumEquation } from "../../ops/einsum.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { axesFrom, shapeOf } from "../../ops/value-types.ts";
@@ -23,7 +24,9 @@ function matmul(b: Backward): InputGradients {
   const [a, c] = [Math.max(rankA, 2), Math.max(rankB, 2)];
   const padded = isColumn ? f.unsqueeze(b.dy, [-1]) : b.dy;
   const dy = isRow ? f.unsqueeze(padded, [-2]) : padded;
+  const isBroadcast = !haveSameBatch(shapeOf(left), shapeOf(right));
   const fitted = (gradient: Value, input: number, isVector: boolean): Value => {
+    if (!isBroadcast && !isVector) return gradient;
     const from = shapeOf(gradient);
     const rank = Math.max(a, c);
     if (!isVector) return unbroadcast(f, gradient, from, b.input(input));
@@ -33,6 +36,12 @@ function matmul(b: Backward): InputGradients {
   if (!b.wants(1)) return [dA];
   if (c === 2 && a > 2 && !isColumn) return [dA, f.matmul(transposed(f, rows(f, left), 2), rows(f, dy))];
   return [dA, fitted(f.matmul(transposed(f, left, a), dy), 1, isColumn)];
+}
+
+/** Whether all axes but the last two are known to be the same: nothing is broadcast there. */
+function haveSameBatch(a: readonly Dimension[] | null, b: readonly Dimension[] | null): boolean {
+  if (a === null || b === null || a.length !== b.length) return false;
+  return a.slice(0, -2).every((size, axis) => typeof size === "number" && size === b[axis]);
 }
 
 /** All leading axes as one, so that a batch of products with one matrix is one product. */

@@ -5,7 +5,7 @@ import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts"
 import { type Model, Tensor } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
-import { writeDepthwiseProducts } from "../../src/passes/depthwise-convolutions.ts";
+import { writeConvolutionProducts } from "../../src/passes/convolution-products.ts";
 import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
@@ -57,7 +57,7 @@ async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Readonly<R
   const { graph } = net;
   const types = inferTypes(net);
   if (isRewritten) {
-    expect(writeDepthwiseProducts(net, types)).toBe(1);
+    expect(writeConvolutionProducts(net, types)).toBe(1);
     expect(graph.nodes.filter(({ opType }) => opType === "MatMul").length).toBeGreaterThan(0);
   }
   const [loss] = graph.outputs;
@@ -113,5 +113,5 @@ it.each<[string, Layer]>([
   ["one position", { sizes: [4, 4], kernel: [1, 1] }],
 ])("depthwise convolutions stay where products cost more: %s", (_, layer) => {
   const net = networkOf(layer);
-  expect(writeDepthwiseProducts(net, inferTypes(net))).toBe(0);
+  expect(writeConvolutionProducts(net, inferTypes(net))).toBe(0);
 });

@@ -1,0 +1,156 @@
+import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
+import { Tensor } from "../../graph/tensor.ts";
+import type { Formula } from "../../ops/formula.ts";
+import { outputSizes, placesOf, type Window } from "./window.ts";
+
+/** A convolution of two spatial axes and one group. */
+export interface PlaneConvolution {
+  readonly window: Window;
+  /** [N, C, H, W] */
+  readonly x: Value;
+  /** [M, C, 3, 3] */
+  readonly weight: Value;
+  /** [M]; null: none. */
+  readonly bias: Value | null;
+  readonly channels: number;
+  readonly outputs: number;
+  /** H and W. */
+  readonly spatial: readonly number[];
+}
+
+type Matrix = readonly (readonly number[])[];
+
+const KERNEL = 3;
+/** Results of a tile along an axis. */
+const RESULTS = 4;
+/** Points of the interpolation, beside infinity. With these the rounding is least: a third of that with 0, 1, -1, 2, -2. */
+const POINTS = [0, 0.75, -0.75, 1.5, -1.5];
+/** Pixels that a tile sees along an axis, and products in their place. */
+const PARTS = POINTS.length + 1;
+
+/** Coefficients of the polynomial that is zero at these points, lowest first. */
+const polynomial = (zeros: readonly number[]): readonly number[] =>
+  zeros.reduce<readonly number[]>(
+    (known, zero) =>
+      Array.from({ length: known.length + 1 }, (_, power) => (known[power - 1] ?? 0) - zero * (known[power] ?? 0)),
+    [1],
+  );
+
+const OTHERS = POINTS.map((point) => POINTS.filter((each) => each !== point));
+
+/**
+ * Toom and Cook's products: along one axis, a tile's results are A' (G g * B' d), with d its pixels and g the kernel. Rows are
+ * parts.
+ */
+const OF_IMAGE: Matrix = [...OTHERS.map((others) => [...polynomial(others), 0]), polynomial(POINTS)];
+const OF_KERNEL: Matrix = [
+  ...POINTS.map((point, index) => {
+    const slope = (OTHERS[index] ?? []).reduce((product, other) => product * (point - other), 1);
+    return [1, point, point ** 2].map((power) => power / slope);
+  }),
+  [0, 0, 1],
+];
+const OF_RESULTS: Matrix = [
+  ...POINTS.map((point) => [1, point, point ** 2, point ** 3]),
+  Array.from({ length: RESULTS }, (_, place) => (place === RESULTS - 1 ? 1 : 0)),
+];
+
+const tilesOf = (results: number): number => Math.ceil(results / RESULTS);
+
+/** Each tile's matrix at its place in an axis of `size`; what lies outside is left out. Rows are [tiles, parts], or the other way round. */
+function atTiles(
+  own: Matrix,
+  tiles: number,
+  size: number,
+  begin: number,
+  order: "tiles first" | "parts first",
+): Matrix {
+  const row = (tile: number, part: number): readonly number[] =>
+    Array.from({ length: size }, (_, place) => own[part]?.[place + begin - tile * RESULTS] ?? 0);
+  const all = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
+  return order === "tiles first"
+    ? all(tiles).flatMap((tile) => all(PARTS).map((part) => row(tile, part)))
+    : all(PARTS).flatMap((part) => all(tiles).map((tile) => row(tile, part)));
+}
+
+/** Kronecker product. */
+const product = (a: Matrix, b: Matrix): Matrix =>
+  a.flatMap((left) => b.map((right) => left.flatMap((x) => right.map((y) => x * y))));
+
+function constant(f: Formula, rows: Matrix, hint: string): Value {
+  const single = f.build.constant(Tensor.floats([rows.length, rows[0]?.length ?? 0], rows.flat()), hint);
+  return f.dtype === DataType.float ? single : f.cast(single, f.dtype);
+}
+
+/** A product of two matrices, of which one has changed its axes. */
+const gemm = (f: Formula, a: Value, b: Value, turned: "a" | "b"): Value =>
+  f.emit("Gemm", [a, b], { attributes: [attribute.int(turned === "a" ? "transA" : "transB", 1)] });
+
+/**
+ * Winograd's convolution F(4x4, 3x3): 36 products of matrices for a tile of 4x4 results, where the sum itself takes 144. Image, kernel and
+ * results go through products with constants, along one axis after the other; each turns its operand round, so that the matrices lie
+ * side by side at the end, and nothing else is laid out anew.
+ */
+export function winograd(f: Formula, { window, x, weight, bias, channels, outputs, spatial }: PlaneConvolution): Value {
+  const [height = 0, width = 0] = spatial;
+  const [rows = 0, columns = 0] = outputSizes(window, spatial);
+  const [top = 0, left = 0] = window.begin;
+  const [down, across] = [tilesOf(rows), tilesOf(columns)];
+  const kernels = f.reshape(weight, [outputs * channels, KERNEL ** 2]);
+  /** Once for each row of tiles, so that nothing is summed over them but in the gradient of this product. */
+  const spread = constant(f, Array.from({ length: down }, () => product(OF_KERNEL, OF_KERNEL)).flat(), "of_kernel");
+  const u = f.reshape(gemm(f, spread, kernels, "b"), [down, PARTS ** 2, outputs, channels]);
+  /** [parts, tiles across, N, C, H] */
+  const alongRows = gemm(
+    f,
+    constant(f, atTiles(OF_IMAGE, across, width, left, "parts first"), "of_rows"),
+    f.reshape(x, [-1, width]),
+    "b",
+  );
+  /** [tiles down, parts, parts, tiles across, N, C] */
+  const pixels = gemm(
+    f,
+    constant(f, atTiles(OF_IMAGE, down, height, top, "tiles first"), "of_columns"),
+    f.reshape(alongRows, [-1, height]),
+    "b",
+  );
+  const v = f.reshape(pixels, [down, PARTS ** 2, -1, channels]);
+  const products = f.reshape(f.matmul(v, f.transpose(u, [0, 1, 3, 2])), [down * PARTS, -1]);
+  const inColumns = constant(f, atTiles(OF_RESULTS, down, rows, 0, "tiles first"), "to_columns");
+  const inRows = constant(f, atTiles(OF_RESULTS, across, columns, 0, "parts first"), "to_rows");
+  const made = gemm(f, f.reshape(gemm(f, products, inColumns, "a"), [PARTS * across, -1]), inRows, "a");
+  const y = f.reshape(made, [-1, outputs, rows, columns]);
+  return bias === null ? y : f.add(y, f.reshape(bias, [outputs, 1, 1]));
+}
+
+/** What decides whether the products cost less; null: the batch is not known. */
+export interface PlaneSizes extends Pick<PlaneConvolution, "window" | "channels" | "outputs" | "spatial"> {
+  readonly batch: number | null;
+}
+
+/** Nanoseconds on one thread, forward and both gradients: of an entry of the sum, of a product's, of one of a spread kernel and of a pixel in a row. */
+const COSTS = { sum: 0.65, product: 0.094, kernel: 2, row: 0.3 };
+/** What is to be gained, of all nanoseconds and of the share. */
+const LEAST = 1e6;
+const LARGEST_SHARE = 0.85;
+/** Samples of a batch that is not known. */
+const USUAL_BATCH = 16;
+
+/** Whether the products apply and cost less than the convolution, forward and backward together. The measurements are in docs/building.md. */
+export function winogradCostsLess({ window, channels, outputs, spatial, batch }: PlaneSizes): boolean {
+  const { kernel, strides, dilations } = window;
+  if (kernel.length !== 2 || kernel.some((size) => size !== KERNEL)) return false;
+  if ([...strides, ...dilations].some((step) => step !== 1)) return false;
+  const results = outputSizes(window, spatial);
+  if (results.some((size) => size < 1)) return false;
+  const samples = batch ?? USUAL_BATCH;
+  const weights = channels * outputs;
+  const [down = 0, across = 0] = results.map(tilesOf);
+  const sum = COSTS.sum * samples * placesOf(results) * weights;
+  const products = COSTS.product * PARTS ** 2 * samples * down * across * weights;
+  const spread = COSTS.kernel * PARTS ** 2 * down * weights;
+  const transforms = COSTS.row * samples * placesOf(spatial) * (spatial[1] ?? 0) * (channels + outputs);
+  return sum >= LEAST && products + spread + transforms <= LARGEST_SHARE * sum;
+}

@@ -1,0 +1,63 @@
+import { unknownAttribute } from "../autodiff/attributes.ts";
+import { chooseDepthwiseAlgorithm, DEPTHWISE_ALGORITHMS } from "../autodiff/formulas/depthwise.ts";
+import { windowOf } from "../autodiff/formulas/window.ts";
+import { winograd, winogradCostsLess } from "../autodiff/formulas/winograd.ts";
+import { DataType } from "../graph/data-type.ts";
+import type { Node, Value } from "../graph/graph.ts";
+import type { Model } from "../graph/model.ts";
+import { Names } from "../graph/names.ts";
+import { elementTypeOf } from "../ops/element-type.ts";
+import type { Formula } from "../ops/formula.ts";
+import type { TypeInference } from "../ops/inference/inference.ts";
+import { dimsOf, known } from "../ops/value-types.ts";
+import { Call } from "./lower-training-ops/lowering.ts";
+import { replaceByParts } from "./lower-training-ops/replace.ts";
+
+/**
+ * Writes convolutions as matrix products where these cost ONNX Runtime's CPU provider less, forward and with them backward: depthwise ones
+ * over small planes or with short rows, and wide ones of 3x3.
+ * @param types has seen the graph; sees every node that is made
+ * @returns how many there were
+ */
+export function writeConvolutionProducts(model: Model, types: TypeInference): number {
+  const { graph } = model;
+  const names = new Names(model);
+  let count = 0;
+  for (const node of graph) {
+    const product = node.domain === "" && node.opType === "Conv" ? productOf(node) : null;
+    if (product === null) continue;
+    count += 1;
+    const options = { names, opset: model.opset, isInput: () => false };
+    replaceByParts(
+      graph,
+      new Call(node),
+      { lower: (f) => [product(f)] },
+      { ...options, onEmit: (made) => types.node(made) },
+    );
+  }
+  return count;
+}
+
+function productOf(node: Node): ((f: Formula) => Value) | null {
+  /** Attributes that are not known are refused where the gradient is taken. */
+  if (unknownAttribute(node) !== null) return null;
+  const call = new Call(node);
+  const [image, dims] = [dimsOf(call.input(0)), known(dimsOf(call.input(1)))];
+  const spatial = known(image?.slice(2) ?? null);
+  if (image === null || dims === null || spatial === null) return null;
+  const [outputs = 0, perGroup = 0, ...kernel] = dims;
+  const [size = null, channels] = image;
+  const group = call.int("group");
+  if (channels !== perGroup * group) return null;
+  const batch = typeof size === "number" ? size : null;
+  const operands = { x: call.input(0), weight: call.input(1), bias: call.optional(2) };
+  if (group === 1 && kernel.join() === "3,3" && elementTypeOf(operands.x) === DataType.float) {
+    const convolution = { window: windowOf(call, kernel, spatial), channels, outputs, spatial };
+    return winogradCostsLess({ ...convolution, batch }) ? (f) => winograd(f, { ...convolution, ...operands }) : null;
+  }
+  if (perGroup !== 1 || group !== outputs || group === 1) return null;
+  const window = windowOf(call, kernel, spatial);
+  const algorithm = chooseDepthwiseAlgorithm(window, spatial, batch);
+  if (algorithm === null) return null;
+  return (f) => DEPTHWISE_ALGORITHMS[algorithm](f, { window, channels, spatial, ...operands });
+}
