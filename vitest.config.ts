@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 import { V8_FLAGS } from "./tests/support/v8-flags.ts";
 
 /** Ranks wait for each other by spinning: beside other tests they take many times as long. */
-const RANKS = ["tests/distributed/{communicator,failures,local-steps,train,two-hosts}.test.ts"];
+const RANKS = ["tests/distributed/{communicator,endings,failures,local-steps,train,two-hosts}.test.ts"];
 
 /** What only other programs show (a browser, a GPU's driver, injected faults), or many processes and much memory. */
 const BORDERS = [

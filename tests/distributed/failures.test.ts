@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -8,64 +7,18 @@ import { drawDigits } from "../../src/cli/demo/digits.ts";
 import { encodeSafetensors } from "../../src/entries/training.ts";
 import { loadRun } from "../../src/index.ts";
 import { cli, DIGITS, MAIN } from "../support/cli.ts";
-import { type Launched, MPIS, type Mpi, startRanks, whyNoMpi } from "../support/mpi.ts";
-import { processesWith } from "../support/processes-of.ts";
-import { smallNet, writeData, writeTask } from "../support/small-net.ts";
+import { MPIS, startRanks, whyNoMpi } from "../support/mpi.ts";
+import { lossesOf, makeTask, SAMPLES, startJob, TRAIN } from "../support/rank-job.ts";
+import { writeData } from "../support/small-net.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
 
-const MARK = "ONNX_AGR_TEST";
-const RANK = ["OMPI_COMM_WORLD_RANK", "PMI_RANK"] as const;
-
-const TRAIN = ["train", "artifacts", "--data", "data.safetensors", "--threads", "1", "--lr", "0.01"];
-const SAMPLES = 203;
 /** In an epoch of batches of 8. */
 const UPDATES = 26;
 
 /** Roundings of float32 (6e-8), grown over some hundred updates. */
 const GROWN = 1e-4;
-
-const makeTask = (): Promise<string> =>
-  writeTask(temporaryFolder(), smallNet(), { optimizer: { name: "adamw" }, agr: {} }, SAMPLES);
-
-interface Job extends Launched {
-  /** The process of each rank. */
-  readonly pids: ReadonlyMap<number, number>;
-  /** What is left of it. */
-  readonly left: () => number;
-}
-
-/** Starts a training, and waits until it has written something where it is told to. */
-async function startJob(mpi: Mpi, ranks: number, folder: string, args: readonly string[], log: string): Promise<Job> {
-  const mark = randomUUID();
-  const launched = startRanks(mpi, ranks, [MAIN, ...TRAIN, ...args], { cwd: folder, env: { [MARK]: mark } });
-  const hasBegun = (): boolean => {
-    try {
-      return readFileSync(join(folder, log)).length > 0;
-    } catch {
-      return false;
-    }
-  };
-  let isOver = false;
-  void launched.ended.then(() => {
-    isOver = true;
-  });
-  while (!hasBegun() && !isOver) await sleep(20);
-  const found = processesWith(MARK, mark).flatMap(({ pid, environment }): (readonly [number, number])[] => {
-    const rank = environment[RANK[0]] ?? environment[RANK[1]];
-    return rank === undefined ? [] : [[Number(rank), pid]];
-  });
-  return { ...launched, pids: new Map(found), left: () => processesWith(MARK, mark).length };
-}
-
-const lossesOf = (folder: string, log: string): readonly number[] =>
-  readFileSync(join(folder, log), "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { readonly type: string; readonly loss: number })
-    .filter(({ type }) => type === "step")
-    .map(({ loss }) => loss);
 
 function apart(a: readonly number[], b: readonly number[]): number {
   expect(a).toHaveLength(b.length);
@@ -112,37 +65,6 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       const one = resume("one").map((arg) => (arg === "--global-batch-size" ? "--batch-size" : arg));
       expect(cli(one, { cwd: folder }).status).toBe(0);
       expect(apart(lossesOf(folder, "one.jsonl"), losses.slice(manifest.step))).toBeLessThan(GROWN);
-    });
-
-    it.each(["SIGINT", "SIGTERM"] as const)(
-      `of ${mpi.name} save together on %s of mpirun, and say how to go on`,
-      async (signal) => {
-        const folder = await makeTask();
-        const job = await startJob(
-          mpi,
-          2,
-          folder,
-          ["--epochs", "100000", "--checkpoints", "run", "--log", "run.jsonl"],
-          "run.jsonl",
-        );
-        job.child.kill(signal);
-        const { stdout } = await job.ended;
-        const { manifest } = await loadRun(join(folder, "run"));
-        expect(manifest.step).toBe(lossesOf(folder, "run.jsonl").length);
-        expect(stdout).toMatch(/^to go on: mpirun -n 2 onnx-agr train artifacts .*--resume run$/m);
-      },
-    );
-
-    it(`of ${mpi.name}: a signal to one that is not the first ends all as if it had come to each, and rank 0 says so`, async () => {
-      const folder = await makeTask();
-      const outputs = ["--epochs", "100000", "--checkpoints", "run", "--log", "run.jsonl"];
-      const job = await startJob(mpi, 2, folder, outputs, "run.jsonl");
-      process.kill(job.pids.get(1) ?? Number.NaN, "SIGTERM");
-      const { status, stdout } = await job.ended;
-      const { manifest } = await loadRun(join(folder, "run"));
-      expect([status, manifest.step]).toEqual([143, lossesOf(folder, "run.jsonl").length]);
-      expect(stdout).toMatch(/steps \(interrupted\), .*run saved in run$/m);
-      expect(stdout).toMatch(/^to go on: mpirun -n 2 onnx-agr train artifacts .*--resume run$/m);
     });
 
     it(`row 84: of ${mpi.name} with other data, options or models are named before the first step`, async () => {
@@ -198,33 +120,6 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
   const [mpi] = MPIS;
   if (mpi === undefined) return;
 
-  it("end early where one process would, and say what another rank's clock ended", async () => {
-    const folder = await makeTask();
-    /** A rate of 0: the loss of the validation is never better than after the first epoch. */
-    const patience = ["--validation", "0.2", "--patience", "1", "--epochs", "9", "--lr", "0", "--batch-size", "16"];
-    const outputs = ["--log", "log.jsonl", "--checkpoints", "run"];
-    const { status, stdout } = await startRanks(mpi, 2, [MAIN, ...TRAIN, ...patience, ...outputs], { cwd: folder })
-      .ended;
-    expect([status, stdout]).toEqual([
-      0,
-      expect.stringMatching(/^12 of 54 steps \(no better validation loss in 1 epochs\)/m),
-    ]);
-    expect(lossesOf(folder, "log.jsonl")).toHaveLength(12);
-    expect((await loadRun(join(folder, "run"))).manifest).toMatchObject({ step: 12, position: { epoch: 2, batch: 0 } });
-    const script = join(folder, "rank.mjs");
-    writeFileSync(
-      script,
-      `const isSecond = (process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK) === "1";
-      process.argv = [process.argv[0], ${JSON.stringify(MAIN)}, ...${JSON.stringify(TRAIN)}, "--epochs", "100000", ...(isSecond ? ["--max-seconds", "0.2"] : [])];
-      await import(${JSON.stringify(MAIN)});`,
-    );
-    const timed = await startRanks(mpi, 2, [script], { cwd: folder }).ended;
-    expect([timed.status, timed.stdout]).toEqual([
-      0,
-      expect.stringMatching(/^\d+ of 400000 steps \(--max-seconds 0\.2 are over\)/m),
-    ]);
-  });
-
   it("row 84: of a command that is for one process are refused by name", () => {
     const args = ["compare", "model.onnx", "--loss", "mse", "--data", "d.npz", "--validation", "0.1", "-o", "runs"];
     const { status, stderr } = cli(args, { env: { OMPI_COMM_WORLD_SIZE: "2" } });
@@ -232,24 +127,6 @@ describe.skipIf(whyNoMpi !== null)(`ranks${whyNoMpi === null ? "" : ` (${whyNoMp
       10,
       expect.stringMatching(/\[E_MPI_LAUNCH\] 2 ranks were started, and compare is of one process/),
     ]);
-  });
-
-  it("row 83: that wait for one which never joins end on a signal", async () => {
-    const folder = await makeTask();
-    for (const each of MPIS) {
-      const mark = randomUUID();
-      const flags = ["-n", "1", "sleep", "100", ":"];
-      const options = { cwd: folder, env: { [MARK]: mark }, flags };
-      const { child, ended } = startRanks(each, 1, [MAIN, ...TRAIN], options);
-      const ours = () =>
-        processesWith(MARK, mark).filter(({ environment }) => RANK.some((name) => environment[name] === "1"));
-      while (ours().length === 0) await sleep(20);
-      await sleep(1000);
-      child.kill("SIGTERM");
-      const killed = performance.now();
-      expect((await ended).status).not.toBe(0);
-      expect([performance.now() - killed < 5000, ours()]).toEqual([true, []]);
-    }
   });
 
   it("row 85: without the library, and with one that is none, are told what was tried", async () => {
