@@ -20,6 +20,9 @@ const MOST_STATISTICS = 500;
 /** What is kept of a training to tell of it at its end: bounded, however long it runs. */
 export class TrainingRecord {
   readonly epochs: EpochRow[] = [];
+  /** Each evaluation, at the ends of epochs or between them. */
+  readonly evaluations: { readonly step: number; readonly values: Readonly<Record<string, number>> }[] = [];
+  #validated: ValidationTold | null = null;
   /** Each the mean of `stride` steps. */
   #points: LossPoint[] = [];
   #stride = 1;
@@ -73,15 +76,23 @@ export class TrainingRecord {
 
   #epoch({ epoch, loss, seconds }: EpochEvent): void {
     const samplesPerSecond = this.#samples / this.#seconds;
-    this.epochs.push({ epoch, step: this.#last, loss, seconds, samplesPerSecond, validation: null });
+    const last = this.#validated?.step === this.#last ? this.#validated : null;
+    this.epochs.push({ epoch, step: this.#last, loss, seconds, samplesPerSecond, validation: rowOf(last) });
     [this.#samples, this.#seconds] = [0, 0];
   }
 
-  #validation({ loss, isBest, metrics, values }: ValidationTold): void {
-    const last = this.epochs.pop();
-    const validation = { loss, isBest, metrics, values: numbersOf({ loss, ...values }) };
-    if (last !== undefined) this.epochs.push({ ...last, validation });
+  #validation(told: ValidationTold): void {
+    this.#validated = told;
+    this.evaluations.push({ step: told.step, values: numbersOf({ loss: told.loss, ...told.values }) });
+    const last = this.epochs.at(-1);
+    if (last?.step === told.step) this.epochs.splice(-1, 1, { ...last, validation: rowOf(told) });
   }
+}
+
+function rowOf(told: ValidationTold | null): EpochRow["validation"] {
+  if (told === null) return null;
+  const { loss, isBest, metrics, values } = told;
+  return { loss, isBest, metrics, values: numbersOf({ loss, ...values }) };
 }
 
 function meanOf(points: readonly LossPoint[]): LossPoint {

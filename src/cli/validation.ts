@@ -23,6 +23,7 @@ import { positive, wholeNumber } from "./values.ts";
 export interface ValidationFlags {
   /** A share of the samples, or other data. */
   readonly validation?: number | string;
+  readonly evalEvery?: number;
   readonly patience?: number;
   readonly maxSeconds?: number;
 }
@@ -38,9 +39,10 @@ export function withValidation(command: Command): Command {
       "a share of the samples that is kept apart (0.1), or other data; evaluated after each epoch; the best state is kept in <checkpoints>/best",
       shareOrData,
     )
+    .option("--eval-every <steps>", "steps between evaluations of --validation (default: an epoch)", wholeNumber(1))
     .option(
       "--patience <epochs>",
-      "end when the loss of --validation has not become less for so many epochs",
+      "end when the loss of --validation has not become less for so many epochs, or evaluations of --eval-every",
       wholeNumber(1),
     )
     .option("--max-seconds <s>", "end, and save, after the step in which so many seconds are over", positive);
@@ -61,10 +63,11 @@ export async function withoutValidation(
   options: ValidationFlags & InputFlags & { readonly seed: number },
   tell: (note: string) => void,
 ): Promise<{ readonly dataset: Dataset; readonly validation: Dataset | null }> {
-  const { validation, patience, seed } = options;
+  const { validation, patience, evalEvery, seed } = options;
   if (validation === undefined) {
-    if (patience === undefined) return { dataset: all, validation: null };
-    throw new UsageError("E_OPTION", "--patience needs --validation", { hint: "Give --validation 0.1, or a file." });
+    if (patience === undefined && evalEvery === undefined) return { dataset: all, validation: null };
+    const name = patience === undefined ? "--eval-every" : "--patience";
+    throw new UsageError("E_OPTION", `${name} needs --validation`, { hint: "Give --validation 0.1, or a file." });
   }
   if (typeof validation === "number") {
     const { training, validation: apart } = splitDataset(all, validation, seed);
@@ -106,6 +109,8 @@ function requireSameColumns(validation: string, all: Dataset, other: Dataset): v
 export interface ValidationTold {
   readonly type: "validation";
   readonly epoch: number;
+  /** Updates done. */
+  readonly step: number;
   readonly samples: number;
   readonly loss: number;
   readonly isBest: boolean;
@@ -115,7 +120,15 @@ export interface ValidationTold {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** Evaluates after each epoch, keeps the best state and says when to end. */
+/** Where a training stands when it is evaluated. */
+export interface EvaluationMoment {
+  readonly epoch: number;
+  readonly step: number;
+  /** Where the state that is saved goes on. */
+  readonly position: TrainPosition;
+}
+
+/** Evaluates after each epoch or every so many steps, keeps the best state and says when to end. */
 export class Validation {
   readonly #dataset: Dataset;
   readonly #session: TrainingSession;
@@ -123,14 +136,23 @@ export class Validation {
   readonly #batchSize: number;
   readonly #sequential: boolean;
   readonly #patience: number;
+  /** Whether there are evaluations between the ends of epochs. */
+  readonly #isBetween: boolean;
   readonly #saveBest: ((position: TrainPosition) => Promise<void>) | null;
-  #best: { readonly epoch: number; readonly loss: number } | null = null;
+  #best: { readonly epoch: number; readonly step: number; readonly loss: number } | null = null;
+  /** Evaluations since the best one. */
+  #since = 0;
 
   constructor(
     dataset: Dataset,
     session: TrainingSession,
     ranks: Ranks,
-    options: { readonly batchSize: number; readonly sequential: boolean; readonly patience?: number | undefined },
+    options: {
+      readonly batchSize: number;
+      readonly sequential: boolean;
+      readonly patience?: number | undefined;
+      readonly isBetween: boolean;
+    },
     saveBest: ((position: TrainPosition) => Promise<void>) | null,
   ) {
     this.#dataset = dataset;
@@ -139,16 +161,20 @@ export class Validation {
     this.#batchSize = options.batchSize;
     this.#sequential = options.sequential;
     this.#patience = options.patience ?? Number.POSITIVE_INFINITY;
+    this.#isBetween = options.isBetween;
     this.#saveBest = saveBest;
   }
 
-  /** The best epoch so far. */
-  get best(): { readonly epoch: number; readonly loss: number } | null {
+  /** The best evaluation so far. */
+  get best(): { readonly epoch: number; readonly step: number; readonly loss: number } | null {
     return this.#best;
   }
 
   /** @returns why the training should end; null where it should not */
-  async after(epoch: number, tell: (told: ValidationTold) => Promise<void>): Promise<string | null> {
+  async after(
+    { epoch, step, position }: EvaluationMoment,
+    tell: (told: ValidationTold) => Promise<void>,
+  ): Promise<string | null> {
     const { communicator, console } = this.#ranks;
     const evaluation: Evaluation = await evaluate(this.#session, this.#dataset, {
       batchSize: this.#batchSize,
@@ -157,18 +183,23 @@ export class Validation {
     });
     const { samples, loss } = evaluation;
     const isBest = this.#best === null || loss < this.#best.loss;
+    this.#since = isBest ? 0 : this.#since + 1;
     if (isBest) {
-      this.#best = { epoch, loss };
-      await this.#saveBest?.({ epoch: epoch + 1, batch: 0, lossSum: 0, samples: 0 });
+      this.#best = { epoch, step, loss };
+      await this.#saveBest?.(position);
     }
     const { json, parts } = describeMetrics(evaluation);
     const { confusion: _, ...values } = json;
-    await tell({ type: "validation", epoch, samples, loss, isBest, metrics: parts, values });
+    await tell({ type: "validation", epoch, step, samples, loss, isBest, metrics: parts, values });
     console.note(
-      [`  validation: loss ${loss.toPrecision(4)}`, ...parts, ...(isBest ? ["the best so far"] : [])].join(", "),
+      [
+        `  validation${this.#isBetween ? ` at step ${step}` : ""}: loss ${loss.toPrecision(4)}`,
+        ...parts,
+        ...(isBest ? ["the best so far"] : []),
+      ].join(", "),
     );
-    const without = epoch - (this.#best?.epoch ?? epoch);
-    return without >= this.#patience ? `no better validation loss in ${without} epochs` : null;
+    const what = this.#isBetween ? "evaluations" : "epochs";
+    return this.#since >= this.#patience ? `no better validation loss in ${this.#since} ${what}` : null;
   }
 }
 

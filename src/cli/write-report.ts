@@ -31,6 +31,7 @@ export async function writeReport(
       summary: `${steps} of ${plan.totalSteps} steps in batches of ${plan.batchSize}, ${dataset.size} samples.${end}`,
       points: record.points,
       epochs: record.epochs.map(({ validation: told, ...epoch }) => ({ ...epoch, validation: told?.values ?? null })),
+      evaluations: record.evaluations,
       statistics: record.statistics,
       agr: agr === null ? null : `strength ${agr.strength ?? 1}, scope ${agr.scope ?? "tensor"}`,
       evaluation,

@@ -23,6 +23,8 @@ export interface TrainingReport {
     /** Loss and metrics by name; null where nothing was evaluated. */
     readonly validation: Readonly<Record<string, number>> | null;
   }[];
+  /** Each evaluation after a step, loss and metrics by name. Default: those of the epochs. */
+  readonly evaluations?: readonly { readonly step: number; readonly values: Readonly<Record<string, number>> }[];
   readonly statistics: readonly StatisticsEvent[];
   /** AGR of the models in words; null where they have none. */
   readonly agr: string | null;
@@ -68,8 +70,12 @@ const short = (value: number): string => {
 };
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
-function keyNumbers({ points, epochs, evaluation }: TrainingReport): readonly (readonly [string, string])[] {
-  const losses = epochs.flatMap(({ validation }) => (validation?.["loss"] === undefined ? [] : [validation["loss"]]));
+const evaluationsOf = ({ epochs, evaluations }: TrainingReport): NonNullable<TrainingReport["evaluations"]> =>
+  evaluations ?? epochs.flatMap(({ step, validation }) => (validation === null ? [] : [{ step, values: validation }]));
+
+function keyNumbers(report: TrainingReport): readonly (readonly [string, string])[] {
+  const { points, epochs, evaluation } = report;
+  const losses = evaluationsOf(report).flatMap(({ values }) => values["loss"] ?? []);
   const metrics = evaluation?.metrics ?? null;
   return [
     ["steps", String(points.at(-1)?.step ?? 0)],
@@ -81,11 +87,13 @@ function keyNumbers({ points, epochs, evaluation }: TrainingReport): readonly (r
   ];
 }
 
-function courseOf({ points, epochs }: TrainingReport): readonly Part[] {
+function courseOf(report: TrainingReport): readonly Part[] {
+  const { points, epochs } = report;
+  const evaluations = evaluationsOf(report);
   const losses: Points = points.map(({ step, loss }) => [step, loss]);
-  const names = [...new Set(epochs.flatMap(({ validation }) => Object.keys(validation ?? {})))];
+  const names = [...new Set(evaluations.flatMap(({ values }) => Object.keys(values)))];
   const ofValidation = (name: string): Points =>
-    epochs.flatMap(({ step, validation }) => (validation?.[name] === undefined ? [] : [[step, validation[name]]]));
+    evaluations.flatMap(({ step, values }) => (values[name] === undefined ? [] : [[step, values[name]]]));
   const validationLoss = ofValidation("loss");
   const lossLines = [
     { label: "batch", points: losses, isFaint: true },

@@ -75,8 +75,9 @@ export async function* train(
   /** Loaded where it is needed: pages seldom do. */
   const carried = session.carried.length === 0 ? null : await import("./carried.ts");
   carried?.requireContinuation(session, { shuffle: plan.shuffle, ranks: (options.communicator ?? SINGLE).size });
-  const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY } = options;
+  const { learningRate, save, saveEvery = Number.POSITIVE_INFINITY, pauseEvery = saveEvery } = options;
   requireOption(saveEvery >= 1, "saveEvery", "a whole number from 1 on");
+  requireOption(pauseEvery >= 1, "pauseEvery", "a whole number from 1 on");
   requireOption(
     learningRate === undefined || session.can.setLearningRate,
     "learningRate",
@@ -159,7 +160,14 @@ async function updaterOf(
   session: TrainingSession,
   dataset: Dataset,
   plan: TrainingPlan,
-  { learningRate, signal, saveEvery = Number.POSITIVE_INFINITY, communicator = SINGLE, ...options }: TrainOptions,
+  {
+    learningRate,
+    signal,
+    saveEvery = Number.POSITIVE_INFINITY,
+    pauseEvery = Number.POSITIVE_INFINITY,
+    communicator = SINGLE,
+    ...options
+  }: TrainOptions,
   offset: number,
   isScaled: boolean,
 ): Promise<Updater> {
@@ -174,7 +182,7 @@ async function updaterOf(
       ? null
       : (await import("./statistics/statistics.ts")).statisticsFor(wanted, session, plan.localSteps > 0);
   if (communicator.size === 1)
-    return new Alone(session, dataset, plan, { rates, saveEvery, signal, statistics, isScaled });
+    return new Alone(session, dataset, plan, { rates, saveEvery, pauseEvery, signal, statistics, isScaled });
   const training = { session, dataset, plan, communicator, rates, signal, statistics, saveEvery };
   /** Loaded where there are ranks: a page, which has none, does not ship it. */
   if (plan.localSteps > 0) {

@@ -51,6 +51,8 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
   /** Where to go on, with the session in the state it had there. Default: at the beginning. */
   readonly from?: TrainPosition;
+  /** Calls of several steps end after every so many: who gets the event of such a step finds the session as that step left it. Default: anywhere. */
+  readonly pauseEvery?: number;
   /** Is called between steps, every `saveEvery` updates and at the end, with where the training stands. */
   readonly save?: (position: TrainPosition) => Promise<void>;
   /** Default: only at the end. */

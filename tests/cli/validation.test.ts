@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { drawDigits } from "../../src/cli/demo/digits.ts";
@@ -13,11 +13,12 @@ import { temporaryFolder } from "../support/temporary.ts";
 interface Line {
   readonly type: string;
   readonly epoch?: number;
+  readonly step?: number;
   readonly loss: number;
   readonly samples?: number;
   readonly isBest?: boolean;
   readonly ended?: string | null;
-  readonly best?: { readonly epoch: number };
+  readonly best?: { readonly epoch: number; readonly step: number; readonly loss: number };
 }
 
 const linesOf = (stdout: string): readonly Line[] =>
@@ -65,6 +66,45 @@ describe("train --validation", () => {
     const evaluated = await command(["eval", DIGITS, "--data", apart, "--checkpoint", join(folder, "best"), "--json"]);
     expect(linesOf(evaluated.stdout)[0]?.loss).toBeCloseTo(best.loss, 5);
     expect(readdirSync(join(folder, "best"))).toHaveLength(1);
+  });
+
+  it("--eval-every evaluates between the epochs: the losses are the same, and the best state goes on bit for bit", async () => {
+    const data = place("digits.safetensors", drawDigits(100, 1));
+    const other = place("other.safetensors", drawDigits(40, 2));
+    const folder = join(temporaryFolder(), "run");
+    const args = ["train", DIGITS, "--data", data, "--batch-size", "10", "--lr", "0.3", "--epochs", "2", "--json"];
+    const plain = await command([...args, "--checkpoints", join(folder, "plain")]);
+    const report = join(temporaryFolder(), "report.html");
+    const looked = await command([
+      ...args,
+      ...["--checkpoints", join(folder, "looked"), "--validation", other, "--eval-every", "3", "--report", report],
+    ]);
+    expect([plain.status, looked.status, looked.stderr]).toEqual([0, 0, ""]);
+    const lossesOf = (stdout: string): readonly number[] =>
+      linesOf(stdout).flatMap(({ type, loss }) => (type === "step" ? [loss] : []));
+    expect(lossesOf(looked.stdout)).toEqual(lossesOf(plain.stdout));
+    const lines = linesOf(looked.stdout);
+    const validations = lines.filter(({ type }) => type === "validation");
+    expect(validations.map(({ step }) => step)).toEqual([3, 6, 9, 12, 15, 18, 20]);
+    const best = validations.reduce((least, each) => (each.loss < least.loss ? each : least));
+    expect(lines.at(-1)?.best).toMatchObject({ step: best.step, loss: best.loss });
+    const kept = join(folder, "looked", "best");
+    const evaluated = await command([
+      "eval",
+      DIGITS,
+      "--data",
+      other,
+      "--checkpoint",
+      kept,
+      "--batch-size",
+      "10",
+      "--json",
+    ]);
+    expect(linesOf(evaluated.stdout)[0]?.loss).toBe(best.loss);
+    expect(best.step).toBeLessThan(20);
+    const on = await command([...args, "--resume", kept, "--checkpoints", join(folder, "on")]);
+    expect([on.status, lossesOf(on.stdout)]).toEqual([0, lossesOf(plain.stdout).slice(best.step)]);
+    expect(readFileSync(report, "utf8")).toContain("least validation loss");
   });
 
   it("--patience ends when the loss of other data does not become less, and what is saved goes on", async () => {
@@ -127,6 +167,7 @@ describe("train --validation", () => {
   it.each([
     [["--validation", "1.5"], 2, "A share lies between 0 and 1"],
     [["--patience", "2"], 2, "--patience needs --validation"],
+    [["--eval-every", "2"], 2, "--eval-every needs --validation"],
     [["--validation", "nothing.npz"], 3, "nothing.npz"],
     [["--max-seconds", "0"], 2, "above 0"],
   ])("%j is refused before anything is trained", async (args, exit, message) => {

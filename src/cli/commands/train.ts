@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
 import { writeFileAtomic } from "../../entries/graph.ts";
 import { isOfAllRanks, lockRuns, newRun, ofAllRanks } from "../../entries/run.ts";
-import { type StepEvent, type TrainingSession, train, UsageError } from "../../index.ts";
+import { type StepEvent, type TrainingSession, type TrainPosition, train, UsageError } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { commandLine, type Destination, destinationOf, resumingArguments } from "../destination.ts";
@@ -15,6 +15,7 @@ import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { type Opened, openSession } from "../open-training.ts";
 import { withGroups } from "../parameter-groups.ts";
+import { Place } from "../place.ts";
 import { Progress } from "../progress.ts";
 import { onRanks, type Ranks, sharedEnd, withRanks } from "../ranks.ts";
 import { Rescue, withRemedy } from "../rescue.ts";
@@ -116,6 +117,12 @@ async function trainSession(
     const { length } = Object.keys(await session.lendState("buffer"));
     if (length > 0) console.note(`${length} running statistics are averaged over the ranks, weighted by samples`);
   }
+  const { evalEvery } = options;
+  const place = new Place(plan, resumed?.position ?? null);
+  const evaluated = async (epoch: number, step: number, position: TrainPosition): Promise<void> => {
+    const reason = await validation?.after({ epoch, step, position }, (told) => watch.take(told));
+    if (reason) endEarly(reason);
+  };
   const run: { last: StepEvent | null; ended: string | null } = { last: null, ended: null };
   const end = new AbortController();
   const endEarly = (reason: string): void => {
@@ -128,6 +135,7 @@ async function trainSession(
         ...trainOptions(options, communicator),
         ...(save === null ? {} : { save }),
         ...(options.saveEvery === undefined ? {} : { saveEvery: options.saveEvery }),
+        ...(evalEvery === undefined ? {} : { pauseEvery: evalEvery }),
         ...(resumed === null ? {} : { from: resumed.position }),
         ...(rescue === null ? {} : { rescue: rescue.save }),
         ...statisticsOf(options, identity),
@@ -138,13 +146,15 @@ async function trainSession(
         if (event.type === "statistics") continue;
         if (event.type === "epoch") {
           progress.epoch(event);
-          const reason = await validation?.after(event.epoch, (told) => watch.take(told));
-          if (reason) endEarly(reason);
+          if (evalEvery === undefined) await evaluated(event.epoch, place.step, place.after(event.epoch));
           continue;
         }
         progress.step(event);
         exchanged.add(event);
         run.last = event;
+        place.take(event);
+        if (evalEvery !== undefined && (event.step % evalEvery === 0 || event.step === plan.totalSteps))
+          await evaluated(event.epoch, event.step, place.position);
         if (options.maxSeconds !== undefined && performance.now() - began > 1000 * options.maxSeconds)
           endEarly(`--max-seconds ${options.maxSeconds} are over`);
       }
@@ -205,10 +215,19 @@ async function trainSession(
 async function validationOf(
   { session, validation, plan, identity }: Opened,
   checkpoints: string | null,
-  { patience, validation: given }: TrainCommandOptions,
+  { patience, evalEvery, validation: given }: TrainCommandOptions,
   ranks: Ranks,
 ): Promise<Validation | null> {
   if (validation === null) return null;
+  if (evalEvery !== undefined && ranks.communicator.size > 1)
+    throw new UsageError(
+      "E_OPTION",
+      "--eval-every is for one process: ranks have the whole state together after each epoch",
+      {
+        field: "--eval-every",
+        hint: "Leave it out: --validation is evaluated after each epoch.",
+      },
+    );
   if (session.carried.length > 0 && typeof given === "number") {
     throw new UsageError(
       "E_CARRY",
@@ -221,7 +240,13 @@ async function validationOf(
   }
   const saveBest = checkpoints === null ? null : await bestSaver(checkpoints, session, identity);
   const { batchSize, sequential = false } = plan;
-  return new Validation(validation, session, ranks, { batchSize, sequential, patience }, saveBest);
+  return new Validation(
+    validation,
+    session,
+    ranks,
+    { batchSize, sequential, patience, isBetween: evalEvery !== undefined },
+    saveBest,
+  );
 }
 
 function scalingLine(scaling: TrainingRecord["scaling"]): readonly string[] {

@@ -19,6 +19,7 @@ export interface AloneOptions {
   readonly rates: Rates;
   /** Updates between two moments of saving. */
   readonly saveEvery: number;
+  readonly pauseEvery: number;
   readonly signal: AbortSignal | undefined;
   readonly statistics: Statistics | null;
   /** Whether the loss is scaled by a number that the training finds. */
@@ -54,9 +55,10 @@ export class Alone implements Updater {
 
   groupSize(step: number): number {
     const { accumulate } = this.#plan;
-    const { saveEvery, statistics } = this.#options;
+    const { saveEvery, pauseEvery, statistics } = this.#options;
     if (accumulate > 1) return accumulate;
-    return Math.min(this.#pace.steps, saveEvery - (step % saveEvery), statistics?.untilNext(step) ?? this.#pace.steps);
+    const untilPause = Math.min(saveEvery - (step % saveEvery), pauseEvery - (step % pauseEvery));
+    return Math.min(this.#pace.steps, untilPause, statistics?.untilNext(step) ?? this.#pace.steps);
   }
 
   async run(group: readonly NamedTensors[], moment: Moment): Promise<Outcome> {
