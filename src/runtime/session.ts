@@ -70,6 +70,18 @@ export interface SharedUpdates {
    */
   placeGradients(gradients: NamedTensors): Promise<void>;
   /**
+   * Has parameters lie in the elements of these tensors, where that can be: now in the first, after the next update in the second, and
+   * so on by turns. What this session renews is then written there, and what others renew is to be written there before `turn`. The
+   * elements must stay the caller's.
+   * @param now of the types and shapes of parameters
+   * @param next the same
+   * @returns names of the parameters that lie there; the others are to be read and put
+   * @throws DataError `E_FEED`
+   */
+  placeParameters(now: NamedTensors, next: NamedTensors): Promise<readonly string[]>;
+  /** Makes what was written where these parameters are to lie next their elements. */
+  turn(parameters: readonly string[]): Promise<void>;
+  /**
    * Makes a part of an update: divides the sums of gradients, and renews some parameters. The others, and what the optimizer
    * keeps for them, are then to be put: parameters before the next step, the rest before the state is asked for.
    * @param sums of the gradients of every parameter

@@ -203,6 +203,50 @@ describe("gradients that are placed", () => {
   });
 });
 
+describe("parameters that are placed", () => {
+  it("are renewed in one half and read in the other by turns, here and by others, and stay there when a state is loaded", async () => {
+    const [whole, ...apart] = await Promise.all(
+      [1, 2, 3].map(() => sessionOf({ optimizer: { name: "lamb" }, agr: {} })),
+    );
+    if (whole === undefined) throw new Error("there is no session");
+    const shares = [
+      ["fc0.weight", "fc1.bias"],
+      ["fc0.bias", "fc1.weight"],
+    ] as const;
+    const layout = await (await whole.sharedUpdates()).layout("parameter");
+    const memory = () =>
+      Object.fromEntries([...layout].map(([name, { bytes, over }]) => [name, over(new Uint8Array(bytes))]));
+    const halves = apart.map(() => [memory(), memory()] as const);
+    const isPlaced = whole.way.name === "native";
+    for (const [index, session] of apart.entries()) {
+      const [now = {}, next = {}] = halves[index] ?? [];
+      const placed = await (await session.sharedUpdates()).placeParameters(now, next);
+      expect(placed).toEqual(isPlaced ? [...layout.keys()] : []);
+    }
+    if (!isPlaced) return;
+    for (let step = 1; step <= 5; step++) {
+      const sums = mapped(await whole.gradientsOf(batch(step)), (value) => value);
+      await whole.applyGradients(mapped(sums, (value) => value / 2));
+      for (const [index, session] of apart.entries())
+        await (await session.sharedUpdates()).apply({ parameters: shares[index] ?? [], sessions: 2 }, sums, {});
+      for (const [index, session] of apart.entries()) {
+        const others = shares[1 - index] ?? [];
+        for (const name of others) {
+          const [from, to] = [halves[1 - index]?.[step % 2]?.[name], halves[index]?.[step % 2]?.[name]];
+          if (from !== undefined && to !== undefined) floatsOf(to).set(floatsOf(from));
+        }
+        await (await session.sharedUpdates()).turn(others);
+        expect(await session.lendState("parameter")).toEqual(await whole.lendState("parameter"));
+      }
+      if (step !== 3) continue;
+      const state = await whole.getState();
+      for (const session of apart) await session.loadState(state);
+      expect((await apart[0]?.getState())?.tensors).toEqual(state.tensors);
+    }
+    await Promise.all([whole, ...apart].map((session) => session.release()));
+  });
+});
+
 describe("parameters among ranks", () => {
   it("are divided so that all have about as many elements, the same every time", () => {
     const sizes = [
@@ -225,7 +269,7 @@ describe("parameters among ranks", () => {
       size: 2,
       allGather: async (bytes: Uint8Array, each: readonly number[]) => {
         ends.push(each);
-        bytes.set([7, 8], 16);
+        bytes.set([7, 8], 128);
       },
     };
     const shares = [
@@ -239,8 +283,8 @@ describe("parameters among ranks", () => {
     gather.of("a").set([1, 2, 3]);
     gather.of("b").set(new Uint8Array(Float64Array.of(0.5).buffer));
     await gather.run();
-    expect(ends).toEqual([[16, 24]]);
-    expect([[...gather.of("a")], [...gather.of("c")], gather.bytes]).toEqual([[1, 2, 3], [7, 8], 24]);
+    expect(ends).toEqual([[128, 192]]);
+    expect([[...gather.of("a")], [...gather.of("c")], gather.bytes]).toEqual([[1, 2, 3], [7, 8], 192]);
     expect(new Float64Array(gather.of("b").slice().buffer)).toEqual(Float64Array.of(0.5));
     expect(() => gather.of("d")).toThrow('there is no "d"');
     expect(() => new Gather(communicator, [[["a", 1]], [["a", 1]]])).toThrow("twice");

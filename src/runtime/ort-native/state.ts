@@ -28,6 +28,8 @@ export class NativeState implements StateStore {
   readonly #lent = new Map<string, Tensor>();
   /** State that lies in memory of JavaScript, once: it is written without being read. */
   readonly #placed = new Set<string>();
+  /** State that lies in memory of JavaScript, twice. */
+  readonly #inTurns = new Set<string>();
   /** Of JavaScript, still to be brought to the device. */
   readonly #waiting = new Map<string, Tensor>();
   /** Gives memory of the device; with the session that it belongs to. */
@@ -77,6 +79,20 @@ export class NativeState implements StateStore {
     }
     this.#lent.delete(name);
     this.#placed.add(name);
+  }
+
+  placeInTurns(name: string, ...halves: readonly [now: Tensor["data"], next: Tensor["data"]]): void {
+    const before = this.get(name);
+    const [now, next] = halves.map((data) => {
+      const half = this.#tensors.makeOver(data, shapeOf(name, before));
+      this.#tensors.copyInto(half, before);
+      return half;
+    });
+    for (const replaced of [before, this.#next.get(name)]) if (replaced !== undefined) this.#tensors.release(replaced);
+    if (now !== undefined) this.#now.set(name, now);
+    if (next !== undefined) this.#next.set(name, next);
+    this.#lent.delete(name);
+    this.#inTurns.add(name);
   }
 
   unplace(): void {
@@ -166,6 +182,7 @@ export class NativeState implements StateStore {
   handOut(names: readonly string[]): Promise<ReadonlyMap<string, Tensor>> {
     /** While the state is saved, the other half of the memory is free for the copies. */
     for (const name of names) {
+      if (this.#inTurns.has(name)) continue;
       const spare = this.#next.get(name);
       if (spare !== undefined) this.#tensors.release(spare);
       this.#next.delete(name);

@@ -48,6 +48,34 @@ export class OrtNodeSharedUpdates implements SharedUpdates {
     });
   }
 
+  async placeParameters(now: NamedTensors, next: NamedTensors): Promise<readonly string[]> {
+    for (const [argument, tensors] of Object.entries({ now, next })) {
+      requireArgument(argument, tensors, FEEDS);
+      checkFeeds(this.#specs("parameter", Object.keys(now)), tensors);
+    }
+    const { state, queue, programs } = this.#sharing;
+    const { store } = state;
+    return queue.call("placeParameters", async () => {
+      if (store.placeInTurns === undefined) return [];
+      const renewed = new Set(programs.requireOptimizer(programs.apply).renewals.map(([name]) => name));
+      const placed = Object.entries(now).filter(([name, { size }]) => size > 0 && renewed.has(name));
+      for (const [name, { data }] of placed) store.placeInTurns(name, data, next[name]?.data ?? data);
+      return placed.map(([name]) => name);
+    });
+  }
+
+  async turn(parameters: readonly string[]): Promise<void> {
+    requireArgument("parameters", parameters, NAMES);
+    const { state, queue } = this.#sharing;
+    await queue.call("turn", async () => {
+      state.store.commit(
+        parameters.map((name) => [name, name] as const),
+        {},
+      );
+      for (const name of parameters) this.#left.delete(name);
+    });
+  }
+
   async apply(share: Share, sums: NamedTensors, statistics: NamedTensors): Promise<readonly string[]> {
     requireArgument("share.parameters", share.parameters, NAMES);
     requireArgument("sums", sums, FEEDS);

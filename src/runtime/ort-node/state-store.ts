@@ -32,6 +32,13 @@ export interface StateStore {
    * @param data as many elements as it has, of its type
    */
   place?(name: string, data: Tensor["data"]): void;
+  /**
+   * Puts a tensor where these elements lie, where the store can: it is read in one half and renewed in the other, which then change
+   * places. `commit` makes what anybody has written into the other half the state.
+   * @param now elements of its type, as many as it has; both halves get those it has
+   * @param next as many
+   */
+  placeInTurns?(name: string, now: Tensor["data"], next: Tensor["data"]): void;
   /** Ends `place`. */
   unplace?(): void;
   /** Copies of the tensors in memory. */

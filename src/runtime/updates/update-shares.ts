@@ -32,12 +32,12 @@ export class UpdateShares {
   readonly #training: RankTraining;
   readonly #updates: SharedUpdates;
   readonly #own: Share;
-  readonly #parameters: TensorGather;
+  readonly #parameters: ParameterGather;
   /** Names of the slots that this rank renews. */
   #slots: readonly string[] = [];
   #isWhole = true;
 
-  private constructor(training: RankTraining, updates: SharedUpdates, own: Share, parameters: TensorGather) {
+  private constructor(training: RankTraining, updates: SharedUpdates, own: Share, parameters: ParameterGather) {
     this.#training = training;
     this.#updates = updates;
     this.#own = own;
@@ -59,7 +59,8 @@ export class UpdateShares {
     const sizes = [...layout].map(([name, { size }]) => [name, size] as const);
     const shares = divided(sizes, communicator.size);
     const own = { parameters: shares[communicator.rank] ?? [], sessions: communicator.size };
-    return new UpdateShares(training, updates, own, new TensorGather(communicator, updates, shares, layout));
+    const parameters = await ParameterGather.create(communicator, updates, shares, layout);
+    return new UpdateShares(training, updates, own, parameters);
   }
 
   /**
@@ -91,6 +92,39 @@ export class UpdateShares {
     this.#isWhole = true;
   }
 }
+
+/** The parameters, gathered after each update: where the session can, they lie in what is gathered, in two places by turns. */
+class ParameterGather {
+  readonly #halves: readonly TensorGather[];
+  readonly #placed: ReadonlySet<string>;
+  #updates = 0;
+
+  private constructor(halves: readonly TensorGather[], placed: ReadonlySet<string>) {
+    this.#halves = halves;
+    this.#placed = placed;
+  }
+
+  static async create(
+    communicator: Communicator,
+    updates: SharedUpdates,
+    shares: readonly (readonly string[])[],
+    layout: ReadonlyMap<string, TensorLayout>,
+  ): Promise<ParameterGather> {
+    const [now, next] = [0, 1].map(() => new TensorGather(communicator, updates, shares, layout));
+    if (now === undefined || next === undefined) throw new RangeError("there are no two halves");
+    return new ParameterGather([now, next], new Set(await updates.placeParameters(now.all, next.all)));
+  }
+
+  async run(): Promise<ExchangeReport> {
+    this.#updates++;
+    const half = this.#halves[this.#updates % this.#halves.length];
+    if (half === undefined) throw new RangeError("there is no half");
+    return half.run(this.#placed);
+  }
+}
+
+const without = (tensors: NamedTensors, names: ReadonlySet<string>): NamedTensors =>
+  Object.fromEntries(Object.entries(tensors).filter(([name]) => !names.has(name)));
 
 /** Tensors of the state, of which each rank has some as they are now. */
 class TensorGather {
@@ -125,13 +159,19 @@ class TensorGather {
     this.#others = viewsOf((rank) => rank !== communicator.rank);
   }
 
-  async run(): Promise<ExchangeReport> {
+  get all(): NamedTensors {
+    return { ...this.#own, ...this.#others };
+  }
+
+  /** @param placed names of those that the session itself has in what is gathered */
+  async run(placed: ReadonlySet<string> = new Set()): Promise<ExchangeReport> {
     const began = performance.now();
-    await this.#updates.read(this.#own);
+    await this.#updates.read(without(this.#own, placed));
     const packed = performance.now();
     await this.#gather.run();
     const gathered = performance.now();
-    await this.#updates.put(this.#others);
+    await this.#updates.put(without(this.#others, placed));
+    await this.#updates.turn(Object.keys(this.#others).filter((name) => placed.has(name)));
     const copying = packed - began + performance.now() - gathered;
     const waiting = (gathered - packed) / 1000;
     return { pack: copying / 1000, reduce: waiting, wait: waiting, bytes: this.#gather.bytes };
