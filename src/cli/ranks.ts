@@ -74,6 +74,8 @@ class SilentConsole extends Console {
 /** What goes wrong on several ranks is told by the first that comes to it, which ends the others. */
 const TURN_MS = 100;
 const LAST_TURN = 20;
+/** The launcher passes on what a rank says, and ends all where one aborts: MPICH's may end before it has passed on the last words. */
+const PASSING_ON_MS = 300;
 /** What all know to have gone wrong is told by rank 0; should that be gone, the others end by themselves. */
 const PATIENCE_MS = 4000;
 
@@ -100,9 +102,11 @@ export async function onRanks(
     return rank === 0 ? exitCode : 0;
   } catch (error) {
     const isTold = isOfAllRanks(error) && rank > 0;
-    await setTimeout(isTold ? PATIENCE_MS : TURN_MS * Math.min(rank, LAST_TURN));
+    const turn = rank === 0 ? 0 : PASSING_ON_MS + TURN_MS * Math.min(rank, LAST_TURN);
+    await setTimeout(isTold ? PATIENCE_MS : turn);
     const exitCode = console.error(error, rank);
     await new Promise<void>((done) => console.io.stderr.write("", () => done()));
+    await setTimeout(PASSING_ON_MS);
     return communicator.abort(exitCode);
   }
 }
