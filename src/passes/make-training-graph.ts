@@ -1,5 +1,6 @@
 import { chooseParameters, type ParameterChoice } from "../analysis/parameters/choose.ts";
 import { layersBehind } from "../analysis/parameters/depths.ts";
+import { notesOfTies } from "../analysis/parameters/ties.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import { GraphError, type OnnxAgrError, PassError } from "../errors.ts";
 import type { NamedTensor } from "../graph/attribute.ts";
@@ -122,7 +123,7 @@ export function makeTrainingGraphs(
   );
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
-  const shared = mergedByChance(candidates);
+  const shared = [...mergedByChance(candidates), ...notesOfTies(candidates)];
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   writeConvolutionProducts(training, types);

@@ -136,7 +136,7 @@ describe("build and gradcheck", () => {
     ]);
     expect(status).toBe(0);
     const check = parse(stdout) as { isRight: boolean; precision: string; parameters: { parameter: string }[] };
-    expect([check.isRight, check.precision]).toEqual([true, "float32"]);
+    expect([check.isRight, check.precision]).toEqual([true, "float64"]);
     expect(check.parameters.map(({ parameter }) => parameter).sort()).toHaveLength(6);
   });
 });
