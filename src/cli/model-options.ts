@@ -15,9 +15,10 @@ export interface ModelFlags {
   readonly precision?: Precision;
   readonly lossScale?: LossScale;
   readonly batchNorm?: BatchNormStatistics;
+  readonly winograd?: boolean;
 }
 
-/** Adds --dim, --batch-norm, --precision and, where it takes others than float32, --loss-scale to a command. */
+/** Adds --dim, --batch-norm, --precision and, where it takes others than float32, --loss-scale and --no-winograd to a command. */
 export function withModel(command: Command, precisions: readonly Precision[] = PRECISIONS): Command {
   command
     .option(
@@ -40,7 +41,14 @@ export function withModel(command: Command, precisions: readonly Precision[] = P
           : "float32: train a float16 or bfloat16 model in float32; float16, bfloat16: mixed precision, products in that type over float32 parameters (default: as the model is)",
       ).choices([...precisions]),
     );
-  return precisions.length === 1 ? command : withLossScale(command);
+  return precisions.length === 1 ? command : withWinograd(withLossScale(command));
+}
+
+function withWinograd(command: Command): Command {
+  return command.option(
+    "--no-winograd",
+    "keep the sums of wide 3x3 convolutions, which round less than Winograd's products that cost less",
+  );
 }
 
 /** Adds the option of mixed precision's scale of the loss. */
@@ -91,11 +99,13 @@ export function modelOptionsOf({
   precision,
   lossScale,
   batchNorm,
-}: ModelFlags): Pick<BuildOptions, "sizes" | "precision" | "lossScale" | "batchNorm"> {
+  winograd,
+}: ModelFlags): Pick<BuildOptions, "sizes" | "precision" | "lossScale" | "batchNorm" | "winograd"> {
   return {
     sizes: dim,
     ...(precision === undefined ? {} : { precision }),
     ...(lossScale === undefined ? {} : { lossScale }),
     ...(batchNorm === undefined ? {} : { batchNorm }),
+    ...(winograd === undefined ? {} : { winograd }),
   };
 }

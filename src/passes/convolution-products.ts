@@ -17,28 +17,49 @@ import { replaceByParts } from "./lower-training-ops/replace.ts";
  * Writes convolutions as matrix products where these cost ONNX Runtime's CPU provider less, forward and with them backward: depthwise ones
  * over small planes or with short rows, and wide ones of 3x3.
  * @param types has seen the graph; sees every node that is made
- * @returns how many there were
+ * @param allowsWinograd whether those may be that round more than sums do
+ * @returns how many there were of each
  */
-export function writeConvolutionProducts(model: Model, types: TypeInference): number {
+export function writeConvolutionProducts(
+  model: Model,
+  types: TypeInference,
+  allowsWinograd = true,
+): Readonly<Record<Algorithm, number>> {
   const { graph } = model;
   const names = new Names(model);
-  let count = 0;
+  const counts = { depthwise: 0, winograd: 0 };
   for (const node of graph) {
     const product = node.domain === "" && node.opType === "Conv" ? productOf(node) : null;
-    if (product === null) continue;
-    count += 1;
+    if (product === null || (product.algorithm === "winograd" && !allowsWinograd)) continue;
+    counts[product.algorithm] += 1;
     const options = { names, opset: model.opset, isInput: () => false };
     replaceByParts(
       graph,
       new Call(node),
-      { lower: (f) => [product(f)] },
+      { lower: (f) => [product.write(f)] },
       { ...options, onEmit: (made) => types.node(made) },
     );
   }
-  return count;
+  return counts;
 }
 
-function productOf(node: Node): ((f: Formula) => Value) | null {
+/** What is said of products that round more than the sums in whose place they are. */
+export function notesOfProducts({ winograd: count }: Readonly<Record<Algorithm, number>>): readonly string[] {
+  if (count === 0) return [];
+  const what = count === 1 ? "one 3x3 convolution is" : `${count} 3x3 convolutions are`;
+  return [
+    `${what} Winograd's products in training: they cost less, and round to 2e-6 of the largest result where sums round to 4e-7; --no-winograd (winograd: false) keeps the sums`,
+  ];
+}
+
+type Algorithm = "depthwise" | "winograd";
+
+interface Product {
+  readonly algorithm: Algorithm;
+  readonly write: (f: Formula) => Value;
+}
+
+function productOf(node: Node): Product | null {
   /** Attributes that are not known are refused where the gradient is taken. */
   if (unknownAttribute(node) !== null) return null;
   const call = new Call(node);
@@ -53,11 +74,13 @@ function productOf(node: Node): ((f: Formula) => Value) | null {
   const operands = { x: call.input(0), weight: call.input(1), bias: call.optional(2) };
   if (group === 1 && kernel.join() === "3,3" && elementTypeOf(operands.x) === DataType.float) {
     const convolution = { window: windowOf(call, kernel, spatial), channels, outputs, spatial };
-    return winogradCostsLess({ ...convolution, batch }) ? (f) => winograd(f, { ...convolution, ...operands }) : null;
+    if (!winogradCostsLess({ ...convolution, batch })) return null;
+    return { algorithm: "winograd", write: (f) => winograd(f, { ...convolution, ...operands }) };
   }
   if (perGroup !== 1 || group !== outputs || group === 1) return null;
   const window = windowOf(call, kernel, spatial);
-  const algorithm = chooseDepthwiseAlgorithm(window, spatial, batch);
-  if (algorithm === null) return null;
-  return (f) => DEPTHWISE_ALGORITHMS[algorithm](f, { window, channels, spatial, ...operands });
+  const chosen = chooseDepthwiseAlgorithm(window, spatial, batch);
+  if (chosen === null) return null;
+  const write = (f: Formula): Value => DEPTHWISE_ALGORITHMS[chosen](f, { window, channels, spatial, ...operands });
+  return { algorithm: "depthwise", write };
 }

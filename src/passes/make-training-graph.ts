@@ -15,7 +15,7 @@ import { setPaddingRow } from "../ops/padding-row.ts";
 import { addGradients } from "./add-gradients.ts";
 import { addLoss, type LossOptions } from "./add-loss.ts";
 import { type CarriedState, carriedIn, notesOfCarried, zerosFor } from "./carried-state.ts";
-import { writeConvolutionProducts } from "./convolution-products.ts";
+import { notesOfProducts, writeConvolutionProducts } from "./convolution-products.ts";
 import { decompose } from "./decompose/index.ts";
 import { COMPOUNDS } from "./decompose/table.ts";
 import { type InitializeOptions, initialize } from "./initialize.ts";
@@ -55,6 +55,8 @@ export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly initSeed?: number;
   /** What products take and give, with parameters in float32, and what the loss is multiplied by. Default: all is float32. */
   readonly mixed?: { readonly precision: LowPrecision; readonly lossScale: LossScale | null };
+  /** Whether wide 3x3 convolutions are trained as Winograd's products where these cost less; they round to 2e-6 of the largest result. Default true. */
+  readonly winograd?: boolean;
 }
 
 /** The graph that trains a forward model, and the model that evaluates it, with the tensors that both take as inputs. */
@@ -126,7 +128,7 @@ export function makeTrainingGraphs(
   const shared = [...mergedByChance(candidates), ...notesOfTies(candidates)];
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
-  writeConvolutionProducts(training, types);
+  const products = writeConvolutionProducts(training, types, options.winograd ?? true);
   const scaled = scaleLoss(training, loss, mixed?.lossScale ?? null, types);
   const gradients = scaled.unscale(
     addGradients(training, scaled.loss, candidates, types, { straightThrough: quantizationAware !== false, refusals }),
@@ -179,6 +181,7 @@ export function makeTrainingGraphs(
       ...shared,
       ...(onReals === null ? [] : [onReals]),
       ...rounded,
+      ...notesOfProducts(products),
       ...(weights === null || weights.restored.length === 0
         ? []
         : [`held as integers, and trained as real numbers: ${weights.restored.join(", ")}`]),

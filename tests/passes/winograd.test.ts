@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
 import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
-import { type Model, Tensor } from "../../src/index.ts";
+import { type BuildOptions, buildTrainingArtifacts, type Model, Tensor } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeConvolutionProducts } from "../../src/passes/convolution-products.ts";
@@ -28,7 +28,7 @@ interface Layer {
 const AROUND = [1, 1, 1, 1] as const;
 
 const complete = (layer: Layer) => ({
-  ...{ batch: 16, channels: 64, outputs: 64, kernel: 3, group: 1, stride: 1, dilation: 1, pads: AROUND },
+  ...{ batch: 24, channels: 64, outputs: 64, kernel: 3, group: 1, stride: 1, dilation: 1, pads: AROUND },
   ...layer,
 });
 
@@ -122,7 +122,7 @@ async function computed(layer: Layer): Promise<Readonly<Record<string, readonly 
   const net = networkOf(layer);
   const { graph } = net;
   const types = inferTypes(net);
-  expect(writeConvolutionProducts(net, types)).toBe(1);
+  expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 0, winograd: 1 });
   const [loss] = graph.outputs;
   const y = graph.nodes.find(({ opType }) => opType === "Sin")?.inputs[0];
   if (loss === undefined || !y) throw new Error("no loss");
@@ -148,11 +148,11 @@ async function computed(layer: Layer): Promise<Readonly<Record<string, readonly 
 it.each<[string, Layer]>([
   ["whole tiles", { sizes: [8, 8] }],
   ["tiles that end outside", { sizes: [7, 9] }],
-  ["one tile", { sizes: [4, 4], batch: 32 }],
-  ["other pads on each side", { sizes: [9, 6], batch: 24, pads: [0, 2, 1, 0] }],
+  ["one tile", { sizes: [4, 4], batch: 96 }],
+  ["other pads on each side", { sizes: [9, 8], pads: [0, 2, 1, 0] }],
   ["pads by the operator's own rule", { sizes: [6, 8], autoPad: "SAME_UPPER" }],
   ["another number of results", { sizes: [8, 8], channels: 48, outputs: 72 }],
-  ["a batch that is not known", { sizes: [8, 8], isOpen: true }],
+  ["a batch that is not known", { sizes: [8, 12], isOpen: true }],
 ])("wide 3x3 convolutions as products, and their gradients, against float64: %s", async (_, layer) => {
   const [expected, actual] = [defined(layer), await computed(layer)];
   expect(Object.keys(actual).toSorted()).toEqual(["b", "w", "x", "y"]);
@@ -178,5 +178,25 @@ it.each<[string, Layer]>([
   ["no result", { sizes: [2, 2], pads: [0, 0, 0, 0] }],
 ])("convolutions stay where such products do not apply or cost more: %s", (_, layer) => {
   const net = networkOf(layer);
-  expect(writeConvolutionProducts(net, inferTypes(net))).toBe(0);
+  expect(writeConvolutionProducts(net, inferTypes(net))).toEqual({ depthwise: 0, winograd: 0 });
+});
+
+it("are told where a model is built, and kept as sums where that is asked", async () => {
+  const net = (): Model => {
+    const sketch = new Sketch("layer");
+    sketch.input("x", float([24, 64, 8, 8]));
+    sketch.initializer("w", tensorsOf({ sizes: [8, 8] }).w);
+    sketch.node("Conv", ["x", "w"], ["y"], [attribute.ints("pads", AROUND)]);
+    sketch.output("y", float([24, 64, 8, 8]));
+    return model(sketch.graph, 8, [["", 17]]);
+  };
+  const build = async (winograd?: boolean) => {
+    const options = { loss: { kind: "mse" }, targets: ["portable"], ...(winograd === undefined ? {} : { winograd }) };
+    const { report, portable } = await buildTrainingArtifacts(net(), options as BuildOptions);
+    const ops = (portable?.gradients.graph.nodes ?? []).map(({ opType }) => opType);
+    return { told: report.notes.filter((note) => note.includes("Winograd")), hasSums: ops.includes("Conv") };
+  };
+  const told = expect.stringMatching(/^one 3x3 convolution is Winograd's products in training: .* --no-winograd/);
+  expect(await build()).toEqual({ told: [told], hasSums: false });
+  expect(await build(false)).toEqual({ told: [], hasSums: true });
 });

@@ -133,7 +133,7 @@ export interface PlaneSizes extends Pick<PlaneConvolution, "window" | "channels"
 /** Nanoseconds on one thread, forward and both gradients: of an entry of the sum, of a product's, of one of a spread kernel and of a pixel in a row. */
 const COSTS = { sum: 0.65, product: 0.094, kernel: 2, row: 0.3 };
 /** What is to be gained, of all nanoseconds and of the share. */
-const LEAST = 1e6;
+const LEAST = 3e6;
 const LARGEST_SHARE = 0.85;
 /** Samples of a batch that is not known. */
 const USUAL_BATCH = 16;
