@@ -4,13 +4,14 @@ import { V8_FLAGS } from "./tests/support/v8-flags.ts";
 /** Ranks wait for each other by spinning: beside other tests they take many times as long. */
 const RANKS = ["tests/distributed/{communicator,endings,failures,local-steps,train,two-hosts}.test.ts"];
 
-/** What only other programs show (a browser, a GPU's driver, injected faults), or many processes and much memory. */
+/** What only other programs show (a browser, a GPU's driver, injected faults, the maker of the site), or many processes and much memory. */
 const BORDERS = [
   "tests/cli/{faults,interrupted-set,isolate,streams}.test.ts",
   "tests/graph/io/largest-file.test.ts",
   "tests/reliability/{large,scale}.test.ts",
   "tests/runtime/ort-native/{memory,orders}.test.ts",
   "tests/runtime/ort-node/{isolation,webgpu,worker-file}.test.ts",
+  "tests/site.test.ts",
   "tests/web/{browser,examples}.test.ts",
 ];
 
