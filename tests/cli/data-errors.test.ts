@@ -81,7 +81,10 @@ describe("row 63: data that do not fit the model", () => {
     [
       "another type",
       [
-        { name: "input", tensor: GraphTensor.from(DataType.float8e4m3fn, [COUNT, 1, 16, 16], new Uint8Array(256 * COUNT)) },
+        {
+          name: "input",
+          tensor: GraphTensor.from(DataType.float8e4m3fn, [COUNT, 1, 16, 16], new Uint8Array(256 * COUNT)),
+        },
         labels,
       ],
       /"input".*float8/,
