@@ -1,20 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import type { DataContent } from "../../../src/entries/run.ts";
 import { readData } from "../../../src/index.ts";
+import { place, shown } from "../../support/data-content.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/temporary.ts";
-
-function place(name: string, bytes: Uint8Array | string, folder = temporaryFolder()): string {
-  const path = join(folder, name);
-  writeFileSync(path, bytes);
-  return path;
-}
-
-const shown = ({ tensors }: DataContent) =>
-  Object.fromEntries(tensors.map(({ name, tensor }) => [name, [tensor.dims, [...tensor.values()].map(Number)]]));
 
 /** Written out by the description of the format, not by what reads it. */
 function idx(type: number, sizes: readonly number[], data: Uint8Array): Uint8Array {

@@ -1,20 +1,8 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
-import type { DataContent } from "../../../src/entries/run.ts";
 import { readData } from "../../../src/index.ts";
+import { place, shown } from "../../support/data-content.ts";
 import { rejectionOf } from "../../support/errors.ts";
-import { temporaryFolder } from "../../support/temporary.ts";
-
-function place(name: string, bytes: Uint8Array | string, folder = temporaryFolder()): string {
-  const path = join(folder, name);
-  writeFileSync(path, bytes);
-  return path;
-}
-
-const shown = ({ tensors }: DataContent) =>
-  Object.fromEntries(tensors.map(({ name, tensor }) => [name, [tensor.dims, [...tensor.values()].map(Number)]]));
 
 describe("Parquet", () => {
   const bytes = (codec: "SNAPPY" | "UNCOMPRESSED" = "SNAPPY"): Uint8Array =>

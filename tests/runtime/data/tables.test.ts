@@ -1,19 +1,8 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type DataContent, openData } from "../../../src/entries/run.ts";
+import { openData } from "../../../src/entries/run.ts";
 import { readData } from "../../../src/index.ts";
+import { place, shown } from "../../support/data-content.ts";
 import { rejectionOf } from "../../support/errors.ts";
-import { temporaryFolder } from "../../support/temporary.ts";
-
-function place(name: string, bytes: Uint8Array | string, folder = temporaryFolder()): string {
-  const path = join(folder, name);
-  writeFileSync(path, bytes);
-  return path;
-}
-
-const shown = ({ tensors }: DataContent) =>
-  Object.fromEntries(tensors.map(({ name, tensor }) => [name, [tensor.dims, [...tensor.values()].map(Number)]]));
 
 describe("tables", () => {
   it("row 61: have features and labels; headers, BOMs, CRLF, quotes and empty lines are seen through", async () => {
