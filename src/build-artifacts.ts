@@ -80,7 +80,8 @@ const TRAINING_API = { opset: 21, irVersion: 10 } as const;
 export async function buildTrainingArtifacts(model: Model, options: BuildOptions): Promise<BuiltArtifacts> {
   requireArgument("model", model, A_MODEL);
   requireArgument("options", options, WITH_LOSS);
-  const { targets, optimizer = { name: "adamw" } } = options;
+  const { targets, optimizer = { name: "adamw" }, winograd = true } = options;
+  requireOption(typeof winograd === "boolean", "winograd", "true or false");
   for (const target of targets ?? []) {
     requireOption(BUILD_TARGETS.includes(target), "targets", `of ${BUILD_TARGETS.join(", ")}`);
   }

@@ -6,6 +6,7 @@ import { type BuildOptions, buildTrainingArtifacts, type Model, Tensor } from ".
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeConvolutionProducts } from "../../src/passes/convolution-products.ts";
+import { rejectionOf } from "../support/errors.ts";
 import { openSession } from "../support/ort.ts";
 import { valuesOf } from "../support/tensor-values.ts";
 
@@ -199,4 +200,6 @@ it("are told where a model is built, and kept as sums where that is asked", asyn
   const told = expect.stringMatching(/^one 3x3 convolution is Winograd's products in training: .* --no-winograd/);
   expect(await build()).toEqual({ told: [told], hasSums: false });
   expect(await build(false)).toEqual({ told: [], hasSums: true });
+  const refused = await rejectionOf(build("false" as unknown as boolean));
+  expect([refused.code, refused.message]).toEqual(["E_OPTION", expect.stringContaining("winograd")]);
 });
