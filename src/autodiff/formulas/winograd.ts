@@ -1,11 +1,10 @@
 import { attribute } from "../../graph/attribute.ts";
-import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { outputSizes, placesOf, type Window } from "./window.ts";
 
-/** A convolution of two spatial axes and one group. */
+/** A convolution of float32, of two spatial axes and one group. */
 export interface PlaneConvolution {
   readonly window: Window;
   /** [N, C, H, W] */
@@ -79,10 +78,8 @@ function atTiles(
 const product = (a: Matrix, b: Matrix): Matrix =>
   a.flatMap((left) => b.map((right) => left.flatMap((x) => right.map((y) => x * y))));
 
-function constant(f: Formula, rows: Matrix, hint: string): Value {
-  const single = f.build.constant(Tensor.floats([rows.length, rows[0]?.length ?? 0], rows.flat()), hint);
-  return f.dtype === DataType.float ? single : f.cast(single, f.dtype);
-}
+const constant = (f: Formula, rows: Matrix, hint: string): Value =>
+  f.build.constant(Tensor.floats([rows.length, rows[0]?.length ?? 0], rows.flat()), hint);
 
 /** A product of two matrices, of which one has changed its axes. */
 const gemm = (f: Formula, a: Value, b: Value, turned: "a" | "b"): Value =>

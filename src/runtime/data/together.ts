@@ -1,6 +1,7 @@
 import { DataError, UsageError } from "../../errors.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { DataContent } from "./formats/format.ts";
+import { listed } from "./formats/table.ts";
 import { placeholder, type Streamed, streamedTogether } from "./streamed.ts";
 
 /** What several files have, one after the other. @throws DataError `E_DATA`; UsageError `E_OPTION` where only some are read as a whole */
@@ -56,9 +57,6 @@ function commonColumns(contents: readonly DataContent[]): readonly string[] | un
     { field: "columns", hint: `Say which, in their order: --columns ${first.slice(0, 100).join(",")} (columns).` },
   );
 }
-
-const listed = (names: readonly string[]): string =>
-  `${names.slice(0, 12).join(", ")}${names.length > 12 ? ", ..." : ""}`;
 
 /** One after the other along the first axis. @throws DataError `E_DATA` where they do not fit */
 function joined(name: string, parts: readonly Tensor[]): Tensor {

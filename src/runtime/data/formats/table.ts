@@ -11,7 +11,8 @@ const LABELS = /^(labels?|class(es)?|targets?|y)$/i;
 const ROW_NUMBERS = /^(Unnamed: 0)?$/;
 const MOST_LISTED = 12;
 
-const listed = (names: readonly string[]): string =>
+/** Names in a sentence: the first few. */
+export const listed = (names: readonly string[]): string =>
   `${names.slice(0, MOST_LISTED).join(", ")}${names.length > MOST_LISTED ? ", ..." : ""}`;
 
 export interface ColumnNames {
