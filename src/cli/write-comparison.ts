@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../entries/graph.ts";
-import { comparisonReport, readAssets } from "../entries/run.ts";
+import { type Assets, comparisonReport } from "../entries/run.ts";
 import type { ComparisonEvent } from "../index.ts";
 import { curvesSvg } from "./describe/curves.ts";
 
@@ -10,6 +10,7 @@ export async function writeComparison(
   model: string,
   comparison: ComparisonEvent,
   json: object,
+  assets: Assets,
 ): Promise<{ readonly file: string; readonly picture: string; readonly report: string }> {
   const paths = {
     file: join(folder, "comparison.json"),
@@ -19,6 +20,6 @@ export async function writeComparison(
   const write = (path: string, text: string): Promise<void> => writeFileAtomic(path, [new TextEncoder().encode(text)]);
   await write(paths.file, `${JSON.stringify(json, null, 1)}\n`);
   await write(paths.picture, curvesSvg(comparison));
-  await write(paths.report, comparisonReport(`Comparison of option sets: ${model}`, comparison, await readAssets()));
+  await write(paths.report, comparisonReport(`Comparison of option sets: ${model}`, comparison, assets));
   return paths;
 }

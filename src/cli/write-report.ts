@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import { writeFileAtomic } from "../entries/graph.ts";
-import { ortNodeVersion, Pictures, readAssets, trainingReport } from "../entries/run.ts";
+import { type Assets, ortNodeVersion, Pictures, trainingReport } from "../entries/run.ts";
 import { type Dataset, evaluate } from "../index.ts";
 import type { Opened } from "./open-training.ts";
 import { packageVersion } from "./package-files.ts";
@@ -19,8 +19,8 @@ export async function writeReport(
   { session, hasEvaluation, dataset, validation, plan, identity }: Opened,
   options: TrainCommandOptions,
   ended: string | null,
+  assets: Assets,
 ): Promise<void> {
-  const assets = await readAssets();
   const agr = agrOf(identity.options["agr"]);
   const evaluation = hasEvaluation ? await evaluated(session, validation, dataset, plan) : null;
   const steps = record.points.at(-1)?.step ?? 0;

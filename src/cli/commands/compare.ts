@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { INITIAL_WEIGHTS, METRIC_NAMES, planTraining, trainingInputsOf } from "../../entries/run.ts";
+import { INITIAL_WEIGHTS, METRIC_NAMES, planTraining, readAssets, trainingInputsOf } from "../../entries/run.ts";
 import {
   type Arm,
   buildTrainingArtifacts,
@@ -211,6 +211,7 @@ async function compareAll(
   console: Console,
 ): Promise<number> {
   const { folder = "" } = options;
+  const assets = await readAssets();
   const { value, exitCode } = await interruptible(async (signal) => {
     let comparison: ComparisonEvent | null = null;
     for await (const event of compare(model, data, { ...options, signal })) {
@@ -225,7 +226,7 @@ async function compareAll(
     return exitCode ?? 0;
   }
   const { json, lines } = describeComparison(value);
-  const { file, picture, report } = await writeComparison(folder, basename(path), value, json);
+  const { file, picture, report } = await writeComparison(folder, basename(path), value, json, assets);
   const written = `Written to ${file}; picture: ${picture}; report: ${report}`;
   console.result({ command: "compare", model: path, output: folder, picture, report, ...json }, [
     ...lines,

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Command, type Command as CommandType } from "commander";
 import { writeFileAtomic } from "../../entries/graph.ts";
-import { isOfAllRanks, lockRuns, newRun, ofAllRanks } from "../../entries/run.ts";
+import { isOfAllRanks, lockRuns, newRun, ofAllRanks, readAssets } from "../../entries/run.ts";
 import { type StepEvent, type TrainingSession, type TrainPosition, train, UsageError } from "../../index.ts";
 import { type RunIdentity, saver } from "../checkpoints.ts";
 import { Console, type OutputOptions } from "../console.ts";
@@ -106,6 +106,7 @@ async function trainSession(
 ): Promise<number> {
   const { session, hasEvaluation, dataset, plan, identity, loaded, resumed } = opened;
   const { communicator, console } = ranks;
+  const reportAssets = options.report === undefined || communicator.rank > 0 ? null : await readAssets();
   const validation = await validationOf(opened, checkpoints, options, ranks);
   const began = performance.now();
   const save = checkpoints === null ? null : await saverOf(checkpoints, session, identity, loaded, options, console);
@@ -165,8 +166,8 @@ async function trainSession(
       reason: run.ended,
     });
     if (output !== null) await writeFileAtomic(output, [await session.saveCheckpoint()]);
-    if (options.report !== undefined && communicator.rank === 0)
-      await writeReport(options.report, folder, watch.record, opened, options, ended);
+    if (options.report !== undefined && reportAssets !== null)
+      await writeReport(options.report, folder, watch.record, opened, options, ended, reportAssets);
     const steps = run.last?.step ?? resumed?.step ?? 0;
     const loss = run.last?.loss ?? null;
     const isInterrupted = exitCode !== null;
