@@ -54,13 +54,32 @@ export interface ConvInput {
   readonly spatial: readonly number[] | null;
 }
 
+/** What laying out a number costs Conv beside a multiplication, and what adding one up costs ConvTranspose. */
+const LAYING_OUT = 18;
+const ADDING_UP = 22;
+/** ConvTranspose goes through samples one by one, and small ones on one thread: two threads make Conv as fast. */
+const AT_MOST = 0.5;
+
+/**
+ * Whether a convolution's image gradient costs less as a ConvTranspose, which multiplies once per pixel of dY and channel and adds up what
+ * falls on one pixel, than as a Conv of dY, which lays out every window first. The measurements are in docs/building.md.
+ */
+export function transposedCostsLess({ dims, window, group, spatial }: Omit<ConvInput, "dY" | "x" | "weight">): boolean {
+  const [outputs = 0, perGroup = 0, ...kernel] = dims;
+  if (spatial === null || group !== 1 || placesOf(kernel) === 1) return false;
+  const laid = outputs * (LAYING_OUT + perGroup) * placesOf(spatial);
+  const added = perGroup * (ADDING_UP + outputs) * placesOf(outputSizes(window, spatial));
+  return added <= AT_MOST * laid;
+}
+
 /** The gradient of a convolution's image. */
 export function imageGrad(f: Formula, input: ConvInput): Value {
   const { dY, weight, window, group, dims, spatial } = input;
   const { strides, begin, end } = window;
   const reaches = reach(window);
   const back = (pads: readonly number[]): readonly number[] => pads.map((pad, axis) => (reaches[axis] ?? 1) - 1 - pad);
-  if (strides.every((stride) => stride === 1) && [...back(begin), ...back(end)].every((pad) => pad >= 0)) {
+  const isConvolution = strides.every((stride) => stride === 1) && [...back(begin), ...back(end)].every((pad) => pad >= 0);
+  if (isConvolution && !transposedCostsLess(input)) {
     const attributes = windowAttributes({ ...window, begin: back(begin), end: back(end) }, group);
     return f.emit("Conv", [dY, flipped(f, weight, group, dims)], { attributes });
   }

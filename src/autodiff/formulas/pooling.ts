@@ -28,6 +28,8 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
   const overlaps = reach(window).some((size, axis) => size > (strides[axis] ?? 1));
   const count = placesOf(kernel);
   if (overlaps && count <= MOST_PATCHES) return byPatches(f, window, pooled);
+  const isTiling = kernel.every((size, axis) => size === strides[axis]) && areAll(window.dilations, 1);
+  if (isTiling && Math.max(...kernel) <= MOST_PARTS) return byAxes(f, window, pooled);
   if (Math.max(count, placesOf(strides)) <= MOST_PHASES) return byPhases(f, window, pooled);
   throw pooled.refuse(
     `its window [${kernel.join(",")}] or its stride [${strides.join(",")}] has more than ${MOST_PHASES} places`,
@@ -36,6 +38,8 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
 
 /** Windows that overlap in larger kernels than this are gone through place by place. */
 const MOST_PATCHES = 49;
+/** Windows that tile the image are taken apart into no more parts than this along an axis. */
+const MOST_PARTS = 64;
 /** Some nodes are written for each place of a window and of a stride: no more than these. */
 const MOST_PHASES = 4096;
 
@@ -78,12 +82,63 @@ function byPatches(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
   const hits = isPadded ? f.and(isLargest, inside()) : isLargest;
   const first = f.emit("ArgMax", [f.cast(hits, f.dtype)], { attributes: [attribute.int("axis", 1)] });
   const all = f.reshape(f.ints(axesFrom(0, count)), [1, count, ...kernel.map(() => 1)]);
-  const routed = f.where(f.equal(first, all), plane(dY, outputs), 0);
+  const routed = masked(f, f.equal(first, all), plane(dY, outputs));
   const spread = f.emit("ConvTranspose", [routed, places], { attributes });
   return f.reshape(cut(f, spread, begin, image), sizes.target(x));
 }
 
-/** Windows that do not overlap, or are large: place by place. */
+/**
+ * Windows that lie side by side: the image is split by the places along its last axis, the maxima of these along the axis before, and so
+ * on; then each dY goes to the first part that has its maximum, axis by axis, which is the window's first place that has it.
+ */
+function byAxes(f: Formula, { kernel, strides, begin }: Window, { x, y, dY }: Pooled): Value {
+  const sizes = new SizeMath(f);
+  const rank = kernel.length;
+  const [image, outputs] = [sizes.of(x, 2), sizes.of(y, 2)];
+  const covered = sizes.mul(outputs, strides);
+  const outermost = kernel.findIndex((size) => size > 1);
+  const shaped = (value: Value, ...spatial: readonly Sizes[]): Value =>
+    f.reshape(value, sizes.value(sizes.concat([0, 0], ...spatial)));
+  /** The gradient of what is pooled along the axes up to this one; the axes behind it are pooled already. */
+  const back = (pooled: Value, axis: number): Value => {
+    const size = kernel[axis];
+    if (size === undefined) return dY;
+    if (size === 1) return back(pooled, axis - 1);
+    const [before, own, behind] = [
+      sizes.slice(covered, 0, axis),
+      sizes.slice(outputs, axis, axis + 1),
+      sizes.slice(outputs, axis + 1, rank),
+    ];
+    const apart = shaped(pooled, before, own, [size], behind);
+    const parts = f.build.emitAll("Split", [apart, f.ints(axesFrom(0, size).map(() => 1))], size, {
+      attributes: [attribute.int("axis", axis + 3)],
+    });
+    const isOutermost = axis === outermost;
+    const part = [before, own, [1], behind];
+    const largest = isOutermost ? shaped(y, ...part) : f.emit("Max", parts);
+    const gradient = isOutermost ? dY : back(shaped(largest, before, own, behind), axis - 1);
+    const routed = route(f, parts, largest, shaped(gradient, ...part));
+    return shaped(f.concat(routed, axis + 3), sizes.slice(covered, 0, axis + 1), behind);
+  };
+  const padded = pad(f, x, begin, sizes.sub(sizes.sub(covered, image), begin), LOWEST);
+  return cut(f, outermost < 0 ? dY : back(padded, rank - 1), begin, image);
+}
+
+/** `value` where the condition holds, else zero. ONNX Runtime's Where branches on each element, which costs ten times as much. */
+const masked = (f: Formula, condition: Value, value: Value): Value => f.mul(f.cast(condition, f.dtype), value);
+
+/** What of `gradient` each part gets: all where it is the first that is the largest. */
+function route(f: Formula, parts: readonly Value[], largest: Value, gradient: Value): readonly Value[] {
+  let rest = gradient;
+  return parts.map((part, index) => {
+    if (index === parts.length - 1) return rest;
+    const own = masked(f, f.equal(part, largest), rest);
+    rest = f.sub(rest, own);
+    return own;
+  });
+}
+
+/** Windows with gaps between, or large ones: place by place. */
 function byPhases(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
   const { kernel, strides, dilations, begin } = window;
   const sizes = new SizeMath(f);
@@ -102,7 +157,7 @@ function byPhases(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
     const isFirst: Value = open === null ? isLargest : f.and(open, isLargest);
     const left = f.not(isLargest);
     open = open === null ? left : f.and(open, left);
-    phases.add(f.where(isFirst, dY, 0), starts);
+    phases.add(masked(f, isFirst, dY), starts);
   }
   return cut(f, phases.join(), begin, image);
 }
