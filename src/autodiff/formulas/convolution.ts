@@ -78,7 +78,8 @@ export function imageGrad(f: Formula, input: ConvInput): Value {
   const { strides, begin, end } = window;
   const reaches = reach(window);
   const back = (pads: readonly number[]): readonly number[] => pads.map((pad, axis) => (reaches[axis] ?? 1) - 1 - pad);
-  const isConvolution = strides.every((stride) => stride === 1) && [...back(begin), ...back(end)].every((pad) => pad >= 0);
+  const isConvolution =
+    strides.every((stride) => stride === 1) && [...back(begin), ...back(end)].every((pad) => pad >= 0);
   if (isConvolution && !transposedCostsLess(input)) {
     const attributes = windowAttributes({ ...window, begin: back(begin), end: back(end) }, group);
     return f.emit("Conv", [dY, flipped(f, weight, group, dims)], { attributes });

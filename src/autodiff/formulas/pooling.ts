@@ -29,7 +29,7 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
   const count = placesOf(kernel);
   if (overlaps && count <= MOST_PATCHES) return byPatches(f, window, pooled);
   const isTiling = kernel.every((size, axis) => size === strides[axis]) && areAll(window.dilations, 1);
-  if (isTiling && Math.max(...kernel) <= MOST_PARTS) return byAxes(f, window, pooled);
+  if (isTiling && count <= MOST_PARTS) return byParts(f, window, pooled);
   if (Math.max(count, placesOf(strides)) <= MOST_PHASES) return byPhases(f, window, pooled);
   throw pooled.refuse(
     `its window [${kernel.join(",")}] or its stride [${strides.join(",")}] has more than ${MOST_PHASES} places`,
@@ -38,7 +38,7 @@ export function maxPoolGrad(f: Formula, window: Window, pooled: Pooled): Value {
 
 /** Windows that overlap in larger kernels than this are gone through place by place. */
 const MOST_PATCHES = 49;
-/** Windows that tile the image are taken apart into no more parts than this along an axis. */
+/** Windows that tile the image are taken apart into no more parts than this. */
 const MOST_PARTS = 64;
 /** Some nodes are written for each place of a window and of a stride: no more than these. */
 const MOST_PHASES = 4096;
@@ -88,54 +88,70 @@ function byPatches(f: Formula, window: Window, { x, y, dY }: Pooled): Value {
 }
 
 /**
- * Windows that lie side by side: the image is split by the places along its last axis, the maxima of these along the axis before, and so
- * on; then each dY goes to the first part that has its maximum, axis by axis, which is the window's first place that has it.
+ * Windows that lie side by side: the image is split by the places along its last axis, these along the axis before, and so on. So each
+ * part has one place of all windows, and what is left of dY goes to the first that is largest.
  */
-function byAxes(f: Formula, { kernel, strides, begin }: Window, { x, y, dY }: Pooled): Value {
+function byParts(f: Formula, { kernel, strides, begin }: Window, { x, y, dY }: Pooled): Value {
   const sizes = new SizeMath(f);
   const rank = kernel.length;
   const [image, outputs] = [sizes.of(x, 2), sizes.of(y, 2)];
   const covered = sizes.mul(outputs, strides);
   const outermost = kernel.findIndex((size) => size > 1);
+  if (outermost < 0) return dY;
   const shaped = (value: Value, ...spatial: readonly Sizes[]): Value =>
     f.reshape(value, sizes.value(sizes.concat([0, 0], ...spatial)));
-  /** The gradient of what is pooled along the axes up to this one; the axes behind it are pooled already. */
-  const back = (pooled: Value, axis: number): Value => {
+  /** The spatial axes where those behind `axis` are split, and there is one more of this size behind it. */
+  const splitAt = (axis: number, size: number): readonly Sizes[] => [
+    sizes.slice(covered, 0, axis),
+    sizes.slice(outputs, axis, axis + 1),
+    [size],
+    sizes.slice(outputs, axis + 1, rank),
+  ];
+  const parts = new Map<string, Value>();
+  const split = (value: Value, axis: number, place: readonly number[]): void => {
     const size = kernel[axis];
-    if (size === undefined) return dY;
-    if (size === 1) return back(pooled, axis - 1);
-    const [before, own, behind] = [
-      sizes.slice(covered, 0, axis),
-      sizes.slice(outputs, axis, axis + 1),
-      sizes.slice(outputs, axis + 1, rank),
-    ];
-    const apart = shaped(pooled, before, own, [size], behind);
-    const parts = f.build.emitAll("Split", [apart, f.ints(axesFrom(0, size).map(() => 1))], size, {
-      attributes: [attribute.int("axis", axis + 3)],
-    });
-    const isOutermost = axis === outermost;
-    const part = [before, own, [1], behind];
-    const largest = isOutermost ? shaped(y, ...part) : f.emit("Max", parts);
-    const gradient = isOutermost ? dY : back(shaped(largest, before, own, behind), axis - 1);
-    const routed = route(f, parts, largest, shaped(gradient, ...part));
-    return shaped(f.concat(routed, axis + 3), sizes.slice(covered, 0, axis + 1), behind);
+    if (size === undefined) parts.set(place.join(), value);
+    else if (size === 1) split(value, axis - 1, [0, ...place]);
+    else {
+      const ones = f.ints(axesFrom(0, size).map(() => 1));
+      const apart = f.build.emitAll("Split", [shaped(value, ...splitAt(axis, size)), ones], size, {
+        attributes: [attribute.int("axis", axis + 3)],
+      });
+      for (const [at, part] of apart.entries()) split(part, axis - 1, [at, ...place]);
+    }
   };
-  const padded = pad(f, x, begin, sizes.sub(sizes.sub(covered, image), begin), LOWEST);
-  return cut(f, outermost < 0 ? dY : back(padded, rank - 1), begin, image);
+  const join = (axis: number, place: readonly number[]): Value => {
+    const size = kernel[axis];
+    if (size === undefined) return parts.get(place.join()) ?? dY;
+    if (size === 1) return join(axis - 1, [0, ...place]);
+    const joined = axesFrom(0, size).map((at) => join(axis - 1, [at, ...place]));
+    const alike = axis === outermost ? joined : joined.map((part) => shaped(part, ...splitAt(axis, 1)));
+    return f.concat(alike, axis + 3);
+  };
+  split(pad(f, x, begin, sizes.sub(sizes.sub(covered, image), begin), LOWEST), rank - 1, []);
+  const [largest, gradient] = [y, dY].map((value) => shaped(value, ...splitAt(outermost, 1)));
+  if (largest !== undefined && gradient !== undefined) route(f, parts, positions(kernel), largest, gradient);
+  return cut(f, shaped(join(rank - 1, []), covered), begin, image);
 }
 
 /** `value` where the condition holds, else zero. ONNX Runtime's Where branches on each element, which costs ten times as much. */
 const masked = (f: Formula, condition: Value, value: Value): Value => f.mul(f.cast(condition, f.dtype), value);
 
-/** What of `gradient` each part gets: all where it is the first that is the largest. */
-function route(f: Formula, parts: readonly Value[], largest: Value, gradient: Value): readonly Value[] {
+/** Puts what each part gets of the gradient in its place: what is left where it is the largest, and all that is left at last. */
+function route(
+  f: Formula,
+  parts: Map<string, Value>,
+  places: readonly (readonly number[])[],
+  largest: Value,
+  gradient: Value,
+): void {
   let rest = gradient;
-  return parts.map((part, index) => {
-    if (index === parts.length - 1) return rest;
-    const own = masked(f, f.equal(part, largest), rest);
-    rest = f.sub(rest, own);
-    return own;
-  });
+  for (const [index, place] of places.entries()) {
+    const part = parts.get(place.join());
+    const own = part === undefined || index === places.length - 1 ? rest : masked(f, f.equal(part, largest), rest);
+    if (own !== rest) rest = f.sub(rest, own);
+    parts.set(place.join(), own);
+  }
 }
 
 /** Windows with gaps between, or large ones: place by place. */
