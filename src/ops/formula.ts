@@ -5,6 +5,7 @@ import { Tensor } from "../graph/tensor.ts";
 import type { ValueType } from "../graph/value-type.ts";
 import { mapTuple } from "../tuples.ts";
 import type { Builder, EmitOptions } from "./builder.ts";
+import { NodeView } from "./node-view.ts";
 import type { OperatorName, StandardOperator } from "./operators/index.ts";
 
 /** A value of the graph, or a number, which becomes a scalar constant of the formula's element type. */
@@ -15,6 +16,13 @@ export type Reduction = Extract<StandardOperator, `Reduce${string}`>;
 
 /** The opset from which on all reductions take their axes as an input; ReduceSum does since 13. */
 const AXES_INPUT = 18;
+
+/** What a value is the transposition of, and the axes; null where it is none, or none that says its axes. */
+export function transposedFrom({ producer }: Value): readonly [from: Value, axes: readonly number[]] | null {
+  if (producer?.domain !== "" || producer.opType !== "Transpose") return null;
+  const [from, axes] = [producer.inputs[0] ?? null, new NodeView(producer).ints("perm")];
+  return from === null || axes === null ? null : [from, axes];
+}
 
 /**
  * Formulas in ONNX's standard operators, written as they read: `f.mul(x, f.sub(1, y))`. Needs opset 15 or later.
@@ -136,10 +144,13 @@ export class Formula {
   expand = (a: Value, shape: Value): Value => this.emit("Expand", [a, shape]);
   squeeze = (a: Value, axes: readonly number[]): Value => this.emit("Squeeze", [a, this.ints(axes)]);
   unsqueeze = (a: Value, axes: readonly number[]): Value => this.emit("Unsqueeze", [a, this.ints(axes)]);
-  transpose = (a: Value, perm: readonly number[]): Value =>
-    perm.every((axis, index) => axis === index)
-      ? a
-      : this.emit("Transpose", [a], { attributes: [attribute.ints("perm", perm)] });
+  /** What was transposed before is transposed once, from what it was. */
+  transpose(a: Value, perm: readonly number[]): Value {
+    const [from, axes] = transposedFrom(a) ?? [a, null];
+    const whole = axes === null ? perm : perm.map((axis) => axes[axis] ?? axis);
+    if (whole.every((axis, index) => axis === index)) return from;
+    return this.emit("Transpose", [from], { attributes: [attribute.ints("perm", whole)] });
+  }
   concat(values: readonly Value[], axis: number): Value {
     const [only] = values;
     if (only !== undefined && values.length === 1) return only;

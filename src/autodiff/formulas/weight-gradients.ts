@@ -2,9 +2,9 @@ import { attribute } from "../../graph/attribute.ts";
 import { Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { SizeMath, type Sizes } from "../../ops/sizes.ts";
-import { axesFrom } from "../../ops/value-types.ts";
+import { axesFrom, dimsOf, known } from "../../ops/value-types.ts";
 import { placeKernels } from "./place-kernels.ts";
-import { placesOf, type Window, windowAttributes } from "./window.ts";
+import { placesOf, reach, type Window, windowAttributes } from "./window.ts";
 
 /** A convolution and what takes part in its weight's gradient. */
 export interface Correlation {
@@ -53,6 +53,29 @@ export function chooseAlgorithm({ window, group, channels, batch }: Correlation)
 export const weightGrad: Algorithm = (f, correlation) =>
   WEIGHT_GRADIENT_ALGORITHMS[chooseAlgorithm(correlation)](f, correlation);
 
+/**
+ * The window without what its pads have beyond the last place that it takes, so that no positions are computed that are cut off again.
+ * `isExact`: nothing else is beyond that place.
+ */
+function withoutSurplus({ window, image, gradient, hasMore = false }: Correlation): {
+  readonly window: Window;
+  readonly isExact: boolean;
+} {
+  const { strides, begin, end } = window;
+  if (strides.every((stride) => stride === 1) && !hasMore) return { window, isExact: true };
+  const [spatial, counts] = [image, gradient].map((value) => known(dimsOf(value)?.slice(2) ?? null));
+  if (!spatial || !counts) return { window, isExact: false };
+  const surplus = reach(window).map((size, axis) => {
+    const [count = 0, stride = 1] = [counts[axis], strides[axis]];
+    return (spatial[axis] ?? 0) + (begin[axis] ?? 0) + (end[axis] ?? 0) - (count - 1) * stride - size;
+  });
+  const spared = surplus.map((size, axis) => Math.min(Math.max(0, size), end[axis] ?? 0));
+  return {
+    window: { ...window, end: end.map((pad, axis) => pad - (spared[axis] ?? 0)) },
+    isExact: surplus.every((size, axis) => size === spared[axis]),
+  };
+}
+
 /** A kernel of one position: one matrix product over all pixels. */
 function product(f: Formula, { window, image, gradient, channels, outputs, hasMore = false }: Correlation): Value {
   const { kernel, strides } = window;
@@ -73,7 +96,8 @@ function product(f: Formula, { window, image, gradient, channels, outputs, hasMo
  * are all positions of the window, and in each all channels. Strides and dilations change places.
  */
 function interleaved(f: Formula, correlation: Correlation): Value {
-  const { window, group, image, gradient, channels, outputs, hasMore = false } = correlation;
+  const { group, image, gradient, channels, outputs } = correlation;
+  const { window, isExact } = withoutSurplus(correlation);
   const { kernel, strides, dilations, begin, end } = window;
   const rank = kernel.length;
   const perGroup = channels / group;
@@ -104,7 +128,6 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const gap = dilations[last] ?? 1;
   const reached = kernel.map((size, axis) => (axis === last ? (size - 1) * gap + 1 : size));
   const zero = kernel.map(() => 0);
-  const isExact = strides.every((stride) => stride === 1) && !hasMore;
   const cut = isExact ? made : f.slice(made, zero, widened(reached), axesFrom(2, rank + 2));
   const apart = f.reshape(cut, [outputs, ...reached, perGroup]);
   const met = gap === 1 ? apart : f.slice(apart, [0], [reached[last] ?? 1], [rank], [gap]);
@@ -139,8 +162,9 @@ function byPatches(f: Formula, correlation: Correlation): Value {
  * changed about; then the sum over the samples.
  */
 function bySamples(f: Formula, correlation: Correlation): Value {
-  const { window, group, image, gradient, channels, outputs, batch } = correlation;
+  const { group, image, gradient, channels, outputs, batch } = correlation;
   if (batch === null) throw new RangeError("the number of samples is not known");
+  const { window, isExact } = withoutSurplus(correlation);
   const { kernel, strides, dilations, begin, end } = window;
   const spatial = axesFrom(2, kernel.length + 2);
   const perGroup = channels / group;
@@ -156,7 +180,7 @@ function bySamples(f: Formula, correlation: Correlation): Value {
       attribute.int("group", batch * group),
     ],
   });
-  const cut = strides.every((stride) => stride === 1)
+  const cut = isExact
     ? made
     : f.slice(
         made,

@@ -4,7 +4,7 @@ import type { Value } from "../../graph/graph.ts";
 import { Tensor } from "../../graph/tensor.ts";
 import type { Dimension } from "../../graph/value-type.ts";
 import { einsumEquation } from "../../ops/einsum.ts";
-import type { Formula } from "../../ops/formula.ts";
+import { type Formula, transposedFrom } from "../../ops/formula.ts";
 import { axesFrom, shapeOf } from "../../ops/value-types.ts";
 import { unbroadcast } from "../broadcast.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
@@ -12,6 +12,15 @@ import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 /** The last two axes change places. */
 function transposed(f: Formula, value: Value, rank: number): Value {
   return f.transpose(value, [...axesFrom(0, rank - 2), rank - 1, rank - 2]);
+}
+
+/** Whether an operand is laid out so that what is its last axis but one lies last. */
+const isTurned = (operand: Value, rank: number): boolean => transposedFrom(operand)?.[1].at(-2) === rank - 1;
+
+/** left right; as (right^T left^T)^T where it flows back to an operand that is turned, so that turning it back lays nothing out anew. */
+function productFor(f: Formula, operand: Value, left: Value, right: Value, rank: number): Value {
+  if (!isTurned(operand, rank)) return f.matmul(left, right);
+  return transposed(f, f.matmul(transposed(f, right, rank), transposed(f, left, rank)), rank);
 }
 
 /** dA = dY B^T, dB = A^T dY; batch axes that were broadcast are summed. A vector counts as a row or column matrix. */
@@ -32,10 +41,14 @@ function matmul(b: Backward): InputGradients {
     if (!isVector) return unbroadcast(f, gradient, from, b.input(input));
     return f.reshape(rank === 2 ? gradient : f.sum(gradient, axesFrom(0, rank - 2), false), [-1]);
   };
-  const dA = b.wants(0) ? fitted(f.matmul(dy, transposed(f, right, c)), 0, isRow) : null;
+  const product = (operand: Value, x: Value, y: Value): Value =>
+    a === c ? productFor(f, operand, x, y, a) : f.matmul(x, y);
+  const dA = b.wants(0) ? fitted(product(left, dy, transposed(f, right, c)), 0, isRow) : null;
   if (!b.wants(1)) return [dA];
-  if (c === 2 && a > 2 && !isColumn) return [dA, f.matmul(transposed(f, rows(f, left), 2), rows(f, dy))];
-  return [dA, fitted(f.matmul(transposed(f, left, a), dy), 1, isColumn)];
+  if (c === 2 && a > 2 && !isColumn) {
+    return [dA, productFor(f, right, transposed(f, rows(f, left), 2), rows(f, dy), 2)];
+  }
+  return [dA, fitted(product(right, transposed(f, left, a), dy), 1, isColumn)];
 }
 
 /** Whether all axes but the last two are known to be the same: nothing is broadcast there. */
