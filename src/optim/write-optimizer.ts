@@ -1,6 +1,6 @@
 import { DataType } from "../graph/data-type.ts";
 import { Value } from "../graph/graph.ts";
-import { tensorType } from "../graph/value-type.ts";
+import { tensorType, type ValueType } from "../graph/value-type.ts";
 import { Formula } from "../ops/formula.ts";
 import { groupSettings } from "./parameter-groups.ts";
 import { asUpdate, type GradientTransform, type Optimizer, plain, type Step, type Update } from "./transform.ts";
@@ -9,12 +9,43 @@ import type { OptimizerTarget, Slot, WrittenOptimizer } from "./written.ts";
 /** The update of one parameter while the chain is written, with the slots of the links so far. */
 interface ParameterUpdate {
   readonly name: string;
+  readonly type: Value["type"];
+  readonly view: View;
   readonly parameter: Value;
   readonly value: Value;
   readonly offset: Value | null;
   readonly update: Update;
   readonly gradient: Value;
   readonly slots: readonly Slot[];
+}
+
+/** How tensors of a parameter's shape are looked at while its update is computed, and the way back. */
+interface View {
+  readonly of: (tensor: Value) => Value;
+  readonly back: (tensor: Value) => Value;
+}
+
+const AS_THEY_ARE: View = { of: (tensor) => tensor, back: (tensor) => tensor };
+
+/**
+ * Axes of size 1 behind the second and all others are left out: where they are last, ONNX Runtime's CPU provider takes a scalar and a tensor
+ * element by element, which takes sixty times as long.
+ */
+function viewOf(f: Formula, { type }: Value): View {
+  const dims = type?.kind === "tensor" ? (type.shape ?? []) : [];
+  const length = Math.max(2, dims.findLastIndex((dim) => dim !== 1) + 1);
+  const numbers = dims.filter((dim) => typeof dim === "number");
+  if (type?.kind !== "tensor" || dims.length <= length || numbers.length < dims.length) return AS_THEY_ARE;
+  const short = tensorType(type.dtype, numbers.slice(0, length));
+  const shaped = (tensor: Value, to: ValueType, shape: readonly number[]): Value => {
+    const made = f.reshape(tensor, shape);
+    made.type = to;
+    return made;
+  };
+  return {
+    of: (tensor) => shaped(tensor, short, numbers.slice(0, length)),
+    back: (tensor) => shaped(tensor, type, numbers),
+  };
 }
 
 /** w' from w and an update, with lr the parameter's own learning rate. */
@@ -54,16 +85,19 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
     rates.set(learningRateScale, own);
     return own;
   };
-  const slotsOf = (link: GradientTransform, { name, parameter, offset }: ParameterUpdate): readonly Value[] =>
+  const isScalar = (link: GradientTransform, slot: string | undefined): boolean =>
+    slot !== undefined && link.scalars?.includes(slot) === true;
+  const slotsOf = (link: GradientTransform, { name, type, offset }: ParameterUpdate): readonly Value[] =>
     link.slots.map((slot) => {
       if (offset !== null && link.name === lookahead?.transform && slot === lookahead.slot) return offset;
-      const type = link.scalars?.includes(slot) ? tensorType(DataType.float, []) : parameter.type;
-      return new Value(names.fresh(`${name}/${link.name}/${slot}`), type);
+      const own = isScalar(link, slot) ? tensorType(DataType.float, []) : type;
+      return new Value(names.fresh(`${name}/${link.name}/${slot}`), own);
     });
   const through = (updates: readonly ParameterUpdate[], link: GradientTransform): readonly ParameterUpdate[] => {
     const held = updates.map((each) => slotsOf(link, each));
-    const parameters = updates.map(({ name, value, update, gradient }, index) => ({
-      ...{ name, value, update, gradient, slots: held[index] ?? [] },
+    const parameters = updates.map(({ name, value, update, gradient, view }, index) => ({
+      ...{ name, value, update, gradient },
+      slots: (held[index] ?? []).map((slot, at) => (isScalar(link, link.slots[at]) ? slot : view.of(slot))),
       weightDecay: settingsOf(name).weightDecay,
       rate: () => rateOf(name),
     }));
@@ -72,21 +106,27 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
       const { update, slots } = results[index] ?? { update: each.update, slots: [] };
       const own = link.slots.flatMap((slot, at): readonly Slot[] => {
         const [input, next] = [held[index]?.[at], slots[at]];
-        return input === undefined || next === undefined
-          ? []
-          : [{ name: input.name, input, next, isScalar: link.scalars?.includes(slot) === true }];
+        if (input === undefined || next === undefined) return [];
+        const single = isScalar(link, slot);
+        return [{ name: input.name, input, next: single ? next : each.view.back(next), isScalar: single }];
       });
       return { ...each, update, slots: [...each.slots, ...own] };
     });
   };
-  const start = trained.map(({ name, parameter, gradient, point }) => ({
-    ...{ name, parameter, value: point?.value ?? parameter, offset: point?.offset ?? null },
-    ...{ update: asUpdate(gradient), gradient, slots: [] },
-  }));
+  const start = trained.map(({ name, parameter, gradient, point }) => {
+    const view = viewOf(f, parameter);
+    const own = view.of(parameter);
+    const g = view.of(gradient);
+    return {
+      ...{ name, type: parameter.type, view, parameter: own },
+      ...{ value: point === undefined ? own : view.of(point.value), offset: point?.offset ?? null },
+      ...{ update: asUpdate(g), gradient: g, slots: [] },
+    };
+  });
   const before = optimizer.before.reduce(through, start).map((each) => ({ ...each, gradient: each.update.tensor }));
   const gradients = before.map(({ update }) => update.tensor);
   const finished = optimizer.links.reduce(through, before);
-  const updates = finished.map(({ name, parameter, update, slots }, index) => {
+  const updates = finished.map(({ name, view, parameter, update, slots }, index) => {
     const own = rateOf(name);
     const change =
       application === "whole"
@@ -96,7 +136,7 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
     return {
       name,
       gradient: gradients[index] ?? update.tensor,
-      next: APPLICATIONS[application](f, parameter, change, decay),
+      next: view.back(APPLICATIONS[application](f, parameter, change, decay)),
       slots,
     };
   });

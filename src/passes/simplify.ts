@@ -6,7 +6,9 @@ import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
 import { Tensor } from "../graph/tensor.ts";
 import { inferTypes } from "../ops/inference/infer-types.ts";
 import type { TypeInference } from "../ops/inference/inference.ts";
+import { NodeView } from "../ops/node-view.ts";
 import { opTypes } from "../ops/operators/index.ts";
+import { dimsOf, known } from "../ops/value-types.ts";
 
 /** Not the same at every call, or there for its name: gradients are marked by an Identity. */
 const KEPT_APART = opTypes(
@@ -24,6 +26,7 @@ export function simplify(model: Model): number {
   const types = inferTypes(model);
   for (const graph of walkGraphs(model.graph)) {
     changed += foldSizes(graph, types);
+    changed += dropReshapes(graph);
     changed += mergeEqual(graph);
   }
   return changed + removeDeadNodes(model.graph);
@@ -59,6 +62,40 @@ function wholeNumbers(value: Value, types: TypeInference): Tensor | null {
   return elements.length === dims.reduce((size, dim) => size * dim, 1)
     ? Tensor.from(DataType.int64, dims, elements)
     : null;
+}
+
+/** What is reshaped twice is reshaped once, and not at all where it has the shape that it is to have. */
+function dropReshapes(graph: Graph): number {
+  let count = 0;
+  const outputs = new Set(graph.outputs);
+  for (const node of graph) {
+    const [made] = node.outputs;
+    const [from] = node.inputs;
+    if (!isReshape(node) || !made || !from || known(dimsOf(made)) === null) continue;
+    const before = from.producer !== null && isReshape(from.producer) ? (from.producer.inputs[0] ?? from) : from;
+    if (!outputs.has(made) && haveSameShape(before, made)) {
+      made.replaceAllUsesWith(before);
+      graph.remove(node);
+      count++;
+    } else if (before !== from && copiesNoSizes(node)) {
+      node.setInput(0, before);
+      count++;
+    }
+  }
+  return count;
+}
+
+const isReshape = ({ domain, opType }: Node): boolean => domain === "" && opType === "Reshape";
+
+function haveSameShape(a: Value, b: Value): boolean {
+  const [left, right] = [a, b].map((value) => known(dimsOf(value)));
+  return left !== null && left !== undefined && left.join() === right?.join();
+}
+
+/** Whether the sizes that a node asks for are constants without a 0, which stands for the size that there was. */
+function copiesNoSizes(node: Node): boolean {
+  const sizes = new NodeView(node).constant(1);
+  return sizes !== null && [...sizes.values()].every((size) => Number(size) !== 0);
 }
 
 /** Nodes of one operator with the same inputs and attributes become the first of them. */

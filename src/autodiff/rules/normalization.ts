@@ -121,18 +121,17 @@ function batchNormTraining(b: Backward, mean: Value | null, inv: Value | null): 
       ? statistics(f, x, OTHERS, b.float("epsilon"))
       : { centered: f.sub(x, channel(f, mean)), inv: channel(f, inv) };
   const dy = flat(f, b.dy);
-  const xh = f.mul(centered, saved);
   const dBias = f.sum(dy, OTHERS);
-  const dScale = f.sum(f.mul(dy, xh), OTHERS);
+  const along = f.mul(f.sum(f.mul(dy, centered), OTHERS), saved);
   const dims = shapeOf(b.input(0));
   const isKnown = dims?.every((dim, axis) => axis === 1 || typeof dim === "number");
   const counts = dims?.filter((_, axis) => axis !== 1).map(Number) ?? [];
   const share = isKnown
     ? f.number(1 / counts.reduce((product, size) => product * size, 1))
     : f.div(f.cast(f.dim(b.input(0), 1), f.dtype), f.cast(f.size(b.input(0)), f.dtype));
-  const reduced = f.sub(f.sub(dy, f.mul(dBias, share)), f.mul(xh, f.mul(dScale, share)));
-  const dX = (): Value => f.reshape(f.mul(reduced, f.mul(scale, saved)), b.sizes.target(b.input(0)));
-  return [b.wants(0) ? dX() : null, f.flat(dScale), f.flat(dBias)];
+  const means = f.add(f.mul(centered, f.mul(f.mul(along, saved), share)), f.mul(dBias, share));
+  const dX = (): Value => f.reshape(f.mul(f.sub(dy, means), f.mul(scale, saved)), b.sizes.target(b.input(0)));
+  return [b.wants(0) ? dX() : null, f.flat(along), f.flat(dBias)];
 }
 
 /** With running statistics, which are constants. */
