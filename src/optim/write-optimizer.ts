@@ -116,7 +116,8 @@ export function writeOptimizer(optimizer: Optimizer, target: OptimizerTarget): W
   const start = trained.map(({ name, parameter, gradient, point }) => {
     const view = viewOf(f, parameter);
     const own = view.of(parameter);
-    const g = view.of(gradient);
+    /** An Identity marks the gradient for AGR, which is put behind it. */
+    const g = view === AS_THEY_ARE ? gradient : f.identity(view.of(gradient));
     return {
       ...{ name, type: parameter.type, view, parameter: own },
       ...{ value: point === undefined ? own : view.of(point.value), offset: point?.offset ?? null },

@@ -73,8 +73,9 @@ function dropReshapes(graph: Graph): number {
     const [from] = node.inputs;
     if (!isReshape(node) || !made || !from || known(dimsOf(made)) === null) continue;
     const before = from.producer !== null && isReshape(from.producer) ? (from.producer.inputs[0] ?? from) : from;
-    if (!outputs.has(made) && haveSameShape(before, made)) {
-      made.replaceAllUsesWith(before);
+    const same = [before, from].find((each) => haveSameShape(each, made));
+    if (!outputs.has(made) && same !== undefined) {
+      made.replaceAllUsesWith(same);
       graph.remove(node);
       count++;
     } else if (before !== from && copiesNoSizes(node)) {

@@ -37,8 +37,9 @@ const PARAMETERS = Object.entries(REFERENCE.shapes).map(([name, shape]) => ({ na
 async function artifacts(
   optimizer: OptimizerOptions,
   more: { readonly agr?: InsertAgrOptions; readonly parameterGroups?: readonly ParameterGroup[] } = {},
+  parameters = PARAMETERS,
 ): Promise<PortableArtifacts> {
-  const { trainModel, evalModel, checkpointState } = makeLinearArtifacts(PARAMETERS, {});
+  const { trainModel, evalModel, checkpointState } = makeLinearArtifacts(parameters, {});
   const portable = await lowerArtifacts(
     {
       trainingModel: decodeModel(trainModel as Uint8Array),
@@ -50,24 +51,29 @@ async function artifacts(
   );
   if (portable.state === null) throw new Error("no state");
   const tensors = new Map(portable.state.tensors);
-  for (const { name, shape } of PARAMETERS) tensors.set(name, GraphTensor.floats(shape, REFERENCE.start[name] ?? []));
+  for (const { name, shape } of parameters) tensors.set(name, GraphTensor.floats(shape, REFERENCE.start[name] ?? []));
   return { ...portable, state: { ...portable.state, tensors } };
 }
 
-const feedsOf = (gradients: Tensors): Record<string, Tensor> =>
+const feedsOf = (gradients: Tensors, parameters: typeof PARAMETERS): Record<string, Tensor> =>
   Object.fromEntries(
-    PARAMETERS.map(({ name, shape }) => [
+    parameters.map(({ name, shape }) => [
       `x_${name}`,
       new Tensor("float32", Float32Array.from(gradients[name] ?? []), [...shape]),
     ]),
   );
 
-async function run(source: PortableArtifacts, gradients = REFERENCE.gradients): Promise<readonly Tensors[]> {
+async function run(
+  source: PortableArtifacts,
+  gradients = REFERENCE.gradients,
+  parameters = PARAMETERS,
+): Promise<readonly Tensors[]> {
   const session = await TrainingSession.create(source, { learningRate: REFERENCE.learningRate });
   const steps: Tensors[] = [];
   for (const each of gradients) {
-    await session.trainSteps([feedsOf(each)]);
+    await session.trainSteps([feedsOf(each, parameters)]);
     const { tensors } = await session.getState();
+    for (const { name, shape } of parameters) expect(tensors.get(name)?.dims).toEqual(shape);
     steps.push(
       Object.fromEntries(PARAMETERS.map(({ name }) => [name, Array.from(tensors.get(name)?.values() ?? [], Number)])),
     );
@@ -101,6 +107,23 @@ describe("five steps are the reference's", () => {
   it("for every optimizer there is", () => {
     expect(OPTIMIZER_NAMES.filter((name) => !REFERENCE.cases.some((each) => each.name === name))).toEqual([]);
   });
+});
+
+it.each(OPTIMIZER_NAMES)("kernels of 1x1 are updated as matrices of their shape are: %s", async (name) => {
+  const longer = PARAMETERS.map(({ name: parameter, shape }) => ({
+    name: parameter,
+    shape: shape.length < 2 ? shape : [...shape, 1, 1],
+  }));
+  const options: OptimizerOptions = { name, weightDecay: 0.1 };
+  const kernels = await artifacts(options, { agr: {} }, longer);
+  for (const { name: slot, dims } of kernels.trainStep?.graph.outputs.map(({ name, type }) => ({
+    name,
+    dims: type?.kind === "tensor" ? type.shape : null,
+  })) ?? []) {
+    if (/^weight.*(momentum|exp_avg)/.test(slot)) expect(dims?.slice(-2), slot).toEqual([1, 1]);
+  }
+  const expected = await run(await artifacts(options, { agr: {} }));
+  expectSame(await run(kernels, REFERENCE.gradients, longer), expected);
 });
 
 describe("AGR before an optimizer", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
 import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
+import { attribute, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
 import { addGradients } from "../../src/passes/add-gradients.ts";
 import { errorOf } from "../support/errors.ts";
@@ -72,6 +72,22 @@ describe("addGradients", () => {
 
   it("stops at operators that pass no gradient", () => {
     expect(gradientsOf(network("Floor"), ["w", "b"])).toEqual(["b: b_grad"]);
+  });
+
+  it("lays out nothing anew for a weight that is transposed before its product", () => {
+    const sketch = new Sketch("linear");
+    sketch.input("x", float(["batch", 3]));
+    sketch.initializer("w", GraphTensor.floats([2, 3], [1, 2, 3, 4, 5, 6]));
+    sketch.node("Transpose", ["w"], ["turned"], [attribute.ints("perm", [1, 0])]);
+    sketch.node("MatMul", ["x", "turned"], ["y"]);
+    sketch.node("ReduceMean", ["y"], ["loss"], [attribute.int("keepdims", 0)]);
+    sketch.output("loss", float([]));
+    const net = model(sketch.graph, 8, [["", 17]]);
+    gradientsOf(net, ["w"]);
+    removeDeadNodes(net.graph);
+    const product = net.graph.outputs[1]?.producer;
+    expect(product?.opType).toBe("MatMul");
+    expect(product?.inputs.map((value) => value?.producer?.opType)).toEqual(["Transpose", undefined]);
   });
 
   it("takes operators named as anything", () => {

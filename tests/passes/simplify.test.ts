@@ -47,6 +47,32 @@ describe("simplify", () => {
     expect(encodeModel(subject)).toEqual(bytes);
   });
 
+  it("reshapes once what is reshaped twice, and not at all what has its shape again", async () => {
+    const sketch = new Sketch("reshapes");
+    sketch.input("x", float([2, 3, 4]));
+    for (const [name, sizes] of [
+      ["flat", [-1]],
+      ["same", [2, 3, 4]],
+      ["rows", [6, -1]],
+      ["kept", [0, -1]],
+    ] as const) {
+      sketch.initializer(`${name}.sizes`, GraphTensor.ints([...sizes]));
+    }
+    sketch.node("Reshape", ["x", "flat.sizes"], ["flat"]);
+    sketch.node("Reshape", ["flat", "same.sizes"], ["same"]);
+    sketch.node("Reshape", ["flat", "rows.sizes"], ["rows"]);
+    sketch.node("Reshape", ["rows", "kept.sizes"], ["kept"]);
+    sketch.node("Add", ["x", "same"], ["a"]);
+    sketch.node("Add", ["rows", "kept"], ["b"]);
+    sketch.output("a", float([2, 3, 4]));
+    sketch.output("b", float([6, 4]));
+    const subject = model(sketch.graph, 8, [["", 17]]);
+    const before = await run(subject, [2, 3, 4]);
+    simplify(subject);
+    expect(operatorsOf(subject)).toEqual(["Add", "Add", "Reshape"]);
+    expect(await run(subject, [2, 3, 4])).toEqual(before);
+  });
+
   it("keeps apart what is not the same: signs of zero, types, attributes, what is drawn, what is an output", () => {
     const sketch = new Sketch("apart");
     sketch.input("x", float([2]));
