@@ -2,7 +2,7 @@ import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { lockRuns } from "../entries/run.ts";
 import { systemReason } from "../errors.ts";
-import { FileSystemError } from "../index.ts";
+import { BackendError, FileSystemError } from "../index.ts";
 
 /** Where a training's result goes where nothing else was said: a folder of its own in here, `train-1` and so on. */
 const RUNS = "runs";
@@ -20,13 +20,20 @@ export interface Destination {
 /**
  * @param keepsState whether the runtime gives out the whole state, which checkpoints are made of
  * @param warn told of a lock that is waited for
- * @throws FileSystemError `E_FILE_SYSTEM`
+ * @throws FileSystemError `E_FILE_SYSTEM`; BackendError `E_UNSUPPORTED` where checkpoints are asked of a runtime that has none
  */
 export async function destinationOf(
   { checkpoints, output }: { readonly checkpoints?: string; readonly output?: string },
   keepsState: boolean,
   warn: (text: string) => void,
 ): Promise<Destination> {
+  if (checkpoints !== undefined && !keepsState) {
+    throw new BackendError(
+      "E_UNSUPPORTED",
+      "this runtime does not give out the optimizer's state, which --checkpoints saves",
+      { field: "--checkpoints", hint: "Use -o, which writes the parameters, or --runtime ort-node." },
+    );
+  }
   if (checkpoints !== undefined || output !== undefined) {
     return { checkpoints: checkpoints ?? null, output: output ?? null, release: async () => undefined };
   }

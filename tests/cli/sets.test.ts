@@ -227,6 +227,9 @@ describe("where a training's result goes", () => {
     ).toBe(0);
     const api = await command(["train", DIGITS, "--data", "data.safetensors", "--runtime", "ort-training"], { cwd });
     expect(api.stdout).toContain("checkpoint written to runs/train-3/checkpoint");
+    const toCheckpoints = ["--runtime", "ort-training", "--checkpoints", "kept"];
+    const refused = await command(["train", DIGITS, "--data", "data.safetensors", ...toCheckpoints], { cwd });
+    expect([refused.status, refused.stderr]).toEqual([9, expect.stringMatching(/^error \[E_UNSUPPORTED\] .* Use -o/)]);
     const failed = await command(["train", DIGITS, "--data", "data.safetensors", "--lr", "1e30", "--epochs", "9"], {
       cwd,
     });

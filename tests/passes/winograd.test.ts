@@ -24,6 +24,8 @@ interface Layer {
   /** For the model in the place of `pads`, which say the same. */
   readonly autoPad?: string;
   readonly isOpen?: boolean;
+  /** Default: waves. */
+  readonly bias?: GraphTensor;
 }
 
 const AROUND = [1, 1, 1, 1] as const;
@@ -44,7 +46,7 @@ function tensorsOf(layer: Layer) {
   return {
     x: waves([batch, channels, ...sizes], 1.7, 1),
     w: waves([outputs, channels / group, kernel, kernel], 0.9, 0.1),
-    b: waves([outputs], 2.3, 1),
+    b: layer.bias ?? waves([outputs], 2.3, 1),
   };
 }
 
@@ -176,10 +178,37 @@ it.each<[string, Layer]>([
   ["long rows", { sizes: [16, 96], channels: 32, outputs: 32 }],
   ["one sample of many channels", { sizes: [8, 8], batch: 1, channels: 256, outputs: 256 }],
   ["little to gain", { sizes: [4, 4], batch: 16 }],
+  ["a bias that begins as zeros", { sizes: [8, 8], bias: GraphTensor.floats([64], Array(64).fill(0)) }],
   ["no result", { sizes: [2, 2], pads: [0, 0, 0, 0] }],
 ])("convolutions stay where such products do not apply or cost more: %s", (_, layer) => {
   const net = networkOf(layer);
   expect(writeConvolutionProducts(net, inferTypes(net))).toEqual({ depthwise: 0, winograd: 0 });
+});
+
+/** A fresh net over images that are mostly empty: where ReLU is given zero exactly, its gradient is zero. */
+it.each<[string, readonly string[], number]>([
+  ["in the convolution", ["x", "w", "b"], 0],
+  ["added behind it", ["x", "w"], 0],
+  ["rounded, in the convolution", ["x", "w", "b"], 1],
+])("sums are kept where a bias begins as zeros: %s", async (_, inputs, isMixed) => {
+  const sketch = new Sketch("layer");
+  sketch.input("x", float([24, 64, 8, 8]));
+  sketch.initializer("w", tensorsOf({ sizes: [8, 8] }).w);
+  sketch.initializer("b", GraphTensor.floats(inputs.length === 3 ? [64] : [64, 1, 1], Array(64).fill(0)));
+  sketch.node("Conv", inputs, ["sums"], [attribute.ints("pads", AROUND)]);
+  if (inputs.length === 3) sketch.node("Relu", ["sums"], ["y"]);
+  else {
+    sketch.node("Add", ["sums", "b"], ["shifted"]);
+    sketch.node("Relu", ["shifted"], ["y"]);
+  }
+  sketch.output("y", float([24, 64, 8, 8]));
+  const { report, portable } = await buildTrainingArtifacts(model(sketch.graph, 8, [["", 17]]), {
+    loss: { kind: "mse" },
+    targets: ["portable"],
+    ...(isMixed === 1 ? { precision: "float16" } : {}),
+  });
+  expect(report.notes.filter((note) => note.includes("Winograd"))).toEqual([]);
+  expect(portable?.gradients.graph.nodes.some(({ opType }) => opType === "Conv")).toBe(true);
 });
 
 it("are told where a model is built, and kept as sums where that is asked", async () => {

@@ -101,11 +101,42 @@ async function importBuild(threads: number): Promise<{ readonly module: NativeMo
   env.logLevel = "error";
   env.wasm.wasmBinary = await readFile(join(folder, "ort-training-wasm-simd-threaded.wasm"));
   env.wasm.wasmPaths = {
-    mjs: url("ort-training-wasm-simd-threaded.mjs"),
+    mjs: withoutFreedStack(url("ort-training-wasm-simd-threaded.mjs")),
     wasm: url("ort-training-wasm-simd-threaded.wasm"),
   };
   env.wasm.numThreads = threads;
   return { module, threads };
+}
+
+/**
+ * The build (1.19.2, `getContiguousParameters` and `loadParametersBuffer`) frees memory that it took from the stack. What the allocator makes
+ * of that depends on what lies there: with some models it reads beyond the memory, and releasing the session never ends. So the module that
+ * makes the instance is wrapped, and frees nothing that came from the stack.
+ */
+function withoutFreedStack(url: string): string {
+  const source = `
+    import make from ${JSON.stringify(url)};
+    export default async (options) => {
+      const module = await make(options);
+      const { stackAlloc } = module;
+      const ofStack = new Set();
+      module.stackAlloc = (size) => {
+        const place = stackAlloc(size);
+        ofStack.add(place);
+        return place;
+      };
+      // The module puts its own function in the place of itself when it is first called.
+      let { _free: free } = module;
+      const freeUnlessOfStack = (place) => {
+        if (!ofStack.has(place)) free(place);
+      };
+      Object.defineProperty(module, "_free", {
+        get: () => freeUnlessOfStack,
+        set: (next) => { free = next; },
+      });
+      return module;
+    };`;
+  return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
 /**
