@@ -58,28 +58,27 @@ const OF_RESULTS: Matrix = [
 
 const tilesOf = (results: number): number => Math.ceil(results / RESULTS);
 
-/** Each tile's matrix at its place in an axis of `size`; what lies outside is left out. Rows are [tiles, parts], or the other way round. */
-function atTiles(
-  own: Matrix,
-  tiles: number,
-  size: number,
-  begin: number,
-  order: "tiles first" | "parts first",
-): Matrix {
-  const row = (tile: number, part: number): readonly number[] =>
-    Array.from({ length: size }, (_, place) => own[part]?.[place + begin - tile * RESULTS] ?? 0);
-  const all = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
-  return order === "tiles first"
-    ? all(tiles).flatMap((tile) => all(PARTS).map((part) => row(tile, part)))
-    : all(PARTS).flatMap((part) => all(tiles).map((tile) => row(tile, part)));
+/** Each tile's matrix at its place in an axis of `size`; what lies outside is left out. Rows are [parts, tiles]. */
+function atTiles(own: Matrix, tiles: number, size: number, begin: number): Matrix {
+  const places = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
+  return places(PARTS).flatMap((part) =>
+    places(tiles).map((tile) => places(size).map((place) => own[part]?.[place + begin - tile * RESULTS] ?? 0)),
+  );
 }
 
-/** Kronecker product. */
-const product = (a: Matrix, b: Matrix): Matrix =>
-  a.flatMap((left) => b.map((right) => left.flatMap((x) => right.map((y) => x * y))));
+/** What spreads a kernel, row after row, to its parts along rows and, within each of those, along columns. */
+const OF_WHOLE_KERNEL: Matrix = OF_KERNEL.flatMap((alongRow) =>
+  OF_KERNEL.map((alongColumn) => alongColumn.flatMap((y) => alongRow.map((x) => x * y))),
+);
 
 const constant = (f: Formula, rows: Matrix, hint: string): Value =>
   f.build.constant(Tensor.floats([rows.length, rows[0]?.length ?? 0], rows.flat()), hint);
+
+/** A matrix once for each part along the other axis. */
+const stacked = (f: Formula, rows: Matrix, hint: string): Value => {
+  const all = Array.from({ length: PARTS }, () => rows.flat()).flat();
+  return f.build.constant(Tensor.floats([PARTS, rows.length, rows[0]?.length ?? 0], all), hint);
+};
 
 /** A product of two matrices, of which one has changed its axes. */
 const gemm = (f: Formula, a: Value, b: Value, turned: "a" | "b"): Value =>
@@ -87,37 +86,36 @@ const gemm = (f: Formula, a: Value, b: Value, turned: "a" | "b"): Value =>
 
 /**
  * Winograd's convolution F(4x4, 3x3): 36 products of matrices for a tile of 4x4 results, where the sum itself takes 144. Image, kernel and
- * results go through products with constants, along one axis after the other; each turns its operand round, so that the matrices lie
- * side by side at the end, and nothing else is laid out anew.
+ * results go through products with constants, along one axis after the other; each turns its operand round, so that the matrices of all
+ * tiles of all samples lie side by side at the end, and nothing else is laid out anew.
  */
 export function winograd(f: Formula, { window, x, weight, bias, channels, outputs, spatial }: PlaneConvolution): Value {
   const [height = 0, width = 0] = spatial;
   const [rows = 0, columns = 0] = outputSizes(window, spatial);
   const [top = 0, left = 0] = window.begin;
   const [down, across] = [tilesOf(rows), tilesOf(columns)];
+  const turned = (value: Value): Value => f.transpose(value, [0, 2, 1]);
   const kernels = f.reshape(weight, [outputs * channels, KERNEL ** 2]);
-  /** Once for each row of tiles, so that nothing is summed over them but in the gradient of this product. */
-  const spread = constant(f, Array.from({ length: down }, () => product(OF_KERNEL, OF_KERNEL)).flat(), "of_kernel");
-  const u = f.reshape(gemm(f, spread, kernels, "b"), [down, PARTS ** 2, outputs, channels]);
+  const spread = gemm(f, constant(f, OF_WHOLE_KERNEL, "of_kernel"), kernels, "b");
+  const u = f.reshape(spread, [PARTS ** 2, outputs, channels]);
   /** [parts, tiles across, N, C, H] */
   const alongRows = gemm(
     f,
-    constant(f, atTiles(OF_IMAGE, across, width, left, "parts first"), "of_rows"),
+    constant(f, atTiles(OF_IMAGE, across, width, left), "of_rows"),
     f.reshape(x, [-1, width]),
     "b",
   );
-  /** [tiles down, parts, parts, tiles across, N, C] */
-  const pixels = gemm(
-    f,
-    constant(f, atTiles(OF_IMAGE, down, height, top, "tiles first"), "of_columns"),
-    f.reshape(alongRows, [-1, height]),
-    "b",
+  /** [parts along rows, parts along columns, tiles down, tiles across, N, C] */
+  const pixels = f.matmul(
+    stacked(f, atTiles(OF_IMAGE, down, height, top), "of_columns"),
+    turned(f.reshape(alongRows, [PARTS, -1, height])),
   );
-  const v = f.reshape(pixels, [down, PARTS ** 2, -1, channels]);
-  const products = f.reshape(f.matmul(v, f.transpose(u, [0, 1, 3, 2])), [down * PARTS, -1]);
-  const inColumns = constant(f, atTiles(OF_RESULTS, down, rows, 0, "tiles first"), "to_columns");
-  const inRows = constant(f, atTiles(OF_RESULTS, across, columns, 0, "parts first"), "to_rows");
-  const made = gemm(f, f.reshape(gemm(f, products, inColumns, "a"), [PARTS * across, -1]), inRows, "a");
+  const v = f.reshape(pixels, [PARTS ** 2, -1, channels]);
+  const products = f.reshape(f.matmul(v, turned(u)), [PARTS, PARTS * down, -1]);
+  /** [parts along rows, tiles across, N, M, rows] */
+  const alongColumns = f.matmul(turned(products), stacked(f, atTiles(OF_RESULTS, down, rows, 0), "to_columns"));
+  const inRows = constant(f, atTiles(OF_RESULTS, across, columns, 0), "to_rows");
+  const made = gemm(f, f.reshape(alongColumns, [PARTS * across, -1]), inRows, "a");
   const y = f.reshape(made, [-1, outputs, rows, columns]);
   return bias === null ? y : f.add(y, f.reshape(bias, [outputs, 1, 1]));
 }
