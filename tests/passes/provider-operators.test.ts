@@ -36,6 +36,7 @@ const BESIDE: Readonly<Record<string, string>> = {
   ConstantOfShape: "on the CPU: zeros that gradients are scattered into",
   And: "on the CPU: ties of maxima",
   Size: "on the CPU, and counts an open batch",
+  SpaceToDepth: "on the CPU: pictures by blocks, where they come in",
   EyeLike: "on the CPU: small, of kernels of transposed convolutions",
 };
 

@@ -125,7 +125,7 @@ async function computed(layer: Layer): Promise<Readonly<Record<string, readonly 
   const net = networkOf(layer);
   const { graph } = net;
   const types = inferTypes(net);
-  expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 0, winograd: 1 });
+  expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 0, winograd: 1, pooled: 0 });
   const [loss] = graph.outputs;
   const y = graph.nodes.find(({ opType }) => opType === "Sin")?.inputs[0];
   if (loss === undefined || !y) throw new Error("no loss");
@@ -182,7 +182,7 @@ it.each<[string, Layer]>([
   ["no result", { sizes: [2, 2], pads: [0, 0, 0, 0] }],
 ])("convolutions stay where such products do not apply or cost more: %s", (_, layer) => {
   const net = networkOf(layer);
-  expect(writeConvolutionProducts(net, inferTypes(net))).toEqual({ depthwise: 0, winograd: 0 });
+  expect(writeConvolutionProducts(net, inferTypes(net))).toEqual({ depthwise: 0, winograd: 0, pooled: 0 });
 });
 
 /** A fresh net over images that are mostly empty: where ReLU is given zero exactly, its gradient is zero. */
