@@ -87,14 +87,15 @@ it.each<[string, Layer]>([
   ["one axis", { sizes: [20], kernel: [5], pads: [2, 2], hasBias: true }],
   ["three axes", { sizes: [3, 4, 3], kernel: [3, 3, 3], pads: [1, 1, 1, 1, 1, 1] }],
   ["a batch that is not known", { sizes: [6, 5], kernel: [3, 3], pads: [1, 1, 1, 1], isOpen: true, hasBias: true }],
-  ["bands of rows", { sizes: [24, 12], kernel: [3, 3], pads: [1, 1, 1, 1], hasBias: true }],
+  ["bands of columns", { sizes: [12, 24], kernel: [3, 3], pads: [1, 1, 1, 1], hasBias: true }],
   [
     "bands, strides and dilations",
-    { sizes: [24, 15], kernel: [3, 4], strides: [2, 1], dilations: [2, 3], pads: [0, 2, 1, 1] },
+    { sizes: [15, 24], kernel: [4, 3], strides: [1, 2], dilations: [3, 2], pads: [2, 0, 1, 1] },
   ],
+  ["bands, strides along the columns", { sizes: [18, 11], kernel: [5, 3], strides: [2, 1], pads: [2, 1, 2, 1] }],
   ["bands, strides along the rows", { sizes: [20, 16], kernel: [5, 3], strides: [1, 2], pads: [2, 1, 2, 1] }],
   ["bands, three axes", { sizes: [5, 6, 7], kernel: [2, 3, 3], pads: [0, 1, 1, 1, 1, 1] }],
-  ["bands, a batch that is not known", { sizes: [20, 12], kernel: [7, 7], pads: [3, 3, 3, 3], isOpen: true }],
+  ["bands, a batch that is not known", { sizes: [12, 20], kernel: [7, 7], pads: [3, 3, 3, 3], isOpen: true }],
 ])("depthwise convolutions as products give what Conv gives, forward and backward: %s", async (_, layer) => {
   const [expected, actual] = [await resultsOf(layer, false), await resultsOf(layer, true)];
   expect(Object.keys(actual).length).toBe(layer.hasBias === true ? 5 : 4);

@@ -19,9 +19,9 @@ export interface Depthwise {
 
 type DepthwiseAlgorithm = "matrices" | "bands";
 
-/** The largest matrix of pixels times results, and the widest row in kernel widths. */
+/** The largest matrix of pixels times results, and the highest column in kernel heights. */
 const MOST_ENTRIES = 4096;
-const WIDEST_ROW = 5.5;
+const HIGHEST_COLUMN = 5.5;
 const LEAST_BATCH = 4;
 
 /** What costs less than the convolution itself, forward and backward together; null: nothing. The measurements are in docs/building.md. */
@@ -32,10 +32,10 @@ export function chooseDepthwiseAlgorithm(
 ): DepthwiseAlgorithm | null {
   const results = outputSizes(window, spatial);
   if (results.some((size) => size < 1) || (batch !== null && batch < LEAST_BATCH)) return null;
-  const [width = 0, kernelWidth = 0] = [spatial.at(-1), window.kernel.at(-1)];
-  if (placesOf(window.kernel) === 1 || kernelWidth === 1) return null;
+  const [[height = 0], [kernelHeight = 0]] = [spatial, window.kernel];
+  if (placesOf(window.kernel) === 1 || kernelHeight === 1) return null;
   if (placesOf(spatial) * placesOf(results) <= MOST_ENTRIES) return "matrices";
-  return spatial.length > 1 && width <= WIDEST_ROW * kernelWidth ? "bands" : null;
+  return spatial.length > 1 && height <= HIGHEST_COLUMN * kernelHeight ? "bands" : null;
 }
 
 export const DEPTHWISE_ALGORITHMS: Readonly<Record<DepthwiseAlgorithm, (f: Formula, call: Depthwise) => Value>> = {
@@ -69,12 +69,11 @@ function byMatrices(f: Formula, call: Depthwise): Value {
 }
 
 /**
- * The last axis becomes channels, of which each group has those of one channel: a convolution along the other axes, whose kernels are the kernel's rows
- * spread to matrices [pixels, results] of a row.
+ * The first axis becomes channels, of which each group has those of one channel, as they lie: a convolution along the other axes, whose kernels are
+ * the kernel's columns spread to matrices [results, pixels] of a column.
  */
 function byBands(f: Formula, call: Depthwise): Value {
   const { window, x, weight, channels, spatial } = call;
-  const last = spatial.length - 1;
   const only = (axis: number, end?: number): Window => ({
     kernel: window.kernel.slice(axis, end),
     strides: window.strides.slice(axis, end),
@@ -82,23 +81,24 @@ function byBands(f: Formula, call: Depthwise): Value {
     begin: window.begin.slice(axis, end),
     end: window.end.slice(axis, end),
   });
-  const [across, along] = [only(0, last), only(last)];
-  const results = outputSizes(window, spatial);
-  const [width = 0, widthOfResults = 0] = [spatial[last], results[last]];
-  const others = axesFrom(2, last + 2);
-  const spread = f.matmul(f.reshape(weight, [-1, ...along.kernel]), entries(f, along, spatial.slice(last)));
-  const rows = f.reshape(spread, [channels, ...across.kernel, width, widthOfResults]);
-  const kernels = f.reshape(f.transpose(rows, [0, last + 2, last + 1, ...axesFrom(1, last + 1)]), [
-    ...[channels * widthOfResults, width],
-    ...across.kernel,
-  ]);
-  const columns = f.reshape(f.transpose(x, [0, 1, last + 2, ...others]), [
-    ...[-1, channels * width],
-    ...spatial.slice(0, last),
-  ]);
-  const made = f.emit("Conv", [columns, kernels], { attributes: windowAttributes(across, channels) });
-  const apart = f.reshape(made, [-1, channels, widthOfResults, ...results.slice(0, last)]);
-  return biased(f, f.transpose(apart, [0, 1, ...axesFrom(3, last + 3), 2]), call);
+  const [along, across] = [only(0, 1), only(1)];
+  const [[height = 0], [heightOfResults = 0, ...others]] = [spatial, outputSizes(window, spatial)];
+  const columns = f.reshape(weight, [channels, ...along.kernel, placesOf(across.kernel)]);
+  const spread = f.matmul(entriesOfResults(f, along, height, heightOfResults), columns);
+  const kernels = f.reshape(spread, [channels * heightOfResults, height, ...across.kernel]);
+  const bands = f.reshape(x, [-1, channels * height, ...spatial.slice(1)]);
+  const made = f.emit("Conv", [bands, kernels], { attributes: windowAttributes(across, channels) });
+  return biased(f, f.reshape(made, [-1, channels, heightOfResults, ...others]), call);
+}
+
+/** The same as `entries` along one axis, the other way round: [results * pixels, places]. */
+function entriesOfResults(f: Formula, along: Window, pixels: number, results: number): Value {
+  const places = placesOf(along.kernel);
+  const found = positionOfEntries(along, [pixels]);
+  const position = axesFrom(0, results).flatMap((result) =>
+    axesFrom(0, pixels).map((pixel) => found[pixel * results + result] ?? places),
+  );
+  return f.cast(f.equal(f.reshape(f.ints(position), [-1, 1]), f.ints(axesFrom(0, places))), f.dtype);
 }
 
 /** The position of the kernel at which a pixel meets a result, pixels first; null where they do not meet. */

@@ -103,14 +103,7 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const perGroup = channels / group;
   const sizes = new SizeMath(f);
   const spatial = sizes.of(image, 2);
-  const lastFirst =
-    group === 1
-      ? f.transpose(image, [0, ...axesFrom(2, rank + 2), 1])
-      : f.transpose(f.reshape(image, sizes.concat([0, group, perGroup], spatial)), [
-          ...[1, 0],
-          ...axesFrom(3, rank + 3),
-          2,
-        ]);
+  const lastFirst = group === 1 ? f.transpose(image, [0, ...axesFrom(2, rank + 2), 1]) : groupsFirst(f, correlation);
   const planes = sizes.mul(sizes.of(image, 0, 1), [group]);
   const mixed = f.reshape(lastFirst, sizes.concat([1], planes, sizes.slice(spatial, 0, rank - 1), [-1]));
   const last = rank - 1;
@@ -132,6 +125,18 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const apart = f.reshape(cut, [outputs, ...reached, perGroup]);
   const met = gap === 1 ? apart : f.slice(apart, [0], [reached[last] ?? 1], [rank], [gap]);
   return f.transpose(met, [0, rank + 1, ...axesFrom(1, rank + 1)]);
+}
+
+/**
+ * [G, N, pixels * C / G] of an image in several groups, with its channels last. Transposed in two steps, with a reshape between: ONNX Runtime's CPU
+ * provider takes a transposition that moves one axis row by row, and one that moves more element by element.
+ */
+function groupsFirst(f: Formula, { group, image, channels, window }: Correlation): Value {
+  const sizes = new SizeMath(f);
+  const rank = window.kernel.length;
+  const grouped = f.reshape(image, sizes.concat([0, group, channels / group], sizes.of(image, 2)));
+  const channelsLast = f.transpose(grouped, [0, 1, ...axesFrom(3, rank + 3), 2]);
+  return f.transpose(f.reshape(channelsLast, [0, group, -1]), [1, 0, 2]);
 }
 
 /** Patches [N, G, C / G * positions, pixels] of the image, and one product per sample and group. */
