@@ -46,6 +46,11 @@ const SHAPES: readonly (readonly number[])[] = [
   [32, 128, 128, 8, 3],
   [32, 256, 256, 4, 3],
   [16, 64, 128, 16, 1],
+  [8, 64, 32, 32, 1],
+  [8, 128, 64, 16, 1],
+  [32, 16, 96, 28, 1],
+  [32, 128, 256, 4, 1],
+  [4, 256, 512, 8, 1],
   [16, 3, 192, 64, 8, 1, 8],
   [16, 128, 128, 16, 3, 4],
   [16, 128, 128, 16, 3, 32],
@@ -82,7 +87,8 @@ function correlationOf({ batch, channels, outputs, size, kernel, group, stride }
 type Correlation = ReturnType<typeof correlationOf>;
 
 function applies(algorithm: AlgorithmName, { group, channels, window }: Correlation): boolean {
-  if (algorithm === "product") return group === 1 && window.kernel.every((size) => size === 1);
+  if (algorithm === "product" || algorithm === "products")
+    return group === 1 && window.kernel.every((size) => size === 1);
   return algorithm !== "samples" || group === 1 || group === channels;
 }
 

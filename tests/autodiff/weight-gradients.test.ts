@@ -46,6 +46,8 @@ it.each([
   ["more outputs than places and channels", { C: 2, M: 40, G: 1, K: 3, S: 1, D: 1, P: 1 }],
   ["one position", { C: 5, M: 3, G: 1, K: 1, S: 1, D: 1, P: 0 }],
   ["one position, strides", { C: 5, M: 3, G: 1, K: 1, S: 2, D: 1, P: 0 }],
+  ["one position, many weights", { C: 40, M: 50, G: 1, K: 1, S: 1, D: 1, P: 0 }],
+  ["one position, many weights, strides", { C: 24, M: 36, G: 1, K: 1, S: 2, D: 1, P: 0 }],
   ["one position, groups", { C: 4, M: 6, G: 2, K: 1, S: 2, D: 1, P: 0 }],
   ["one position, pads", { C: 3, M: 2, G: 1, K: 1, S: 1, D: 1, P: 1 }],
   ["more than 49 positions", { C: 2, M: 2, G: 1, K: 8, S: 1, D: 1, P: 3 }],

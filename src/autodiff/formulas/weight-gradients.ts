@@ -26,11 +26,12 @@ export interface Correlation {
 
 type Algorithm = (f: Formula, correlation: Correlation) => Value;
 
-export type AlgorithmName = "product" | "samples" | "patches" | "interleaved";
+export type AlgorithmName = "product" | "products" | "samples" | "patches" | "interleaved";
 
 /** What each algorithm gives is the gradient [M, C / group, ...kernel] of the weight. `chooseAlgorithm` says which one applies. */
 export const WEIGHT_GRADIENT_ALGORITHMS: Readonly<Record<AlgorithmName, Algorithm>> = {
   product,
+  products,
   samples: bySamples,
   patches: byPatches,
   interleaved,
@@ -39,11 +40,17 @@ export const WEIGHT_GRADIENT_ALGORITHMS: Readonly<Record<AlgorithmName, Algorith
 /** From these many kernel positions on, gradients of one channel are taken sample by sample. */
 const BY_SAMPLES_FROM = 25;
 
+/** From these many numbers of a sample for each weight on, transposing them costs more than a sum over products of single samples. */
+const PRODUCTS_FROM = 6;
+
 /** The algorithm that costs least, by shape; the measurements are in docs/building.md. `samples` needs the batch to be known. */
-export function chooseAlgorithm({ window, group, channels, batch }: Correlation): AlgorithmName {
+export function chooseAlgorithm({ window, group, gradient, channels, outputs, batch }: Correlation): AlgorithmName {
   const { kernel, begin, end } = window;
   const places = placesOf(kernel);
-  if (places === 1 && group === 1 && [...begin, ...end].every((pad) => pad === 0)) return "product";
+  if (places === 1 && group === 1 && [...begin, ...end].every((pad) => pad === 0)) {
+    const pixels = placesOf(known(dimsOf(gradient)?.slice(2) ?? null) ?? [0]);
+    return pixels * (channels + outputs) >= PRODUCTS_FROM * channels * outputs ? "products" : "product";
+  }
   if (channels > group) return "interleaved";
   if (places < BY_SAMPLES_FROM) return "patches";
   return batch === null ? "interleaved" : "samples";
@@ -76,18 +83,31 @@ function withoutSurplus({ window, image, gradient, hasMore = false }: Correlatio
   };
 }
 
-/** A kernel of one position: one matrix product over all pixels. */
-function product(f: Formula, { window, image, gradient, channels, outputs, hasMore = false }: Correlation): Value {
+/** The pixels that a kernel of one position meets. */
+function metPixels(f: Formula, { window, image, gradient, hasMore = false }: Correlation): Value {
   const { kernel, strides } = window;
+  if (strides.every((stride) => stride === 1) && !hasMore) return image;
   const sizes = new SizeMath(f);
-  const spatial = axesFrom(2, kernel.length + 2);
-  const isWhole = strides.every((stride) => stride === 1) && !hasMore;
-  const covered = (): Sizes => sizes.mul(sizes.of(gradient, 2), strides);
   const zero = kernel.map(() => 0);
-  const met = isWhole ? image : f.slice(image, zero, sizes.value(covered()), spatial, strides);
-  const pixels = f.reshape(f.transpose(met, [0, ...spatial, 1]), [-1, channels]);
+  const covered = sizes.mul(sizes.of(gradient, 2), strides);
+  return f.slice(image, zero, sizes.value(covered), axesFrom(2, kernel.length + 2), strides);
+}
+
+/** A kernel of one position: one matrix product over all pixels. */
+function product(f: Formula, correlation: Correlation): Value {
+  const { window, gradient, channels, outputs } = correlation;
+  const spatial = axesFrom(2, window.kernel.length + 2);
+  const pixels = f.reshape(f.transpose(metPixels(f, correlation), [0, ...spatial, 1]), [-1, channels]);
   const rows = f.reshape(f.transpose(gradient, [1, 0, ...spatial]), [outputs, -1]);
-  return f.reshape(f.matmul(rows, pixels), [outputs, channels, ...kernel]);
+  return f.reshape(f.matmul(rows, pixels), [outputs, channels, ...window.kernel]);
+}
+
+/** A kernel of one position: one matrix product for each sample, which transposes nothing, and their sum. */
+function products(f: Formula, correlation: Correlation): Value {
+  const { window, gradient, channels, outputs } = correlation;
+  const pixels = f.transpose(f.reshape(metPixels(f, correlation), [0, channels, -1]), [0, 2, 1]);
+  const perSample = f.matmul(f.reshape(gradient, [0, outputs, -1]), pixels);
+  return f.reshape(f.sum(perSample, [0], false), [outputs, channels, ...window.kernel]);
 }
 
 /**
