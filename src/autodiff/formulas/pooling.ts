@@ -134,7 +134,7 @@ function byParts(f: Formula, { kernel, strides, begin }: Window, { x, y, dY }: P
   return cut(f, shaped(join(rank - 1, []), covered), begin, image);
 }
 
-/** `value` where the condition holds, else zero. ONNX Runtime's Where branches on each element, which costs ten times as much. */
+/** `value` where the condition holds, else zero. `Where` with a number goes element by element where the last axis has one element. */
 const masked = (f: Formula, condition: Value, value: Value): Value => f.mul(f.cast(condition, f.dtype), value);
 
 /** Puts what each part gets of the gradient in its place: what is left where it is the largest, and all that is left at last. */
