@@ -13,6 +13,7 @@ import { benchProof } from "./proof.ts";
 import { benchRace } from "./race.ts";
 import { benchRanks } from "./ranks.ts";
 import { benchScale } from "./scale.ts";
+import { benchSmallConvolutions } from "./small-convolutions.ts";
 import { benchTraining } from "./training.ts";
 import { benchWeightGradients } from "./weight-gradients.ts";
 import { benchWinograd } from "./winograd.ts";
@@ -47,6 +48,7 @@ const BENCHMARKS: Readonly<Record<string, (given: typeof options) => Promise<unk
   ranks: benchRanks,
   "weight-gradients": benchWeightGradients,
   winograd: benchWinograd,
+  "small-convolutions": benchSmallConvolutions,
   proof: () => benchProof({ parameters: 1e8 }),
 };
 
