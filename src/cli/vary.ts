@@ -70,6 +70,17 @@ export function withSetting<Flags extends object>(flags: Flags, setting: Setting
   return { ...flags, ...changed };
 }
 
+/** The options that were given a value of their own and are varied too, but for those that must be given. */
+export function replacedBy(flags: object, varied: readonly Varied[], options: readonly Option[]): readonly string[] {
+  const values = new Map<string, unknown>(Object.entries(flags));
+  return varied.flatMap(({ option: name }) => {
+    const option = options.find(({ long }) => long === `--${name}`);
+    const given = option === undefined || option.mandatory ? undefined : values.get(option.attributeName());
+    const usual = option?.negate === true ? true : option?.defaultValue;
+    return given === undefined || JSON.stringify(given) === JSON.stringify(usual) ? [] : [name];
+  });
+}
+
 function parsedValue(option: Option, text: string): unknown {
   const name = option.long?.slice(2) ?? "";
   if (!option.required && !option.optional) {

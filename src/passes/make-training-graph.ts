@@ -31,7 +31,8 @@ import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quan
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { type LossScale, scaleLoss } from "./scale-loss.ts";
 import type { TrainingGraph } from "./training-graph.ts";
-import { declaredOtherwise, mergedByChance, warningsOf } from "./warnings.ts";
+import { declaredOtherwise, mergedByChance, warningsOf, withoutUse } from "./warnings.ts";
+import { withoutParameters } from "./without-parameters.ts";
 
 export interface TrainingGraphOptions extends ParameterChoice, ForwardOptions {
   readonly loss: LossOptions;
@@ -89,6 +90,7 @@ export function makeTrainingGraphs(
   const [{ notes, roles }] = [prepareForward(training, options), prepareForward(evaluation, options)];
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const [onReals = null] = [training, evaluation].map(writeOnReals);
+  const idle = withoutUse(training, options);
   const { quantizationAware = false } = options;
   const isQuantized = !quantizationAware && hasQuantizedWeights(training);
   const [weights = null] = [training, evaluation].map((model) =>
@@ -137,7 +139,7 @@ export function makeTrainingGraphs(
   if (reached.length === 0) {
     throw new PassError("E_NO_PARAMETERS", "the loss depends on no parameter that could be trained", {
       field: loss.name,
-      hint: isQuantized ? QUANTIZED_HINT : hintFor(candidates, skipped, end),
+      hint: isQuantized ? QUANTIZED_HINT : withoutParameters({ candidates, frozen, constants: skipped, end }),
     });
   }
   const unreached = candidates.filter((value) => !gradients.has(value));
@@ -187,6 +189,7 @@ export function makeTrainingGraphs(
         : [`held as integers, and trained as real numbers: ${weights.restored.join(", ")}`]),
       ...(isQuantized ? [`weights that are held as integers are not trained. ${QUANTIZED_HINT}`] : []),
       ...changes,
+      ...idle,
       ...warnings,
       ...notesOfCarried(carried),
     ],
@@ -265,15 +268,6 @@ function requireSingle(candidates: readonly Value[]): void {
 }
 
 const QUANTIZED_HINT = "Train them with --qat (straight-through estimation).";
-
-/** What to do where nothing is trained. */
-function hintFor(candidates: readonly Value[], constants: readonly Skipped[], end: string | null): string {
-  const [first] = constants;
-  if (candidates.length > 0) return end ?? "Choose other parameters or another output.";
-  if (first === undefined) return "Parameters are floating-point initializers, and the model has none.";
-  const others = constants.length === 1 ? "" : ` and ${constants.length - 1} more are taken for constants too`;
-  return `"${first.at}" is not trained: ${first.reason}${others}. Train it with --params '${first.at}'.`;
-}
 
 /** Parameters become inputs, after the user's. */
 function moveToInputs({ graph }: Model, values: readonly Value[]): void {

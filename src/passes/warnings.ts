@@ -1,10 +1,11 @@
 import { madeBy } from "../analysis/parameters/readings.ts";
 import { DataType } from "../graph/data-type.ts";
 import { describeNode, type Graph, type Value } from "../graph/graph.ts";
-import { walkGraphs } from "../graph/model.ts";
+import { type Model, walkGraphs } from "../graph/model.ts";
 import type { ValueType } from "../graph/value-type.ts";
 import type { OpType } from "../ops/operators/index.ts";
 import type { LossKind } from "./add-loss.ts";
+import type { TrainingGraphOptions } from "./make-training-graph.ts";
 
 /** A loss that takes scores, and outputs that are none any more. */
 interface TwiceTaken {
@@ -38,6 +39,23 @@ const TWICE_TAKEN: readonly TwiceTaken[] = [
  */
 export function warningsOf(graph: Graph, scores: Value | undefined, loss: LossKind): readonly string[] {
   return [...takenTwice(scores, loss), ...singleValues(graph)];
+}
+
+/** Options about operators that the model does not have. */
+export function withoutUse(
+  { graph }: Model,
+  { batchNorm, quantizationAware = false }: Pick<TrainingGraphOptions, "batchNorm" | "quantizationAware">,
+): readonly string[] {
+  const found = new Set([...walkGraphs(graph)].flatMap(({ nodes }) => nodes.map(({ opType }) => opType)));
+  const hasNone = (operators: readonly OpType[]): boolean => !operators.some((each) => found.has(each));
+  return [
+    ...(batchNorm === "running" && hasNone(["BatchNormalization"])
+      ? ["--batch-norm running (batchNorm) changes nothing: the model has no BatchNormalization"]
+      : []),
+    ...(quantizationAware !== false && hasNone(["QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"])
+      ? ["--qat (quantizationAware) changes nothing: the model has no QuantizeLinear or DequantizeLinear"]
+      : []),
+  ];
 }
 
 /** What is said where an exporter wrote the sizes of its example for those that the inputs leave open. */

@@ -14,6 +14,7 @@ import {
   withTargets,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { refuseIdleOptions } from "../idle-options.ts";
 import type { Io } from "../io.ts";
 import { withCarry, withModel } from "../model-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
@@ -64,6 +65,7 @@ Examples:
 
 async function build(path: string, options: BuildCommandOptions, console: Console): Promise<void> {
   const { output, force } = options;
+  refuseIdleOptions([options]);
   await checkTarget(path, output, { force: force === true, inPlace: false, kind: "folder" });
   const built = await buildTrainingArtifacts(
     await readModel(path, forwardReadingOf(options, console)),

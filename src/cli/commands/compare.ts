@@ -28,19 +28,21 @@ import {
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
 import { describeComparison, describeEstimate, describeRun, describeSweep } from "../describe/comparison.ts";
+import { refuseIdleOptions } from "../idle-options.ts";
 import { DATA_HELP, datasetOf, type InputFlags, withInputs } from "../input-options.ts";
 import { interruptible } from "../interrupt.ts";
 import type { Io } from "../io.ts";
 import { withModel } from "../model-options.ts";
 import { packageVersion } from "../package-files.ts";
 import { noteThreads, refuseRanks } from "../ranks.ts";
+import { seedsOf } from "../seeds.ts";
 import { type RuntimeOptions, sessionOptionsOf, withRuntime } from "../session-options.ts";
 import { forwardReadingOf, type StrictOption, withStrict } from "../strict.ts";
 import { kindOf } from "../target.ts";
 import { type StepsFlags, scheduleOf, withSteps } from "../train-options.ts";
 import { shareOrData, withoutValidation } from "../validation.ts";
 import { nonNegative, positive, wholeNumber } from "../values.ts";
-import { contrastsOf, nameOf, optionsOf, parseVary, settings, type Varied, withSetting } from "../vary.ts";
+import { contrastsOf, nameOf, optionsOf, parseVary, replacedBy, settings, type Varied, withSetting } from "../vary.ts";
 import { writeComparison } from "../write-comparison.ts";
 
 interface CompareFlags extends Omit<BuildFlags, "set">, StepsFlags, InputFlags, RuntimeOptions, StrictOption {
@@ -151,25 +153,6 @@ function confidence(text: string): number {
 
 const rates = (text: string): readonly number[] => text.split(",").map((each) => positive(each.trim()));
 
-const MOST_SEEDS = 10_000;
-
-function seedsOf(text: string): readonly number[] {
-  const whole = wholeNumber(0);
-  const parts = text.split(",").map((part) => part.trim());
-  const seeds = parts.flatMap((part): readonly number[] => {
-    const [from = "", to] = part.split("-");
-    if (to === undefined) return parts.length === 1 ? upTo(1, whole(part)) : [whole(part)];
-    return upTo(whole(from), whole(to));
-  });
-  if (seeds.length > 0 && new Set(seeds).size === seeds.length) return seeds;
-  throw new InvalidArgumentError("Give a number of seeds from 1 on, or different seeds: 3,4,7 or 11-20.");
-}
-
-function upTo(first: number, last: number): readonly number[] {
-  if (last - first >= MOST_SEEDS) throw new InvalidArgumentError(`There may be ${MOST_SEEDS} seeds.`);
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
-}
-
 async function run(path: string, flags: CompareFlags, console: Console): Promise<number> {
   refuseRanks("compare");
   if ((await kindOf(flags.output)) === "file") {
@@ -181,6 +164,9 @@ async function run(path: string, flags: CompareFlags, console: Console): Promise
   const model = await readModel(path, forwardReadingOf(flags, console));
   const variable = optionsOf(withTrained(new Command()));
   const sets = settings(flags.vary).map((setting) => ({ setting, own: withSetting(flags, setting, variable) }));
+  refuseIdleOptions(sets.map(({ own }) => own));
+  for (const option of replacedBy(flags, flags.vary, variable))
+    console.note(`what --vary ${option} says stands in the place of --${option}`);
   const first = await firstOf(model, sets[0]?.own ?? flags);
   const data = await dataOf(path, first, flags, console);
   const arms = sets.map(({ setting, own }) => armOf(nameOf(setting), own, first, path, data));

@@ -21,6 +21,7 @@ import {
   withQat,
 } from "../build-options.ts";
 import { Console, type OutputOptions } from "../console.ts";
+import { refuseIdleLossOptions } from "../idle-options.ts";
 import { datasetOptionsOf, type InputFlags, tableOptionsOf, withConstants, withTables } from "../input-options.ts";
 import type { Io } from "../io.ts";
 import { type ModelFlags, modelOptionsOf, withModel } from "../model-options.ts";
@@ -81,6 +82,7 @@ Example:
           hint: "Give --data <file>.",
         });
       }
+      refuseIdleLossOptions(options);
       const model = await readModel(path, forwardReadingOf(options, console));
       const check = await checkGradients(model, {
         ...parametersOf(options),
