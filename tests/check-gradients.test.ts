@@ -64,6 +64,23 @@ describe("gradients of recurrent layers", () => {
 });
 
 describe("checkGradients", () => {
+  it.each([
+    ["uint8", DataType.uint8],
+    ["int8", DataType.int8],
+  ])("makes up inputs of %s, as models take that look bytes up", async (_, dtype) => {
+    const sketch = new Sketch("bytes");
+    sketch.input("x", { kind: "tensor", dtype, shape: ["batch", 5] });
+    sketch.initializer("table", GraphTensor.from(DataType.float, [256, 3], wave(768, 1)));
+    sketch.node("Cast", ["x"], ["places"], [attribute.int("to", DataType.int64)]);
+    sketch.node("Gather", ["table", "places"], ["found"]);
+    sketch.node("Tanh", ["found"], ["y"]);
+    sketch.output("y", float(["batch", 5, 3]));
+    const { parameters } = await checkGradients(model(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" } });
+    expect(parameters.map(({ parameter }) => parameter)).toEqual(["table"]);
+    const [{ difference = 1, analytic = 0 } = {}] = parameters;
+    expect([difference < 1e-6, analytic !== 0]).toEqual([true, true]);
+  });
+
   it("agrees, in float64 where there are kernels", async () => {
     const sketch = new Sketch("linear");
     sketch.input("x", float(["batch", 4]));

@@ -72,6 +72,8 @@ const MAKERS = new Map<number, Make>([
       ),
   ],
   [DataType.int32, (size, seed, dims) => new Tensor("int32", Int32Array.from(bits(size, seed)), dims)],
+  [DataType.int8, (size, seed, dims) => new Tensor("int8", Int8Array.from(bits(size, seed)), dims)],
+  [DataType.uint8, (size, seed, dims) => new Tensor("uint8", bits(size, seed), dims)],
   [DataType.bool, (size, seed, dims) => new Tensor("bool", bits(size, seed), dims)],
 ]);
 

@@ -126,6 +126,21 @@ describe("constants of the program are told by their use", () => {
     expect((await choice(forward, { parameters: ["*"] })).trained).toEqual([]);
   });
 
+  it("what has no elements is not trained, asked for or not", async () => {
+    const adapter = around(
+      (sketch) => {
+        sketch.node("MatMul", ["x", "c"], ["low"]);
+        sketch.node("MatMul", ["low", "d"], ["change"]);
+        sketch.node("Add", ["x", "change"], ["h"]);
+      },
+      { c: weights([4, 0]), d: weights([0, 4]) },
+    );
+    for (const parameters of [["*"], ["*", "c", "d"]]) {
+      const { trained, constants } = await choice(adapter, { parameters });
+      expect([trained, constants]).toEqual([[], { c: "it is empty", d: "it is empty" }]);
+    }
+  });
+
   it("initial states of recurrent layers", async () => {
     const sketch = new Sketch("recurrent");
     sketch.input("x", float([5, 2, 3]));

@@ -41,6 +41,7 @@ export function chooseParameters(
   const reasons = new Map(
     all.map((value) => {
       const role = roles.get(value.name);
+      if (isEmpty(value)) return [value, "empty"];
       return [value, role === undefined ? constantReason(value, raw, all) : role];
     }),
   );
@@ -57,7 +58,7 @@ export function chooseParameters(
   const isFrozen = nameMatcher(freeze, "freeze");
   const isMeant = nameMatcher(meant, "params");
   const trains = (value: Value): boolean =>
-    !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
+    !isEmpty(value) && !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
   return {
     candidates: all.filter(trains),
     frozen: all.filter((value) => !trains(value) && !isConstant(value)),
@@ -66,6 +67,8 @@ export function chooseParameters(
       .map((value) => ({ at: value.name, reason: `it is ${reasons.get(value)}` })),
   };
 }
+
+const isEmpty = ({ tensor }: Value): boolean => tensor?.size === 0;
 
 /** Why an initializer is a constant of the program; null for a parameter. */
 function constantReason(initializer: Value, raw: ReadonlySet<Value>, initializers: readonly Value[]): string | null {
