@@ -110,6 +110,20 @@ function products(f: Formula, correlation: Correlation): Value {
   return f.reshape(f.sum(perSample, [0], false), [outputs, channels, ...window.kernel]);
 }
 
+/** Images of up to so many channels are laid out by a product. */
+const MOST_BY_PRODUCT = 16;
+
+/**
+ * The image with its channels last. ONNX Runtime's Transpose hands each sample to its threads by itself, which takes longer than to lay out few
+ * channels; the product with the identity that a transposed operand is taken into is handed over once.
+ */
+function channelsLast(f: Formula, { window, image, channels }: Correlation): Value {
+  if (channels > MOST_BY_PRODUCT) return f.transpose(image, [0, ...axesFrom(2, window.kernel.length + 2), 1]);
+  if (channels === 1) return image;
+  const pixels = f.transpose(f.reshape(image, [0, channels, -1]), [0, 2, 1]);
+  return f.matmul(pixels, f.reshape(placeKernels(f, [channels]), [channels, channels]));
+}
+
 /**
  * One Conv that sums over samples and pixels at once. Its image is the channels-last image, with the samples as channels and the channels
  * within the last spatial axis; its kernels are the gradients. A dilation by the number of channels meets one channel at a time, so the results
@@ -123,7 +137,7 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const perGroup = channels / group;
   const sizes = new SizeMath(f);
   const spatial = sizes.of(image, 2);
-  const lastFirst = group === 1 ? f.transpose(image, [0, ...axesFrom(2, rank + 2), 1]) : groupsFirst(f, correlation);
+  const lastFirst = group === 1 ? channelsLast(f, correlation) : groupsFirst(f, correlation);
   const planes = sizes.mul(sizes.of(image, 0, 1), [group]);
   const mixed = f.reshape(lastFirst, sizes.concat([1], planes, sizes.slice(spatial, 0, rank - 1), [-1]));
   const last = rank - 1;
