@@ -29,7 +29,7 @@ const BESIDE: Readonly<Record<string, string>> = {
   Constant: "an initializer once the model is loaded",
   Identity: "taken out when the model is loaded, or a copy",
   Dropout: "draws or does nothing, on the CPU",
-  SoftmaxCrossEntropyLoss: "on the CPU: the loss, once",
+  LogSoftmax: "on the CPU: the loss, once",
   ScatterElements: "on the CPU: the gradient at the labels, and of maxima",
   ScatterND: "on the CPU: gradients of embeddings and slices",
   Sum: "on the CPU: gradients of what is read three times or more",

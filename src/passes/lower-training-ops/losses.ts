@@ -68,6 +68,9 @@ const rowsOf = (f: Formula, like: Value): Value =>
 const logSoftmax = (f: Formula, x: Value, axis: number): Value =>
   f.emit("LogSoftmax", [x], { attributes: [attribute.int("axis", axis)] });
 
+const atLabels = (f: Formula, logProb: Value, labels: Value): Value =>
+  f.squeeze(f.gatherElements(logProb, f.unsqueeze(labels, [1]), 1), [1]);
+
 /** Forward of the losses whose `ignore_index` is an input. */
 function crossEntropy(f: Formula, call: Call): readonly Value[] {
   const { safe, weights } = sampleWeights(f, {
@@ -76,8 +79,7 @@ function crossEntropy(f: Formula, call: Call): readonly Value[] {
     ignored: call.optional(3),
   });
   const logProb = logSoftmax(f, call.input(0), 1);
-  const picked = f.squeeze(f.gatherElements(logProb, f.unsqueeze(safe, [1]), 1), [1]);
-  const losses = f.neg(f.mul(picked, weights));
+  const losses = f.neg(f.mul(atLabels(f, logProb, safe), weights));
   const reduction = call.string("reduction");
   if (reduction === "none") return [losses, logProb];
   const sum = f.sum(losses, null, false);
@@ -86,7 +88,32 @@ function crossEntropy(f: Formula, call: Call): readonly Value[] {
   return [f.div(sum, f.where(f.equal(total, 0), 1, total)), logProb];
 }
 
+/**
+ * ONNX's own loss. ONNX Runtime has it as a function that gives the scores a third axis and takes the softmax along the second, for which it
+ * copies all scores twice. Where no label counts the mean is 0 / 0, as in ONNX.
+ */
+function standardCrossEntropy(f: Formula, call: Call): readonly Value[] {
+  const [label, weight] = [call.input(1), call.optional(2)];
+  const ignored = call.intOrNull("ignore_index");
+  const reduction = call.string("reduction");
+  const logProb = logSoftmax(f, call.input(0), 1);
+  const isPlain = weight === null && ignored === null;
+  const { safe, weights } = isPlain ? { safe: label, weights: null } : sampleWeights(f, { label, weight, ignored });
+  const picked = atLabels(f, logProb, safe);
+  const losses = f.neg(weights === null ? picked : f.mul(picked, weights));
+  if (reduction === "none") return [losses, logProb];
+  if (reduction === "sum") return [f.sum(losses, null, false), logProb];
+  if (weights === null) return [f.mean(losses, null, false), logProb];
+  return [f.div(f.sum(losses, null, false), f.sum(weights, null, false)), logProb];
+}
+
 export const LOSSES: readonly Lowering[] = [
+  {
+    domain: "",
+    op: "SoftmaxCrossEntropyLoss",
+    source: "ONNX, operators: SoftmaxCrossEntropyLoss",
+    lower: standardCrossEntropy,
+  },
   {
     op: "SoftmaxCrossEntropyLossGrad",
     source: SOURCE,

@@ -123,6 +123,18 @@ const losses: readonly Case[] = [
       [string("reduction", reduction)],
       { title: `SoftmaxCrossEntropyLossInternal, ${reduction}` },
     ),
+    ...[[], [positive([3])]].map((weight) =>
+      single("SoftmaxCrossEntropyLoss", [scores(), labels, ...weight], 2, [string("reduction", reduction)], {
+        ...{ domain: "", title: `SoftmaxCrossEntropyLoss, ${reduction}${weight.length === 0 ? "" : ", weights"}` },
+      }),
+    ),
+    single(
+      "SoftmaxCrossEntropyLoss",
+      [floats([2, 3, 2, 2], 2), ints([2, 2, 2], [0, 1, 2, 0, 1, 2, 0, 1])],
+      2,
+      [string("reduction", reduction), int("ignore_index", 1)],
+      { domain: "", title: `SoftmaxCrossEntropyLoss of images, ${reduction}, ignored` },
+    ),
     single("SoftmaxCrossEntropy", [scores(), positive([4, 3])], 2, [string("reduction", reduction)], {
       title: `SoftmaxCrossEntropy, ${reduction}`,
     }),
@@ -167,6 +179,9 @@ const losses: readonly Case[] = [
     [string("reduction", "mean")],
     { title: "SoftmaxCrossEntropyLossGrad of images" },
   ),
+  single("SoftmaxCrossEntropyLoss", [scores(), int32s([4], [1, 0, 2, 1])], 2, [string("reduction", "none")], {
+    ...{ domain: "", title: "SoftmaxCrossEntropyLoss, none, int32 labels" },
+  }),
   single("SoftmaxCrossEntropyLossGrad", [scalar(1), logProbs([2, 3]), ints([2], [1, 1])], 1, [int("ignore_index", 1)], {
     title: "SoftmaxCrossEntropyLossGrad, all ignored",
   }),
