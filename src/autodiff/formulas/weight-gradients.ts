@@ -110,18 +110,17 @@ function products(f: Formula, correlation: Correlation): Value {
   return f.reshape(f.sum(perSample, [0], false), [outputs, channels, ...window.kernel]);
 }
 
-/** Images of up to so many channels are laid out by a product. */
+/** Rows of up to so many numbers are laid out by a product. */
 const MOST_BY_PRODUCT = 16;
 
 /**
- * The image with its channels last. ONNX Runtime's Transpose hands each sample to its threads by itself, which takes longer than to lay out few
- * channels; the product with the identity that a transposed operand is taken into is handed over once.
+ * [N, A, B] as [N, B, A]. ONNX Runtime's Transpose hands each N to its threads by itself, which takes longer than to lay out short rows; the
+ * product with the identity that a transposed operand is taken into is handed over once.
+ * @param size A
  */
-function channelsLast(f: Formula, { window, image, channels }: Correlation): Value {
-  if (channels > MOST_BY_PRODUCT) return f.transpose(image, [0, ...axesFrom(2, window.kernel.length + 2), 1]);
-  if (channels === 1) return image;
-  const pixels = f.transpose(f.reshape(image, [0, channels, -1]), [0, 2, 1]);
-  return f.matmul(pixels, f.reshape(placeKernels(f, [channels]), [channels, channels]));
+function swapped(f: Formula, value: Value, size: number): Value {
+  const turned = f.transpose(value, [0, 2, 1]);
+  return size > MOST_BY_PRODUCT ? turned : f.matmul(turned, f.reshape(placeKernels(f, [size]), [size, size]));
 }
 
 /**
@@ -137,7 +136,12 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const perGroup = channels / group;
   const sizes = new SizeMath(f);
   const spatial = sizes.of(image, 2);
-  const lastFirst = group === 1 ? channelsLast(f, correlation) : groupsFirst(f, correlation);
+  const lastFirst =
+    group > 1
+      ? groupsFirst(f, correlation)
+      : channels === 1
+        ? image
+        : swapped(f, f.reshape(image, [0, channels, -1]), channels);
   const planes = sizes.mul(sizes.of(image, 0, 1), [group]);
   const mixed = f.reshape(lastFirst, sizes.concat([1], planes, sizes.slice(spatial, 0, rank - 1), [-1]));
   const last = rank - 1;
@@ -158,7 +162,9 @@ function interleaved(f: Formula, correlation: Correlation): Value {
   const cut = isExact ? made : f.slice(made, zero, widened(reached), axesFrom(2, rank + 2));
   const apart = f.reshape(cut, [outputs, ...reached, perGroup]);
   const met = gap === 1 ? apart : f.slice(apart, [0], [reached[last] ?? 1], [rank], [gap]);
-  return f.transpose(met, [0, rank + 1, ...axesFrom(1, rank + 1)]);
+  const places = placesOf(kernel);
+  const rows = swapped(f, f.reshape(met, [outputs, places, perGroup]), places);
+  return f.reshape(rows, [outputs, perGroup, ...kernel]);
 }
 
 /**
