@@ -161,6 +161,26 @@ describe("checkGradients", () => {
     expect([error.code, error.exitCode]).toEqual(["E_NOT_FINITE", 7]);
   });
 
+  it("has numbers where all gradients are zero", async () => {
+    const sketch = new Sketch("flat");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer(
+      "w",
+      GraphTensor.floats(
+        [4, 3],
+        Array.from(wave(12, 1), (value) => -1 - value ** 2),
+      ),
+    );
+    sketch.node("MatMul", ["x", "w"], ["h"]);
+    sketch.node("Relu", ["h"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    const { parameters } = await checkGradients(model(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" } });
+    const [{ difference, tolerance, analytic, numeric } = {}] = parameters;
+    expect([difference, analytic, numeric]).toEqual([0, 0, 0]);
+    expect(tolerance).toBeGreaterThan(1);
+    expect(Number.isFinite(tolerance)).toBe(true);
+  });
+
   it("checks convolutions in float64", async () => {
     const check = await checkGradients(convNet(), CE);
     expect([check.precision, check.reason]).toEqual(["float64", null]);

@@ -50,8 +50,8 @@ export function differentiate(
 
 const isReal = (value: Value): boolean => isGradientType(elementTypeOf(value));
 
-/** What is known to be whole numbers. */
-const isWhole = (value: Value): boolean => value.type !== null && !isReal(value);
+/** What is made of whole numbers, also by an operator whose results have no known type. */
+const isWhole = (value: Value): boolean => !isReal(value);
 
 class Differentiation {
   readonly #graph: Graph;

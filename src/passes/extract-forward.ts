@@ -85,7 +85,10 @@ function namedOutputs(graph: Graph, names: readonly string[]): readonly Value[] 
 function forwardOutputs(graph: Graph, weights: ReadonlyMap<string, Tensor>): readonly Value[] {
   const parameters = graph.inputs.filter(({ name }) => weights.has(name));
   const user = graph.inputs.filter(({ name }) => !weights.has(name));
-  const readers = new Set(parameters.flatMap(({ uses }) => uses.map(({ user: reader }) => reader)));
+  /** A weight may be turned, scaled or put together before it meets the data. */
+  const ofInputs = dependents(graph, user).values;
+  const made = [...dependents(graph, parameters).values].filter((value) => !ofInputs.has(value));
+  const readers = new Set([...parameters, ...made].flatMap(({ uses }) => uses.map(({ user: reader }) => reader)));
   const feeding = valuesBehind(graph, readers);
   const targets = user.filter((value) => !feeding.has(value));
   const data = user.filter((value) => feeding.has(value));

@@ -24,6 +24,9 @@ export type Precision = (typeof PRECISIONS)[keyof typeof PRECISIONS];
 /** So much smaller a step is that the loss itself hardly changes over it. */
 const STILL = 1024;
 
+/** What gradients are relative to where all of them are zero: so little that any slope that is none is far off. */
+const LEAST = 1e-200;
+
 /** How much smaller the next step is where one was too large. */
 const FINER = 8;
 
@@ -42,7 +45,7 @@ export function comparisons(
   samples: number,
   seed: number,
 ): readonly Compared[] {
-  const overall = [...gradients.values()].map(largestOf).reduce((most, each) => Math.max(most, each), Number.MIN_VALUE);
+  const overall = [...gradients.values()].map(largestOf).reduce((most, each) => Math.max(most, each), LEAST);
   return [...gradients].map(([parameter, gradient], index) => ({
     parameter,
     gradient,

@@ -50,6 +50,17 @@ export const SIGNALS: readonly InferenceCase[] = [
       Array.from({ length: 12 }, (_, at) => at),
     ),
   ]),
+  shape(
+    "ConvInteger",
+    [
+      u8(
+        [1, 1, 4, 5],
+        Array.from({ length: 20 }, (_, at) => at),
+      ),
+      u8([2, 1, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+    [ints("pads", [0, 1, 0, 0]), ints("strides", [1, 2])],
+  ),
   shape("QLinearMatMul", [
     ...[u8([1, 2], [1, 2]), f32([], [0.5]), u8([], [0]), u8([2, 3], [1, 2, 3, 4, 5, 6]), f32([], [0.5]), u8([], [0])],
     ...[f32([], [1]), u8([], [0])],

@@ -1,8 +1,10 @@
 import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
+import { float, model as modelOf, Sketch } from "../../fixtures/sketch.ts";
 import { checkModel, decodeModel, encodeModel, extractForward, GraphTensor } from "../../src/entries/graph.ts";
-import { readArtifacts, readTrainable, readWeights, TrainingSession } from "../../src/index.ts";
+import { buildTrainingArtifacts, readArtifacts, readTrainable, readWeights, TrainingSession } from "../../src/index.ts";
 import { DIGITS } from "../support/cli.ts";
+import { wave } from "../support/conv-net.ts";
 import { errorOf } from "../support/errors.ts";
 import { openSession } from "../support/ort.ts";
 
@@ -47,6 +49,22 @@ describe("extractForward", () => {
     expect(encodeModel(again)).toEqual(once);
     const unknown = errorOf(() => extractForward(decodeModel(bytes), { weights, outputs: ["nothing"] }));
     expect([unknown.code, unknown.exitCode]).toEqual(["E_OUTPUT", 2]);
+  });
+
+  it("finds the data behind weights that are turned before they meet it", async () => {
+    const sketch = new Sketch("turned");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer("w", GraphTensor.floats([3, 4], Array.from(wave(12, 1))));
+    sketch.node("Transpose", ["w"], ["turned"]);
+    sketch.node("MatMul", ["x", "turned"], ["h"]);
+    sketch.node("Tanh", ["h"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    const { portable } = await buildTrainingArtifacts(modelOf(sketch.graph, 8, [["", 17]]), { loss: { kind: "mse" } });
+    const evalModel = portable?.evalModel ?? null;
+    if (evalModel === null) throw new Error("not built");
+    const weights = new Map([["w", GraphTensor.floats([3, 4], Array.from(wave(12, 1)))]]);
+    const { inputs, outputs } = extractForward(evalModel, { weights });
+    expect([inputs, outputs]).toEqual([["x"], ["y"]]);
   });
 
   it("refuses a graph that is only a loss", async () => {

@@ -93,6 +93,31 @@ async function trained(kind: "integers" | "pairs"): Promise<{ losses: number[]; 
   return { losses, y };
 }
 
+/** As quantizers that use plain operators write it: the scale goes round the integers, and a gradient through it alone would be a part. */
+it.each([false, true])(
+  "a convolution of integers is refused, also where its scale depends on a parameter (--qat: %s)",
+  async (qat) => {
+    const sketch = new Sketch("by hand");
+    sketch.input("x", float(["N", 2, 4, 4]));
+    sketch.initializer("mix", GraphTensor.floats([2, 2, 1, 1], [1.5, 0.5, -0.5, 1]));
+    sketch.initializer("zero", GraphTensor.from(DataType.uint8, [], Uint8Array.of(ZERO)));
+    sketch.initializer("kernel_quantized", bytes([3, 2, 3, 3], 2));
+    sketch.node("Conv", ["x", "mix"], ["scaled"]);
+    sketch.node("ReduceMax", ["scaled"], ["most"], [attribute.int("keepdims", 0)]);
+    sketch.node("QuantizeLinear", ["scaled", "most", "zero"], ["q"]);
+    sketch.node("ConvInteger", ["q", "kernel_quantized", "zero"], ["sums"]);
+    sketch.node("Cast", ["sums"], ["real"], [attribute.int("to", DataType.float)]);
+    sketch.node("Mul", ["real", "most"], ["y"]);
+    sketch.output("y", float(["N", 3, 2, 2]));
+    const forward = model(sketch.graph, 8, [["", 17]]);
+    const built = buildTrainingArtifacts(forward, { loss: { kind: "mse" }, quantizationAware: qat });
+    await expect(built).rejects.toMatchObject({
+      code: "E_NO_GRADIENT",
+      message: expect.stringContaining("reads quantized numbers"),
+    });
+  },
+);
+
 describe("operators on integers that have scales", () => {
   it("train as the same model of pairs does, from what their kernels compute", async () => {
     const [integers, pairs] = [await trained("integers"), await trained("pairs")];

@@ -93,7 +93,10 @@ export function windowOf(
   const totals = size.map((_, axis) => {
     const [input, stride] = [spatial?.[axis] ?? null, window.strides[axis] ?? 1];
     if (stride === 1) return (reaches[axis] ?? 1) - 1;
-    if (input === null) throw node.refuse(`auto_pad ${auto} needs the spatial sizes of the input, which are not known`);
+    if (input === null)
+      throw node.refuse(
+        `auto_pad ${auto} needs the spatial sizes of the input, which are not known; --dim (sizes) fixes them`,
+      );
     return Math.max(0, (Math.ceil(input / stride) - 1) * stride + (reaches[axis] ?? 1) - input);
   });
   const [small, large] = [totals.map((each) => Math.floor(each / 2)), totals.map((each) => Math.ceil(each / 2))];

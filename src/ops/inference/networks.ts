@@ -95,6 +95,9 @@ function conv(call: InferenceCall): readonly Inferred[] {
   return [{ dtype: call.dtype(0), shape: [batch, weight?.[0] ?? null, ...spatial] }];
 }
 
+const integerConv = (call: InferenceCall): readonly Inferred[] =>
+  conv(call).map((each) => ({ ...each, dtype: DataType.int32 }));
+
 function convTranspose(call: InferenceCall): readonly Inferred[] {
   const [image, weight] = [call.shape(0), call.shape(1)];
   const sizes = extents(call, weight?.slice(2) ?? null);
@@ -245,6 +248,7 @@ export const NETWORK_INFERENCE: InferenceRows = [
   ["GridSample", gridSample],
   ["Einsum", einsum],
   ["Conv", conv],
+  ["ConvInteger", integerConv],
   ["ConvTranspose", convTranspose],
   ...each(["MaxPool", "AveragePool", "LpPool"], pool),
   ...each(["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"], globalPool),
