@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exports ALBERT (Lan et al. 2019) in the size that the authors of AGR trained, freshly initialized: embeddings of 24, hidden 64,
-feed-forward 256, six layers that share their weights, one head; with a vocabulary of 4,096 words and 64 positions, for masked words alone,
-and with 15 positions and two more numbers, a mark and padding, for the order of sentences.
+feed-forward 256, six layers that share their weights, one head; for 64 letters at 16 positions, of which some are masked, and for 4,096 words,
+a mark and padding at 15 positions, for the order of sentences. Linear layers begin with PyTorch's own weights.
 
     python3 experiments/export-albert.py [name ...]
 """
@@ -12,7 +12,8 @@ import sys
 import torch
 from torch import nn
 
-WORDS, POSITIONS, EMBEDDED, HIDDEN, INNER, LAYERS = 4096, 64, 24, 64, 256, 6
+EMBEDDED, HIDDEN, INNER, LAYERS = 24, 64, 256, 6
+LETTERS, POSITIONS, WORDS = 64, 16, 4096
 PAIR, PADDING = 15, WORDS + 1
 
 
@@ -32,20 +33,18 @@ class Layer(nn.Module):
 class Albert(nn.Module):
     def __init__(self):
         super().__init__()
-        self.words = nn.Embedding(WORDS, EMBEDDED)
-        self.positions = nn.Parameter(torch.empty(1, POSITIONS, EMBEDDED))
+        self.letters = nn.Embedding(LETTERS, EMBEDDED)
+        self.positions = nn.Parameter(0.02 * torch.randn(1, POSITIONS, EMBEDDED))
         self.norm = nn.LayerNorm(EMBEDDED)
         self.widen = nn.Linear(EMBEDDED, HIDDEN)
         self.layer = Layer()
         self.narrow = nn.Linear(HIDDEN, EMBEDDED)
         self.last = nn.LayerNorm(EMBEDDED)
-        self.scores = nn.Linear(EMBEDDED, WORDS)
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
+        self.scores = nn.Linear(EMBEDDED, LETTERS)
+        nn.init.normal_(self.letters.weight, std=0.02)
 
     def forward(self, ids):
-        x = self.widen(self.norm(self.words(ids) + self.positions))
+        x = self.widen(self.norm(self.letters(ids) + self.positions))
         for _ in range(LAYERS):
             x = self.layer(x)
         return self.scores(self.last(nn.functional.gelu(self.narrow(x))))

@@ -12,11 +12,12 @@
  * and the seed that follow, and says whether each loss is the same.
  */
 
-import { cpSync, existsSync, readdirSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "../src/cli/run.ts";
 import { writeAlphas } from "./alpha.ts";
+import { commitOfCode } from "./commit.ts";
 import { hasFashion, prepareData } from "./data.ts";
 import { prepareNoise } from "./diffusion.ts";
 import { withResults } from "./outcome.ts";
@@ -26,7 +27,7 @@ import { hasText, prepareMasked, prepareOrder } from "./text.ts";
 import { trainedAgain } from "./trained.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-const RESULTS = ["comparison.json", "curves.svg"];
+const [COMPARISON, CURVES] = ["comparison.json", "curves.svg"];
 const CONFIG = "onnx-agr.config.yaml";
 
 const names = readdirSync(HERE).filter((name) => existsSync(join(HERE, name, CONFIG)));
@@ -87,9 +88,16 @@ async function main(): Promise<number> {
   }
   process.chdir(join(HERE, name));
   const status = await run(["compare", ...more], process);
-  const isWhole = status === 0 && !more.includes("--dry-run") && existsSync(join("runs", "comparison.json"));
-  if (isWhole && name !== "smoke") for (const file of RESULTS) cpSync(join("runs", file), file);
+  const isWhole = status === 0 && !more.includes("--dry-run") && existsSync(join("runs", COMPARISON));
+  if (isWhole && name !== "smoke") keepResults();
   return status;
+}
+
+/** Copies what came of a comparison into this folder, and adds which code it was. */
+function keepResults(): void {
+  const comparison: object = JSON.parse(readFileSync(join("runs", COMPARISON), "utf8"));
+  writeFileSync(COMPARISON, `${JSON.stringify({ ...comparison, commit: commitOfCode() }, null, 1)}\n`);
+  cpSync(join("runs", CURVES), CURVES);
 }
 
 process.exitCode = await main();

@@ -103,7 +103,7 @@ function sweepsTable(outcome: Outcome): readonly string[] {
 
 /** The part of the page about one experiment. */
 export function sectionOf(name: string, title: string, outcome: Outcome): string {
-  const { arms, seeds, versions, metric } = outcome;
+  const { arms, seeds, versions, metric, commit } = outcome;
   const compared = arms.reduce((sum, { runs }) => sum + runs, 0);
   return [
     `## ${title}`,
@@ -119,6 +119,6 @@ export function sectionOf(name: string, title: string, outcome: Outcome): string
     `![The ${metric} over the steps](${name}/curves.svg)`,
     "",
     ...(name === "ddpm" ? samplesSection() : []),
-    `Run with onnxruntime-node ${versions["onnxruntime-node"]} on one thread of a machine that was busy with other work: even the fastest training could be faster, and only steps are to be compared.`,
+    `Run with the code of commit ${commit ?? "unknown"} and onnxruntime-node ${versions["onnxruntime-node"]}, on one thread of a machine that was busy with other work: even the fastest training could be faster, and only steps are to be compared.`,
   ].join("\n");
 }

@@ -6,6 +6,8 @@ import type { ComparisonEvent, ContrastResult } from "../src/index.ts";
 export interface Outcome extends Omit<ComparisonEvent, "type" | "runs"> {
   readonly runs: readonly { readonly arm: string; readonly learningRate: number | { readonly rate: number } | null }[];
   readonly options: Readonly<Record<string, { readonly build: { readonly optimizer: { readonly name: string } } }>>;
+  /** Whose code it was; null where nobody knows. */
+  readonly commit: string | null;
 }
 
 const HERE = new URL("./", import.meta.url);
@@ -21,7 +23,7 @@ export const TITLES: Readonly<Record<string, string>> = {
   small: "Small tensors alone, of the small ViT",
   variants: "Options of AGR, on the small ViT with AdamW",
   ddpm: "A small U-Net that predicts noise",
-  albert: "ALBERT, masked words",
+  albert: "ALBERT, masked letters",
   order: "ALBERT, sentence order",
 };
 

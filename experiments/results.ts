@@ -39,14 +39,14 @@ Made by \`npm run experiment -- results\` from the \`comparison.json\` of each e
 
 ${summaryOf()}.
 
-Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\`, \`export-unet.py\` or \`export-albert.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off. \`npm run experiment -- repeat <name>\` trains one of its compared runs again and says whether each loss is the same, bit by bit.
+Each folder has a configuration that \`onnx-agr compare\` runs, and a model, freshly initialized by \`export-images.py\`, \`export-unet.py\` or \`export-albert.py\` with PyTorch. \`npm run experiment -- <name>\` runs one; it goes on where it was broken off. \`npm run experiment -- repeat <name>\` trains one of its compared runs again and says whether each loss is the same, bit by bit. Later code may round otherwise: with the code of the commit that is named below each table they are the same (\`git checkout <commit> -- src package-lock.json\`, and back with \`HEAD\` in its place).
 
 - Images: Fashion-MNIST (Debian's dataset-fashion-mnist), the first 12,800 training images to train with, the last 5,000 to compare by. The test images are not used. AdamW and Adan, each without AGR and with it; two epochs of 400 steps of 32 samples.
 - Labels with noise: 40 % of the labels to train with are drawn anew from all classes; AdamW.
 - No warm-up, and small tensors alone (only biases and norms are trained): AdamW, one epoch of 400 steps. Without warm-up the learning rates are compared one by one, and none is chosen.
 - Options of AGR: its sums per tensor, per channel, and over all parameters together, which is what some community optimizers call AGR; strength 0 is none. The small ViT with AdamW, all at one rate.
 - Image generation: the noise in images of three of the classes (trousers, bags, ankle boots) is predicted, at 200 steps of diffusion (Ho et al. 2020). 12,800 images with noise, each seen once, in 800 steps of 16; gradients clipped at norm 1 before AGR; Adan. The loss is the mean squared error over 2,000 images with noise that are not trained with.
-- Masked words: text of Debian's package fortunes, 64 words a sample, 15 % of them masked. AdamW with a weight decay of 5e-4, 240 steps of 16 samples. It has barely learned more than how frequent words are.
+- Masked letters: text of Debian's package fortunes, 16 characters a sample, 15 % of them masked. AdamW with a weight decay of 5e-4, 800 steps of 64 samples. Whole words instead of letters were tried: in 2,000 steps the net learned no more than how frequent each is.
 - Sentence order: the first six words of each fortune and the last six, in the right order or the wrong one. AdamW at three weight decays, 250 steps of 32 samples.
 
 Every option set is trained with each learning rate of one list, and keeps the best, found with a seed that is not compared. Then come the seeds that are compared, each with the same initial weights and the same order of samples in all sets.

@@ -1,10 +1,10 @@
 /**
- * Makes samples of the text in Debian's package fortunes, of its 4,094 most frequent words.
+ * Makes samples of the text in Debian's package fortunes.
  *
- * Masked words: 64 words a sample; 15 % of them are masked, and are what is to be found. Every 30th sample is one to compare by; of the others
- * every second, up to 3,840, is one to train with.
+ * Masked letters: 16 characters a sample, of the 62 most frequent; 15 % of them are masked, and are what is to be found. Every 30th sample is one to
+ * compare by; of the others every second, up to 51,200, is one to train with.
  *
- * Sentence order: the first six words of each fortune and the last six, of shorter ones its halves, in both orders, which are to be told apart.
+ * Sentence order, of the 4,094 most frequent words: the first six words of each fortune and the last six, of shorter ones its halves, in both orders, which are to be told apart.
  * Texts without lines of "%" between are taken line by line. Every tenth fortune is one to compare by; the first 4,000 others are to train with.
  */
 
@@ -20,10 +20,12 @@ import { encodeSafetensors } from "../src/entries/training.ts";
 const DATA = fileURLToPath(new URL("data", import.meta.url));
 const FORTUNES = process.env["FORTUNES"] ?? "/usr/share/games/fortunes";
 
-const [LENGTH, WORDS, UNKNOWN, MASK, IGNORED] = [64, 4096, 0, 1, -100];
+/** Of letters and of words, with the unknown and the masked. */
+const [LETTERS, WORDS] = [64, 4096];
+const [LENGTH, UNKNOWN, MASK, IGNORED] = [16, 0, 1, -100];
 const MASKED_PERCENT = 15;
 const APART = 30;
-const TRAINED = 3840;
+const TRAINED = 51_200;
 const SEED = 1;
 
 const [HALF, LEAST_HALF, FORTUNES_APART, MOST_FORTUNES] = [6, 3, 10, 4000];
@@ -39,7 +41,7 @@ const textsIn = (folder: string): readonly string[] =>
 
 export const hasText = (): boolean => existsSync(FORTUNES) && textsIn(FORTUNES).length > 0;
 
-/** Writes the files of masked words that are not there yet. */
+/** Writes the files of masked letters that are not there yet. */
 export async function prepareMasked(): Promise<void> {
   const paths = ["train", "validation"].map((part) => join(DATA, `masked-${part}.safetensors`));
   if (paths.every((path) => existsSync(path))) return;
@@ -53,17 +55,17 @@ export async function prepareMasked(): Promise<void> {
   for (const [at, path] of paths.entries()) {
     const part = parts[at] ?? [];
     const masked = part.map((sample) =>
-      sample.map((word) => ({ word, isMasked: uniformInt(random, 0, 99) < MASKED_PERCENT })),
+      sample.map((letter) => ({ letter, isMasked: uniformInt(random, 0, 99) < MASKED_PERCENT })),
     );
-    const tensor = (of: (each: { readonly word: number; readonly isMasked: boolean }) => number): GraphTensor =>
+    const tensor = (of: (each: { readonly letter: number; readonly isMasked: boolean }) => number): GraphTensor =>
       GraphTensor.from(
         DataType.int64,
         [part.length, LENGTH],
         BigInt64Array.from(masked.flat(), (each) => BigInt(of(each))),
       );
     const tensors = [
-      { name: "input", tensor: tensor(({ word, isMasked }) => (isMasked ? MASK : word)) },
-      { name: "labels", tensor: tensor(({ word, isMasked }) => (isMasked && word !== UNKNOWN ? word : IGNORED)) },
+      { name: "input", tensor: tensor(({ letter, isMasked }) => (isMasked ? MASK : letter)) },
+      { name: "labels", tensor: tensor(({ letter, isMasked }) => (isMasked && letter !== UNKNOWN ? letter : IGNORED)) },
     ];
     await writeFileAtomic(path, encodeSafetensors(tensors));
   }
@@ -79,7 +81,7 @@ export async function prepareOrder(): Promise<void> {
   const paths = ["train", "validation"].map((part) => join(DATA, `order-${part}.safetensors`));
   if (paths.every((path) => existsSync(path))) return;
   const text = await readText();
-  const ids = idsOf(wordsOf(text));
+  const ids = idsOf(wordsOf(text), WORDS);
   const fortunes = text.split(/^%$/m.test(text) ? /^%$/m : "\n").flatMap((fortune) => {
     const words = wordsOf(fortune).map((word) => ids.get(word) ?? UNKNOWN);
     const middle = words.length >> 1;
@@ -116,18 +118,21 @@ const integers = (dims: readonly number[], values: readonly number[]): GraphTens
 
 const wordsOf = (text: string): readonly string[] => text.toLowerCase().match(/[\p{L}\p{N}']+|[.,!?;:%"]/gu) ?? [];
 
-/** Numbers for the most frequent words. */
-function idsOf(words: readonly string[]): ReadonlyMap<string, number> {
+/** Every run of white space is one space. */
+const lettersOf = (text: string): readonly string[] => [...text.toLowerCase().replace(/\s+/g, " ")];
+
+/** Numbers below `count` for the most frequent, from 2 on. */
+function idsOf(parts: readonly string[], count: number): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
-  const frequent = [...counts].toSorted(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, WORDS - 2);
-  return new Map(frequent.map(([word], index) => [word, index + 2]));
+  for (const part of parts) counts.set(part, (counts.get(part) ?? 0) + 1);
+  const frequent = [...counts].toSorted(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, count - 2);
+  return new Map(frequent.map(([part], index) => [part, index + 2]));
 }
 
 function samplesOf(text: string): readonly (readonly number[])[] {
-  const words = wordsOf(text);
-  const ids = idsOf(words);
-  return Array.from({ length: Math.floor(words.length / LENGTH) }, (_, at) =>
-    words.slice(at * LENGTH, (at + 1) * LENGTH).map((word) => ids.get(word) ?? UNKNOWN),
+  const letters = lettersOf(text);
+  const ids = idsOf(letters, LETTERS);
+  return Array.from({ length: Math.floor(letters.length / LENGTH) }, (_, at) =>
+    letters.slice(at * LENGTH, (at + 1) * LENGTH).map((letter) => ids.get(letter) ?? UNKNOWN),
   );
 }

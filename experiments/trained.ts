@@ -16,6 +16,7 @@ interface Comparison {
     readonly learningRate: LearningRateSchedule;
     readonly losses: string;
   }[];
+  readonly commit: string | null;
 }
 
 interface Configuration {
@@ -41,6 +42,7 @@ interface Opened {
   readonly data: Dataset;
   readonly train: Arm["train"];
   readonly run: Comparison["runs"][number];
+  readonly commit: Comparison["commit"];
 }
 
 /** One of the runs that were compared: of this option set and this seed, by default the first. */
@@ -51,7 +53,7 @@ export interface Which {
 
 /** A session with the initial weights of a run that was compared, and the data that it is trained with. */
 export async function openCompared(name: string, { arm, seed }: Which = {}): Promise<Opened> {
-  const { options, runs } = JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison;
+  const { options, runs, commit } = JSON.parse(readFileSync(at(name, "comparison.json"), "utf8")) as Comparison;
   const { compare } = parse(readFileSync(at(name, "onnx-agr.config.yaml"), "utf8")) as Configuration;
   const run = runs.find((each) => each.arm === (arm ?? each.arm) && each.seed === (seed ?? each.seed));
   const option = options[run?.arm ?? ""];
@@ -60,7 +62,7 @@ export async function openCompared(name: string, { arm, seed }: Which = {}): Pro
   const given = { ...option, name: run.arm, session: { threads: compare.threads, learningRate: run.learningRate } };
   const { session } = await openArm(model, given, run.seed, "shuffled");
   const data = await readDataset(session.trainingInputs, pathsOf(name, compare.data));
-  return { session, data, train: option.train, run };
+  return { session, data, train: option.train, run, commit };
 }
 
 interface Trained {
@@ -76,7 +78,7 @@ interface Trained {
  * @throws Error where its losses are not those of the comparison, bit for bit
  */
 export async function trainedAgain(name: string, which: Which, outputs?: readonly string[]): Promise<Trained> {
-  const { session, data, train: options, run } = await openCompared(name, which);
+  const { session, data, train: options, run, commit } = await openCompared(name, which);
   const { arm, seed } = run;
   try {
     const losses: number[] = [];
@@ -86,7 +88,10 @@ export async function trainedAgain(name: string, which: Which, outputs?: readonl
     const hash = createHash("sha256")
       .update(new Uint8Array(Float64Array.from(losses).buffer))
       .digest("hex");
-    if (hash !== run.losses) throw new Error(`${arm}, seed ${seed}: the losses are not those of ${name}`);
+    if (hash !== run.losses) {
+      const code = `they were made with the code of commit ${commit ?? "unknown"}, and later code may round otherwise`;
+      throw new Error(`${arm}, seed ${seed}: the losses are not those of ${name}; ${code}`);
+    }
     return { model: await session.exportModel(outputs), arm, seed, steps: losses.length };
   } finally {
     await session.release();
