@@ -9,16 +9,15 @@
 import { imageGrad, transposedCostsLess } from "../src/autodiff/formulas/convolution.ts";
 import { pooledConvolution, pooledCostsLess } from "../src/autodiff/formulas/pooled-convolution.ts";
 import { windowAttributes } from "../src/autodiff/formulas/window.ts";
-import { attribute, DataType, encodeModel, Graph, Value } from "../src/entries/graph.ts";
-import { loadOrtNode } from "../src/entries/run.ts";
+import { attribute, DataType, Graph, Value } from "../src/entries/graph.ts";
 import { Names } from "../src/graph/names.ts";
 import { tensorType } from "../src/graph/value-type.ts";
-import { Model, type NamedTensors, Tensor } from "../src/index.ts";
+import { Model } from "../src/index.ts";
 import { Builder } from "../src/ops/builder.ts";
 import { Formula } from "../src/ops/formula.ts";
 import { inferTypes } from "../src/ops/inference/infer-types.ts";
 import { addGradients } from "../src/passes/add-gradients.ts";
-import { processorTime } from "./processor-time.ts";
+import { leastOf } from "./least-time.ts";
 import { type Row, table } from "./table.ts";
 
 /** batch, channels, outputs, size, kernel, pad */
@@ -119,39 +118,6 @@ function pooledModel(isInOne: boolean, [batch, channels, outputs, size, kernel, 
     model.graph.append(f.build.nodes);
     return [...addGradients(model, loss, [weight, bias], inferTypes(model)).values()];
   });
-}
-
-function feedsOf(model: Model): NamedTensors {
-  return Object.fromEntries(
-    model.graph.inputs.map(({ name, type }) => {
-      const dims = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
-      const size = dims.reduce((product, dim) => product * dim, 1);
-      const waves = Float32Array.from({ length: size }, (_, at) => Math.sin(at + at ** 2));
-      return [name, new Tensor("float32", waves, dims)];
-    }),
-  );
-}
-
-/** Least milliseconds of each model, in turns. */
-async function leastOf(
-  models: Readonly<Record<string, Model>>,
-  rounds: number,
-): Promise<Readonly<Record<string, number>>> {
-  const { InferenceSession } = await loadOrtNode();
-  const runs = [];
-  for (const [name, model] of Object.entries(models)) {
-    const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
-    runs.push({ name, session, feeds: feedsOf(model), least: Number.POSITIVE_INFINITY });
-  }
-  for (let round = 0; round < 3 * rounds; round++) {
-    for (const run of runs) {
-      const began = processorTime();
-      await run.session.run(run.feeds);
-      run.least = Math.min(run.least, processorTime() - began);
-    }
-  }
-  for (const { session } of runs) await session.release();
-  return Object.fromEntries(runs.map(({ name, least }) => [name, least]));
 }
 
 export async function benchSmallConvolutions({ rounds }: { readonly rounds: number }): Promise<readonly Row[]> {

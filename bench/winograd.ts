@@ -6,16 +6,15 @@
  */
 
 import { winograd, winogradCostsLess } from "../src/autodiff/formulas/winograd.ts";
-import { attribute, DataType, encodeModel, Graph, Value } from "../src/entries/graph.ts";
-import { loadOrtNode } from "../src/entries/run.ts";
+import { attribute, DataType, Graph, Value } from "../src/entries/graph.ts";
 import { Names } from "../src/graph/names.ts";
 import { tensorType } from "../src/graph/value-type.ts";
-import { Model, type NamedTensors, Tensor } from "../src/index.ts";
+import { Model } from "../src/index.ts";
 import { Builder } from "../src/ops/builder.ts";
 import { Formula } from "../src/ops/formula.ts";
 import { inferTypes } from "../src/ops/inference/infer-types.ts";
 import { addGradients } from "../src/passes/add-gradients.ts";
-import { processorTime } from "./processor-time.ts";
+import { leastOf } from "./least-time.ts";
 import { type Row, table } from "./table.ts";
 
 /** batch, channels, outputs, size */
@@ -76,39 +75,14 @@ function modelOf(layer: Layer, [batch, channels, outputs, size]: (typeof SHAPES)
   return model;
 }
 
-function feedsOf(model: Model): NamedTensors {
-  return Object.fromEntries(
-    model.graph.inputs.map(({ name, type }) => {
-      const dims = type?.kind === "tensor" ? (type.shape ?? []).map(Number) : [];
-      const size = dims.reduce((product, dim) => product * dim, 1);
-      const waves = Float32Array.from({ length: size }, (_, at) => Math.sin(at + at ** 2));
-      return [name, new Tensor("float32", waves, dims)];
-    }),
-  );
-}
-
 async function measure(shape: (typeof SHAPES)[number], rounds: number): Promise<Row> {
   const [batch, channels, outputs, size] = shape;
   const sizes = { window: WINDOW, channels, outputs, spatial: [size, size] };
   const products: Layer = (f, x, weight) => winograd(f, { ...sizes, x, weight, bias: null });
-  const { InferenceSession } = await loadOrtNode();
-  const runs = [];
-  for (const [name, layer] of Object.entries({ Conv: convolution, products })) {
-    const model = modelOf(layer, shape);
-    const session = await InferenceSession.create(encodeModel(model), { logSeverityLevel: 3, intraOpNumThreads: 1 });
-    runs.push({ name, session, feeds: feedsOf(model), least: Number.POSITIVE_INFINITY });
-  }
-  for (let round = 0; round < 3 * rounds; round++) {
-    for (const run of runs) {
-      const began = processorTime();
-      await run.session.run(run.feeds);
-      run.least = Math.min(run.least, processorTime() - began);
-    }
-  }
-  for (const { session } of runs) await session.release();
+  const least = await leastOf({ Conv: modelOf(convolution, shape), products: modelOf(products, shape) }, rounds);
   return {
     shape: `${batch}, ${channels} -> ${outputs}, ${size}`,
-    ...Object.fromEntries(runs.map(({ name, least }) => [name, least])),
+    ...least,
     chosen: winogradCostsLess({ ...sizes, batch }) ? "products" : "Conv",
   };
 }

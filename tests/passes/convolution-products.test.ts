@@ -1,13 +1,10 @@
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
-import { type Model, Tensor } from "../../src/index.ts";
+import { attribute, GraphTensor } from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
-import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeConvolutionProducts } from "../../src/passes/convolution-products.ts";
-import { openSession } from "../support/ort.ts";
-import { valuesOf } from "../support/tensor-values.ts";
+import { expectAlike, layerResults, type Results } from "../support/rewritten-layer.ts";
 
 interface Layer {
   readonly sizes: readonly number[];
@@ -52,31 +49,13 @@ function networkOf(layer: Layer): Model {
 }
 
 /** The results and gradients of a depthwise convolution, with or without the pass. */
-async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Readonly<Record<string, readonly number[]>>> {
+function resultsOf(layer: Layer, isRewritten: boolean): Promise<Results> {
   const net = networkOf(layer);
-  const { graph } = net;
-  const types = inferTypes(net);
-  if (isRewritten) {
+  return layerResults(net, imageOf(layer), (types) => {
+    if (!isRewritten) return;
     expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 1, winograd: 0, pooled: 0 });
-    expect(graph.nodes.filter(({ opType }) => opType === "MatMul").length).toBeGreaterThan(0);
-  }
-  const [loss] = graph.outputs;
-  const y = graph.nodes.find(({ opType }) => opType === "Sin")?.inputs[0];
-  if (loss === undefined || !y) throw new Error("no loss");
-  const wanted = [...graph.inputs, ...graph.initializers].filter(({ name }) => ["x", "w", "b"].includes(name));
-  for (const [value, gradient] of addGradients(net, loss, wanted, types)) {
-    gradient.type = value.type;
-    graph.addOutput(gradient);
-  }
-  y.type = float(["batch", CHANNELS, ...layer.sizes.map((_, axis) => `size${axis}`)]);
-  graph.addOutput(y);
-  removeDeadNodes(graph);
-  const session = await openSession(encodeModel(net));
-  const image = imageOf(layer);
-  const feeds = { x: new Tensor("float32", image.values() as Float32Array, [...image.dims]) };
-  const results = await session.run(layer.isOpen === true ? feeds : {});
-  await session.release();
-  return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, valuesOf(tensor)]));
+    expect(net.graph.nodes.filter(({ opType }) => opType === "MatMul").length).toBeGreaterThan(0);
+  });
 }
 
 it.each<[string, Layer]>([
@@ -99,14 +78,7 @@ it.each<[string, Layer]>([
 ])("depthwise convolutions as products give what Conv gives, forward and backward: %s", async (_, layer) => {
   const [expected, actual] = [await resultsOf(layer, false), await resultsOf(layer, true)];
   expect(Object.keys(actual).length).toBe(layer.hasBias === true ? 5 : 4);
-  /** The loss is a sum of terms of both signs, and all else is compared element by element. */
-  for (const [name, values] of Object.entries(expected).filter(([each]) => each !== "loss")) {
-    const own = actual[name] ?? [];
-    expect(own).toHaveLength(values.length);
-    const scale = Math.max(...values.map(Math.abs));
-    const largest = Math.max(...own.map((value, index) => Math.abs(value - (values[index] ?? Number.NaN))));
-    expect(largest / scale, name).toBeLessThan(2e-6);
-  }
+  expectAlike(actual, expected);
 });
 
 it.each<[string, Layer]>([

@@ -1,13 +1,10 @@
 import { expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { removeDeadNodes } from "../../src/edits/dead-nodes.ts";
-import { attribute, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
-import { type Model, Tensor } from "../../src/index.ts";
+import { attribute, GraphTensor } from "../../src/entries/graph.ts";
+import type { Model } from "../../src/index.ts";
 import { inferTypes } from "../../src/ops/inference/infer-types.ts";
-import { addGradients } from "../../src/passes/add-gradients.ts";
 import { writeConvolutionProducts } from "../../src/passes/convolution-products.ts";
-import { openSession } from "../support/ort.ts";
-import { valuesOf } from "../support/tensor-values.ts";
+import { expectAlike, layerResults, type Results } from "../support/rewritten-layer.ts";
 
 interface Layer {
   readonly sizes: readonly number[];
@@ -74,29 +71,13 @@ function networkOf(layer: Layer): Model {
 }
 
 /** The results and gradients of the layer, with or without the pass. */
-async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Readonly<Record<string, readonly number[]>>> {
+async function resultsOf(layer: Layer, isRewritten: boolean): Promise<Results> {
   const net = networkOf(layer);
-  const { graph } = net;
-  const types = inferTypes(net);
-  if (isRewritten) expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 0, winograd: 0, pooled: 1 });
-  const [loss] = graph.outputs;
-  const y = graph.nodes.find(({ opType }) => opType === "Sin")?.inputs[0];
-  if (loss === undefined || !y) throw new Error("no loss");
-  const wanted = [...graph.inputs, ...graph.initializers].filter(({ name }) => ["x", "w", "b"].includes(name));
-  for (const [value, gradient] of addGradients(net, loss, wanted, types)) {
-    gradient.type = value.type;
-    graph.addOutput(gradient);
-  }
-  y.type = float(["batch", "outputs", "height", "width"]);
-  graph.addOutput(y);
-  removeDeadNodes(graph);
-  expect(graph.nodes.some(({ opType }) => opType === "SpaceToDepth")).toBe(isRewritten);
-  const session = await openSession(encodeModel(net));
-  const image = imageOf(layer);
-  const feeds = { x: new Tensor("float32", image.values() as Float32Array, [...image.dims]) };
-  const results = await session.run(layer.isOpen === true ? feeds : {});
-  await session.release();
-  return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, valuesOf(tensor)]));
+  const results = await layerResults(net, imageOf(layer), (types) => {
+    if (isRewritten) expect(writeConvolutionProducts(net, types)).toEqual({ depthwise: 0, winograd: 0, pooled: 1 });
+  });
+  expect(net.graph.nodes.some(({ opType }) => opType === "SpaceToDepth")).toBe(isRewritten);
+  return results;
 }
 
 it.each<[string, Layer]>([
@@ -111,13 +92,7 @@ it.each<[string, Layer]>([
 ])("a convolution of pictures and its pool in one give what they give apart: %s", async (_, layer) => {
   const [expected, actual] = [await resultsOf(layer, false), await resultsOf(layer, true)];
   expect(Object.keys(actual).length).toBe(layer.hasBias === false ? 4 : 5);
-  for (const [name, values] of Object.entries(expected).filter(([each]) => each !== "loss")) {
-    const own = actual[name] ?? [];
-    expect(own).toHaveLength(values.length);
-    const scale = Math.max(...values.map(Math.abs));
-    const largest = Math.max(...own.map((value, index) => Math.abs(value - (values[index] ?? Number.NaN))));
-    expect(largest / scale, name).toBeLessThan(2e-6);
-  }
+  expectAlike(actual, expected);
 });
 
 const plain: Layer = { sizes: [8, 8], kernel: [3, 3], pool: [2, 2], pads: [1, 1, 1, 1] };
