@@ -86,7 +86,7 @@ export { type InsertProvenOptions, insertProven, type ProvenInsertion } from "./
 // What their options and results are made of.
 export { Model } from "./graph/model.ts";
 export { BUILD_TARGETS, type BuildTarget } from "./build-artifacts.ts";
-export { LOSS_DEFAULTS, LOSS_KINDS, type LossKind, type LossOptions } from "./passes/add-loss.ts";
+export { LOSS_DEFAULTS, LOSS_KINDS, LOSSES_OF_OPTIONS, type LossKind, type LossOptions } from "./passes/add-loss.ts";
 export {
   type GradientOptions,
   type Hyperparameters,

@@ -1,5 +1,7 @@
-import { LOSS_DEFAULTS, type LossKind, UsageError } from "../index.ts";
+import { LOSS_DEFAULTS, LOSSES_OF_OPTIONS, UsageError } from "../index.ts";
 import type { BuildFlags, LossFlags } from "./build-options.ts";
+import type { RuntimeOptions } from "./session-options.ts";
+import { KEPT, type TrainCommandOptions } from "./train-options.ts";
 
 /** Options that change nothing unless something else is asked for. */
 interface Dependent<Flags> {
@@ -10,27 +12,15 @@ interface Dependent<Flags> {
   readonly by: string;
 }
 
-const ofLoss = (
-  kinds: readonly LossKind[],
-  options: Readonly<Record<string, (flags: LossFlags) => boolean>>,
-): Dependent<LossFlags> => ({
-  options,
+const optionOf = (options: object, name: string): unknown =>
+  new Map<string, unknown>(Object.entries(options)).get(name);
+const typed = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+const OF_LOSSES: readonly Dependent<LossFlags>[] = Object.entries(LOSSES_OF_OPTIONS).map(([option, kinds]) => ({
+  options: { [typed(option)]: (flags) => optionOf(flags, option) !== optionOf(LOSS_DEFAULTS, option) },
   isTaken: ({ loss }) => kinds.includes(loss),
   by: `--loss ${kinds.join(" or ")}`,
-});
-
-const OF_LOSSES: readonly Dependent<LossFlags>[] = [
-  ofLoss(["cross-entropy"], {
-    "--class-axis": ({ classAxis }) => classAxis !== LOSS_DEFAULTS.classAxis,
-    "--label-smoothing": ({ labelSmoothing }) => labelSmoothing !== LOSS_DEFAULTS.labelSmoothing,
-    "--ignore-index": ({ ignoreIndex }) => ignoreIndex !== undefined,
-    "--class-weights": ({ classWeights }) => classWeights !== undefined,
-  }),
-  ofLoss(["smooth-l1", "huber"], { "--threshold": ({ threshold }) => threshold !== LOSS_DEFAULTS.threshold }),
-  ofLoss(["bce-with-logits"], {
-    "--positive-weight": ({ positiveWeight }) => positiveWeight !== LOSS_DEFAULTS.positiveWeight,
-  }),
-];
+}));
 
 type Built = Omit<BuildFlags, "set">;
 
@@ -59,6 +49,50 @@ const OF_BUILDS: readonly Dependent<Built>[] = [
   },
 ];
 
+const OF_TRAININGS: readonly Dependent<TrainCommandOptions>[] = [
+  {
+    options: { "--save-every": ({ saveEvery }) => saveEvery !== undefined },
+    isTaken: ({ checkpoints }) => checkpoints !== undefined,
+    by: "--checkpoints <folder>",
+  },
+  {
+    options: { "--keep": ({ keep }) => keep !== KEPT },
+    isTaken: ({ checkpoints, output }) => checkpoints !== undefined || output === undefined,
+    by: "--checkpoints <folder>",
+  },
+  {
+    options: { "--allow-mismatch": ({ allowMismatch }) => allowMismatch.length > 0 },
+    isTaken: ({ resume }) => resume !== undefined,
+    by: "--resume <folder>",
+  },
+  {
+    options: { "--no-average-moments": ({ averageMoments }) => !averageMoments },
+    isTaken: ({ localSteps }) => localSteps !== undefined,
+    by: "--local-steps <n>",
+  },
+  {
+    options: { "--steps-per-call": ({ stepsPerCall }) => stepsPerCall !== undefined },
+    isTaken: ({ runtime }) => runtime !== "ort-training",
+    by: "--runtime ort-node",
+  },
+];
+
+const OF_RUNTIMES: readonly Dependent<RuntimeOptions>[] = [
+  {
+    options: {
+      "--isolate": ({ isolate }) => isolate === true,
+      "--ep": ({ ep = [] }) => ep.some((name) => name !== "cpu"),
+    },
+    isTaken: ({ runtime }) => runtime !== "ort-training",
+    by: "--runtime ort-node",
+  },
+];
+
+/** @throws UsageError `E_OPTION` for an option that ort-training does not have */
+export function refuseIdleRuntimeOptions(options: RuntimeOptions): void {
+  refuseIdle(OF_RUNTIMES, [options]);
+}
+
 /** @throws UsageError `E_OPTION` for an option of another loss */
 export function refuseIdleLossOptions(flags: LossFlags): void {
   refuseIdle(OF_LOSSES, [flags]);
@@ -71,6 +105,11 @@ export function refuseIdleLossOptions(flags: LossFlags): void {
 export function refuseIdleOptions(sets: readonly Built[]): void {
   refuseIdle(OF_LOSSES, sets);
   refuseIdle(OF_BUILDS, sets);
+}
+
+/** @throws UsageError `E_OPTION` for an option that would change nothing */
+export function refuseIdleTrainOptions(options: TrainCommandOptions): void {
+  refuseIdle(OF_TRAININGS, [options]);
 }
 
 function refuseIdle<Flags>(rows: readonly Dependent<Flags>[], sets: readonly Flags[]): void {

@@ -13,6 +13,7 @@ import {
   withWeights,
 } from "../index.ts";
 import { type RunIdentity, resumeFrom } from "./checkpoints.ts";
+import { refuseIdleTrainOptions } from "./idle-options.ts";
 import { datasetOf } from "./input-options.ts";
 import { compareRanks, type Ranks, type Resumed, shareResumed, withThreads } from "./ranks.ts";
 import { alikeOnRanks, identify } from "./run-identity.ts";
@@ -43,8 +44,10 @@ async function prepare(
   if (options.resume !== undefined && options.initFrom !== undefined) {
     throw new UsageError("E_OPTION", "--resume and --init-from cannot be given together");
   }
-  if (options.saveEvery !== undefined && options.checkpoints === undefined) {
-    throw new UsageError("E_OPTION", "--save-every needs --checkpoints", { hint: "Give --checkpoints <folder>." });
+  refuseIdleTrainOptions(options);
+  if (communicator.size === 1) {
+    if (options.localSteps !== undefined) console.note("--local-steps changes nothing on one rank");
+    if (options.mpi !== undefined) console.note("--mpi changes nothing on one rank: no mpirun or srun started this");
   }
   const isFirst = communicator.rank === 0;
   const overwrite = { force: options.force === true, inPlace: false };

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isPortable, isStep, PROVIDERS } from "../entries/run.ts";
 import type { Trainable, TrainingSessionOptions } from "../index.ts";
+import { refuseIdleRuntimeOptions } from "./idle-options.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options that say what runs the models. */
@@ -44,10 +45,10 @@ export function providers(text: string): readonly string[] {
 export const preferredBy = ({ runtime }: RuntimeOptions): "portable" | "onnxruntime" =>
   runtime === "ort-training" ? "onnxruntime" : "portable";
 
-export function sessionOptionsOf(
-  { runtime, ep, threads, isolate }: RuntimeOptions,
-  source: Trainable,
-): TrainingSessionOptions {
+/** @throws UsageError `E_OPTION` for an option that the runtime does not have */
+export function sessionOptionsOf(given: RuntimeOptions, source: Trainable): TrainingSessionOptions {
+  refuseIdleRuntimeOptions(given);
+  const { runtime, ep, threads, isolate } = given;
   const needsNode =
     isPortable(source) || isStep(source) || isolate === true || ep?.some((name) => name !== "cpu") === true;
   const chosen = runtime ?? (needsNode ? "ort-node" : undefined);

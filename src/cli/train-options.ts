@@ -56,6 +56,9 @@ export interface TrainCommandOptions
   readonly group: readonly ParameterGroup[];
 }
 
+/** Checkpoints that are kept where nothing is said of it. */
+export const KEPT = 2;
+
 const list = (text: string): readonly string[] => text.split(",").map((item) => item.trim());
 
 /** Adds the options of how it is trained, whatever becomes of the result. */
@@ -123,7 +126,7 @@ export function withTraining(command: Command): Command {
       "save the run there at the end, when interrupted, and every --save-every steps (default, without -o: runs/train-<n>)",
     )
     .option("--save-every <n>", "steps between checkpoints", wholeNumber(1))
-    .option("--keep <n>", "checkpoints to keep", wholeNumber(1), 2)
+    .option("--keep <n>", "checkpoints to keep", wholeNumber(1), KEPT)
     .option("--resume <folder>", "go on from the newest checkpoint there, bit for bit")
     .option("--allow-mismatch <items>", "items that may differ from those of the run that is resumed", list, [])
     .option("--init-from <path>", "begin with the weights of a checkpoint, and an optimizer that begins anew")

@@ -70,6 +70,21 @@ export function withSetting<Flags extends object>(flags: Flags, setting: Setting
   return { ...flags, ...changed };
 }
 
+/** @throws UsageError `E_OPTION` for two settings that are one: `lr=0.01,0.010` */
+export function requireDistinct(sets: readonly { readonly setting: Setting; readonly own: object }[]): void {
+  const seen = new Map<string, Setting>();
+  for (const { setting, own } of sets) {
+    const key = JSON.stringify(own);
+    const before = seen.get(key);
+    if (before !== undefined)
+      throw new UsageError("E_OPTION", `--vary: ${nameOf(before)} and ${nameOf(setting)} are the same`, {
+        field: "--vary",
+        hint: "Leave one of them out.",
+      });
+    seen.set(key, setting);
+  }
+}
+
 /** The options that were given a value of their own and are varied too, but for those that must be given. */
 export function replacedBy(flags: object, varied: readonly Varied[], options: readonly Option[]): readonly string[] {
   const values = new Map<string, unknown>(Object.entries(flags));

@@ -49,6 +49,17 @@ export const LOSS_DEFAULTS = {
   positiveWeight: 1,
 } as const;
 
+/** The losses that take an option: with another, it would change nothing. */
+export const LOSSES_OF_OPTIONS: Readonly<Record<Exclude<keyof LossOptions, "kind" | "output">, readonly LossKind[]>> = {
+  reduction: LOSS_KINDS.filter((kind) => kind !== "output"),
+  classAxis: ["cross-entropy"],
+  labelSmoothing: ["cross-entropy"],
+  ignoreIndex: ["cross-entropy"],
+  classWeights: ["cross-entropy"],
+  threshold: ["smooth-l1", "huber"],
+  positiveWeight: ["bce-with-logits"],
+};
+
 type Settings = LossOptions & Required<Pick<LossOptions, keyof typeof LOSS_DEFAULTS>>;
 
 interface Context {
@@ -247,11 +258,18 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   return { loss: made, inputs };
 }
 
-function checkSettings({ kind, labelSmoothing, threshold, positiveWeight, classAxis, reduction }: Settings): void {
+function checkSettings(settings: Settings): void {
+  const { kind, labelSmoothing, threshold, positiveWeight, classAxis, reduction } = settings;
   requireOption(LOSS_KINDS.includes(kind), "loss", `one of ${LOSS_KINDS.join(", ")}`);
   requireOption(reduction === "mean" || reduction === "sum", "reduction", "mean or sum");
   requireOption(labelSmoothing >= 0 && labelSmoothing < 1, "labelSmoothing", "a number from 0 to below 1");
   requireOption(Number.isFinite(threshold) && threshold > 0, "threshold", "a number above 0");
   requireOption(Number.isFinite(positiveWeight) && positiveWeight > 0, "positiveWeight", "a number above 0");
   requireOption(Number.isSafeInteger(classAxis), "classAxis", "a whole number");
+  const given = new Map<string, unknown>(Object.entries(settings));
+  const defaults = new Map<string, unknown>(Object.entries(LOSS_DEFAULTS));
+  for (const [option, kinds] of Object.entries(LOSSES_OF_OPTIONS)) {
+    const isTaken = kinds.includes(kind) || given.get(option) === defaults.get(option);
+    requireOption(isTaken, option, `left out with the loss ${kind}: it is of ${kinds.join(", ")}`);
+  }
 }

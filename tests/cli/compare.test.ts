@@ -142,6 +142,7 @@ describe("compare refuses", () => {
     [["--vary", "loss=default"], "E_OPTION", /it has no default/],
     [["--vary", "agr"], "E_USAGE", /Give an option and its values/],
     [["--vary", "agr=on,on"], "E_USAGE", /a value twice/],
+    [["--vary", "lr=0.01,0.010"], "E_OPTION", /lr=0.01 and lr=0.010 are the same/],
     [["--vary", "agr=on", "--vary", "agr=off"], "E_USAGE", /varied already/],
     [["--seeds", "0"], "E_USAGE", /number of seeds/],
     [["--seeds", "3,3"], "E_USAGE", /different seeds/],

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeModel } from "../../src/index.ts";
 import { command } from "../support/command.ts";
-import { smallNet, writeData } from "../support/small-net.ts";
+import { smallNet, writeData, writeTask } from "../support/small-net.ts";
 import { temporaryFolder } from "../support/temporary.ts";
 
 async function net(): Promise<{ readonly folder: string; readonly path: string }> {
@@ -11,6 +11,13 @@ async function net(): Promise<{ readonly folder: string; readonly path: string }
   const path = join(folder, "net.onnx");
   await writeModel(path, smallNet());
   return { folder, path };
+}
+
+async function task(): Promise<Readonly<Record<"set" | "data" | "output", string>>> {
+  const folder = temporaryFolder();
+  await writeTask(folder, smallNet(), {}, 40);
+  const [set, data, output] = [join(folder, "artifacts"), join(folder, "data.safetensors"), join(folder, "trained")];
+  return { set, data, output };
 }
 
 describe("an option that would change nothing", () => {
@@ -44,6 +51,35 @@ describe("an option that would change nothing", () => {
     const { path } = await net();
     const { status, stderr } = await command(["gradcheck", path, "--loss", "mse", ...option]);
     expect([status, stderr]).toEqual([2, expect.stringContaining("changes nothing without --loss cross-entropy")]);
+  });
+
+  it("is refused where the model computes the loss itself: --reduction", async () => {
+    const { path } = await net();
+    const { status, stderr } = await command(["gradcheck", path, "--loss", "output", "--reduction", "sum"]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("--reduction changes nothing without --loss cross")]);
+  });
+
+  it.each<[readonly string[], string]>([
+    [["--save-every", "5"], "--checkpoints <folder>"],
+    [["--keep", "5"], "--checkpoints <folder>"],
+    [["--allow-mismatch", "lr"], "--resume <folder>"],
+    [["--no-average-moments"], "--local-steps <n>"],
+    [["--runtime", "ort-training", "--steps-per-call", "4"], "--runtime ort-node"],
+    [["--runtime", "ort-training", "--isolate"], "--runtime ort-node"],
+    [["--runtime", "ort-training", "--ep=webgpu"], "--runtime ort-node"],
+  ])("is refused before anything is trained: %j", async (options, missing) => {
+    const { set, data, output } = await task();
+    const { status, stderr } = await command(["train", set, "--data", data, "-o", output, ...options]);
+    const message = `error [E_OPTION] ${options.findLast((each) => each.startsWith("--"))?.replace(/=.*/, "")} changes nothing without ${missing}. Give ${missing}, or leave it out.\n`;
+    expect([status, stderr, existsSync(output)]).toEqual([2, message, false]);
+  });
+
+  it("is said where it is of ranks, and there is one", async () => {
+    const { set, data, output } = await task();
+    const args = ["train", set, "--data", data, "-o", output, "--local-steps", "2", "--mpi", "libmpi.so"];
+    const { status, stderr } = await command(args);
+    expect([status, stderr]).toEqual([0, expect.stringContaining("--local-steps changes nothing on one rank\n")]);
+    expect(stderr).toContain("--mpi changes nothing on one rank: no mpirun or srun started this\n");
   });
 
   it("is refused in a comparison where no option set takes it, and said where it is varied too", async () => {

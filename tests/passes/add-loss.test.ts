@@ -85,6 +85,9 @@ describe("a loss is refused", () => {
     ["with an axis outside the output", { kind: "cross-entropy", classAxis: 3 }, "E_OPTION"],
     ["with too few class weights", { kind: "cross-entropy", classWeights: [1, 2] }, "E_OPTION"],
     ["with smoothing out of range", { kind: "cross-entropy", labelSmoothing: 1 }, "E_OPTION"],
+    ["with a reduction, where the model computes it", { kind: "output", reduction: "sum" }, "E_OPTION"],
+    ["with an option of another", { kind: "mse", threshold: 2 }, "E_OPTION"],
+    ["with an option of another that has no default", { kind: "mse", ignoreIndex: 0 }, "E_OPTION"],
     ["that there is not", { kind: "hinge" as "mse" }, "E_OPTION"],
   ])("%s", (_, options, code) => {
     const forward = passing(["batch", 3]);

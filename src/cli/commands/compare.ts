@@ -42,7 +42,17 @@ import { kindOf } from "../target.ts";
 import { type StepsFlags, scheduleOf, withSteps } from "../train-options.ts";
 import { shareOrData, withoutValidation } from "../validation.ts";
 import { nonNegative, positive, wholeNumber } from "../values.ts";
-import { contrastsOf, nameOf, optionsOf, parseVary, replacedBy, settings, type Varied, withSetting } from "../vary.ts";
+import {
+  contrastsOf,
+  nameOf,
+  optionsOf,
+  parseVary,
+  replacedBy,
+  requireDistinct,
+  settings,
+  type Varied,
+  withSetting,
+} from "../vary.ts";
 import { writeComparison } from "../write-comparison.ts";
 
 interface CompareFlags extends Omit<BuildFlags, "set">, StepsFlags, InputFlags, RuntimeOptions, StrictOption {
@@ -164,6 +174,7 @@ async function run(path: string, flags: CompareFlags, console: Console): Promise
   const model = await readModel(path, forwardReadingOf(flags, console));
   const variable = optionsOf(withTrained(new Command()));
   const sets = settings(flags.vary).map((setting) => ({ setting, own: withSetting(flags, setting, variable) }));
+  requireDistinct(sets);
   refuseIdleOptions(sets.map(({ own }) => own));
   for (const option of replacedBy(flags, flags.vary, variable))
     console.note(`what --vary ${option} says stands in the place of --${option}`);
