@@ -58,11 +58,15 @@ function pad(b: Backward): InputGradients {
   const { f, sizes } = b;
   const mode = b.string("mode");
   if (mode !== "constant") return [byPlaces(b, (places) => again(b, places))];
+  const pads = b.constantsOrNull(1);
+  if (pads === null || pads.some((each) => each < 0)) {
+    const back = f.typed(DataType.int64).neg(b.input(1));
+    const axes = b.optional(3);
+    return [f.emit("Pad", axes === null ? [b.dy, back] : [b.dy, back, null, axes])];
+  }
   const rank = b.rank(0);
   const axes = (b.constants(3) ?? axesFrom(0, rank)).map((axis) => (axis < 0 ? axis + rank : axis));
-  const begin = b.constants(1)?.slice(0, axes.length) ?? [];
-  const whole = axesFrom(0, rank).map((axis) => begin[axes.indexOf(axis)] ?? 0);
-  if (whole.some((each) => each < 0)) throw b.refuse("its pads are negative");
+  const whole = axesFrom(0, rank).map((axis) => pads[axes.indexOf(axis)] ?? 0);
   const end: Sizes = sizes.add(sizes.of(b.input(0)), whole);
   return [f.slice(b.dy, whole, sizes.value(end), axesFrom(0, rank))];
 }
