@@ -6,6 +6,7 @@ import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import { Tensor } from "../graph/tensor.ts";
 import { tensorType } from "../graph/value-type.ts";
+import { hasProgram } from "./exported-program/program.ts";
 
 /** Inputs that are weights even where they have one element. */
 const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
@@ -14,6 +15,9 @@ const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
   ...{ GroupNormalization: [1, 2], RMSNormalization: [1], LSTM: [1, 2, 3, 7], GRU: [1, 2, 3], RNN: [1, 2, 3] },
 };
 
+/** A weight's number of axes where PyTorch's tracing exporter writes a Constant node: a table, a bias; other slots have one each. */
+const TRACED_RANKS: Readonly<Record<string, number>> = { MatMul: 2, Add: 1, Sub: 1 };
+
 /**
  * Makes the weights of a model initializers of its graph with their elements in `raw_data`: those in Constant nodes, those in typed
  * fields, and those in graphs inside nodes.
@@ -21,14 +25,30 @@ const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
  */
 export function liftWeights(model: Model): number {
   const { graph } = model;
-  const lifted = liftFrom(graph, graph, new Namer(model));
+  const isWeight = isTraced(model) ? isTracedWeight : isAnyWeight;
+  const lifted = liftFrom(graph, graph, { namer: new Namer(model), isWeight });
   for (const value of graph.initializers) {
     if (isGradientType(value.tensor?.dtype ?? DataType.undefined)) value.tensor = value.tensor?.repacked() ?? null;
   }
   return lifted;
 }
 
-function liftFrom(inner: Graph, graph: Graph, namer: Namer): number {
+interface Lifting {
+  readonly namer: Namer;
+  readonly isWeight: (tensor: Tensor, readings: readonly Reading[]) => boolean;
+}
+
+/** PyTorch's tracing exporter writes parameters as initializers; beside them, Constant nodes are numbers, masks and positions of the program. */
+function isTraced({ producerName, graph }: Model): boolean {
+  return (
+    producerName === "pytorch" &&
+    !hasProgram(graph) &&
+    graph.initializers.some(({ tensor }) => tensor !== null && tensor.size > 1 && isGradientType(tensor.dtype))
+  );
+}
+
+function liftFrom(inner: Graph, graph: Graph, lifting: Lifting): number {
+  const { namer } = lifting;
   let count = 0;
   if (inner !== graph) {
     const held = inner.initializers.filter(({ tensor }) => tensor !== null && isGradientType(tensor.dtype));
@@ -40,7 +60,7 @@ function liftFrom(inner: Graph, graph: Graph, namer: Namer): number {
     count += held.length;
   }
   for (const node of inner.nodes) {
-    const value = weightOf(node, inner);
+    const value = weightOf(node, inner, lifting);
     if (value !== null) {
       node.outputs[0]?.replaceAllUsesWith(value);
       value.name = namer.own(value.name);
@@ -48,25 +68,37 @@ function liftFrom(inner: Graph, graph: Graph, namer: Namer): number {
       graph.initializers.push(value);
       count++;
     } else {
-      for (const branch of subgraphsOf(node)) count += liftFrom(branch, graph, namer);
+      for (const branch of subgraphsOf(node)) count += liftFrom(branch, graph, lifting);
     }
   }
   return count;
 }
 
 /** The initializer that a Constant node should be; null for a constant of the program. */
-function weightOf(node: Node, graph: Graph): Value | null {
+function weightOf(node: Node, graph: Graph, { isWeight }: Lifting): Value | null {
   const [output] = node.outputs;
   if (node.domain !== "" || node.opType !== "Constant" || !output || graph.outputs.includes(output)) return null;
   const tensor = tensorOf(node);
   if (tensor === null || tensor.size === 0 || !isGradientType(tensor.dtype)) return null;
-  const readings = readingsOf(output);
-  const isWeight = tensor.size > 1 ? readings.some((reading) => !isToldByOperator(reading)) : readings.some(isSlot);
-  if (!isWeight) return null;
+  if (!isWeight(tensor, readingsOf(output))) return null;
   const value = new Value(output.name, tensorType(tensor.dtype, tensor.dims));
   value.tensor = tensor;
   return value;
 }
+
+const isAnyWeight: Lifting["isWeight"] = ({ size }, readings) =>
+  size > 1 ? readings.some((reading) => !isToldByOperator(reading)) : readings.some(isSlot);
+
+/** A module that was frozen before it was traced has its weights in Constant nodes; ones and zeros stand for those that a layer has not. */
+const isTracedWeight: Lifting["isWeight"] = (tensor, readings) => {
+  const { dims } = tensor;
+  const [first, ...others] = tensor.values();
+  const isFilled = others.every((each) => each === first);
+  return (
+    !isFilled &&
+    readings.some((reading) => isSlot(reading) && dims.length === (TRACED_RANKS[reading.node.opType] ?? dims.length))
+  );
+};
 
 function tensorOf({ attributes }: Node): Tensor | null {
   const [value, floats] = [attributes.get("value"), attributes.get("value_floats")];

@@ -160,6 +160,50 @@ describe("weights outside the graph's initializers", () => {
     expect(constants).toEqual({ mean: "it is a scale or an offset of the model's input" });
   });
 
+  it("in Constant nodes of PyTorch's tracing exporter are none beside initializers, but for those of a frozen module", async () => {
+    const sketch = new Sketch("traced");
+    sketch.input("x", float(["N", 4]));
+    const constant = (name: string, tensor: GraphTensor): void =>
+      sketch.node("Constant", [], [name], [attribute.tensor("value", tensor)]);
+    sketch.initializer("w", weights([4, 3]));
+    constant("frozen", weights([3, 3], 2));
+    constant("offsets", weights([1, 3], 3));
+    constant("decay", weights([1, 3], 4));
+    constant("none", GraphTensor.floats([3], [0, 0, 0]));
+    constant("bias", weights([3], 5));
+    sketch.node("MatMul", ["x", "w"], ["a"]);
+    sketch.node("Add", ["a", "offsets"], ["b"]);
+    sketch.node("Mul", ["b", "decay"], ["c"]);
+    sketch.node("MatMul", ["c", "frozen"], ["d"]);
+    sketch.node("Add", ["d", "none"], ["e"]);
+    sketch.node("MatMul", ["e", "frozen"], ["f"]);
+    sketch.node("Add", ["f", "bias"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    const forward = model(sketch.graph, 8, [["", 17]]);
+    expect((await choice(forward)).trained).toEqual(["w", "frozen", "offsets", "decay", "none", "bias"]);
+    forward.producerName = "pytorch";
+    expect((await choice(forward)).trained).toEqual(["w", "frozen", "bias"]);
+  });
+
+  it("multiplied by a whole number of the program are trained: the bias of baddbmm and its beta", async () => {
+    const sketch = new Sketch("baddbmm");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer("w", weights([4, 3]));
+    sketch.initializer("bias", weights([1, 3], 2));
+    sketch.node(
+      "Constant",
+      [],
+      ["beta"],
+      [attribute.tensor("value", GraphTensor.from(DataType.int64, [], BigInt64Array.of(1n)))],
+    );
+    sketch.node("Cast", ["beta"], ["one"], [attribute.int("to", DataType.float)]);
+    sketch.node("Mul", ["bias", "one"], ["b"]);
+    sketch.node("MatMul", ["x", "w"], ["a"]);
+    sketch.node("Add", ["a", "b"], ["y"]);
+    sketch.output("y", float(["N", 3]));
+    expect((await choice(model(sketch.graph, 8, [["", 17]]))).trained).toEqual(["w", "bias"]);
+  });
+
   it("in branches of If are trained, whatever they are called", async () => {
     const sketch = new Sketch("branches");
     sketch.input("x", float(["N", 4]));

@@ -5,6 +5,26 @@ import type { Model } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 import { around, choice, number, table, weights } from "../support/forward-models.ts";
 
+/** x cos(positions * frequencies) - x sin(...), as exporters write it: a product of one frequency and one position each. */
+function rotary(frequencies: string, positions: string): Model {
+  return around(
+    (sketch) => {
+      sketch.node("Identity", [positions], ["moved"]);
+      sketch.node("MatMul", ["moved", frequencies], ["angles"]);
+      sketch.node("Cos", ["angles"], ["cos"]);
+      sketch.node("Sin", ["angles"], ["sin"]);
+      sketch.node("Mul", ["p", "cos"], ["a"]);
+      sketch.node("Mul", ["p", "sin"], ["b"]);
+      sketch.node("Sub", ["a", "b"], ["h"]);
+    },
+    {
+      [frequencies]: GraphTensor.floats([1, 4], [1, 0.1, 0.01, 0.001]),
+      [positions]: GraphTensor.floats([4, 1], [0, 1, 2, 3]),
+    },
+    "hidden",
+  );
+}
+
 describe("constants of the program are told by their use", () => {
   const infinity = GraphTensor.floats(
     [4, 4],
@@ -89,6 +109,8 @@ describe("constants of the program are told by their use", () => {
       ),
       "a table of cosines or sines",
     ],
+    ["frequencies of a rotary embedding", rotary("c", "at"), "angles of a table of cosines and sines"],
+    ["positions of a rotary embedding", rotary("f", "c"), "angles of a table of cosines and sines"],
     [
       "an exponent",
       around((sketch) => sketch.node("Pow", ["p", "c"], ["h"]), { c: number(2, [1]) }, "hidden"),

@@ -2,7 +2,7 @@ import type { Node, Value } from "../../graph/graph.ts";
 import { isHeld } from "../../ops/constants.ts";
 import { type OpType, opTypes } from "../../ops/operators/index.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
-import { madeBy, type Reading } from "./readings.ts";
+import { madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
 
 /** A reading of an initializer, and what is known of the model around it. */
 export interface ConstantReading extends Reading {
@@ -46,10 +46,22 @@ function other({ node, index }: ConstantReading): Value | null {
   return node.inputs[1 - index] ?? null;
 }
 
+/** A number of the program is no data, also where it is made a floating-point one. */
+const isConstant = (value: Value): boolean => isHeld(sourceOf(value));
+
 const meetsData = (reading: ConstantReading): boolean => {
   const value = other(reading);
-  return value !== null && reading.raw.has(value);
+  return value !== null && reading.raw.has(value) && !isConstant(value);
 };
+
+/** Multiplied by positions, of which sines and cosines are taken, both: the frequencies of rotary embeddings, and the positions. */
+function isAngle(reading: ConstantReading): boolean {
+  const value = other(reading);
+  if (value === null || !(reading.raw.has(value) || isConstant(value))) return false;
+  const [output] = reading.node.outputs;
+  const readers = new Set(output ? readingsOf(output).map(({ node }) => node.opType) : []);
+  return readers.size === 2 && readers.has("Sin") && readers.has("Cos");
+}
 
 /** Added to a product. */
 export function isBias({ node, index }: Reading): boolean {
@@ -104,6 +116,7 @@ export const CONSTANT_USES: readonly ConstantUse[] = [
     when: ({ initializer, initializers }) => isRotation(initializer, initializers),
     reason: "a table of cosines or sines",
   },
+  { operators: ["MatMul", "Mul", "Einsum"], when: isAngle, reason: "angles of a table of cosines and sines" },
   { operators: ["RotaryEmbedding"], inputs: [1, 2, 3], reason: "a table of cosines or sines" },
   { operators: ["GroupQueryAttention"], inputs: [7, 8], reason: "a table of cosines or sines" },
   { operators: ["Add", "Sub"], when: ({ initializer }) => isSinusoid(initializer), reason: "a table of sinusoids" },

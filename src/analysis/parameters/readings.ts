@@ -50,18 +50,21 @@ export function readingsOf(value: Value): readonly Reading[] {
   return readings;
 }
 
-/** The node whose elements a value holds, behind the operators that only move them; null for inputs and initializers. */
-export function madeBy(value: Value): Node | null {
-  let { producer } = value;
-  const seen = new Set<Node>();
-  while (producer !== null && !seen.has(producer)) {
-    seen.add(producer);
-    const [at] = movedBy(producer);
-    if (at === undefined || at === "a") return producer;
-    producer = producer.inputs[Number(at)]?.producer ?? null;
+/** The value whose elements a value holds, behind the operators that only move them. */
+export function sourceOf(value: Value): Value {
+  let source = value;
+  const seen = new Set<Value>();
+  while (source.producer !== null && !seen.has(source)) {
+    seen.add(source);
+    const [at] = movedBy(source.producer);
+    if (at === undefined || at === "a") return source;
+    source = source.producer.inputs[Number(at)] ?? source;
   }
-  return producer;
+  return source;
 }
+
+/** The node whose elements a value holds; null for inputs and initializers. */
+export const madeBy = (value: Value): Node | null => sourceOf(value).producer;
 
 /** The values of a graph that hold data as the user gives them, moved, scaled or shifted at most, or shapes and positions. */
 export function rawValues(graph: Graph): ReadonlySet<Value> {

@@ -40,6 +40,9 @@ export const FUSIONS = /\bFuse/;
 /** The arguments of an embedding: table, places, and the padding row, -1 where there is none. */
 const EMBEDDING = /^\(args = \(%\w+, %\w+, (\d+)/;
 
+/** Whether a graph was made by PyTorch's default exporter. */
+export const hasProgram = ({ metadata }: Graph): boolean => metadata.has(SIGNATURE);
+
 /** Reads the metadata of a graph; null where it was not made by PyTorch's default exporter. */
 export function readProgram(graph: Graph): ExportedProgram | null {
   const signature = graph.metadata.get(SIGNATURE);
