@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import { bytesIn } from "../ort-tensor.ts";
 import { type ElementType, isElementType, type OrtApi, type Shape } from "./api.ts";
+import type { HugePages } from "./huge-pages.ts";
 import type { Owned, Resources } from "./resources.ts";
 
 type Elements = Float32Array;
@@ -37,26 +38,37 @@ export function shapeOf(name: string, { type, dims }: Tensor): Shape {
 /** Memory of another device than WebGPU's has no object in JavaScript. */
 const NOT_WEBGPU = {} as Tensor.GpuBufferType;
 
-/** Tensors of ONNX Runtime's own memory. */
+/** Tensors of native memory. */
 export class NativeTensors {
   readonly #api: OrtApi;
   readonly #resources: Resources;
+  readonly #pages: HugePages | null;
   /** The native tensor whose memory a tensor shows. */
   readonly #owners = new WeakMap<Tensor, Owned>();
 
-  constructor(api: OrtApi, resources: Resources) {
+  /** @param pages where large tensors go; null: to ONNX Runtime's memory, as all others */
+  constructor(api: OrtApi, resources: Resources, pages: HugePages | null) {
     this.#api = api;
     this.#resources = resources;
+    this.#pages = pages;
   }
 
   /** A tensor whose elements are those of a native one: what is written into one is in the other. Uninitialized. */
   make(shape: Shape): Tensor {
-    const owned = this.#resources.own("tensor", this.#api.createTensor(shape));
     const { type, dims } = shape;
-    const view = this.#api.viewOf(owned.pointer, bytesOf(type, dims));
+    const bytes = bytesOf(type, dims);
+    const owned = this.#onPages(bytes, shape) ?? this.#resources.own("tensor", this.#api.createTensor(shape));
+    const view = this.#api.viewOf(owned.pointer, bytes);
     const tensor = new Tensor(type as "float32", new (arrayOf(type))(view), [...dims]);
     this.#owners.set(tensor, owned);
     return tensor;
+  }
+
+  #onPages(bytes: number, shape: Shape): Owned | null {
+    const pages = this.#pages;
+    const memory = pages?.allocate(bytes) ?? null;
+    if (pages === null || memory === null) return null;
+    return this.#resources.own("tensor", this.#api.createTensorAt(memory, bytes, shape), () => pages.free(memory));
   }
 
   /** A tensor over elements that lie in memory of JavaScript, and stay there. */
