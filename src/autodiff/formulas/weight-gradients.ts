@@ -114,12 +114,12 @@ function products(f: Formula, correlation: Correlation): Value {
 const MOST_BY_PRODUCT = 16;
 
 /**
- * [N, A, B] as [N, B, A]. ONNX Runtime's Transpose hands each N to its threads by itself, which takes longer than to lay out short rows; the
+ * [..., A, B] as [..., B, A]. ONNX Runtime's Transpose hands each matrix to its threads by itself, which takes longer than to lay out short rows; the
  * product with the identity that a transposed operand is taken into is handed over once.
  * @param size A
  */
-function swapped(f: Formula, value: Value, size: number): Value {
-  const turned = f.transpose(value, [0, 2, 1]);
+function swapped(f: Formula, value: Value, size: number, rank = 3): Value {
+  const turned = f.transpose(value, [...axesFrom(0, rank - 2), rank - 1, rank - 2]);
   return size > MOST_BY_PRODUCT ? turned : f.matmul(turned, f.reshape(placeKernels(f, [size]), [size, size]));
 }
 
@@ -168,14 +168,12 @@ function interleaved(f: Formula, correlation: Correlation): Value {
 }
 
 /**
- * [G, N, pixels * C / G] of an image in several groups, with its channels last. Transposed in two steps, with a reshape between: ONNX Runtime's CPU
+ * [G, N, pixels * C / G] of an image in several groups, with its channels last. Laid out in two steps, with a reshape between: ONNX Runtime's CPU
  * provider takes a transposition that moves one axis row by row, and one that moves more element by element.
  */
-function groupsFirst(f: Formula, { group, image, channels, window }: Correlation): Value {
-  const sizes = new SizeMath(f);
-  const rank = window.kernel.length;
-  const grouped = f.reshape(image, sizes.concat([0, group, channels / group], sizes.of(image, 2)));
-  const channelsLast = f.transpose(grouped, [0, 1, ...axesFrom(3, rank + 3), 2]);
+function groupsFirst(f: Formula, { group, image, channels }: Correlation): Value {
+  const perGroup = channels / group;
+  const channelsLast = swapped(f, f.reshape(image, [0, group, perGroup, -1]), perGroup, 4);
   return f.transpose(f.reshape(channelsLast, [0, group, -1]), [1, 0, 2]);
 }
 

@@ -5,7 +5,7 @@ import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
 import type { OperatorName } from "../../ops/operators/index.ts";
 import { sigmoidDerivative, swishDerivative, tanhDerivative } from "../formulas/activations.ts";
-import { geluDerivative, tanhGeluDerivative } from "../formulas/gelu.ts";
+import { bell, erfGate, geluDerivative, tanhGeluDerivative } from "../formulas/gelu.ts";
 import type { Backward, GradientRule, GradientTable, InputGradients } from "../rule.ts";
 
 /** A rule of an operator that broadcasts its inputs. */
@@ -65,9 +65,6 @@ const pow = broadcasting((b) => {
   return [base, f.mul(dy, f.mul(b.output(0), log))];
 });
 
-/** 2 / sqrt(pi) */
-const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
-
 /** softplus'(x) = sigmoid(x); mish(x) = x tanh(softplus(x)) */
 function mishDerivative(f: Formula, x: Value): Value {
   const t = f.tanh(f.emit("Softplus", [x]));
@@ -113,15 +110,26 @@ const isSigmoidOf = ({ producer }: Value, x: Value): boolean =>
 
 /**
  * d(a b) = b da + a db. Of y = x s, with s the sigmoid of x, all goes to x at once, dY (s + y (1 - s)): two passes less than what would
- * flow to both.
+ * flow to both. So it does of y = h g with h = a x and g = c (erf(z) + o), z = b x, as GELU is written: dH = dY (g + c z erf'(z)).
  */
 function mul(b: Backward): InputGradients {
   const { f, dy, input } = b;
-  const gate = [0, 1].find((index) => isSigmoidOf(input(index), input(1 - index)) && b.wants(index));
-  if (gate === undefined) return [f.mul(dy, input(1)), f.mul(dy, input(0))];
-  const s = input(gate);
-  const dX = f.mul(dy, f.add(s, f.mul(b.output(0), f.sub(1, s))));
-  return gate === 0 ? [null, dX] : [dX, null];
+  for (const index of [0, 1]) {
+    const [x, gate] = [input(index), input(1 - index)];
+    const slope = b.wants(index) ? gateSlope(b, x, gate) : null;
+    if (slope === null) continue;
+    const dX = f.mul(dy, f.add(gate, slope));
+    return index === 0 ? [dX, null] : [null, dX];
+  }
+  return [f.mul(dy, input(1)), f.mul(dy, input(0))];
+}
+
+/** x dg/dx of y = x g, where the gate g depends on x alone and that takes fewer passes than the gradients of both; else null. */
+function gateSlope(b: Backward, x: Value, gate: Value): Value | null {
+  const { f } = b;
+  if (isSigmoidOf(gate, x)) return f.mul(b.output(0), f.sub(1, gate));
+  const erf = erfGate(gate, x, (value) => !b.isWanted(value));
+  return erf === null ? null : f.mul(erf.z, bell(f, erf.z, erf.scale));
 }
 
 export const ELEMENTWISE_RULES: GradientTable = {
@@ -172,7 +180,7 @@ export const ELEMENTWISE_RULES: GradientTable = {
   Atanh: { gradient: ({ f, dy, input }) => [f.div(dy, f.sub(1, f.square(input(0))))] },
   Tanh: derivative((f, b) => tanhDerivative(f, b.output(0))),
   Sigmoid: derivative((f, b) => sigmoidDerivative(f, b.output(0))),
-  Erf: derivative((f, _, x) => f.mul(f.exp(f.neg(f.square(x))), TWO_OVER_ROOT_PI)),
+  Erf: derivative((f, _, x) => bell(f, x, 1)),
   Softplus: derivative((f, _, x) => f.sigmoid(x)),
   Softsign: { gradient: ({ f, dy, input }) => [f.div(dy, f.square(f.add(f.emit("Abs", [input(0)]), 1)))] },
   Gelu: derivative((f, b, x) => (b.string("approximate") === "tanh" ? tanhGeluDerivative(f, x) : geluDerivative(f, x))),
