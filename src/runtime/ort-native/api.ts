@@ -106,16 +106,12 @@ export class OrtApi {
   }
 
   /** A tensor whose elements lie in memory of JavaScript, which must be kept as long as the tensor. */
-  createTensorOver(memory: ArrayBufferView, shape: Shape): bigint {
-    return this.createTensorAt(this.address(memory), memory.byteLength, shape);
-  }
-
-  /** A tensor whose elements lie at an address, in memory that must be kept as long as the tensor. */
-  createTensorAt(address: bigint, bytes: number, { type, dims }: Shape): bigint {
+  createTensorOver(memory: ArrayBufferView, { type, dims }: Shape): bigint {
     this.#writeDims(dims);
     /** `OrtDeviceAllocator`, `OrtMemTypeDefault`. */
     const info = this.make("CreateMemoryInfo", "Cpu", 0, 0, 0);
     try {
+      const [address, bytes] = [this.address(memory), memory.byteLength];
       const shape = [this.#dims, dims.length, ELEMENT_TYPES[type]] as const;
       return this.make("CreateTensorWithDataAsOrtValue", info, address, bytes, ...shape);
     } finally {

@@ -41,8 +41,6 @@ export class Owned {
 interface Held {
   pointer: bigint | null;
   readonly release: Release;
-  /** Gives back what the object lay in; null: ONNX Runtime does that itself. */
-  readonly after: (() => void) | null;
 }
 
 const KINDS = {
@@ -70,9 +68,8 @@ export class Resources {
     return this.#live.size;
   }
 
-  /** @param after gives back what the object lies in, once it is released */
-  own(kind: keyof typeof KINDS, pointer: bigint, after: (() => void) | null = null): Owned {
-    const held: Held = { pointer, release: KINDS[kind].release, after };
+  own(kind: keyof typeof KINDS, pointer: bigint): Owned {
+    const held: Held = { pointer, release: KINDS[kind].release };
     this.#live.add(held);
     const owned = new Owned(this, KINDS[kind], held);
     this.#forgotten.register(owned, held);
@@ -85,7 +82,6 @@ export class Resources {
     held.pointer = null;
     this.#live.delete(held);
     this.#api.call(held.release, pointer);
-    held.after?.();
   }
 
   /** Gives everything back, sessions first: their threads use the rest. */

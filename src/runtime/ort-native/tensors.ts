@@ -1,7 +1,6 @@
 import { Tensor } from "onnxruntime-common";
 import { bytesIn } from "../ort-tensor.ts";
 import { type ElementType, isElementType, type OrtApi, type Shape } from "./api.ts";
-import type { HugePages } from "./huge-pages.ts";
 import type { Owned, Resources } from "./resources.ts";
 
 type Elements = Float32Array;
@@ -38,37 +37,26 @@ export function shapeOf(name: string, { type, dims }: Tensor): Shape {
 /** Memory of another device than WebGPU's has no object in JavaScript. */
 const NOT_WEBGPU = {} as Tensor.GpuBufferType;
 
-/** Tensors of native memory. */
+/** Tensors of ONNX Runtime's own memory. */
 export class NativeTensors {
   readonly #api: OrtApi;
   readonly #resources: Resources;
-  readonly #pages: HugePages | null;
   /** The native tensor whose memory a tensor shows. */
   readonly #owners = new WeakMap<Tensor, Owned>();
 
-  /** @param pages where large tensors go; null: to ONNX Runtime's memory, as all others */
-  constructor(api: OrtApi, resources: Resources, pages: HugePages | null) {
+  constructor(api: OrtApi, resources: Resources) {
     this.#api = api;
     this.#resources = resources;
-    this.#pages = pages;
   }
 
   /** A tensor whose elements are those of a native one: what is written into one is in the other. Uninitialized. */
   make(shape: Shape): Tensor {
+    const owned = this.#resources.own("tensor", this.#api.createTensor(shape));
     const { type, dims } = shape;
-    const bytes = bytesOf(type, dims);
-    const owned = this.#onPages(bytes, shape) ?? this.#resources.own("tensor", this.#api.createTensor(shape));
-    const view = this.#api.viewOf(owned.pointer, bytes);
+    const view = this.#api.viewOf(owned.pointer, bytesOf(type, dims));
     const tensor = new Tensor(type as "float32", new (arrayOf(type))(view), [...dims]);
     this.#owners.set(tensor, owned);
     return tensor;
-  }
-
-  #onPages(bytes: number, shape: Shape): Owned | null {
-    const pages = this.#pages;
-    const memory = pages?.allocate(bytes) ?? null;
-    if (pages === null || memory === null) return null;
-    return this.#resources.own("tensor", this.#api.createTensorAt(memory, bytes, shape), () => pages.free(memory));
   }
 
   /** A tensor over elements that lie in memory of JavaScript, and stay there. */
