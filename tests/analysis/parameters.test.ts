@@ -204,6 +204,30 @@ describe("weights outside the graph's initializers", () => {
     expect((await choice(model(sketch.graph, 8, [["", 17]]))).trained).toEqual(["w", "bias"]);
   });
 
+  it.each([
+    ["computed", (sketch: Sketch) => sketch.node("Mul", ["places", "ones"], ["at"])],
+    ["a table", (sketch: Sketch) => sketch.node("Identity", ["places"], ["at"])],
+  ])(
+    "looked up by places that are %s are trained, also where a mask of the input is added: a relative position's",
+    async (_, look) => {
+      const sketch = new Sketch("relative");
+      sketch.input("x", float(["N", 4]));
+      sketch.input("mask", tensor(DataType.int64, ["N", 3]));
+      sketch.initializer("w", weights([4, 3]));
+      sketch.initializer("table", weights([5], 2));
+      sketch.initializer("places", GraphTensor.from(DataType.int64, [1, 3], BigInt64Array.of(0n, 4n, 2n)));
+      sketch.initializer("ones", GraphTensor.from(DataType.int64, [1, 3], BigInt64Array.of(1n, 1n, 1n)));
+      look(sketch);
+      sketch.node("Gather", ["table", "at"], ["bias"]);
+      sketch.node("Cast", ["mask"], ["m"], [attribute.int("to", DataType.float)]);
+      sketch.node("Add", ["bias", "m"], ["b"]);
+      sketch.node("MatMul", ["x", "w"], ["a"]);
+      sketch.node("Add", ["a", "b"], ["y"]);
+      sketch.output("y", float(["N", 3]));
+      expect((await choice(model(sketch.graph, 8, [["", 17]]))).trained).toEqual(["w", "table"]);
+    },
+  );
+
   it("in branches of If are trained, whatever they are called", async () => {
     const sketch = new Sketch("branches");
     sketch.input("x", float(["N", 4]));

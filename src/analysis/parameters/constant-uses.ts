@@ -2,7 +2,7 @@ import type { Node, Value } from "../../graph/graph.ts";
 import { isHeld } from "../../ops/constants.ts";
 import { type OpType, opTypes } from "../../ops/operators/index.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
-import { madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
+import { isLookedUp, madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
 
 /** A reading of an initializer, and what is known of the model around it. */
 export interface ConstantReading extends Reading {
@@ -49,9 +49,10 @@ function other({ node, index }: ConstantReading): Value | null {
 /** A number of the program is no data, also where it is made a floating-point one. */
 const isConstant = (value: Value): boolean => isHeld(sourceOf(value));
 
+/** What is looked up in a table is no scale of what it meets: a relative position's weight that a mask is added to. */
 const meetsData = (reading: ConstantReading): boolean => {
   const value = other(reading);
-  return value !== null && reading.raw.has(value) && !isConstant(value);
+  return value !== null && reading.raw.has(value) && !isConstant(value) && !isLookedUp(reading.value);
 };
 
 /** Multiplied by positions, of which sines and cosines are taken, both: the frequencies of rotary embeddings, and the positions. */

@@ -1,7 +1,7 @@
 import { DataType, isGradientType } from "../../graph/data-type.ts";
 import { type Graph, Node, type Value } from "../../graph/graph.ts";
 import { subgraphsOf } from "../../graph/model.ts";
-import { isHeld } from "../../ops/constants.ts";
+import { constantOf, isHeld } from "../../ops/constants.ts";
 import { opTypes } from "../../ops/operators/index.ts";
 
 /** One place where a node reads a tensor. */
@@ -62,6 +62,28 @@ export function sourceOf(value: Value): Value {
   }
   return source;
 }
+
+const LOOKUPS = opTypes(["Gather", "GatherND", "GatherElements"]);
+
+/** Whether the rows of a table were looked up on the way to a value: by indices that are computed, or by a table of them. */
+export function isLookedUp(value: Value): boolean {
+  let at: Value | null = value;
+  const seen = new Set<Value>();
+  while (at?.producer && !seen.has(at)) {
+    seen.add(at);
+    const node: Node = at.producer;
+    const indices = node.inputs[1] ?? null;
+    if (node.domain === "" && LOOKUPS.has(node.opType) && indices !== null && !isShortList(indices)) return true;
+    const [moved] = movedBy(node);
+    at = typeof moved === "number" ? (node.inputs[moved] ?? null) : null;
+  }
+  return false;
+}
+
+const isShortList = (indices: Value): boolean => {
+  const rank = constantOf(indices)?.dims.length;
+  return rank !== undefined && rank < 2;
+};
 
 /** The node whose elements a value holds; null for inputs and initializers. */
 export const madeBy = (value: Value): Node | null => sourceOf(value).producer;
