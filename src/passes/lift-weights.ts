@@ -1,4 +1,5 @@
 import { CONSTANT_USES, isBias } from "../analysis/parameters/constant-uses.ts";
+import { isUniform } from "../analysis/parameters/contents.ts";
 import { type Reading, readingsOf } from "../analysis/parameters/readings.ts";
 import { DataType, isGradientType } from "../graph/data-type.ts";
 import { type Graph, type Node, Value } from "../graph/graph.ts";
@@ -15,7 +16,7 @@ const WEIGHTS: Readonly<Record<string, readonly number[]>> = {
   ...{ GroupNormalization: [1, 2], RMSNormalization: [1], LSTM: [1, 2, 3, 7], GRU: [1, 2, 3], RNN: [1, 2, 3] },
 };
 
-/** A weight's number of axes where PyTorch's tracing exporter writes a Constant node: a table, a bias; other slots have one each. */
+/** How many axes a weight has where numbers of the program may stand as well. */
 const TRACED_RANKS: Readonly<Record<string, number>> = { MatMul: 2, Add: 1, Sub: 1 };
 
 /**
@@ -91,13 +92,9 @@ const isAnyWeight: Lifting["isWeight"] = ({ size }, readings) =>
 
 /** A module that was frozen before it was traced has its weights in Constant nodes; ones and zeros stand for those that a layer has not. */
 const isTracedWeight: Lifting["isWeight"] = (tensor, readings) => {
-  const { dims } = tensor;
-  const [first, ...others] = tensor.values();
-  const isFilled = others.every((each) => each === first);
-  return (
-    !isFilled &&
-    readings.some((reading) => isSlot(reading) && dims.length === (TRACED_RANKS[reading.node.opType] ?? dims.length))
-  );
+  const rank = tensor.dims.length;
+  const isHere = readings.some((reading) => isSlot(reading) && rank === (TRACED_RANKS[reading.node.opType] ?? rank));
+  return isHere && !isUniform(tensor);
 };
 
 function tensorOf({ attributes }: Node): Tensor | null {

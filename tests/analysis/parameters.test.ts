@@ -204,6 +204,20 @@ describe("weights outside the graph's initializers", () => {
     expect((await choice(model(sketch.graph, 8, [["", 17]]))).trained).toEqual(["w", "bias"]);
   });
 
+  it("multiplied by data of which sines and cosines are taken are trained: learned Fourier features", async () => {
+    const sketch = new Sketch("fourier");
+    sketch.input("x", float(["N", 4]));
+    sketch.initializer("b", weights([4, 3]));
+    sketch.initializer("w", weights([6, 1], 2));
+    sketch.node("MatMul", ["x", "b"], ["angles"]);
+    sketch.node("Sin", ["angles"], ["sin"]);
+    sketch.node("Cos", ["angles"], ["cos"]);
+    sketch.node("Concat", ["sin", "cos"], ["features"], [attribute.int("axis", 1)]);
+    sketch.node("MatMul", ["features", "w"], ["y"]);
+    sketch.output("y", float(["N", 1]));
+    expect((await choice(model(sketch.graph, 8, [["", 17]]))).trained).toEqual(["b", "w"]);
+  });
+
   it.each([
     ["computed", (sketch: Sketch) => sketch.node("Mul", ["places", "ones"], ["at"])],
     ["a table", (sketch: Sketch) => sketch.node("Identity", ["places"], ["at"])],

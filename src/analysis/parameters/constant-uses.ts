@@ -2,7 +2,7 @@ import type { Node, Value } from "../../graph/graph.ts";
 import { isHeld } from "../../ops/constants.ts";
 import { type OpType, opTypes } from "../../ops/operators/index.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
-import { isLookedUp, madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
+import { isLookedUp, isPosition, madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
 
 /** A reading of an initializer, and what is known of the model around it. */
 export interface ConstantReading extends Reading {
@@ -58,7 +58,7 @@ const meetsData = (reading: ConstantReading): boolean => {
 /** Multiplied by positions, of which sines and cosines are taken, both: the frequencies of rotary embeddings, and the positions. */
 function isAngle(reading: ConstantReading): boolean {
   const value = other(reading);
-  if (value === null || !(reading.raw.has(value) || isConstant(value))) return false;
+  if (value === null || !(isPosition(value) || isConstant(value))) return false;
   const [output] = reading.node.outputs;
   const readers = new Set(output ? readingsOf(output).map(({ node }) => node.opType) : []);
   return readers.size === 2 && readers.has("Sin") && readers.has("Cos");

@@ -19,6 +19,12 @@ export function holdsOnly({ tensor }: Value, number: number): boolean {
   return tensor !== null && floats(tensor).every((value) => value === number);
 }
 
+/** Whether all elements are the same. */
+export function isUniform(tensor: Tensor): boolean {
+  const values = floats(tensor);
+  return values.every((value) => value === values[0]);
+}
+
 /** One of two tables of a shape whose squares add up to one number everywhere. */
 export function isRotation(initializer: Value, initializers: readonly Value[]): boolean {
   const { tensor } = initializer;

@@ -88,6 +88,12 @@ const isShortList = (indices: Value): boolean => {
 /** The node whose elements a value holds; null for inputs and initializers. */
 export const madeBy = (value: Value): Node | null => sourceOf(value).producer;
 
+/** Whether a value holds whole numbers, or numbers that are made of shapes and positions alone. */
+export function isPosition(value: Value): boolean {
+  const source = sourceOf(value);
+  return isWhole(source) || (source.producer?.domain === "" && POSITIONS.has(source.producer.opType));
+}
+
 /** The values of a graph that hold data as the user gives them, moved, scaled or shifted at most, or shapes and positions. */
 export function rawValues(graph: Graph): ReadonlySet<Value> {
   const raw = new Set<Value>(graph.inputs);
