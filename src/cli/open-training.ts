@@ -45,10 +45,8 @@ async function prepare(
     throw new UsageError("E_OPTION", "--resume and --init-from cannot be given together");
   }
   refuseIdleTrainOptions(options);
-  if (communicator.size === 1) {
-    if (options.localSteps !== undefined) console.note("--local-steps changes nothing on one rank");
-    if (options.mpi !== undefined) console.note("--mpi changes nothing on one rank: no mpirun or srun started this");
-  }
+  if (communicator.size === 1 && options.localSteps !== undefined)
+    console.note("--local-steps changes nothing on one rank");
   const isFirst = communicator.rank === 0;
   const overwrite = { force: options.force === true, inPlace: false };
   if (isFirst && options.output !== undefined) await checkTarget(null, options.output, overwrite);

@@ -92,6 +92,7 @@ export async function onRanks(
   const communicator = await joinRanks(options);
   const { rank, size } = communicator;
   if (size === 1) {
+    if (mpi !== undefined) console.note("--mpi changes nothing on one rank: no mpirun or srun started this");
     const exitCode = await run(communicator, console);
     await communicator.finalize();
     return exitCode;

@@ -1,16 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch } from "../../fixtures/sketch.ts";
-import { attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
+import { type Attribute, attribute, DataType, GraphTensor } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
 import { rejectionOf } from "../support/errors.ts";
 import { around, choice, number, table, weights } from "../support/forward-models.ts";
 
 /** x cos(positions * frequencies) - x sin(...), as exporters write it: a product of one frequency and one position each. */
-function rotary(frequencies: string, positions: string): Model {
+function rotary(frequencies: string, positions: string, op = "MatMul", attributes: readonly Attribute[] = []): Model {
   return around(
     (sketch) => {
       sketch.node("Identity", [positions], ["moved"]);
-      sketch.node("MatMul", ["moved", frequencies], ["angles"]);
+      sketch.node(op, ["moved", frequencies], ["angles"], attributes);
       sketch.node("Cos", ["angles"], ["cos"]);
       sketch.node("Sin", ["angles"], ["sin"]);
       sketch.node("Mul", ["p", "cos"], ["a"]);
@@ -111,6 +111,12 @@ describe("constants of the program are told by their use", () => {
     ],
     ["frequencies of a rotary embedding", rotary("c", "at"), "angles of a table of cosines and sines"],
     ["positions of a rotary embedding", rotary("f", "c"), "angles of a table of cosines and sines"],
+    ["frequencies, broadcast", rotary("c", "at", "Mul"), "angles of a table of cosines and sines"],
+    [
+      "frequencies, by Einsum",
+      rotary("c", "at", "Einsum", [attribute.string("equation", "ik,kj->ij")]),
+      "angles of a table of cosines and sines",
+    ],
     [
       "an exponent",
       around((sketch) => sketch.node("Pow", ["p", "c"], ["h"]), { c: number(2, [1]) }, "hidden"),

@@ -79,7 +79,10 @@ describe("an option that would change nothing", () => {
     const args = ["train", set, "--data", data, "-o", output, "--local-steps", "2", "--mpi", "libmpi.so"];
     const { status, stderr } = await command(args);
     expect([status, stderr]).toEqual([0, expect.stringContaining("--local-steps changes nothing on one rank\n")]);
-    expect(stderr).toContain("--mpi changes nothing on one rank: no mpirun or srun started this\n");
+    const ofMpi = "--mpi changes nothing on one rank: no mpirun or srun started this\n";
+    expect(stderr).toContain(ofMpi);
+    const evaluated = await command(["eval", set, "--data", data, "--mpi", "libmpi.so"]);
+    expect([evaluated.status, evaluated.stderr]).toEqual([0, expect.stringContaining(ofMpi)]);
   });
 
   it("is refused in a comparison where no option set takes it, and said where it is varied too", async () => {

@@ -50,35 +50,35 @@ export function readingsOf(value: Value): readonly Reading[] {
   return readings;
 }
 
-/** The value whose elements a value holds, behind the operators that only move them. */
-export function sourceOf(value: Value): Value {
-  let source = value;
+/** A value, and those whose elements it holds, nearest first, behind the operators that only move them. */
+function* sourcesOf(value: Value): Generator<Value> {
   const seen = new Set<Value>();
-  while (source.producer !== null && !seen.has(source)) {
+  let source: Value | null = value;
+  while (source !== null && !seen.has(source)) {
     seen.add(source);
-    const [at] = movedBy(source.producer);
-    if (at === undefined || at === "a") return source;
-    source = source.producer.inputs[Number(at)] ?? source;
+    yield source;
+    source = movedInto(source);
   }
-  return source;
 }
+
+/** What the elements of a value were before its node moved them; null where that is no mover of one tensor. */
+function movedInto({ producer }: Value): Value | null {
+  const moved = producer === null ? [] : movedBy(producer);
+  const [at] = moved === "all" ? [] : moved;
+  return at === undefined ? null : (producer?.inputs[at] ?? null);
+}
+
+/** The value whose elements a value holds, behind the operators that only move them. */
+export const sourceOf = (value: Value): Value => [...sourcesOf(value)].at(-1) ?? value;
 
 const LOOKUPS = opTypes(["Gather", "GatherND", "GatherElements"]);
 
 /** Whether the rows of a table were looked up on the way to a value: by indices that are computed, or by a table of them. */
-export function isLookedUp(value: Value): boolean {
-  let at: Value | null = value;
-  const seen = new Set<Value>();
-  while (at?.producer && !seen.has(at)) {
-    seen.add(at);
-    const node: Node = at.producer;
-    const indices = node.inputs[1] ?? null;
-    if (node.domain === "" && LOOKUPS.has(node.opType) && indices !== null && !isShortList(indices)) return true;
-    const [moved] = movedBy(node);
-    at = typeof moved === "number" ? (node.inputs[moved] ?? null) : null;
-  }
-  return false;
-}
+export const isLookedUp = (value: Value): boolean =>
+  [...sourcesOf(value)].some(({ producer }) => {
+    const indices = producer?.inputs[1] ?? null;
+    return producer?.domain === "" && LOOKUPS.has(producer.opType) && indices !== null && !isShortList(indices);
+  });
 
 const isShortList = (indices: Value): boolean => {
   const rank = constantOf(indices)?.dims.length;
