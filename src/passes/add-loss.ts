@@ -235,7 +235,9 @@ export function addLoss(model: Model, options: LossOptions, onEmit?: (node: Node
   const refuse = (reason: string): PassError =>
     new PassError("E_LOSS", `the output "${scores.name}" ${reason}`, {
       field: scores.name,
-      hint: "Choose another output or another loss.",
+      hint: `Choose another output or another loss.${
+        type?.shape?.length === 0 ? " A loss that the model computes itself is used with --loss output (kind)." : ""
+      }`,
     });
   if (type === null || !isGradientType(type.dtype)) throw refuse("is not a floating-point tensor");
   const names = new Names(model);

@@ -63,7 +63,9 @@ function change(model: Model, how: Change): void {
       for (const output of node.outputs) if (output !== null) changeType(output, how);
       changeNode(node, how);
     }
-    graph.clearValueInfo();
+    const initializers = new Set(graph.initializers);
+    /** What is declared of initializers says what they were computed from, too. */
+    for (const { value } of graph.valueInfo) if (!initializers.has(value)) graph.undeclare(value);
   }
 }
 

@@ -1,3 +1,4 @@
+import { notesOfAdapters } from "../analysis/parameters/adapters.ts";
 import { chooseParameters, type ParameterChoice } from "../analysis/parameters/choose.ts";
 import { layersBehind } from "../analysis/parameters/depths.ts";
 import { notesOfTies } from "../analysis/parameters/ties.ts";
@@ -127,7 +128,11 @@ export function makeTrainingGraphs(
   );
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
-  const shared = [...mergedByChance(candidates), ...notesOfTies(candidates)];
+  /** What an exported program shares, it says. */
+  const untold = candidates.filter(({ name }) => !roles.has(name));
+  const isChosen = options.parameters !== undefined || (options.freeze ?? []).length > 0 || adapters !== undefined;
+  const chosen = isChosen ? [] : notesOfAdapters(candidates.map(({ name }) => name));
+  const shared = [...mergedByChance(candidates), ...notesOfTies(untold), ...chosen];
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   const products = writeConvolutionProducts(training, types, options.winograd ?? true);

@@ -9,6 +9,7 @@ import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
 import { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers, separateStatistics } from "./separate-initializers.ts";
+import { splitSequences } from "./split-sequences.ts";
 import { unwrapMaps } from "./unwrap-maps.ts";
 
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
@@ -51,6 +52,7 @@ export function prepareForward(
   requireOption(isKnown, "batchNorm", BATCH_NORM_STATISTICS.join(" or "));
   const { notes: raised } = raiseOpset(model, TARGET_OPSET);
   const inlined = inlineFunctions(model);
+  splitSequences(model);
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));

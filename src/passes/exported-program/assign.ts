@@ -42,7 +42,7 @@ export function assignTargets(graph: Graph, program: ExportedProgram): Assignmen
       const origins = originsOf(program, slot.value);
       const own = call.targets.filter((target) => origins.includes(target));
       if (own.length > 1) for (const target of own) left.delete(target);
-      return own.length > 1 ? false : !take(slot, own[0]);
+      return own.length > 1 ? false : !take(slot, own[0]) && !isResult(program, slot.value);
     });
     const unlike = strangers.filter((slot) => {
       const parts = originsOf(program, slot.value).map(({ name }) => lastPart(name));
@@ -56,6 +56,10 @@ export function assignTargets(graph: Graph, program: ExportedProgram): Assignmen
   }
   return { slots, open };
 }
+
+/** What an operation of the program gave: the call was given that, and no parameter in its place. */
+const isResult = (program: ExportedProgram, value: Value): boolean =>
+  program.foldedFrom(value) !== null && !/^val_\d+$/.test(value.name);
 
 const lastPart = (name: string): string => name.slice(name.lastIndexOf(".") + 1);
 

@@ -1,12 +1,14 @@
+import { isSinusoid } from "../../analysis/parameters/contents.ts";
+import { readingsOf } from "../../analysis/parameters/readings.ts";
 import { isGradientType } from "../../graph/data-type.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Node, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { type Assignment, assignTargets, originsOf, type Slot } from "./assign.ts";
 import { restoreBiases } from "./biases.ts";
 import { GraphParameters } from "./graph-parameters.ts";
 import { markPaddingRows } from "./padding-rows.ts";
-import { type ExportedProgram, isMadeBy, readProgram } from "./program.ts";
+import { type ExportedProgram, isMadeBy, readProgram, type Target } from "./program.ts";
 import { restoreRecurrent } from "./recurrent.ts";
 import { unfold } from "./unfold.ts";
 
@@ -31,24 +33,45 @@ export function restoreProgram(model: Model): RestoredProgram | null {
   const recurrent = restoreRecurrent(program, parameters);
   const assignment = assignTargets(graph, program);
   const joined = joinedOf(program, graph.initializers);
-  const { computed, lost } = separate(program, assignment, parameters);
+  const { computed, moved, parts, lost } = separate(program, assignment, parameters);
   const biases = restoreBiases(program, assignment, parameters);
-  const merged = graph.initializers.flatMap(({ name }) =>
-    before.has(name) || computed.has(name) || recurrent.includes(name) || biases.includes(name) ? [] : [name],
-  );
+  const told = new Set([...computed, ...moved, ...parts, ...recurrent, ...biases]);
+  const merged = graph.initializers.flatMap(({ name }) => (before.has(name) || told.has(name) ? [] : [name]));
   const padding = markPaddingRows(graph, program);
+  const { folded, gone, unread } = missing(program, parameters);
+  const shapes = (names: readonly string[]): readonly string[] =>
+    names.map((name) => `${name} [${parameters.find(name)?.tensor?.dims.join() ?? ""}]`);
+  const leftAsTheyAre = [...lost, ...joined];
   const notes = [
     note(merged, "that the exporter had merged with others of equal elements, by themselves again"),
     note(biases, "that the exporter had dropped since they are zero, put back"),
     note(recurrent, "of recurrent layers that the exporter had joined, one tensor each again"),
     note([...computed], "that the exporter had transposed, looked up or stretched, in the program's form again"),
+    note(shapes([...moved]), "in the shape that the exporter gave them, under the program's names"),
+    note(shapes([...parts]), "of which the file has no more than what the program looked up of them for its example"),
     padding.length === 0
       ? ""
       : `rows of embeddings that get no gradient, by their padding_idx, as in PyTorch: ${listed(padding)}`,
-    ...[...lost, ...joined].map(
-      ([name, reason]) => `"${name}" is trained as the exporter left it, not as PyTorch would train it: ${reason}`,
-    ),
-    ...missing(program, parameters),
+    ...leftAsTheyAre
+      .slice(0, MOST_REASONS)
+      .map(
+        ([name, reason]) => `"${name}" is trained as the exporter left it, not as PyTorch would train it: ${reason}`,
+      ),
+    leftAsTheyAre.length <= MOST_REASONS
+      ? ""
+      : `trained as the exporter left them, too: ${listed(leftAsTheyAre.slice(MOST_REASONS).map(([name]) => name))}`,
+    folded.length === 0
+      ? ""
+      : `not trained, since the exporter folded their batch normalization into the layer before it: ${listed(folded)}; ` +
+        "the model trains without it. Export it in train mode with torch.onnx.export(..., optimize=False)",
+    gone.length === 0 ? "" : `not trained, since the file does not have them: ${listed(gone)}`,
+    unread.length === 0
+      ? ""
+      : `parameters that nothing in the file reads by their names: ${listed(unread)}; they are tied to others, not used, ` +
+        "or merged with what the exporter computed of others",
+    parts.size + leftAsTheyAre.length + gone.length + (moved.size > 0 ? unread.length : 0) === 0
+      ? ""
+      : "torch.onnx.export(..., optimize=False) writes every parameter as PyTorch trains it",
   ];
   return { notes: notes.filter((each) => each !== ""), roles: rolesOf(graph.initializers, program) };
 }
@@ -66,7 +89,8 @@ function rolesOf(values: readonly Value[], program: ExportedProgram): ReadonlyMa
   for (const value of values) {
     if (value.tensor === null || !isGradientType(value.tensor.dtype)) continue;
     const origins = originsOf(program, value);
-    if (origins.some(({ isParameter }) => isParameter)) roles.set(value.name, null);
+    if (origins.some(({ isParameter }) => isParameter))
+      roles.set(value.name, isFixed(value) ? "a table of sinusoids" : null);
     else if (origins.length > 0) roles.set(value.name, "a buffer of the exported program");
     else if (program.foldedFrom(value) !== null) {
       roles.set(value.name, "computed from no parameter of the exported program");
@@ -75,12 +99,30 @@ function rolesOf(values: readonly Value[], program: ExportedProgram): ReadonlyMa
   return roles;
 }
 
+/** Positions that are computed once: PyTorch has such parameters without a gradient (`requires_grad=False`), which no file says. */
+const isFixed = (value: Value): boolean => {
+  const readings = readingsOf(value);
+  return readings.length > 0 && readings.every(({ node }) => node.opType === "Add") && isSinusoid(value);
+};
+
+/** Of how many tensors it is said why they are not as the program has them. */
+const MOST_REASONS = 3;
+
 /** Each parameter gets a value of its own, in the form that the program had. */
 function separate(
   program: ExportedProgram,
   { slots }: Assignment,
   parameters: GraphParameters,
-): { readonly computed: ReadonlySet<string>; readonly lost: ReadonlyMap<string, string> } {
+): {
+  /** In the program's form again. */
+  readonly computed: ReadonlySet<string>;
+  /** In the shape that the exporter gave them. */
+  readonly moved: ReadonlySet<string>;
+  /** Only what was looked up of them. */
+  readonly parts: ReadonlySet<string>;
+  /** Trained as they are, with the reason. */
+  readonly lost: ReadonlyMap<string, string>;
+} {
   const groups = new Map<Value, Map<string, Slot[]>>();
   for (const [slot, { name }] of slots) {
     const byTarget = groups.get(slot.value) ?? new Map<string, Slot[]>();
@@ -93,6 +135,8 @@ function separate(
     groups.set(value, new Map([[origin.name, []]]));
   }
   const computed = new Set<string>();
+  const moved = new Set<string>();
+  const parts = new Set<string>();
   const lost = new Map<string, string>();
   for (const [value, byTarget] of groups) {
     const { tensor } = value;
@@ -101,7 +145,7 @@ function separate(
     if (isElsewhere) continue;
     for (const [name, places] of byTarget) {
       if (name === value.name) continue;
-      const { parameter, compute, lost: reason } = unfold(program, value, tensor, places);
+      const { parameter, compute, lost: reason, isPart } = unfold(program, value, tensor, places);
       const own = reason === null ? parameters.ensure(name, parameter) : null;
       if (own === null) {
         lost.set(value.name, reason ?? `"${name}" is there too, and is another tensor`);
@@ -110,11 +154,13 @@ function separate(
       const read = compute === null ? own : parameters.compute(name, (build) => compute(build, own), tensor);
       if (byTarget.size === 1) value.replaceAllUsesWith(read);
       else for (const { node, index } of places) node.setInput(index, read);
-      if (compute !== null) computed.add(name);
+      if (isPart) parts.add(name);
+      else if (compute !== null) computed.add(name);
+      else if (program.foldedFrom(value) !== null) moved.add(name);
     }
   }
   parameters.sweep(groups.keys());
-  return { computed, lost };
+  return { computed, moved, parts, lost };
 }
 
 /** Constants that the exporter computed of more than one parameter. */
@@ -127,22 +173,29 @@ function joinedOf(program: ExportedProgram, values: readonly Value[]): readonly 
   });
 }
 
-/** Parameters of the program that the file does not have. */
-function missing(program: ExportedProgram, { graph }: GraphParameters): readonly string[] {
+/** Names of the program's parameters that the file does not have. */
+function missing(
+  program: ExportedProgram,
+  { graph }: GraphParameters,
+): {
+  /** Folded into the layer before. */
+  readonly folded: readonly string[];
+  /** Given to an operation that the file has. */
+  readonly gone: readonly string[];
+  /** Given to none. */
+  readonly unread: readonly string[];
+} {
   const present = new Set(graph.initializers.flatMap((value) => originsOf(program, value)));
   const absent = [...program.targets.values()].filter((target) => target.isParameter && !present.has(target));
-  const folded = absent.filter((target) =>
-    graph.nodes.some((node) => isMadeBy(node, /FuseBatchNorm/) && program.callOf(node)?.targets.includes(target)),
-  );
-  const other = absent.filter((target) => !folded.includes(target));
-  const names = (targets: typeof absent): string => listed(targets.map(({ name }) => name));
-  return [
-    ...(folded.length > 0
-      ? [
-          `not trained, since the exporter folded their batch normalization into the layer before it: ${names(folded)}; ` +
-            "the model trains without it. Export it in train mode with torch.onnx.export(..., optimize=False)",
-        ]
-      : []),
-    ...(other.length > 0 ? [`not trained, since the file does not have them: ${names(other)}`] : []),
-  ];
+  const readIn = (nodes: readonly Node[]): ReadonlySet<Target> =>
+    new Set(nodes.flatMap((node) => program.callOf(node)?.targets ?? []));
+  const normalizations = readIn(graph.nodes.filter((node) => isMadeBy(node, /FuseBatchNorm/)));
+  const read = readIn(graph.nodes);
+  const names = (isMeant: (target: Target) => boolean): readonly string[] =>
+    absent.filter(isMeant).map(({ name }) => name);
+  return {
+    folded: names((target) => normalizations.has(target)),
+    gone: names((target) => !normalizations.has(target) && read.has(target)),
+    unread: names((target) => !read.has(target)),
+  };
 }

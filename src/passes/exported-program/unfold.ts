@@ -14,6 +14,8 @@ export interface Unfolded {
   readonly compute: ((build: Builder, parameter: Value) => Value) | null;
   /** What the exporter computed and cannot be told: the constant is trained in the parameter's stead. */
   readonly lost: string | null;
+  /** Whether the parameter is only what was looked up of the program's. */
+  readonly isPart: boolean;
 }
 
 /** Operations of the program that only move elements, by the names it gives their results. */
@@ -26,7 +28,7 @@ const PLACES = /^(add|arange|cumsum|full|ones|ones_like|sub|sym_size_int|to|_to_
 /** Takes back what the exporter computed of one parameter ahead of time. */
 export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, slots: readonly Slot[]): Unfolded {
   const sources = program.foldedFrom(value);
-  const same = { parameter: tensor, compute: null, lost: null };
+  const same = { parameter: tensor, compute: null, lost: null, isPart: false };
   if (sources === null) return same;
   const steps = sources.filter((name) => !program.targets.has(name) && !/^val_\d+$/.test(name));
   const isWeight = ({ node, index, call }: Slot): boolean =>
@@ -35,15 +37,15 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
     (slots.length > 0 && slots.every(isWeight)) ||
     (/^(t|transpose|permute)(_\d+)?$/.test(value.name) && steps.length === 0);
   if (isTurned && tensor.dims.length === 2) {
-    return { parameter: transposed(tensor), compute: (build, from) => build.emit("Transpose", [from]), lost: null };
+    return { ...same, parameter: transposed(tensor), compute: (build, from) => build.emit("Transpose", [from]) };
   }
   const isReal = tensor.dtype === DataType.float || tensor.dtype === DataType.double;
   if (/^exp(_\d+)?$/.test(value.name) && steps.length === 0 && isReal) {
     const values = tensor.realValues().map(Math.log);
     return {
+      ...same,
       parameter: Tensor.from(tensor.dtype, tensor.dims, values),
       compute: (build, from) => build.emit("Exp", [from]),
-      lost: null,
     };
   }
   const computed = [
@@ -51,13 +53,18 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
     ...steps.filter((name) => !MOVES.test(name) && !PLACES.test(name)),
   ];
   if (computed.length > 0) return { ...same, lost: `the exporter computed it ahead of time (${computed.join(", ")})` };
+  const made = [value.name, ...steps];
+  const isPart = made.some((name) => PARTS.test(name));
   const found = repeated(tensor);
-  if (found !== null) return found;
-  const isLookedUp = [value.name, ...steps].some((name) => LOOKUPS.test(name));
+  if (found !== null) return { ...same, ...found, isPart };
+  const isLookedUp = made.some((name) => LOOKUPS.test(name));
   return isLookedUp && isMuchAlike(tensor)
     ? { ...same, lost: "the exporter looked it up ahead of time, and which of its elements were one cannot be told" }
-    : same;
+    : { ...same, isPart };
 }
+
+/** Operations that may leave elements out. */
+const PARTS = /^(embedding|gather|index|index_select|select|slice)(_\d+)?$/;
 
 /** Operations that may read an element more than once. */
 const LOOKUPS = /^(embedding|expand|gather|index|index_select|repeat)(_\d+)?$/;
@@ -69,7 +76,7 @@ const isMuchAlike = (tensor: Tensor): boolean =>
   tensor.size > 1 && new Set<number | bigint>(tensor.values()).size <= DISTINCT_SHARE * tensor.size;
 
 /** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
-function repeated(tensor: Tensor): Unfolded | null {
+function repeated(tensor: Tensor): Pick<Unfolded, "parameter" | "compute"> | null {
   const values = tensor.values();
   if (values.every((value: number | bigint) => value === values[0])) return null;
   let parameter = tensor;
@@ -92,7 +99,7 @@ function repeated(tensor: Tensor): Unfolded | null {
       from,
     );
   };
-  return { parameter, compute, lost: null };
+  return { parameter, compute };
 }
 
 /** For each slice along an axis the place of its like among the distinct ones, and where those are. */
