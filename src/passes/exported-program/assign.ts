@@ -15,6 +15,8 @@ export interface Assignment {
   readonly slots: ReadonlyMap<Slot, Target>;
   /** The arguments of a call that no constant stands for. */
   readonly open: ReadonlyMap<Call, readonly Target[]>;
+  /** Where a call that was not given a parameter reads one: a constant of the exporter's own that it merged with it. */
+  readonly foreign: readonly Slot[];
 }
 
 /** The parameters and buffers a constant was made from: itself, or what it was folded from. */
@@ -30,6 +32,7 @@ export function originsOf(program: ExportedProgram, value: Value): readonly Targ
 export function assignTargets(graph: Graph, program: ExportedProgram): Assignment {
   const slots = new Map<Slot, Target>();
   const open = new Map<Call, readonly Target[]>();
+  const foreign: Slot[] = [];
   for (const [call, places] of placesOf(graph, program)) {
     const left = new Set(call.targets);
     const take = (slot: Slot, target: Target | undefined): boolean => {
@@ -51,10 +54,10 @@ export function assignTargets(graph: Graph, program: ExportedProgram): Assignmen
         [...left].find(({ name }) => parts.includes(lastPart(name))),
       );
     });
-    for (const slot of unlike) take(slot, [...left][0]);
+    foreign.push(...unlike.filter((slot) => !take(slot, [...left][0])));
     open.set(call, [...left]);
   }
-  return { slots, open };
+  return { slots, open, foreign };
 }
 
 /** What an operation of the program gave: the call was given that, and no parameter in its place. */

@@ -27,6 +27,15 @@ export class GraphParameters {
     const known = this.#byName.get(name);
     if (known !== undefined) return known.tensor !== null && isEqual(known.tensor, tensor) ? known : null;
     if (this.#names.fresh(name) !== name) return null;
+    return this.#add(name, tensor);
+  }
+
+  /** A constant of the same elements as a parameter. */
+  constant(name: string, tensor: Tensor): Value {
+    return this.#add(this.#names.fresh(`${name}/constant`), tensor);
+  }
+
+  #add(name: string, tensor: Tensor): Value {
     const made = new Value(name, tensorType(tensor.dtype, tensor.dims));
     made.tensor = tensor;
     this.graph.initializers.push(made);

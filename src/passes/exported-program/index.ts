@@ -1,4 +1,4 @@
-import { isSinusoid } from "../../analysis/parameters/contents.ts";
+import { isSinusoid, isUniform } from "../../analysis/parameters/contents.ts";
 import { readingsOf } from "../../analysis/parameters/readings.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Node, Value } from "../../graph/graph.ts";
@@ -32,11 +32,14 @@ export function restoreProgram(model: Model): RestoredProgram | null {
   const before = new Set(graph.initializers.map(({ name }) => name));
   const recurrent = restoreRecurrent(program, parameters);
   const assignment = assignTargets(graph, program);
+  const constants = separateConstants(assignment, parameters);
   const joined = joinedOf(program, graph.initializers);
   const { computed, moved, parts, lost } = separate(program, assignment, parameters);
   const biases = restoreBiases(program, assignment, parameters);
   const told = new Set([...computed, ...moved, ...parts, ...recurrent, ...biases]);
-  const merged = graph.initializers.flatMap(({ name }) => (before.has(name) || told.has(name) ? [] : [name]));
+  const merged = graph.initializers.flatMap(({ name }) =>
+    before.has(name) || told.has(name) || constants.has(name) ? [] : [name],
+  );
   const padding = markPaddingRows(graph, program);
   const { folded, gone, unread } = missing(program, parameters);
   const shapes = (names: readonly string[]): readonly string[] =>
@@ -73,7 +76,7 @@ export function restoreProgram(model: Model): RestoredProgram | null {
       ? ""
       : "torch.onnx.export(..., optimize=False) writes every parameter as PyTorch trains it",
   ];
-  return { notes: notes.filter((each) => each !== ""), roles: rolesOf(graph.initializers, program) };
+  return { notes: notes.filter((each) => each !== ""), roles: rolesOf(graph.initializers, program, constants) };
 }
 
 const note = (names: readonly string[], what: string): string =>
@@ -84,17 +87,22 @@ const SHOWN = 8;
 const listed = (names: readonly string[]): string =>
   names.length <= SHOWN ? names.join(", ") : `${names.slice(0, SHOWN).join(", ")} and ${names.length - SHOWN} more`;
 
-function rolesOf(values: readonly Value[], program: ExportedProgram): ReadonlyMap<string, string | null> {
+function rolesOf(
+  values: readonly Value[],
+  program: ExportedProgram,
+  constants: ReadonlySet<string>,
+): ReadonlyMap<string, string | null> {
   const roles = new Map<string, string | null>();
   for (const value of values) {
     if (value.tensor === null || !isGradientType(value.tensor.dtype)) continue;
     const origins = originsOf(program, value);
-    if (origins.some(({ isParameter }) => isParameter))
+    if (constants.has(value.name)) roles.set(value.name, "a constant that the exporter had merged with a parameter");
+    else if (origins.some(({ isParameter }) => isParameter))
       roles.set(value.name, isFixed(value) ? "a table of sinusoids" : null);
     else if (origins.length > 0) roles.set(value.name, "a buffer of the exported program");
     else if (program.foldedFrom(value) !== null) {
       roles.set(value.name, "computed from no parameter of the exported program");
-    }
+    } else if (value.tensor.dims.length === 0) roles.set(value.name, "a number of the program");
   }
   return roles;
 }
@@ -107,6 +115,21 @@ const isFixed = (value: Value): boolean => {
 
 /** Of how many tensors it is said why they are not as the program has them. */
 const MOST_REASONS = 3;
+
+/**
+ * Gives each constant that the exporter merged with a parameter of equal elements a tensor of its own.
+ * @returns their names
+ */
+function separateConstants({ foreign }: Assignment, parameters: GraphParameters): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { node, index, value } of foreign) {
+    if (value.tensor === null || !isUniform(value.tensor)) continue;
+    const own = parameters.constant(value.name, value.tensor);
+    node.setInput(index, own);
+    names.add(own.name);
+  }
+  return names;
+}
 
 /** Each parameter gets a value of its own, in the form that the program had. */
 function separate(

@@ -18,9 +18,9 @@ export interface Unfolded {
   readonly isPart: boolean;
 }
 
-/** Operations of the program that only move elements, by the names it gives their results. */
+/** Operations of the program that only move elements, or change their type, by the names it gives their results. */
 const MOVES =
-  /^(val|alias|clone|contiguous|detach|embedding|expand|gather|index|index_select|lift_fresh_copy|permute|repeat|reshape|select|slice|squeeze|t|transpose|unsqueeze|view)(_\d+)?$/;
+  /^(val|_to_copy|alias|clone|contiguous|convert_element_type(_default)?|detach|embedding|expand|gather|index|index_select|lift_fresh_copy|permute|repeat|reshape|select|slice|squeeze|t|to|transpose|unsqueeze|view)(_\d+)?$/;
 
 /** Those that make the places that elements are moved from. */
 const PLACES = /^(add|arange|cumsum|full|ones|ones_like|sub|sym_size_int|to|_to_copy|zeros|zeros_like)(_\d+)?$/;
@@ -75,6 +75,9 @@ const DISTINCT_SHARE = 0.75;
 const isMuchAlike = (tensor: Tensor): boolean =>
   tensor.size > 1 && new Set<number | bigint>(tensor.values()).size <= DISTINCT_SHARE * tensor.size;
 
+/** Slices of fewer elements are equal by chance, above all in half precision. */
+const LEAST_ELEMENTS = 4;
+
 /** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
 function repeated(tensor: Tensor): Pick<Unfolded, "parameter" | "compute"> | null {
   const values = tensor.values();
@@ -83,7 +86,8 @@ function repeated(tensor: Tensor): Pick<Unfolded, "parameter" | "compute"> | nul
   const lookups: { readonly axis: number; readonly places: readonly number[] }[] = [];
   for (const axis of tensor.dims.keys()) {
     const { places, first } = distinct(parameter, axis);
-    if (first.length === places.length) continue;
+    const isOne = first.length === 1;
+    if (first.length === places.length || (!isOne && parameter.size < LEAST_ELEMENTS * places.length)) continue;
     parameter = take(parameter, axis, first);
     lookups.push({ axis, places });
   }
