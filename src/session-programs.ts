@@ -3,6 +3,7 @@ import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
+import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -15,6 +16,7 @@ import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
 import { noOptimizer, plainPrograms, type SessionModels, type SessionSettings } from "./session-settings.ts";
+import { mapTuple } from "./tuples.ts";
 
 /** ONNX Runtime's artifacts as a portable set. @throws what `lowerArtifacts` throws; UsageError `E_OPTION` */
 export async function lowered(
@@ -29,18 +31,34 @@ export async function lowered(
   return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
 }
 
-/** Everything a session of ort-node runs, made by passes before it. */
-export function programsOf(artifacts: SessionModels, settings: SessionSettings): OrtNodePrograms {
+/**
+ * Everything a session of ort-node runs, made by passes before it.
+ * @param block the channels of a block, for convolutions that cost less in blocks of channels; null: they stay as they are
+ */
+export function programsOf(
+  artifacts: SessionModels,
+  settings: SessionSettings,
+  block: number | null = null,
+): OrtNodePrograms {
   const programs = plainPrograms(artifacts, settings, exportForward);
-  const { gradients, trainStep } = artifacts;
+  const [gradients, trainStep, evaluation] = mapTuple(
+    [artifacts.gradients, artifacts.trainStep, artifacts.evalModel],
+    (model) => (model === null || block === null ? model : inBlocks(model, block)),
+  );
   return {
     ...programs,
+    ...{ gradients, trainStep, evaluation },
     overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
     adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
     sharer: (apply, parameters, sessions) =>
       planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
     repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
   };
+}
+
+function inBlocks(model: Model, block: number): Model {
+  const copy = model.clone();
+  return blockConvolutions(copy, block) === 0 ? model : copy;
 }
 
 /** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */

@@ -44,14 +44,14 @@ export function plainPrograms(
     "stepsPerCall",
     "a whole number from 1 on, or auto",
   );
-  const { trainStep, gradients, state } = artifacts;
+  const { trainStep, gradients, state, evalModel: evaluation } = artifacts;
   if (state === null) throw missingArtifact(gradients === null ? "initial state" : "checkpoint");
   if (learningRate !== undefined && trainStep === null) throw noOptimizer();
   const isBuiltIn = gradients === null && trainStep !== null && readPlan(trainStep, "train_step").learningRate === null;
   if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
   return {
     ...artifacts,
-    ...{ state, overwriting: null, adding: null, repeated: null, stepsPerCall, exporter, sharer: null },
+    ...{ state, evaluation, overwriting: null, adding: null, repeated: null, stepsPerCall, exporter, sharer: null },
     learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
   };
 }

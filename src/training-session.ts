@@ -2,6 +2,7 @@ import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields 
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { A_SET, type TrainingSet } from "./artifacts/training-set.ts";
+import { blockSizeFor } from "./blocked-layout.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
 import { decodeModel } from "./graph/serde/decode.ts";
@@ -148,7 +149,9 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
   if (runtime !== "ort-node") {
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
   }
-  const programs = programsOf(artifacts, options);
+  const ways = waysTo(ort);
+  const block = ort === undefined ? await blockSizeFor(artifacts, ways, options) : null;
+  const programs = programsOf(artifacts, options, block);
   const threads = options.threads ?? grantedProcessors();
   const settings = { ...options, ...(threads === null ? {} : { threads }) };
   if (options.isolation !== undefined) {
@@ -156,7 +159,7 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");
     return RemoteSession.create(programs, settings, startPeer(options.isolation, options.worker));
   }
-  return OrtNodeSession.create(waysTo(ort), programs, settings);
+  return OrtNodeSession.create(ways, programs, settings);
 }
 
 async function openTrainingBuild(

@@ -69,8 +69,12 @@ export class Builder {
     return this.#one(node, inputs, { attributes });
   }
 
-  /** One node that calls a function of the model. */
-  call(called: GraphFunction, inputs: readonly (Value | null)[], options: EmitOptions = {}): Value {
+  /** One node that calls a function of the model, or an operator of a runtime's own that has no row in the tables. */
+  call(
+    called: Pick<GraphFunction, "domain" | "name">,
+    inputs: readonly (Value | null)[],
+    options: EmitOptions = {},
+  ): Value {
     return this.#one({ domain: called.domain, opType: called.name }, inputs, options);
   }
 

@@ -17,6 +17,8 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   /** Null where all there is is a whole step. */
   readonly gradients: Model | null;
   readonly state: TrainingState;
+  /** The eval model as it is run; `evalModel` is what is exported. */
+  readonly evaluation: Model | null;
   /** `gradients` for the first batch after a reset; null where it can only be told with every run. */
   readonly overwriting: Model | null;
   /** `gradients` for the batches after that one. */
@@ -41,6 +43,7 @@ export class Programs {
   readonly apply: Program | null;
   readonly evaluation: Program | null;
   readonly repeated: Program | null;
+  readonly #exported: Model | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
   readonly first: Program;
 
@@ -55,7 +58,8 @@ export class Programs {
     this.adding = optional(models.adding, "gradients");
     this.trainStep = optional(models.trainStep, "train_step");
     this.apply = optional(models.apply, "apply");
-    this.evaluation = optional(models.evalModel, "eval");
+    this.evaluation = optional(models.evaluation, "eval");
+    this.#exported = models.evalModel;
     this.repeated = copies || models.stepsPerCall !== "auto" ? optional(models.repeated, "train_step") : null;
     const first = this.gradients ?? this.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
@@ -96,6 +100,12 @@ export class Programs {
   /** @throws BackendError `E_NO_EVAL_MODEL` */
   requireEvaluation(): Program {
     if (this.evaluation !== null) return this.evaluation;
+    throw noEvalModel();
+  }
+
+  /** What an inference model is made of. @throws BackendError `E_NO_EVAL_MODEL` */
+  requireExported(): Model {
+    if (this.#exported !== null) return this.#exported;
     throw noEvalModel();
   }
 

@@ -265,7 +265,7 @@ export class OrtNodeSession implements TrainingSession {
 
   async exportModel(outputs?: readonly string[]): Promise<Uint8Array> {
     requireArgument("outputs", outputs, optional(NAMES));
-    const { model } = this.#programs.requireEvaluation();
+    const model = this.#programs.requireExported();
     const { tensors } = await this.getState();
     return this.#exporter(model, tensors, outputs ?? null);
   }

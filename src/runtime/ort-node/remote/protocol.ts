@@ -3,7 +3,7 @@ import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { CarriedInput, Reached, TrainingSession } from "../../session.ts";
 import type { OrtNodeOptions } from "../providers.ts";
 
-type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evalModel" | "repeated";
+type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evaluation" | "repeated";
 
 /** What the other side makes its session of. */
 export interface Opening {

@@ -62,13 +62,13 @@ export class RemoteSession implements TrainingSession {
   ): Promise<RemoteSession> {
     const line = new Line(start);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
-    const { gradients, overwriting, adding, trainStep, apply, evalModel, repeated, state, stepsPerCall } = programs;
+    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, state, stepsPerCall } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
     const opening: Opening = {
       models: {
         ...{ gradients: encode(gradients), trainStep: encode(trainStep), apply: encode(apply) },
         ...{ overwriting: encode(overwriting), adding: encode(adding) },
-        ...{ evalModel: encode(evalModel), repeated: encode(repeated) },
+        ...{ evaluation: encode(evaluation), repeated: encode(repeated) },
       },
       state,
       stepsPerCall,

@@ -1,0 +1,100 @@
+import { attribute } from "./graph/attribute.ts";
+import { DataType } from "./graph/data-type.ts";
+import { Graph, Node, Value } from "./graph/graph.ts";
+import { Model, ONNX_DOMAIN } from "./graph/model.ts";
+import { encodeModel } from "./graph/serde/encode.ts";
+import { tensorType } from "./graph/value-type.ts";
+import { dimsOf, known } from "./ops/value-types.ts";
+import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
+import { blockSizeOf, PROBE_OPTIONS } from "./runtime/ort-node/block-size.ts";
+import type { OrtModule } from "./runtime/ort-node/load.ts";
+import type { OrtNodeOptions } from "./runtime/ort-node/providers.ts";
+import type { Way } from "./runtime/ort-node/ways.ts";
+import { floatsOf } from "./runtime/ort-tensor.ts";
+import type { SessionModels } from "./session-settings.ts";
+
+/** The variable of the environment that keeps convolutions as they are where it is "0". */
+const SWITCH = "ONNX_AGR_BLOCKED";
+
+let found: Promise<number | null> | null = null;
+
+/**
+ * How many channels ONNX Runtime's CPU provider puts into a block here, for models with convolutions. Null where it has no such layout, where
+ * another provider is preferred, and where the environment says `ONNX_AGR_BLOCKED=0`. It is tried out once per process.
+ */
+export async function blockSizeFor(
+  { gradients, trainStep }: SessionModels,
+  ways: readonly Way[],
+  { executionProviders: [preferred = "cpu"] = [] }: OrtNodeOptions,
+): Promise<number | null> {
+  const name = typeof preferred === "string" ? preferred : preferred.name;
+  const nodes = (gradients ?? trainStep)?.graph.nodes ?? [];
+  const convolves = nodes.some(({ domain, opType }) => domain === "" && opType === "Conv");
+  if (!convolves || (name !== "cpu" && name !== "wasm") || process.env[SWITCH] === "0") return null;
+  found ??= findBlockSize(ways);
+  return found;
+}
+
+async function findBlockSize(ways: readonly Way[]): Promise<number | null> {
+  for (const way of ways) {
+    try {
+      const ort = await way.load();
+      const size = await blockSizeOf(ort);
+      return size !== null && (await isRight(ort, size)) ? size : null;
+    } catch {
+      /** Whatever is wrong with this way is told where the session is made. */
+    }
+  }
+  return null;
+}
+
+/** Whether convolutions of every form give in blocks what they give without. */
+async function isRight(ort: OrtModule, block: number): Promise<boolean> {
+  const plain = threeConvolutions(block);
+  const blocked = plain.clone();
+  if (blockConvolutions(blocked, block, () => true) !== 3) return false;
+  const expected = await run(ort, plain);
+  const given = await run(ort, blocked);
+  return expected.length > 0 && expected.every((number, at) => Math.abs(number - (given[at] ?? Number.NaN)) < 1e-4);
+}
+
+/** From few channels to a block of them, from that to another, and each of these by itself; images and kernels are inputs. */
+function threeConvolutions(block: number): Model {
+  const graph = new Graph("probe");
+  const model = new Model(8, graph);
+  model.opsets.set(ONNX_DOMAIN, 17);
+  const input = (name: string, shape: readonly number[]): Value => {
+    const value = new Value(name, tensorType(DataType.float, shape));
+    graph.inputs.push(value);
+    return value;
+  };
+  const convolve = (name: string, x: Value, kernels: readonly number[], group = 1): Value => {
+    const y = new Value(name);
+    const attributes = [attribute.ints("pads", [1, 1, 1, 1]), attribute.int("group", group)];
+    graph.append(new Node("Conv", [x, input(`${name}.weight`, kernels)], [y], { name, attributes }));
+    return y;
+  };
+  const few = convolve("few", input("x", [1, 3, 4, 4]), [block, 3, 3, 3]);
+  const dense = convolve("dense", few, [block, block, 3, 3]);
+  const out = convolve("depthwise", dense, [block, 1, 3, 3], block);
+  out.type = tensorType(DataType.float, [1, block, 4, 4]);
+  graph.addOutput(out);
+  return model;
+}
+
+async function run(ort: OrtModule, model: Model): Promise<Float32Array> {
+  const session = await ort.InferenceSession.create(encodeModel(model), PROBE_OPTIONS);
+  try {
+    const feeds = model.graph.inputs.map((input) => {
+      const dims = known(dimsOf(input)) ?? [];
+      const numbers = Float32Array.from({ length: dims.reduce((product, size) => product * size, 1) }, (_, at) =>
+        Math.sin(at),
+      );
+      return [input.name, new ort.Tensor("float32", numbers, dims)] as const;
+    });
+    const { depthwise } = await session.run(Object.fromEntries(feeds));
+    return depthwise === undefined ? new Float32Array() : floatsOf(depthwise);
+  } finally {
+    await session.release();
+  }
+}
