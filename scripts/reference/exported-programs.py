@@ -133,6 +133,33 @@ class FixedPositions(nn.Module):
     example = staticmethod(lambda: (torch.randn(2, 6, 4),))
 
 
+class Decay(nn.Module):
+    """As Mamba has its decay: layers begin with the same numbers, of which -exp and a scale are computed ahead of time."""
+
+    def __init__(self):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.arange(1.0, 4.0).repeat(4, 1).log())
+        self.D = nn.Parameter(torch.ones(4))
+        self.mix = nn.Linear(3, 3)
+
+    def forward(self, x):
+        decay = torch.exp(-self.A_log.float().exp()[None] * x.sigmoid())
+        return self.mix(decay * x + self.D[None, :, None] * x)
+
+
+class Decays(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([Decay() for _ in range(3)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    example = staticmethod(lambda: (torch.randn(2, 4, 3),))
+
+
 class LowRank(nn.Module):
     """A layer with an adapter, by the names that PEFT gives them."""
 
@@ -170,6 +197,7 @@ CASES = {
     "groups": (Groups, {}, None),
     "types": (Types, {}, None),
     "fixed_positions": (FixedPositions, {}, None),
+    "decays": (Decays, {}, None),
     "adapted": (Adapted, {}, None),
 }
 

@@ -53,7 +53,7 @@ export function putWeights(model: Model, weights: ReadonlyMap<string, Tensor>): 
     const others = missing.length === 1 ? "" : ` and ${missing.length - 1} more`;
     throw new PassError("E_NO_PLACE", `the model does not hold "${first}"${others} as it was trained`, {
       field: first,
-      hint: "Give the model that the artifacts were built from. What the exporter had merged or rearranged is exported without --into alone.",
+      hint: "Give the model that the artifacts were built from. What the exporter had merged or rearranged is exported without --into alone; torch.onnx.export(..., optimize=False) leaves all in its place.",
     });
   }
   for (const write of writes) write();

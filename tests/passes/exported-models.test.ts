@@ -71,6 +71,7 @@ describe("models as PyTorch's default exporter writes them", () => {
     ["splits", {}, {}],
     ["groups", {}, {}],
     ["types", {}, {}],
+    ["decays", {}, {}],
     ["fixed_positions", {}, {}],
     ["tied_float16", { precision: "float32" }, { "head.weight": "table.weight" }],
     ["tied_bfloat16", { precision: "float32" }, { "head.weight": "table.weight" }],

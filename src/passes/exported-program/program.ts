@@ -13,6 +13,8 @@ export interface Call {
   readonly op: string;
   /** The parameters and buffers it is given, in the order of its arguments, each once. */
   readonly targets: readonly Target[];
+  /** What it is given beside parameters and buffers, by the program's names. */
+  readonly results: readonly string[];
   /** The row of an embedding that has no gradient; null where there is none. */
   readonly paddingRow: number | null;
 }
@@ -72,9 +74,11 @@ export function readProgram(graph: Graph): ExportedProgram | null {
       if (known !== undefined) return known;
       const [, op = ""] = /\[target=(?:torch\.ops\.)?([\w.]+)\]/.exec(text) ?? [];
       const given = text.slice(text.indexOf("(args = "));
-      const named = [...given.matchAll(/%(\w+)/g)].flatMap(([, name = ""]) => byPlaceholder.get(name) ?? []);
+      const names = [...given.matchAll(/%(\w+)/g)].map(([, name = ""]) => name);
+      const named = names.flatMap((name) => byPlaceholder.get(name) ?? []);
+      const results = names.filter((name) => !byPlaceholder.has(name));
       const [, row] = op.startsWith("aten.embedding.") ? (EMBEDDING.exec(given) ?? []) : [];
-      const call = { op, targets: [...new Set(named)], paddingRow: row === undefined ? null : Number(row) };
+      const call = { op, targets: [...new Set(named)], results, paddingRow: row === undefined ? null : Number(row) };
       calls.set(text, call);
       return call;
     },

@@ -22,8 +22,8 @@ export interface Unfolded {
 const MOVES =
   /^(val|_to_copy|alias|clone|contiguous|convert_element_type(_default)?|detach|embedding|expand|gather|index|index_select|lift_fresh_copy|permute|repeat|reshape|select|slice|squeeze|t|to|transpose|unsqueeze|view)(_\d+)?$/;
 
-/** Those that make the places that elements are moved from. */
-const PLACES = /^(add|arange|cumsum|full|ones|ones_like|sub|sym_size_int|to|_to_copy|zeros|zeros_like)(_\d+)?$/;
+/** Those that make the places that elements are looked up at. */
+const PLACES = /^(add|arange|cumsum|full|ones|ones_like|sub|sym_size_int|zeros|zeros_like)(_\d+)?$/;
 
 /** Takes back what the exporter computed of one parameter ahead of time. */
 export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, slots: readonly Slot[]): Unfolded {
@@ -39,28 +39,44 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
   if (isTurned && tensor.dims.length === 2) {
     return { ...same, parameter: transposed(tensor), compute: (build, from) => build.emit("Transpose", [from]) };
   }
-  const isReal = tensor.dtype === DataType.float || tensor.dtype === DataType.double;
-  if (/^exp(_\d+)?$/.test(value.name) && steps.length === 0 && isReal) {
-    const values = tensor.realValues().map(Math.log);
+  const made = [value.name, ...steps];
+  const isLookedUp = made.some((name) => LOOKUPS.test(name));
+  const isPart = made.some((name) => PARTS.test(name));
+  const isOfPlaces = (name: string): boolean => (isLookedUp || isPart) && name !== value.name && PLACES.test(name);
+  const computed = made.filter((name) => !MOVES.test(name) && !isOfPlaces(name));
+  const before = takeBack(computed, tensor);
+  if (before === null) return { ...same, lost: `the exporter computed it ahead of time (${computed.join(", ")})` };
+  const found = isLookedUp ? repeated(before.parameter) : null;
+  if (found === null && isLookedUp && isMuchAlike(tensor)) {
     return {
       ...same,
-      parameter: Tensor.from(tensor.dtype, tensor.dims, values),
-      compute: (build, from) => build.emit("Exp", [from]),
+      lost: "the exporter looked it up ahead of time, and which of its elements were one cannot be told",
     };
   }
-  const computed = [
-    ...(MOVES.test(value.name) ? [] : [value.name]),
-    ...steps.filter((name) => !MOVES.test(name) && !PLACES.test(name)),
-  ];
-  if (computed.length > 0) return { ...same, lost: `the exporter computed it ahead of time (${computed.join(", ")})` };
-  const made = [value.name, ...steps];
-  const isPart = made.some((name) => PARTS.test(name));
-  const found = repeated(tensor);
-  if (found !== null) return { ...same, ...found, isPart };
-  const isLookedUp = made.some((name) => LOOKUPS.test(name));
-  return isLookedUp && isMuchAlike(tensor)
-    ? { ...same, lost: "the exporter looked it up ahead of time, and which of its elements were one cannot be told" }
-    : { ...same, isPart };
+  const computes = [found?.compute ?? null, before.compute].filter((each) => each !== null);
+  return { ...same, parameter: found?.parameter ?? before.parameter, compute: inTurn(computes), isPart };
+}
+
+type Compute = NonNullable<Unfolded["compute"]>;
+
+const inTurn = (computes: readonly Compute[]): Compute | null =>
+  computes.length === 0 ? null : (build, from) => computes.reduce((value, compute) => compute(build, value), from);
+
+/** Takes back what was computed of each element: nothing, exp, or -exp, as Mamba has its decay. Null where that cannot be told. */
+function takeBack(computed: readonly string[], tensor: Tensor): Pick<Unfolded, "parameter" | "compute"> | null {
+  if (computed.length === 0) return { parameter: tensor, compute: null };
+  const functions = computed.map((name) => name.replace(/_\d+$/, "")).sort();
+  const sign = functions.join() === "exp" ? 1 : functions.join() === "exp,neg" ? -1 : 0;
+  if (sign === 0 || (tensor.dtype !== DataType.float && tensor.dtype !== DataType.double)) return null;
+  const values = tensor.realValues().map((value) => Math.log(sign * value));
+  if (!values.every(Number.isFinite)) return null;
+  return {
+    parameter: Tensor.from(tensor.dtype, tensor.dims, values),
+    compute: (build, from) => {
+      const power = build.emit("Exp", [from]);
+      return sign > 0 ? power : build.emit("Neg", [power]);
+    },
+  };
 }
 
 /** Operations that may leave elements out. */
@@ -79,7 +95,7 @@ const isMuchAlike = (tensor: Tensor): boolean =>
 const LEAST_ELEMENTS = 4;
 
 /** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
-function repeated(tensor: Tensor): Pick<Unfolded, "parameter" | "compute"> | null {
+function repeated(tensor: Tensor): { readonly parameter: Tensor; readonly compute: Compute } | null {
   const values = tensor.values();
   if (values.every((value: number | bigint) => value === values[0])) return null;
   let parameter = tensor;
