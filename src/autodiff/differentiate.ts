@@ -53,6 +53,10 @@ const isReal = (value: Value): boolean => isGradientType(elementTypeOf(value));
 /** What is made of whole numbers, also by an operator whose results have no known type. */
 const isWhole = (value: Value): boolean => !isReal(value);
 
+/** A gradient that were left out would be wrong in silence. */
+const unruled = (index: number, { name }: Value): string =>
+  `there is no rule for its input ${index}, "${name}", which depends on what is trained`;
+
 class Differentiation {
   readonly #graph: Graph;
   readonly #options: DifferentiateOptions;
@@ -165,9 +169,12 @@ class Differentiation {
       if (unknown !== null) throw backward.refuse(unknown);
       if (rule.isEstimate === true) this.#requireEstimates(node);
       const results = requireSizesOf(node, () => rule.gradient(backward));
-      for (const [index, gradient] of results.entries()) {
-        const input = node.inputs[index];
-        if (!gradient || !input || !isWanted(input)) continue;
+      for (const [index, input] of node.inputs.entries()) {
+        if (input === null || !isWanted(input)) continue;
+        const gradient = results[index];
+        if (gradient === undefined && rule.captured === undefined && isReal(input))
+          throw backward.refuse(unruled(index, input));
+        if (!gradient) continue;
         const fitted =
           rule.broadcasts === true ? unbroadcast(f, gradient, shapeOf(first ?? gradient), input) : gradient;
         this.#contribute(input, fitted);

@@ -9,7 +9,10 @@ import { SizeMath } from "../ops/sizes.ts";
 import { unknownShapeOf } from "../ops/unknown-shape.ts";
 import { shapeOf } from "../ops/value-types.ts";
 
-/** Gradients of a node's inputs, one entry per input; null or left out: none flows there. */
+/**
+ * Gradients of a node's inputs, one entry per input. null: none flows there. An input that is left out has no rule: where it depends on
+ * what is trained, the node is refused.
+ */
 export type InputGradients = readonly (Value | null)[];
 
 /** How the gradient of one operator is written in standard operators. */

@@ -26,6 +26,7 @@ case("Slice", {"x": real(4, 5), "starts": ints(4), "ends": ints(-6), "axes": int
 case("Pad", {"x": real(2, 3), "pads": ints(0, 1, 1, 2)}, {}, lambda x, p: F.pad(x, (1, 2, 0, 1)))
 case("Pad", {"x": real(2, 4), "pads": ints(1, -1, -1, 2)}, {}, lambda x, p: F.pad(x, (-1, 2, 1, -1)), title="cut at one end")
 case("Pad", {"x": real(2, 4), "pads": ints(1, -1), "value": np.array(0.5), "axes": ints(1)}, {}, lambda x, p, v, a: F.pad(x, (1, -1), value=0.5), wrt=("x",), title="shifted along one axis", opset=18)
+case("Pad", {"x": real(2, 3), "pads": ints(0, 1, 1, 2), "value": np.array(0.5)}, {}, lambda x, p, v: torch.where(F.pad(torch.ones(2, 3), (1, 2, 0, 1)) > 0, F.pad(x, (1, 2, 0, 1)), v), title="with a value that is computed")
 case("Pad", {"x": real(2, 4), "pads": ints(0, 2, 0, 1)}, {"mode": "reflect"}, lambda x, p: F.pad(x[None], (2, 1), mode="reflect")[0], title="reflect")
 case("Pad", {"x": real(2, 3), "pads": ints(0, 2, 0, 1)}, {"mode": "edge"}, lambda x, p: F.pad(x[None], (2, 1), mode="replicate")[0], title="edge")
 case("Gather", {"x": real(5, 3), "indices": ints(0, 4, 0, -1)}, {}, lambda x, i: x[i])

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from case import apart, away, case, ints, real, single
 
-single("AveragePool", only=["ceil"])
+single("AveragePool", only=["ceil", "ceil, pads that count"])
 single("ConvTranspose", only=["dilated"])
 single("Col2Im MaxUnpool")
 
@@ -54,6 +54,7 @@ case("MaxPool", {"x": apart(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1
 case("MaxPool", {"x": apart(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1, 1], "dilations": [2, 2]}, lambda x: F.max_pool2d(x, 2, 1, dilation=2), title="dilated")
 case("AveragePool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER", "count_include_pad": 1}, lambda x: F.avg_pool2d(SAME(x, 0.0), 2, 1), title="same", static=["x"])
 case("AveragePool", {"x": real(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, lambda x: F.avg_pool2d(x, 2, ceil_mode=True), title="ceil", opset=19)
+case("AveragePool", {"x": real(1, 1, 6, 6)}, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}, lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), title="ceil, pads that count", opset=19)
 case("AveragePool", {"x": real(1, 1, 5, 5)}, {"kernel_shape": [2, 2], "strides": [1, 1], "dilations": [2, 2]}, lambda x: (x[:, :, :3, :3] + x[:, :, :3, 2:] + x[:, :, 2:, :3] + x[:, :, 2:, 2:]) / 4, title="dilated", opset=19)
 power = lambda x, **more: (F.avg_pool2d(x.square(), 2, **more) * 4).sqrt()
 case("LpPool", {"x": real(1, 1, 4, 4)}, {"kernel_shape": [2, 2], "strides": [1, 1], "auto_pad": "SAME_UPPER"}, lambda x: power(SAME(x, 0.0), stride=1), title="same", static=["x"])

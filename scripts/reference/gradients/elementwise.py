@@ -48,6 +48,8 @@ unary("QuickGelu", lambda x: x * torch.sigmoid(1.2 * x), real(2, 4), {"alpha": 1
 case("FastGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b, approximate="tanh"), domain="com.microsoft")
 case("BiasGelu", {"x": real(2, 4), "b": real(4)}, {}, lambda x, b: F.gelu(x + b), domain="com.microsoft")
 case("Clip", {"x": away(2, 5, kinks=(-0.5, 0.8)), "low": np.array(-0.5), "high": np.array(0.8)}, {}, lambda x, a, b: torch.clamp(x, -0.5, 0.8), wrt=["x"])
+case("Clip", {"x": away(2, 5, kinks=(-0.5, 0.8)), "low": np.array(-0.5), "high": np.array(0.8)}, {}, torch.clamp, title="bounds that are trained")
+case("Clip", {"x": away(2, 5, kinks=(-0.5, 0.8)), "low": np.array(0.8), "high": np.array(-0.5)}, {}, torch.clamp, title="bounds that crossed")
 case("Clip", {"x": away(2, 5, kinks=(0.8,)), "low": None, "high": np.array(0.8)}, {}, lambda x, a, b: torch.clamp(x, max=0.8), wrt=["x"], title="upper bound alone")
 unary("Cast", lambda x: x * 1, real(2, 3), {"to": 1})
 case("CastLike", {"x": real(2, 3), "like": real(1)}, {}, lambda x, l: x * 1, wrt=["x"])

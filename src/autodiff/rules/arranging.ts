@@ -1,5 +1,6 @@
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
+import type { Value } from "../../graph/graph.ts";
 import type { Sizes } from "../../ops/sizes.ts";
 import { axesFrom, shapeOf } from "../../ops/value-types.ts";
 import { unbroadcast } from "../broadcast.ts";
@@ -58,17 +59,26 @@ function pad(b: Backward): InputGradients {
   const { f, sizes } = b;
   const mode = b.string("mode");
   if (mode !== "constant") return [byPlaces(b, (places) => again(b, places))];
+  const dX = unpadded(b);
+  if (!b.wants(2)) return [dX];
+  const outside = f.sub(f.sum(b.dy, null, false), f.sum(dX, null, false));
+  return [dX, null, f.reshape(outside, sizes.target(b.input(2)))];
+}
+
+/** What of dY is not of the pads; zeros where x was cut. */
+function unpadded(b: Backward): Value {
+  const { f, sizes } = b;
   const pads = b.constantsOrNull(1);
   if (pads === null || pads.some((each) => each < 0)) {
     const back = f.typed(DataType.int64).neg(b.input(1));
     const axes = b.optional(3);
-    return [f.emit("Pad", axes === null ? [b.dy, back] : [b.dy, back, null, axes])];
+    return f.emit("Pad", axes === null ? [b.dy, back] : [b.dy, back, null, axes]);
   }
   const rank = b.rank(0);
   const axes = (b.constants(3) ?? axesFrom(0, rank)).map((axis) => (axis < 0 ? axis + rank : axis));
   const whole = axesFrom(0, rank).map((axis) => pads[axes.indexOf(axis)] ?? 0);
   const end: Sizes = sizes.add(sizes.of(b.input(0)), whole);
-  return [f.slice(b.dy, whole, sizes.value(end), axesFrom(0, rank))];
+  return f.slice(b.dy, whole, sizes.value(end), axesFrom(0, rank));
 }
 
 /** Repeats are axes of their own, over which dY is summed. */

@@ -4,7 +4,7 @@ import type { Value } from "../../graph/graph.ts";
 import { axesFrom, dimsOf } from "../../ops/value-types.ts";
 import { type Convolved, convGradients, convTransposeGradients } from "../formulas/convolution-gradients.ts";
 import { placeKernels } from "../formulas/place-kernels.ts";
-import { averagePoolGrad, maxPoolGrad } from "../formulas/pooling.ts";
+import { averagePoolGrad, countsOf, maxPoolGrad } from "../formulas/pooling.ts";
 import { placesOf, windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
@@ -23,9 +23,8 @@ function maxPool(b: Backward): InputGradients {
 
 function averagePool(b: Backward): InputGradients {
   const image = dimsOf(b.input(0))?.slice(2) ?? null;
-  const countIncludePad = b.int("count_include_pad") === 1;
   const shape = b.sizes.value(b.sizes.of(b.input(0)));
-  return [averagePoolGrad(b.f, windowOf(b, null, image), { dY: b.dy, shape, countIncludePad })];
+  return [averagePoolGrad(b.f, windowOf(b, null, image), { dY: b.dy, shape, counts: countsOf(b) })];
 }
 
 /** y = (sum |x|^p)^(1/p): dX = sign(x) |x|^(p-1) times the sum over windows of dY y^(1-p). */
@@ -37,7 +36,7 @@ function lpPool(b: Backward): InputGradients {
   const window = windowOf(b, null, dimsOf(x)?.slice(2) ?? null);
   const shape = b.sizes.value(b.sizes.of(x));
   const count = placesOf(window.kernel);
-  const spread = f.mul(averagePoolGrad(f, window, { dY: share, shape, countIncludePad: true }), count);
+  const spread = f.mul(averagePoolGrad(f, window, { dY: share, shape, counts: "window" }), count);
   return [f.mul(spread, powerSlope(b, x, p))];
 }
 

@@ -78,13 +78,21 @@ function clip(b: Backward): InputGradients {
   const bound = (name: "min" | "max", index: number): Value | null =>
     b.gives(name) ? f.number(b.float(name)) : b.optional(index);
   const [low, high] = [bound("min", 1), bound("max", 2)];
-  const inside = [
-    ...(low === null ? [] : [f.not(f.emit("Less", [x, low]))]),
-    ...(high === null ? [] : [f.not(f.greater(x, high))]),
-  ];
-  const [first, second] = inside;
+  const below = low === null ? null : f.emit("Less", [x, low]);
+  const above = high === null ? null : f.greater(x, high);
+  const [first, second] = [below, above].flatMap((outside) => (outside === null ? [] : [f.not(outside)]));
   if (first === undefined) return [dy];
-  return [f.where(second === undefined ? first : f.and(first, second), dy, 0)];
+  /** Bounds that are trained may cross: then all is the upper one. */
+  const crossed = (): Value | null => (low === null || high === null ? null : f.greater(low, high));
+  const either = (one: Value, other: Value | null): Value => (other === null ? one : f.emit("Or", [one, other]));
+  const without = (one: Value, other: Value | null): Value => (other === null ? one : f.and(one, f.not(other)));
+  const ofBound = (places: Value, index: number): Value =>
+    f.reshape(f.sum(f.where(places, dy, 0), null, false), b.sizes.target(b.input(index)));
+  return [
+    f.where(second === undefined ? first : f.and(first, second), dy, 0),
+    below !== null && b.wants(1) ? ofBound(without(below, crossed()), 1) : null,
+    above !== null && b.wants(2) ? ofBound(either(above, crossed()), 2) : null,
+  ];
 }
 
 /** Outside training mode it does nothing; in it, what was kept was divided by 1 - ratio. */
@@ -102,7 +110,7 @@ function dropout(b: Backward): InputGradients {
 
 function castBack(b: Backward): InputGradients {
   const to = elementTypeOf(b.input(0));
-  return [isGradientType(to) ? b.f.cast(b.dy, to) : null];
+  return [isGradientType(to) ? b.f.cast(b.dy, to) : null, null];
 }
 
 const isSigmoidOf = ({ producer }: Value, x: Value): boolean =>

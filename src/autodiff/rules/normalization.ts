@@ -131,10 +131,11 @@ function batchNormTraining(b: Backward, mean: Value | null, inv: Value | null): 
     : f.div(f.cast(f.dim(b.input(0), 1), f.dtype), f.cast(f.size(b.input(0)), f.dtype));
   const means = f.add(f.mul(centered, f.mul(f.mul(along, saved), share)), f.mul(dBias, share));
   const dX = (): Value => f.reshape(f.mul(f.sub(dy, means), f.mul(scale, saved)), b.sizes.target(b.input(0)));
-  return [b.wants(0) ? dX() : null, f.flat(along), f.flat(dBias)];
+  /** The last two are the running statistics, which the batch's take the place of. */
+  return [b.wants(0) ? dX() : null, f.flat(along), f.flat(dBias), null, null];
 }
 
-/** With running statistics, which are constants. */
+/** With the statistics that it is given: running ones, which are constants, or some that the graph computes. */
 function batchNormInference(b: Backward): InputGradients {
   const { f, dy } = b;
   const spread = [-1, ...axesFrom(2, b.rank(0)).map(() => 1)];
@@ -142,10 +143,14 @@ function batchNormInference(b: Backward): InputGradients {
   const axes = [0, ...axesFrom(2, b.rank(0))];
   const inv = f.div(1, f.sqrt(f.add(b.input(4), b.float("epsilon"))));
   const xh = (): Value => f.mul(f.sub(b.input(0), each(b.input(3))), each(inv));
+  const along = (): Value => f.sum(f.mul(dy, xh()), axes, false);
+  const scale = f.mul(b.input(1), inv);
   return [
-    b.wants(0) ? f.mul(dy, each(f.mul(b.input(1), inv))) : null,
-    b.wants(1) ? f.sum(f.mul(dy, xh()), axes, false) : null,
+    b.wants(0) ? f.mul(dy, each(scale)) : null,
+    b.wants(1) ? along() : null,
     b.wants(2) ? f.sum(dy, axes, false) : null,
+    b.wants(3) ? f.neg(f.mul(f.sum(dy, axes, false), scale)) : null,
+    b.wants(4) ? f.mul(f.mul(along(), f.mul(scale, inv)), -0.5) : null,
   ];
 }
 

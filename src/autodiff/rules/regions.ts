@@ -135,7 +135,7 @@ const LEAST = 3e38;
 function roiAlign(b: Backward): InputGradients {
   const rows = samplesAlong(b, 1, 2, b.int("output_height"));
   const columns = samplesAlong(b, 0, 3, b.int("output_width"));
-  return [b.string("mode") === "max" ? largestOfSamples(b, rows, columns) : meanOfSamples(b, rows, columns)];
+  return [b.string("mode") === "max" ? largestOfSamples(b, rows, columns) : meanOfSamples(b, rows, columns), null];
 }
 
 export const REGION_RULES: GradientTable = {

@@ -1,4 +1,4 @@
-import { averagePoolGrad, maxPoolGrad } from "../../autodiff/formulas/pooling.ts";
+import { averagePoolGrad, countsOf, maxPoolGrad } from "../../autodiff/formulas/pooling.ts";
 import { windowOf } from "../../autodiff/formulas/window.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -37,7 +37,7 @@ function averagePool(f: Formula, call: Call): readonly Value[] {
   const shape =
     x === null ? int.vector(int.dim(dY, 0), ...(dims ?? []).slice(1).map((dim) => dim ?? -1)) : int.shape(x);
   const window = windowOf(call, null, dims?.slice(2) ?? null);
-  return [averagePoolGrad(f, window, { dY, shape, countIncludePad: call.int("count_include_pad") === 1 })];
+  return [averagePoolGrad(f, window, { dY, shape, counts: countsOf(call) })];
 }
 
 export const POOLING: readonly Lowering[] = [
