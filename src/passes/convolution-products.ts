@@ -1,5 +1,5 @@
 import { unknownAttribute } from "../autodiff/attributes.ts";
-import { chooseDepthwiseAlgorithm, DEPTHWISE_ALGORITHMS } from "../autodiff/formulas/depthwise.ts";
+import { depthwiseByMatrices, matricesCostLess } from "../autodiff/formulas/depthwise.ts";
 import { pooledConvolution, pooledCostsLess } from "../autodiff/formulas/pooled-convolution.ts";
 import { outputSizes, placesOf, type Window, windowOf } from "../autodiff/formulas/window.ts";
 import { winograd, winogradCostsLess } from "../autodiff/formulas/winograd.ts";
@@ -16,7 +16,7 @@ import { replaceByParts } from "./lower-training-ops/replace.ts";
 
 /**
  * Writes convolutions in other ways where these cost ONNX Runtime's CPU provider less, forward and with them backward: depthwise ones
- * over small planes or with short rows and wide ones of 3x3 as matrix products, those of pictures together with the pool behind them. A
+ * over small planes and wide ones of 3x3 as matrix products, those of pictures together with the pool behind them. A
  * convolution that is left without a use stays for whoever removes dead nodes.
  * @param types has seen the graph; sees every node that is made
  * @param allowsWinograd whether those may be that round more than sums do
@@ -107,9 +107,8 @@ function productOf(node: Node): Product | null {
   }
   if (perGroup !== 1 || group !== outputs || group === 1) return null;
   const window = windowOf(call, kernel, spatial);
-  const chosen = chooseDepthwiseAlgorithm(window, spatial, batch);
-  if (chosen === null) return null;
-  const write = (f: Formula): Value => DEPTHWISE_ALGORITHMS[chosen](f, { window, channels, spatial, ...operands });
+  if (!matricesCostLess(window, spatial, batch)) return null;
+  const write = (f: Formula): Value => depthwiseByMatrices(f, { window, channels, spatial, ...operands });
   return { algorithm: "depthwise", replaced: node, write };
 }
 

@@ -37,7 +37,7 @@ export const WEIGHT_GRADIENT_ALGORITHMS: Readonly<Record<AlgorithmName, Algorith
   interleaved,
 };
 
-/** From these many kernel positions on, gradients of one channel are taken sample by sample. */
+/** From these many kernel positions on, gradients of one channel are taken sample by sample; those of several over planes always are. */
 const BY_SAMPLES_FROM = 25;
 
 /** From these many numbers of a sample for each weight on, transposing them costs more than a sum over products of single samples. */
@@ -52,7 +52,8 @@ export function chooseAlgorithm({ window, group, gradient, channels, outputs, ba
     return pixels * (channels + outputs) >= PRODUCTS_FROM * channels * outputs ? "products" : "product";
   }
   if (channels > group) return "interleaved";
-  if (places < BY_SAMPLES_FROM) return "patches";
+  const isDepthwise = group > 1 && kernel.length === 2;
+  if (places < BY_SAMPLES_FROM && !(isDepthwise && batch !== null)) return "patches";
   return batch === null ? "interleaved" : "samples";
 }
 
