@@ -160,6 +160,20 @@ class Decays(nn.Module):
     example = staticmethod(lambda: (torch.randn(2, 4, 3),))
 
 
+class Attends(nn.Module):
+    """Attention with a dropout that the exporter leaves out. PyTorch's gradients are not compared: its dropout draws by chance."""
+
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(4, 4)
+
+    def forward(self, x):
+        q, x = self.query(x)[:, None], x[:, None]
+        return F.scaled_dot_product_attention(q, x, x, dropout_p=0.2)
+
+    example = staticmethod(lambda: (torch.randn(2, 3, 4),))
+
+
 class LowRank(nn.Module):
     """A layer with an adapter, by the names that PEFT gives them."""
 
@@ -199,6 +213,7 @@ CASES = {
     "fixed_positions": (FixedPositions, {}, None),
     "decays": (Decays, {}, None),
     "adapted": (Adapted, {}, None),
+    "attends": (Attends, {}, None),
 }
 
 OUT.mkdir(exist_ok=True, parents=True)

@@ -1,9 +1,10 @@
 import { isSinusoid, isUniform } from "../../analysis/parameters/contents.ts";
 import { readingsOf } from "../../analysis/parameters/readings.ts";
 import { isGradientType } from "../../graph/data-type.ts";
-import type { Node, Value } from "../../graph/graph.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
+import { opTypes } from "../../ops/operators/index.ts";
 import { type Assignment, assignTargets, originsOf, type Slot } from "./assign.ts";
 import { restoreBiases } from "./biases.ts";
 import { GraphParameters } from "./graph-parameters.ts";
@@ -71,8 +72,9 @@ export function restoreProgram(model: Model): RestoredProgram | null {
     unread.length === 0
       ? ""
       : `parameters that nothing in the file reads by their names: ${listed(unread)}; they are tied to others, not used, ` +
-        "or merged with what the exporter computed of others",
-    parts.size + leftAsTheyAre.length + gone.length + (moved.size > 0 ? unread.length : 0) === 0
+        "or were merged with equal ones, which torch.onnx.export(..., optimize=False) does not",
+    withoutDropout(graph, program),
+    parts.size + leftAsTheyAre.length + gone.length === 0
       ? ""
       : "torch.onnx.export(..., optimize=False) writes every parameter as PyTorch trains it",
   ];
@@ -107,10 +109,13 @@ function rolesOf(
   return roles;
 }
 
+/** Where positions go: they are added, or turn a query and a key. */
+const ADDED_OR_TURNED = opTypes(["Add", "Mul", "Neg"]);
+
 /** Positions that are computed once: PyTorch has such parameters without a gradient (`requires_grad=False`), which no file says. */
 const isFixed = (value: Value): boolean => {
   const readings = readingsOf(value);
-  return readings.length > 0 && readings.every(({ node }) => node.opType === "Add") && isSinusoid(value);
+  return readings.length > 0 && readings.every(({ node }) => ADDED_OR_TURNED.has(node.opType)) && isSinusoid(value);
 };
 
 /** Of how many tensors it is said why they are not as the program has them. */
@@ -194,6 +199,22 @@ function joinedOf(program: ExportedProgram, values: readonly Value[]): readonly 
     if (names.length < 2) return [];
     return [[value.name, `the exporter computed it ahead of time, of ${listed(names)}`] as const];
   });
+}
+
+/** What is said of attention whose dropout the exporter writes as one that does nothing. */
+function withoutDropout(graph: Graph, program: ExportedProgram): string {
+  const shares = new Map(
+    graph.nodes.flatMap((node) => {
+      const call = program.callOf(node);
+      return call === null || call.dropped === 0 ? [] : [[call, call.dropped] as const];
+    }),
+  );
+  if (shares.size === 0) return "";
+  const share = [...new Set(shares.values())].join(", ");
+  return (
+    `attention without dropout in ${shares.size} places, where PyTorch drops ${share} of the weights in training: the exporter writes none for ` +
+    'scaled_dot_product_attention. Attention that is written out keeps it (transformers: attn_implementation="eager")'
+  );
 }
 
 /** Names of the program's parameters that the file does not have. */

@@ -17,6 +17,8 @@ export interface Call {
   readonly results: readonly string[];
   /** The row of an embedding that has no gradient; null where there is none. */
   readonly paddingRow: number | null;
+  /** The share of its weights that an attention drops in training; 0 where it drops none. */
+  readonly dropped: number;
 }
 
 /** What PyTorch's default exporter writes of the program beside the graph. */
@@ -41,6 +43,9 @@ export const FUSIONS = /\bFuse/;
 
 /** The arguments of an embedding: table, places, and the padding row, -1 where there is none. */
 const EMBEDDING = /^\(args = \(%\w+, %\w+, (\d+)/;
+
+/** The arguments of an attention: query, key, value, mask, and the share that is dropped. */
+const ATTENTION = /^\(args = \(%\w+, %\w+, %\w+, (?:%\w+|None), ([\d.e-]+)|\bdropout_p: ([\d.e-]+)/;
 
 /** Whether a graph was made by PyTorch's default exporter. */
 export const hasProgram = ({ metadata }: Graph): boolean => metadata.has(SIGNATURE);
@@ -78,7 +83,15 @@ export function readProgram(graph: Graph): ExportedProgram | null {
       const named = names.flatMap((name) => byPlaceholder.get(name) ?? []);
       const results = names.filter((name) => !byPlaceholder.has(name));
       const [, row] = op.startsWith("aten.embedding.") ? (EMBEDDING.exec(given) ?? []) : [];
-      const call = { op, targets: [...new Set(named)], results, paddingRow: row === undefined ? null : Number(row) };
+      const isAttention = op.startsWith("aten.scaled_dot_product_attention");
+      const [, share, keyword] = isAttention ? (ATTENTION.exec(given) ?? []) : [];
+      const call = {
+        op,
+        targets: [...new Set(named)],
+        results,
+        paddingRow: row === undefined ? null : Number(row),
+        dropped: Number(share ?? keyword ?? 0),
+      };
       calls.set(text, call);
       return call;
     },
