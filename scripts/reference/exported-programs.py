@@ -160,6 +160,20 @@ class Decays(nn.Module):
     example = staticmethod(lambda: (torch.randn(2, 4, 3),))
 
 
+class ClassToken(nn.Module):
+    """A token of zeros before the others, as vision transformers begin with."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(torch.tanh(torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1).cumsum(1)))
+
+    example = staticmethod(lambda: (torch.randn(2, 3, 4),))
+
+
 class Attends(nn.Module):
     """Attention with a dropout that the exporter leaves out. PyTorch's gradients are not compared: its dropout draws by chance."""
 
@@ -212,6 +226,7 @@ CASES = {
     "types": (Types, {}, None),
     "fixed_positions": (FixedPositions, {}, None),
     "decays": (Decays, {}, None),
+    "class_token": (ClassToken, {}, None),
     "adapted": (Adapted, {}, None),
     "attends": (Attends, {}, None),
 }

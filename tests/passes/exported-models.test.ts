@@ -72,6 +72,7 @@ describe("models as PyTorch's default exporter writes them", () => {
     ["groups", {}, {}],
     ["types", {}, {}],
     ["decays", {}, {}],
+    ["class_token", {}, {}],
     ["fixed_positions", {}, {}],
     ["tied_float16", { precision: "float32" }, { "head.weight": "table.weight" }],
     ["tied_bfloat16", { precision: "float32" }, { "head.weight": "table.weight" }],

@@ -97,7 +97,7 @@ const LEAST_ELEMENTS = 4;
 /** Slices along an axis that are there more than once were looked up, or stretched, by the program. */
 function repeated(tensor: Tensor): { readonly parameter: Tensor; readonly compute: Compute } | null {
   const values = tensor.values();
-  if (values.every((value: number | bigint) => value === values[0])) return null;
+  if (values.every((value: number | bigint) => value === values[0])) return stretchedOverBatch(tensor);
   let parameter = tensor;
   const lookups: { readonly axis: number; readonly places: readonly number[] }[] = [];
   for (const axis of tensor.dims.keys()) {
@@ -120,6 +120,14 @@ function repeated(tensor: Tensor): { readonly parameter: Tensor; readonly comput
     );
   };
   return { parameter, compute };
+}
+
+/** A token of equal elements, [1, 1, channels], that was stretched over a batch; null for other shapes, which could be of others. */
+function stretchedOverBatch(tensor: Tensor): { readonly parameter: Tensor; readonly compute: Compute } | null {
+  const [batch = 1, places, channels = 1, ...others] = tensor.dims;
+  if (places !== 1 || batch < 2 || channels < 2 || others.length > 0) return null;
+  const compute: Compute = (build, from) => build.emit("Expand", [from, build.constant(Tensor.ints(tensor.dims))]);
+  return { parameter: take(tensor, 0, [0]), compute };
 }
 
 /** For each slice along an axis the place of its like among the distinct ones, and where those are. */
