@@ -114,7 +114,7 @@ describe("models as PyTorch's default exporter writes them", () => {
 
   it("says that the exporter left out the dropout of attention", async () => {
     const { report } = await train("attends");
-    expect(report.notes.join("\n")).toMatch(/attention without dropout in 1 places, where PyTorch drops 0\.2/);
+    expect(report.notes.join("\n")).toMatch(/attention without dropout in 1 operation, where PyTorch drops 0\.2/);
     expect((await train("adapted")).report.notes.join("\n")).not.toContain("dropout");
   });
 

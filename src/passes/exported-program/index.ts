@@ -212,7 +212,7 @@ function withoutDropout(graph: Graph, program: ExportedProgram): string {
   if (shares.size === 0) return "";
   const share = [...new Set(shares.values())].join(", ");
   return (
-    `attention without dropout in ${shares.size} places, where PyTorch drops ${share} of the weights in training: the exporter writes none for ` +
+    `attention without dropout in ${shares.size} operation${shares.size === 1 ? "" : "s"}, where PyTorch drops ${share} of the weights in training: the exporter writes none for ` +
     'scaled_dot_product_attention. Attention that is written out keeps it (transformers: attn_implementation="eager")'
   );
 }
