@@ -14,6 +14,9 @@ const startsWith =
   (_: Uint8Array, head: string): boolean =>
     head.startsWith(text);
 
+/** The header of an archive's first entry begins so, and the entry's name is 30 bytes behind. */
+const ZIP = "PK\u0003\u0004";
+
 /** Files people pass for a model, by how they begin. None of these beginnings is a valid ModelProto. */
 const SIGNATURES: readonly Signature[] = [
   {
@@ -35,9 +38,15 @@ const SIGNATURES: readonly Signature[] = [
   },
   { what: "gzip-compressed", hint: "Unpack it first.", matches: (bytes) => bytes[0] === 0x1f && bytes[1] === 0x8b },
   {
+    what: "a file of PyTorch (.pt or .pt2)",
+    hint: 'Export the model with torch.onnx.export; of a .pt2 file, torch.onnx.export(torch.export.load("model.pt2"), dynamo=True).save("model.onnx") makes an ONNX file.',
+    matches: (bytes, head) =>
+      startsWith(ZIP)(bytes, head) && /^[^/]*\/(data\.pkl|data\/weights\/|archive_format)/.test(head.slice(30)),
+  },
+  {
     what: "a zip archive (or a PyTorch checkpoint)",
     hint: "Unpack it, or export the model to ONNX first.",
-    matches: startsWith("PK\u0003\u0004"),
+    matches: startsWith(ZIP),
   },
   {
     what: "ONNX Runtime's .ort format (ORTM)",

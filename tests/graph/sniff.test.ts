@@ -5,6 +5,10 @@ import { errorOf } from "../support/errors.ts";
 
 const text = (content: string): Uint8Array => new TextEncoder().encode(content);
 
+/** The beginning of a zip archive: the header of its first entry. */
+const archive = (name: string): Uint8Array =>
+  text(`PK\u0003\u0004${"\0".repeat(22)}${String.fromCharCode(name.length)}\0\0\0${name}`);
+
 const FILES: readonly (readonly [what: string, bytes: Uint8Array, message: string])[] = [
   ["row 2: an empty file", new Uint8Array(), "an empty file is not an ONNX model"],
   [
@@ -16,6 +20,9 @@ const FILES: readonly (readonly [what: string, bytes: Uint8Array, message: strin
   ["row 4: an HTML page after a blank line", text("\n <html>"), "an HTML page"],
   ["row 4: JSON", text('{"error": "not found"}'), "JSON"],
   ["row 5: gzip", Uint8Array.of(0x1f, 0x8b, 8, 0), "gzip"],
+  ["row 5: a program of torch.export.save", archive("m/data/weights/weight_0"), "a file of PyTorch"],
+  ["row 5: what torch.save wrote", archive("model/data.pkl"), "a file of PyTorch"],
+  ["row 5: a zip archive of other files", archive("model/model.onnx"), "a zip archive"],
   ["row 5: a zip archive", text("PK\u0003\u0004rest"), "zip"],
   ["row 5: an .ort file", text("\u0008\0\0\0ORTM"), "ORTM"],
   ["row 5: a checkpoint", text("\u000c\0\0\0ODTC"), "ODTC"],
