@@ -2,9 +2,10 @@ import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
 import { axesFrom, dimsOf } from "../../ops/value-types.ts";
+import { averagePoolGrad, countsOf } from "../formulas/average-pool.ts";
 import { type Convolved, convGradients, convTransposeGradients } from "../formulas/convolution-gradients.ts";
 import { placeKernels } from "../formulas/place-kernels.ts";
-import { averagePoolGrad, countsOf, maxPoolGrad } from "../formulas/pooling.ts";
+import { maxPoolGrad } from "../formulas/pooling.ts";
 import { placesOf, windowOf } from "../formulas/window.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 

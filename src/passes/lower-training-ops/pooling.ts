@@ -1,4 +1,5 @@
-import { averagePoolGrad, countsOf, maxPoolGrad } from "../../autodiff/formulas/pooling.ts";
+import { averagePoolGrad, countsOf } from "../../autodiff/formulas/average-pool.ts";
+import { maxPoolGrad } from "../../autodiff/formulas/pooling.ts";
 import { windowOf } from "../../autodiff/formulas/window.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Value } from "../../graph/graph.ts";
