@@ -66,10 +66,10 @@ const batch = (seed: number) => ({
 const blockedNodes = (net: Model | null): number =>
   net?.graph.nodes.filter(({ domain, opType }) => domain === "com.microsoft.nchwc" && opType === "Conv").length ?? 0;
 
-it("runs training and evaluation in blocks, and exports what was built", async () => {
+it("runs training and evaluation in blocks, and exports what was built", async ({ skip }) => {
   const artifacts = await built();
   const block = await blockSizeFor(artifacts, waysTo(undefined), {});
-  if (block === null) return;
+  if (block === null) return skip("ONNX Runtime has no blocks for this processor");
   const programs = programsOf(artifacts, {}, block);
   for (const net of [programs.gradients, programs.trainStep]) expect(blockedNodes(net)).toBeGreaterThanOrEqual(3);
   expect(blockedNodes(programs.evaluation)).toBe(3);

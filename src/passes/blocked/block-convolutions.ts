@@ -45,7 +45,6 @@ export function blockConvolutions(model: Model, block: number, pays = blockedCos
 /** A convolution and how it is taken in blocks. */
 export interface Blockable {
   readonly form: Form;
-  readonly channels: number;
   /** [O, C / group, height, width] */
   readonly kernels: readonly number[];
 }
@@ -64,7 +63,7 @@ function blockable(call: Call, block: number, pays: typeof blockedCostsLess): Bl
   };
   const form = formOf(convolution, block);
   if (form === null || !pays(convolution, form, block)) return null;
-  return { form, channels, kernels };
+  return { form, kernels };
 }
 
 function sizeOf(plane: readonly (number | null)[]): number {

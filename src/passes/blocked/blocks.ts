@@ -1,3 +1,4 @@
+import { placesOf } from "../../autodiff/formulas/window.ts";
 import { type Attribute, attribute } from "../../graph/attribute.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import type { Formula } from "../../ops/formula.ts";
@@ -54,15 +55,13 @@ export class Blocks {
 
   /** Kernels with their outputs in blocks: [1, outputs, inputs, places], as of an image. */
   #lay(w: Value, inputs: number, window: readonly number[]): Value {
-    const places = window.reduce((product, size) => product * size, 1);
-    return this.#emit("ReorderInput", [this.#f.reshape(w, [1, -1, inputs, places])], []);
+    return this.#emit("ReorderInput", [this.#f.reshape(w, [1, -1, inputs, placesOf(window)])], []);
   }
 
   /** [outputs / block, inputs, places, block] with the inputs in blocks, too: [outputs / block, inputs / block, places, block, block]. */
   #inBlocks(laid: Value, made: number, inputs: number, window: readonly number[]): Value {
     const block = this.#block;
-    const places = window.reduce((product, size) => product * size, 1);
-    const apart = this.#f.reshape(laid, [made / block, inputs / block, block, places, block]);
+    const apart = this.#f.reshape(laid, [made / block, inputs / block, block, placesOf(window), block]);
     return this.#f.transpose(apart, [0, 1, 3, 2, 4]);
   }
 

@@ -34,7 +34,7 @@ export const roundedUp = (count: number, to: number): number => Math.ceil(count 
 
 /**
  * What elements and nodes cost, in floating-point operations of a large matrix product. Measured on two threads of a processor with
- * AVX-512; docs/building.md has the convolutions that they were measured by.
+ * AVX-512; docs/training.md has the convolutions that they were measured by.
  */
 const COSTS = {
   /** One element of the patches that a convolution lays out before its product. */
