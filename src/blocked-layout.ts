@@ -8,7 +8,7 @@ import { dimsOf, known } from "./ops/value-types.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { blockSizeOf, PROBE_OPTIONS } from "./runtime/ort-node/block-size.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
-import type { OrtNodeOptions } from "./runtime/ort-node/providers.ts";
+import { type OrtNodeOptions, prefersCpu } from "./runtime/ort-node/providers.ts";
 import type { Way } from "./runtime/ort-node/ways.ts";
 import { floatsOf } from "./runtime/ort-tensor.ts";
 import type { SessionModels } from "./session-settings.ts";
@@ -25,12 +25,11 @@ let found: Promise<number | null> | null = null;
 export async function blockSizeFor(
   { gradients, trainStep }: SessionModels,
   ways: readonly Way[],
-  { executionProviders: [preferred = "cpu"] = [] }: OrtNodeOptions,
+  options: OrtNodeOptions,
 ): Promise<number | null> {
-  const name = typeof preferred === "string" ? preferred : preferred.name;
   const nodes = (gradients ?? trainStep)?.graph.nodes ?? [];
   const convolves = nodes.some(({ domain, opType }) => domain === "" && opType === "Conv");
-  if (!convolves || (name !== "cpu" && name !== "wasm") || process.env[SWITCH] === "0") return null;
+  if (!convolves || !prefersCpu(options) || process.env[SWITCH] === "0") return null;
   found ??= findBlockSize(ways);
   return found;
 }

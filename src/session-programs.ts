@@ -12,6 +12,7 @@ import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
+import { turnProducts } from "./passes/turned/turn-products.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
@@ -31,19 +32,25 @@ export async function lowered(
   return lowerModels({ trainingModel: trainModel, evalModel, optimizerModel }, checkpoint, { parameterGroups });
 }
 
+/** What ONNX Runtime's CPU provider has less work with. */
+export interface CpuLayouts {
+  /** The channels of a block, for convolutions that cost less in blocks of channels; null: they stay as they are. */
+  readonly block: number | null;
+}
+
 /**
  * Everything a session of ort-node runs, made by passes before it.
- * @param block the channels of a block, for convolutions that cost less in blocks of channels; null: they stay as they are
+ * @param layouts null where not ONNX Runtime's CPU provider runs the models, or not the one that the costs were measured with
  */
 export function programsOf(
   artifacts: SessionModels,
   settings: SessionSettings,
-  block: number | null = null,
+  layouts: CpuLayouts | null = null,
 ): OrtNodePrograms {
   const programs = plainPrograms(artifacts, settings, exportForward);
   const [gradients, trainStep, evaluation] = mapTuple(
     [artifacts.gradients, artifacts.trainStep, artifacts.evalModel],
-    (model) => (model === null || block === null ? model : inBlocks(model, block)),
+    (model) => (model === null || layouts === null ? model : laidOut(model, layouts)),
   );
   return {
     ...programs,
@@ -56,9 +63,10 @@ export function programsOf(
   };
 }
 
-function inBlocks(model: Model, block: number): Model {
+function laidOut(model: Model, { block }: CpuLayouts): Model {
   const copy = model.clone();
-  return blockConvolutions(copy, block) === 0 ? model : copy;
+  const changes = (block === null ? 0 : blockConvolutions(copy, block)) + turnProducts(copy);
+  return changes === 0 ? model : copy;
 }
 
 /** What a pass makes of a copy of a model, with its plan; null where the pass makes nothing of it. */

@@ -11,7 +11,7 @@ import { open } from "./open.ts";
 import type { LearningRateSchedule } from "./optim/schedule.ts";
 import { builtInRate, setLearningRate } from "./passes/set-learning-rate.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
-import type { OrtNodeOptions, Provider } from "./runtime/ort-node/providers.ts";
+import { type OrtNodeOptions, type Provider, prefersCpu } from "./runtime/ort-node/providers.ts";
 import { type Isolation, PEERS, startPeer } from "./runtime/ort-node/remote/peer.ts";
 import { RemoteSession } from "./runtime/ort-node/remote/session.ts";
 import { OrtNodeSession } from "./runtime/ort-node/session.ts";
@@ -150,8 +150,9 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
     throw new UsageError("E_OPTION", "a portable set is trained by ort-node", { field: "runtime" });
   }
   const ways = waysTo(ort);
-  const block = ort === undefined ? await blockSizeFor(artifacts, ways, options) : null;
-  const programs = programsOf(artifacts, options, block);
+  const isCpu = ort === undefined && prefersCpu(options);
+  const layouts = isCpu ? { block: await blockSizeFor(artifacts, ways, options) } : null;
+  const programs = programsOf(artifacts, options, layouts);
   const threads = options.threads ?? grantedProcessors();
   const settings = { ...options, ...(threads === null ? {} : { threads }) };
   if (options.isolation !== undefined) {

@@ -54,6 +54,11 @@ export const PROVIDERS: readonly ProviderEntry[] = [
   { name: "coreml", needs: "Core ML is there on macOS only.", keepsAt: null },
 ];
 
+/** Whether the CPU is the first to be asked. */
+export function prefersCpu({ executionProviders: [preferred = "cpu"] = [] }: OrtNodeOptions): boolean {
+  return fullOf(preferred).name === "cpu";
+}
+
 /** `wasm` is what the CPU was called where this interface comes from. */
 function fullOf(provider: Provider): Exclude<Provider, string> {
   const full = typeof provider === "string" ? { name: provider } : provider;
