@@ -43,6 +43,7 @@ export const ORT_API = {
   GetDimensions: status(62, POINTER, POINTER, "size_t"),
   GetTensorTypeAndShape: status(65, POINTER, POINTER),
   CreateMemoryInfo: status(68, TEXT, "int", "int", "int", POINTER),
+  AllocatorAlloc: status(75, POINTER, "size_t", POINTER),
   AllocatorFree: status(76, POINTER, POINTER),
   GetAllocatorWithDefaultOptions: status(78, POINTER),
   ReleaseStatus: releases(93),

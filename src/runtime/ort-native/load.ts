@@ -1,6 +1,7 @@
 import { Tensor } from "onnxruntime-common";
 import type { OrtModule } from "../ort-node/load.ts";
 import { OrtApi } from "./api.ts";
+import { HugePages } from "./huge-pages.ts";
 import { findInstallation } from "./koffi.ts";
 import { tryOutNative } from "./probe.ts";
 import { Resources } from "./resources.ts";
@@ -37,7 +38,8 @@ async function make(): Promise<Native> {
   const resources = new Resources(api);
   const runner = new Runner(api, installation.koffiFile);
   const tensors = new NativeTensors(api, resources);
-  const native: Native = { api, resources, runner, tensors, running: new Set() };
+  const pages = HugePages.reach(installation.koffi);
+  const native: Native = { api, resources, runner, tensors, pages, running: new Set() };
   process.on("exit", () => end(native));
   await tryOutNative(native);
   return native;

@@ -8,7 +8,7 @@ export interface NativeSessionOptions {
   readonly intraOpNumThreads: number | null;
   readonly interOpNumThreads: number | null;
   readonly denormalsAsZero: boolean;
-  /** Entries of the session's configuration, by their keys without `session.`. */
+  /** Entries of the session's configuration, by their keys. */
   readonly configuration: Readonly<Record<string, string>>;
 }
 
@@ -39,15 +39,21 @@ function wholeNumber(name: string, value: unknown): number | null {
   throw new Error(`the session option "${name}" is not a whole number`);
 }
 
-const DENORMALS = "set_denormal_as_zero";
-/** Keys of onnxruntime_session_options_config_keys.h, without `session.`. */
-const KEYS: readonly string[] = [DENORMALS, "force_spinning_stop"];
+const DENORMALS = "session.set_denormal_as_zero";
+/** Keys of onnxruntime_session_options_config_keys.h. */
+const KEYS: readonly string[] = [
+  ...[DENORMALS, "session.force_spinning_stop", "optimization.disable_specified_optimizers"],
+];
 
 function readExtra(extra: unknown): Pick<NativeSessionOptions, "denormalsAsZero" | "configuration"> {
   if (extra === undefined) return { denormalsAsZero: false, configuration: {} };
-  const { session, ...others } = isRecord(extra) ? extra : { extra };
-  const entries = Object.entries(isRecord(session) ? session : { session });
-  const unknown = [...Object.keys(others), ...entries.map(([key]) => key)].find((key) => !KEYS.includes(key));
+  const groups = Object.entries(isRecord(extra) ? extra : { extra });
+  const entries = groups.flatMap(([group, values]) =>
+    isRecord(values)
+      ? Object.entries(values).map(([key, value]) => [`${group}.${key}`, value] as const)
+      : [[group, values] as const],
+  );
+  const unknown = entries.map(([key]) => key).find((key) => !KEYS.includes(key));
   if (unknown !== undefined) throw new Error(`a session option "${unknown}" is not known here`);
   const configuration = Object.fromEntries(entries.map(([key, value]) => [key, String(value)]));
   return { denormalsAsZero: configuration[DENORMALS] === "1", configuration };
@@ -63,7 +69,7 @@ export function makeOptions(api: OrtApi, resources: Resources, options: NativeSe
     if (intraOpNumThreads !== null) api.call("SetIntraOpNumThreads", owned.pointer, intraOpNumThreads);
     if (interOpNumThreads !== null) api.call("SetInterOpNumThreads", owned.pointer, interOpNumThreads);
     for (const [key, value] of Object.entries(configuration)) {
-      api.call("AddSessionConfigEntry", owned.pointer, `session.${key}`, value);
+      api.call("AddSessionConfigEntry", owned.pointer, key, value);
     }
     for (const provider of options.executionProviders) appendProvider(api, resources, owned, provider);
     return owned;

@@ -4,6 +4,7 @@ import type { OrtSession } from "../ort-node/load.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtApi } from "./api.ts";
 import { LOG_FATAL } from "./api-table.ts";
+import type { HugePages } from "./huge-pages.ts";
 import type { Owned, Resources } from "./resources.ts";
 import type { Runner } from "./runner.ts";
 import { cString, makeOptions, readOptions } from "./session-options.ts";
@@ -15,6 +16,8 @@ export interface Native {
   readonly resources: Resources;
   readonly runner: Pick<Runner, "call" | "close">;
   readonly tensors: NativeTensors;
+  /** Null where there are none. */
+  readonly pages: HugePages | null;
   /** Runs under way: the end of the process cuts them short. */
   readonly running: Set<Owned>;
 }
@@ -32,17 +35,23 @@ export class NativeSession implements OrtSession {
   readonly #session: Owned;
   readonly #runOptions: Owned;
   readonly #flush: boolean;
+  readonly #isOnCpu: boolean;
   readonly #texts = new Map<string, Uint8Array>();
   /** Native tensors that take what is fed from JavaScript, by input. */
   readonly #fed = new Map<string, Tensor>();
   #last: Promise<unknown> = Promise.resolve();
   #isReleased = false;
 
-  private constructor(native: Native, session: Owned, flush: boolean) {
+  private constructor(
+    native: Native,
+    session: Owned,
+    { flush, isOnCpu }: { readonly flush: boolean; readonly isOnCpu: boolean },
+  ) {
     const { api, resources } = native;
     this.#native = native;
     this.#session = session;
     this.#flush = flush;
+    this.#isOnCpu = isOnCpu;
     this.#runOptions = resources.own("runOptions", api.make("CreateRunOptions"));
     api.call("RunOptionsSetRunLogSeverityLevel", this.#runOptions.pointer, LOG_FATAL);
     this.inputNames = api.namesOf(session.pointer, "Input");
@@ -63,7 +72,8 @@ export class NativeSession implements OrtSession {
       const args = [api.env, api.address(model), model.length, options.pointer, api.address(made)];
       const flush = settings.denormalsAsZero;
       api.check(await runner.call({ name: "CreateSessionFromArray", args, flush, keeps: [model, made, options] }));
-      return new NativeSession(native, resources.own("session", made[0] ?? 0n), flush);
+      const isOnCpu = settings.executionProviders.every((provider) => provider === "cpu");
+      return new NativeSession(native, resources.own("session", made[0] ?? 0n), { flush, isOnCpu });
     } finally {
       options.release();
     }
@@ -164,6 +174,26 @@ export class NativeSession implements OrtSession {
       return resources.own("allocator", api.make("CreateAllocator", this.#session.pointer, info.pointer));
     } finally {
       info.release();
+    }
+  }
+
+  /**
+   * Where there are huge pages, the arena takes what runs need from so many bytes of address space, in one piece and on such pages. What no run
+   * writes to takes no memory, but for a 32nd of it that ONNX Runtime keeps its books in. Where there is not so much address space, the arena
+   * grows run by run, as it would without.
+   */
+  reserve(bytes: number): void {
+    const { api, pages } = this.#native;
+    if (pages === null || !this.#isOnCpu) return;
+    const arena = this.allocatorOf("Cpu", 0);
+    try {
+      const block = api.make("AllocatorAlloc", arena.pointer, bytes);
+      pages.ask(block, bytes);
+      api.call("AllocatorFree", arena.pointer, block);
+    } catch {
+      return;
+    } finally {
+      arena.release();
     }
   }
 

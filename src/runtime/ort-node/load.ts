@@ -27,6 +27,8 @@ export interface OrtSession {
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
   /** @param fetches the outputs wanted; a tensor takes the values, null asks for a new one */
   run(feeds: NamedTensors, fetches: Readonly<Record<string, Tensor | null>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** Prepares for runs that need about so many bytes. */
+  readonly reserve?: (bytes: number) => void;
   /** Writes the profile that was asked for when the session was made. */
   endProfiling(): void;
   release(): Promise<void>;

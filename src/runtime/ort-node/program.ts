@@ -16,6 +16,15 @@ export interface RunResult {
   readonly renewals: Renewals;
 }
 
+/** Bytes that are set aside for the runs of a model, at least and at most. */
+const ROOM = { least: 2 ** 26, most: 2 ** 30 };
+
+/** To keep books of so much takes as much as the state. */
+function roomFor(state: readonly Tensor[]): number {
+  const bytes = state.reduce((sum, { size }) => sum + 4 * size, 0);
+  return Math.min(Math.max(32 * bytes, ROOM.least), ROOM.most);
+}
+
 /** A portable model with its plan, loaded when it is first run. */
 export class Program {
   readonly plan: Plan;
@@ -26,6 +35,7 @@ export class Program {
   readonly inputs: readonly InputSpec[];
   readonly #provider: ResolvedProvider;
   #session: Promise<OrtSession> | null = null;
+  #hasRun = false;
 
   /** @throws FormatError `E_PLAN` */
   constructor(model: Model, role: Role, provider: ResolvedProvider) {
@@ -72,8 +82,10 @@ export class Program {
   async run(inputs: NamedTensors, store: StateStore, wanted: readonly string[]): Promise<RunResult> {
     const session = await this.load();
     await store.prepare();
-    const feeds: Record<string, Tensor> = { ...inputs };
-    for (const { name } of this.plan.state) feeds[name] = store.get(name);
+    const state = this.plan.state.map(({ name }) => [name, store.get(name)] as const);
+    if (!this.#hasRun) session.reserve?.(roomFor(state.map(([, tensor]) => tensor)));
+    this.#hasRun = true;
+    const feeds: Record<string, Tensor> = { ...inputs, ...Object.fromEntries(state) };
     const { renewals } = this;
     const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
     for (const name of wanted) fetches[name] = null;

@@ -156,7 +156,7 @@ async function open(
   const settings = sessionOptions(provider, options);
   const create: ResolvedProvider["create"] = (model, extra, alternates = false) => {
     const session = { ...settings.extra.session, force_spinning_stop: alternates ? "1" : "0" };
-    return ort.InferenceSession.create(model, { ...settings, ...extra, extra: { session } });
+    return ort.InferenceSession.create(model, { ...settings, ...extra, extra: { ...settings.extra, session } });
   };
   /** Alone: beside another one, a provider that this build lacks is left out without an error. */
   const alone = { executionProviders: [full.name === "cpu" ? "cpu" : provider] };
@@ -204,8 +204,14 @@ function probeModel(): Uint8Array {
 }
 
 type SessionSettings = Readonly<Record<string, unknown>> & {
-  readonly extra: { readonly session: Readonly<Record<string, string>> };
+  readonly extra: Readonly<Record<"session" | "optimization", Readonly<Record<string, string>>>>;
 };
+
+/**
+ * Optimizations of ONNX Runtime that make its CPU provider slower: a product and a bias become `Gemm`, which writes the bias to
+ * all rows on one thread first, and the scale of a product makes one of many small ones of it where a batch is multiplied by one matrix.
+ */
+const SLOWER_ON_CPU = "MatMulAddFusion;MatMulScaleFusion";
 
 function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }: OrtNodeOptions): SessionSettings {
   return {
@@ -214,6 +220,9 @@ function sessionOptions(provider: Provider, { threads, denormalsAsZero = true }:
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     interOpNumThreads: 1,
     executionMode: "sequential",
-    extra: { session: { set_denormal_as_zero: denormalsAsZero ? "1" : "0" } },
+    extra: {
+      session: { set_denormal_as_zero: denormalsAsZero ? "1" : "0" },
+      optimization: nameOf(provider) === "cpu" ? { disable_specified_optimizers: SLOWER_ON_CPU } : {},
+    },
   };
 }

@@ -144,7 +144,7 @@ describe("a session through the C API", () => {
     [
       "an entry of the configuration",
       { extra: { session: { use_env_allocators: "1" } } },
-      /"use_env_allocators" is not/,
+      /"session.use_env_allocators" is not/,
     ],
     ["a number of threads", { intraOpNumThreads: -1 }, /"intraOpNumThreads" is not a whole number/],
     ["an execution mode", { executionMode: "parallel" }, /"parallel" is not known/],
