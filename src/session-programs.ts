@@ -5,6 +5,7 @@ import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { extractForward } from "./passes/extract-forward.ts";
+import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
@@ -59,8 +60,14 @@ export function programsOf(
     adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
     sharer: (apply, parameters, sessions) =>
       planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
-    repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatStep) : null,
+    repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
   };
+}
+
+/** A step in a loop, with its small parameters in one piece there. */
+function repeatJoined(step: StepModel): StepModel {
+  const joined = joinUpdates(step);
+  return joined.separate(repeatStep(joined.step));
 }
 
 function laidOut(model: Model, { block }: CpuLayouts): Model {

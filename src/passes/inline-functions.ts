@@ -11,11 +11,13 @@ const MOST_ROUNDS = 64;
 /**
  * Puts the body of each model-local function in the place of the nodes that call it, so that other passes see operators
  * alone. The functions are removed from the model.
+ * @param domain only the functions of this domain. Default: all
  * @returns how many nodes were replaced
  * @throws GraphError `E_FUNCTION_CYCLE`; PassError `E_BUDGET`
  */
-export function inlineFunctions(model: Model): number {
-  const functions = new Map(model.functions.map((each) => [keyOf(each.domain, each.name, each.overload), each]));
+export function inlineFunctions(model: Model, domain?: string): number {
+  const inlined = model.functions.filter((each) => domain === undefined || each.domain === domain);
+  const functions = new Map(inlined.map((each) => [keyOf(each.domain, each.name, each.overload), each]));
   if (functions.size === 0) return 0;
   checkSize(model, functions);
   const names = new Names(model);
@@ -35,7 +37,8 @@ export function inlineFunctions(model: Model): number {
   for (const { opsets } of functions.values()) {
     for (const [domain, version] of opsets) if (!model.opsets.has(domain)) model.opsets.set(domain, version);
   }
-  model.functions.splice(0);
+  const others = model.functions.filter((each) => !inlined.includes(each));
+  model.functions.splice(0, model.functions.length, ...others);
   return count;
 }
 

@@ -1,5 +1,6 @@
+import { attributeText } from "../edits/attribute-text.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
-import { type Attribute, attribute } from "../graph/attribute.ts";
+import { attribute } from "../graph/attribute.ts";
 import { DataType } from "../graph/data-type.ts";
 import { type Graph, Node, Value } from "../graph/graph.ts";
 import { type Model, subgraphsOf, walkGraphs } from "../graph/model.ts";
@@ -114,7 +115,7 @@ function mergeEqual(graph: Graph): number {
   for (const node of graph) {
     if (KEPT_APART.has(node.opType) || subgraphsOf(node).length > 0) continue;
     if (node.outputs.some((output) => output !== null && outputs.has(output))) continue;
-    const attributes = [...node.attributes.values()].map(textOf);
+    const attributes = [...node.attributes.values()].map(attributeText);
     if (attributes.includes(null)) continue;
     const made = node.outputs.map((output) => output !== null);
     const inputs = node.inputs.map(numberOf);
@@ -131,29 +132,4 @@ function mergeEqual(graph: Graph): number {
     graph.remove(node);
   }
   return before - graph.nodeCount;
-}
-
-/** Bytes as characters, one each, all of them unlike. */
-const BYTES = new TextDecoder("latin1");
-
-/** An attribute as a text that says all of it; null for kinds whose equality is not worth finding out. */
-function textOf({ name, kind, value }: Attribute): string | null {
-  switch (kind) {
-    case "float":
-      return `${name} ${kind} ${Object.is(value, -0) ? "-0" : value}`;
-    case "int":
-    case "ints":
-    case "floats":
-      return `${name} ${kind} ${String(value)}`;
-    case "string":
-      return `${name} ${kind} ${BYTES.decode(value)}`;
-    case "tensor": {
-      const { tensor } = value;
-      if (tensor.data.kind !== "raw") return null;
-      const { dtype, dims, data } = tensor;
-      return `${name} ${kind} ${dtype} ${dims.join()} ${BYTES.decode(data.bytes)}`;
-    }
-    default:
-      return null;
-  }
 }
