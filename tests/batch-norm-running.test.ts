@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { encodeModel } from "../src/entries/graph.ts";
-import { buildTrainingArtifacts, checkGradients, TrainingSession } from "../src/index.ts";
+import { type BuildOptions, buildTrainingArtifacts, checkGradients, TrainingSession } from "../src/index.ts";
 import { CE, convNet, images } from "./support/conv-net.ts";
 import { rejectionOf } from "./support/errors.ts";
 import { openSession } from "./support/ort.ts";
@@ -43,6 +43,14 @@ describe("BatchNormalization with running statistics", () => {
     for (const { parameter, difference } of check.parameters) expect(difference, parameter).toBeLessThan(1e-6);
     const conv = check.parameters.find(({ parameter }) => parameter === "conv.weight");
     expect(Math.abs(conv?.analytic ?? 0)).toBeGreaterThan(1e-4);
+  });
+
+  it("is named where the file has all in inference mode and nothing is asked for", async () => {
+    const notesWith = async (options: Partial<BuildOptions>): Promise<string> =>
+      (await buildTrainingArtifacts(convNet(), { ...CE, targets: ["portable"], ...options })).report.notes.join("\n");
+    const said = /every BatchNormalization \(1\) in inference mode: .* --batch-norm running/;
+    expect(await notesWith({})).toMatch(said);
+    for (const batchNorm of ["batch", "running"] as const) expect(await notesWith({ batchNorm })).not.toMatch(said);
   });
 
   it("is named where it is none of the two", async () => {

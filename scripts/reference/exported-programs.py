@@ -1,4 +1,4 @@
-"""Writes fixtures/pytorch/exported: small models as PyTorch's default exporter writes them (torch.onnx.export with dynamo=True),
+"""Writes fixtures/pytorch/exported: small models as PyTorch's exporters write them (torch.onnx.export, mostly with dynamo=True),
 each with inputs, targets and PyTorch's own gradients of the mean squared error in float64, by the names of the parameters.
 
     python3 -P scripts/reference/exported-programs.py
@@ -217,6 +217,96 @@ class Adapted(nn.Module):
     example = staticmethod(lambda: (torch.randn(5, 4),))
 
 
+class FrozenBatchNorm(nn.Module):
+    """The arithmetic of torchvision's FrozenBatchNorm2d, of buffers alone."""
+
+    def __init__(self, channels):
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x):
+        weight, bias, mean, variance = (each.reshape(1, -1, 1, 1) for each in self.buffers())
+        scale = weight * (variance + 1e-5).rsqrt()
+        return x * scale + (bias - mean * scale)
+
+
+class NormalizesBy(nn.Module):
+    """Normalizes by statistics that have names of their own; scale and offset are parameters."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.register_buffer("center", torch.rand(channels))
+        self.register_buffer("spread", torch.rand(channels) + 0.5)
+        self.weight, self.bias = (nn.Parameter(torch.rand(channels)) for _ in range(2))
+
+    def forward(self, x):
+        center, spread, weight, bias = (each.reshape(1, -1, 1, 1) for each in (self.center, self.spread, self.weight, self.bias))
+        return (x - center) / torch.sqrt(spread + 1e-5) * weight + bias
+
+
+class FixedNorms(nn.Module):
+    """A backbone with normalizations by fixed statistics, written out."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 3, 3, bias=False)
+        self.bn1 = FrozenBatchNorm(3)
+        self.conv2 = nn.Conv2d(3, 3, 3)
+        self.norm = NormalizesBy(3)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        x = torch.tanh(self.bn1(self.conv1(x)))
+        return self.head(torch.tanh(self.norm(self.conv2(x))).mean((2, 3)))
+
+    example = staticmethod(lambda: (torch.randn(3, 2, 6, 6),))
+
+
+class PartlyFrozen(nn.Module):
+    """A net in train mode whose first batch normalization is in eval mode, as fine-tuning has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3)
+        self.conv2, self.bn2 = nn.Conv2d(3, 3, 3, bias=False), nn.BatchNorm2d(3)
+        self.head = nn.Linear(3, 2)
+        for norm in (self.bn1, self.bn2):
+            for each in (norm.weight, norm.running_var):
+                each.data.copy_(torch.rand(3) + 0.5)
+            for each in (norm.bias, norm.running_mean):
+                each.data.copy_(torch.rand(3))
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.bn1.eval()
+        return self
+
+    def forward(self, x):
+        x = torch.tanh(self.bn1(self.conv1(x)))
+        return self.head(torch.tanh(self.bn2(self.conv2(x))).mean((2, 3)))
+
+    example = staticmethod(lambda: (torch.randn(3, 2, 6, 6),))
+
+
+class FrozenBesideDropout(PartlyFrozen):
+    """All batch normalization is in eval mode. What is dropped is a share of nothing, so that numbers can be compared."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.0)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.bn2.eval()
+        return self
+
+    def forward(self, x):
+        return super().forward(self.drop(x))
+
+
+TRACED = {"dynamo": False, "training": torch.onnx.TrainingMode.TRAINING, "do_constant_folding": False}
+
 CASES = {
     "convolution_of_slices": (ConvolutionOfSlices, {}, None),
     "tied_float16": (TiedInHalf, {}, torch.float16),
@@ -229,6 +319,10 @@ CASES = {
     "class_token": (ClassToken, {}, None),
     "adapted": (Adapted, {}, None),
     "attends": (Attends, {}, None),
+    "fixed_norms_traced": (FixedNorms, TRACED, None),
+    "partly_frozen": (PartlyFrozen, {"optimize": False}, None),
+    "partly_frozen_traced": (PartlyFrozen, TRACED, None),
+    "frozen_beside_dropout_traced": (FrozenBesideDropout, TRACED, None),
 }
 
 OUT.mkdir(exist_ok=True, parents=True)
@@ -239,8 +333,9 @@ for name, (make, options, dtype) in CASES.items():
         module = module.to(dtype)
     example = make.example()
     path = OUT / f"{name}.onnx"
-    program = torch.onnx.export(module, example, dynamo=True, input_names=["x"], output_names=["y"], verbose=False, **options)
-    model = program.model_proto
+    options = {"dynamo": True, "verbose": False, **options}
+    program = torch.onnx.export(module, example, None if options["dynamo"] else path, input_names=["x"], output_names=["y"], **options)
+    model = onnx.load(path) if program is None else program.model_proto
     for node in model.graph.node:
         kept = [each for each in node.metadata_props if "stack_trace" not in each.key]
         del node.metadata_props[:]

@@ -30,7 +30,7 @@ export function withModel(command: Command, precisions: readonly Precision[] = P
     .addOption(
       new Option(
         "--batch-norm <statistics>",
-        "what BatchNormalization normalizes by while it is trained: each batch's statistics, or the running ones, which stay as they are (default: batch)",
+        "what BatchNormalization normalizes by while it is trained: each batch's statistics, or the running ones, which stay as they are (default: as each is in a file that was exported in train mode, else batch)",
       ).choices([...BATCH_NORM_STATISTICS]),
     )
     .addOption(

@@ -30,6 +30,7 @@ export { decodeModel } from "../graph/serde/decode.ts";
 export { encodeModel } from "../graph/serde/encode.ts";
 export { Tensor as GraphTensor } from "../graph/tensor.ts";
 export { formatType, type ValueType } from "../graph/value-type.ts";
+export { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "../passes/batch-norm-modes.ts";
 export { PASSES, type PassDefinition } from "../passes/catalog.ts";
 export { type ExtractForwardOptions, type ExtractForwardReport, extractForward } from "../passes/extract-forward.ts";
 export { INITIALIZATIONS, type Initialization, type InitializeOptions } from "../passes/initialize.ts";
@@ -38,7 +39,6 @@ export { type LowerReport, lowerTrainingOps } from "../passes/lower-training-ops
 export { type Pass, type RunPassOptions, runPass, type Validation } from "../passes/pass.ts";
 export { type PassRequest, type PipelineReport, pipeline } from "../passes/pipeline.ts";
 export { PRECISIONS, type Precision } from "../passes/prepare-forward.ts";
-export { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "../passes/prepare-training.ts";
 export { type PutWeightsReport, putWeights } from "../passes/put-weights.ts";
 export { type RaiseOpsetReport, raiseOpset } from "../passes/raise-opset/index.ts";
 export type { HeadOptions } from "../passes/replace-head.ts";

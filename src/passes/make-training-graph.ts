@@ -108,7 +108,7 @@ export function makeTrainingGraphs(
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const refusals = new Map<Node, OnnxAgrError>();
   decompose(training, COMPOUNDS, (node, error) => refusals.set(node, error));
-  const statistics = prepareTraining(training, options.batchNorm);
+  const { statistics, notes: modes } = prepareTraining(training, options.batchNorm);
   prepareEvaluation(evaluation);
   const types = inferTypes(training);
   const scores = lossOutputOf(training, options.loss.output);
@@ -120,19 +120,20 @@ export function makeTrainingGraphs(
   const end = whereGradientsEnd([scores, ...training.graph.outputs]);
   const { loss } = addLoss(training, options.loss, (node) => types.node(node));
   types.graph(training.graph);
-  const { candidates, frozen, skipped } = chooseParameters(
+  const choice = chooseParameters(
     training,
     statistics,
     roles,
     adapters === undefined ? options : { ...options, parameters: adapters.map(globOf) },
   );
+  const { candidates, frozen, skipped } = choice;
   requireSingle(candidates);
   const depths = layersBehind(training.graph, candidates);
   /** What an exported program shares, it says. */
   const untold = candidates.filter(({ name }) => !roles.has(name));
   const isChosen = options.parameters !== undefined || (options.freeze ?? []).length > 0 || adapters !== undefined;
   const chosen = isChosen ? [] : notesOfAdapters(candidates.map(({ name }) => name));
-  const shared = [...mergedByChance(candidates), ...notesOfTies(untold), ...chosen];
+  const shared = [...modes, ...mergedByChance(candidates), ...notesOfTies(untold), ...chosen, ...choice.notes];
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   const products = writeConvolutionProducts(training, types, options.winograd ?? true);

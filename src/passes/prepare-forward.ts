@@ -1,12 +1,12 @@
 import { requireOption } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { addBatchAxis } from "./add-batch-axis.ts";
+import { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "./batch-norm-modes.ts";
 import { restoreProgram } from "./exported-program/index.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { liftPrecision } from "./lift-precision.ts";
 import { liftWeights } from "./lift-weights.ts";
 import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
-import { BATCH_NORM_STATISTICS, type BatchNormStatistics } from "./prepare-training.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
 import { separateInitializers, separateStatistics } from "./separate-initializers.ts";
 import { splitSequences } from "./split-sequences.ts";
@@ -30,7 +30,7 @@ export interface ForwardOptions {
   readonly precision?: Precision;
   /**
    * What BatchNormalization normalizes by while it is trained: the statistics of each batch, renewing the running ones, or the running
-   * ones, which stay. Default `batch`.
+   * ones, which stay. Default: as the file has it, where it was exported in train mode; else `batch`.
    */
   readonly batchNorm?: BatchNormStatistics;
 }

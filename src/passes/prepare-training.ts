@@ -7,10 +7,7 @@ import { Names } from "../graph/names.ts";
 import { MICROSOFT } from "../onnxruntime/domain.ts";
 import { constantOf } from "../ops/constants.ts";
 import { NodeView } from "../ops/node-view.ts";
-
-export const BATCH_NORM_STATISTICS = ["batch", "running"] as const;
-/** What BatchNormalization takes its mean and deviation of while it is trained. */
-export type BatchNormStatistics = (typeof BATCH_NORM_STATISTICS)[number];
+import { type BatchNormStatistics, batchNormModes, isWithRunning } from "./batch-norm-modes.ts";
 
 /** What a forward operator becomes where it is trained. */
 interface Preparation {
@@ -23,7 +20,7 @@ const PREPARATIONS: readonly Preparation[] = [
   {
     /** ONNX Runtime's training builds have statistics of the batch in an operator of their own, which renews the running ones. */
     op: "BatchNormalization",
-    applies: ({ inputs }) => isHeld(inputs[3]) && isHeld(inputs[4]),
+    applies: isWithRunning,
     prepare(graph, node, names) {
       const [y] = node.outputs;
       const name = (part: string): string => names.fresh(`${y?.name ?? node.name}/${part}`);
@@ -76,15 +73,21 @@ function isZero(value: Value | null): boolean {
   return value !== null && constantOf(value)?.values()[0] === 0;
 }
 
-const isHeld = (value: Value | null | undefined): boolean => value?.tensor !== null && value?.tensor !== undefined;
-
 /**
  * Makes a forward graph one that can be trained: BatchNormalization with statistics of the batch, or with the running ones, and the outputs
  * that gradients need. Dropout stays as it is: whether it drops is the model's own say.
- * @returns the running statistics: initializers of the graph, which training renews where it does not use them
+ * @param batchNorm what all BatchNormalization are trained with. Default: what the file says
  */
-export function prepareTraining(model: Model, batchNorm: BatchNormStatistics = "batch"): readonly Value[] {
+export function prepareTraining(
+  model: Model,
+  batchNorm?: BatchNormStatistics,
+): {
+  /** Initializers of the graph, which training renews where it does not use them. */
+  readonly statistics: readonly Value[];
+  readonly notes: readonly string[];
+} {
   const names = new Names(model);
+  const { running, notes } = batchNormModes(model, batchNorm);
   const statistics: Value[] = [];
   for (const graph of walkGraphs(model.graph)) {
     for (const node of graph) {
@@ -92,16 +95,16 @@ export function prepareTraining(model: Model, batchNorm: BatchNormStatistics = "
       if (found === undefined) continue;
       if (node.opType === "BatchNormalization") {
         for (const value of node.inputs.slice(3, 5)) if (value) statistics.push(value);
-        if (batchNorm === "running") {
+        if (running.has(node)) {
           withRunningStatistics(graph, node);
           continue;
         }
+        model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
       }
       found.prepare(graph, node, names);
     }
   }
-  if (statistics.length > 0 && batchNorm === "batch") model.opsets.set(MICROSOFT, model.opsets.get(MICROSOFT) ?? 1);
-  return [...new Set(statistics)];
+  return { statistics: [...new Set(statistics)], notes };
 }
 
 /** Makes a forward graph one for evaluation: nothing is dropped, and BatchNormalization takes the running statistics. */

@@ -112,7 +112,7 @@ describe("what trains, but hardly as it was meant, is said", () => {
       return model(sketch.graph, 8, [["", 17]]);
     };
     expect(await notesOf(net(1), "mse")).toContain("(BatchNormalization) has a single value per channel");
-    expect([await notesOf(net(2), "mse"), await notesOf(net("N"), "mse")]).toEqual(["", ""]);
+    for (const batch of [2, "N"]) expect(await notesOf(net(batch), "mse")).not.toContain("single value");
   });
 });
 

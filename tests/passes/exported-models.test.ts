@@ -65,7 +65,7 @@ function requireEqual(actual: Tensor | undefined, expected: GraphTensor | undefi
     expect(Math.abs(value - (reference[index] ?? Number.NaN))).toBeLessThan(TOLERANCE);
 }
 
-describe("models as PyTorch's default exporter writes them", () => {
+describe("models as PyTorch's exporters write them", () => {
   it.each([
     ["convolution_of_slices", {}, {}],
     ["splits", {}, {}],
@@ -77,6 +77,10 @@ describe("models as PyTorch's default exporter writes them", () => {
     ["tied_float16", { precision: "float32" }, { "head.weight": "table.weight" }],
     ["tied_bfloat16", { precision: "float32" }, { "head.weight": "table.weight" }],
     ["adapted", { parameters: ["*.lora_A.*", "*.lora_B.*"] }, {}],
+    ["fixed_norms_traced", {}, {}],
+    ["partly_frozen", {}, {}],
+    ["partly_frozen_traced", {}, {}],
+    ["frozen_beside_dropout_traced", {}, {}],
   ] as const)(
     "%s: PyTorch's parameters are trained, nothing else, and by its gradients",
     async (name, options, tied) => {
@@ -124,5 +128,39 @@ describe("models as PyTorch's default exporter writes them", () => {
     expect(Object.keys((await train("fixed_positions", { parameters: ["positions.*"] })).gradients)).toEqual([
       "positions.weight",
     ]);
+  });
+
+  it("says what of normalizations by fixed statistics is not trained, and trains it where it is named", async () => {
+    const { report } = await train("fixed_norms_traced");
+    expect(Object.fromEntries(report.skipped.map(({ at, reason }) => [at, reason]))).toEqual({
+      "bn1.weight": "it is a scale or an offset of a normalization by fixed statistics",
+      "bn1.bias": "it is a scale or an offset of a normalization by fixed statistics",
+      "bn1.running_mean": "it is a running statistic, by its name",
+      "bn1.running_var": "it is a running statistic, by its name",
+      "norm.center": "it is a mean that a normalization subtracts",
+      "norm.spread": "it is a variance that a normalization divides by",
+    });
+    const said =
+      "not trained: bn1.bias, bn1.weight, since they are computed with fixed statistics before they meet data";
+    expect(report.notes.join("\n")).toContain(said);
+    expect(report.notes.join("\n")).toContain("--params '*' --params 'bn1.bias'");
+    const named = await train("fixed_norms_traced", { parameters: ["*", "bn1.weight", "bn1.bias"] });
+    expect(Object.keys(named.gradients)).toEqual(expect.arrayContaining(["bn1.weight", "bn1.bias", "norm.weight"]));
+    expect(named.report.notes.join("\n")).not.toContain(said);
+  });
+
+  it("says which batch normalization keeps its statistics, and takes those of the batch where it is told to", async () => {
+    const notes = async (name: string, options: Partial<BuildOptions> = {}): Promise<string> =>
+      (await train(name, options)).report.notes.join("\n");
+    for (const name of ["partly_frozen", "partly_frozen_traced"])
+      expect(await notes(name)).toMatch(
+        /1 of 2 BatchNormalization are in inference mode .* where others are in training mode.*\(bn1\.weight\)/,
+      );
+    expect(await notes("frozen_beside_dropout_traced")).toMatch(/2 of 2 .* where Dropout is in training mode/);
+    const { report, gradients, expected } = await train("partly_frozen_traced", { batchNorm: "batch" });
+    expect(report.notes.join("\n")).not.toContain("BatchNormalization");
+    /** A shift before a mean that is subtracted has no gradient. */
+    const [other, own] = [gradients["conv1.weight"], expected.get("conv1.weight")];
+    expect(valuesOf(other)).not.toEqual(own?.realValues());
   });
 });

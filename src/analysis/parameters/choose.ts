@@ -5,6 +5,7 @@ import type { Model } from "../../graph/model.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
 import type { Skipped } from "../skipped.ts";
 import { CONSTANT_USES } from "./constant-uses.ts";
+import { fixedNormalizations, notesOfFixed, notesOfFolded } from "./fixed-statistics.ts";
 import { rawValues, readingsOf } from "./readings.ts";
 
 export interface ParameterChoice {
@@ -19,6 +20,8 @@ export interface ParameterSelection {
   readonly frozen: readonly Value[];
   /** Constants of the program, each with the use that tells it. */
   readonly skipped: readonly Skipped[];
+  /** What is chosen where the file does not say what is a parameter. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -38,11 +41,15 @@ export function chooseParameters(
     (value) => value.tensor !== null && isGradientType(value.tensor.dtype) && !renewed.has(value),
   );
   const raw = rawValues(graph);
+  const fixed = fixedNormalizations(
+    graph,
+    all.filter(({ name }) => !roles.has(name)),
+  );
   const reasons = new Map(
     all.map((value) => {
       const role = roles.get(value.name);
       if (isEmpty(value)) return [value, "empty"];
-      return [value, role === undefined ? constantReason(value, raw, all) : role];
+      return [value, role === undefined ? (fixed.reasons.get(value) ?? constantReason(value, raw, all)) : role];
     }),
   );
   const isConstant = (value: Value): boolean => (reasons.get(value) ?? null) !== null;
@@ -59,12 +66,17 @@ export function chooseParameters(
   const isMeant = nameMatcher(meant, "params");
   const trains = (value: Value): boolean =>
     !isEmpty(value) && !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
+  const candidates = all.filter(trains);
   return {
-    candidates: all.filter(trains),
+    candidates,
     frozen: all.filter((value) => !trains(value) && !isConstant(value)),
     skipped: all
       .filter((value) => !trains(value) && isConstant(value))
       .map((value) => ({ at: value.name, reason: `it is ${reasons.get(value)}` })),
+    notes: [
+      ...notesOfFixed(fixed.affine.filter((value) => !trains(value) && !isFrozen(value.name))),
+      ...notesOfFolded(candidates),
+    ],
   };
 }
 
