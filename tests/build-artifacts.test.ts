@@ -156,7 +156,7 @@ describe("buildTrainingArtifacts", () => {
   });
 
   it("gives an optimizer that the training API does not have to the portable set alone", async () => {
-    const adan = await buildTrainingArtifacts(convNet(), { ...CE, optimizer: { name: "adan" } });
+    const adan = await buildTrainingArtifacts(convNet(), { ...CE, batchNorm: "batch", optimizer: { name: "adan" } });
     expect([adan.onnxruntime, adan.report.notes]).toEqual([
       null,
       [expect.stringContaining("the training API has no adan")],

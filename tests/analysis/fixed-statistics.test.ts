@@ -112,4 +112,23 @@ describe("statistics that are read by arithmetic", () => {
     );
     expect(await notesOf(net("bn.scale", "bn.shift"))).toBe("");
   });
+
+  it("are told where they were folded into convolutions", async () => {
+    const net = (kernel: string, bias: string): Model => {
+      const sketch = new Sketch("kernels");
+      sketch.input("x", float(["N", 2, 5, 5]));
+      sketch.initializer(kernel, weights([4, 2, 3, 3]));
+      sketch.initializer(bias, weights([4], 2));
+      sketch.node("Conv", ["x", kernel, bias], ["y"]);
+      sketch.output("y", float(["N", 4, 3, 3]));
+      return model(sketch.graph, 8, [["", 17]]);
+    };
+    const notesOf = async (forward: Model): Promise<readonly string[]> =>
+      (await buildTrainingArtifacts(forward, { loss: { kind: "mse" }, targets: ["portable"] })).report.notes;
+    expect(await notesOf(net("onnx::Conv_147", "onnx::Conv_148"))).toEqual([
+      expect.stringMatching(/of 1 convolution .*"onnx::Conv_147".*trains without it/),
+    ]);
+    /** A standardized weight is computed ahead of time, too; its bias is not. */
+    expect(await notesOf(net("onnx::Conv_147", "conv.bias"))).toEqual([]);
+  });
 });

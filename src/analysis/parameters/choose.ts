@@ -5,7 +5,8 @@ import type { Model } from "../../graph/model.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
 import type { Skipped } from "../skipped.ts";
 import { CONSTANT_USES } from "./constant-uses.ts";
-import { fixedNormalizations, notesOfFixed, notesOfFolded } from "./fixed-statistics.ts";
+import { fixedNormalizations, notesOfFixed } from "./fixed-statistics.ts";
+import { notesOfFolded } from "./folded-norms.ts";
 import { rawValues, readingsOf } from "./readings.ts";
 
 export interface ParameterChoice {

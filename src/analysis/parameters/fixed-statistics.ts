@@ -133,32 +133,3 @@ export function notesOfFixed(affine: readonly Value[]): readonly string[] {
       `the file does not say whether they are parameters. To train them: --params '*' --params '${first}', with a flag or a glob for each`,
   ];
 }
-
-/** What PyTorch's tracing exporter calls a constant that it computed ahead of time, after the operator that reads it. */
-const AHEAD_OF_TIME = /^onnx::(?:Mul|Add)_\d+$/;
-const CONVOLUTIONS = opTypes(["Conv", "ConvTranspose"]);
-
-/**
- * What is said of scales and shifts behind convolutions that an exporter computed ahead of time: those of a frozen normalization look like
- * parameters then.
- * @param parameters what is trained
- */
-export function notesOfFolded(parameters: readonly Value[]): readonly string[] {
-  const folded = new Set(parameters.filter(({ name }) => AHEAD_OF_TIME.test(name)));
-  const pairs = [...folded].flatMap((scale) => {
-    const [product, ...others] = readingsOf(scale);
-    if (product === undefined || others.length > 0 || product.node.opType !== "Mul") return [];
-    const data = product.node.inputs[1 - product.index];
-    const [sum] = product.node.outputs[0] ? readingsOf(product.node.outputs[0]) : [];
-    const shift = sum?.node.opType === "Add" ? sum.node.inputs[1 - sum.index] : null;
-    const isBehindConvolution = CONVOLUTIONS.has(data?.producer?.opType ?? "");
-    return isBehindConvolution && shift && folded.has(shift) ? [[scale.name, shift.name]] : [];
-  });
-  if (pairs.length === 0) return [];
-  const flags = pairs.slice(0, MOST_NAMED / 2).flatMap((names) => names.map((name) => `--freeze '${name}'`));
-  const rest = pairs.length > MOST_NAMED / 2 ? `, and so on for ${pairs.length} pairs` : "";
-  return [
-    "scales and shifts behind convolutions that the exporter computed ahead of time are trained; those of a frozen batch normalization (FrozenBatchNorm2d) are not in PyTorch: " +
-      `${flags.join(" ")}${rest}. With do_constant_folding=False the file says more`,
-  ];
-}
