@@ -31,6 +31,7 @@ import { prepareEvaluation, prepareTraining } from "./prepare-training.ts";
 import { hasQuantizedWeights, restoreRealWeights, withoutRounding } from "./quantized-weights.ts";
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
 import { type LossScale, scaleLoss } from "./scale-loss.ts";
+import { simplifyGradients } from "./simpler-gradients.ts";
 import type { TrainingGraph } from "./training-graph.ts";
 import { declaredOtherwise, mergedByChance, warningsOf, withoutUse } from "./warnings.ts";
 import { withoutParameters } from "./without-parameters.ts";
@@ -136,6 +137,7 @@ export function makeTrainingGraphs(
   const shared = [...modes, ...mergedByChance(candidates), ...notesOfTies(untold), ...chosen, ...choice.notes];
   const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
+  simplifyGradients(training, types);
   const products = writeConvolutionProducts(training, types, options.winograd ?? true);
   const scaled = scaleLoss(training, loss, mixed?.lossScale ?? null, types);
   const gradients = scaled.unscale(

@@ -10,6 +10,7 @@ import {
   parts,
   rows,
   scan,
+  squeezed,
   squeezedOr,
   transposed,
   zeroState,
@@ -182,7 +183,8 @@ export function gruGradients(
   const ofN = f.mul(rest, f.sub(1, f.square(n)));
   const ofZ = f.mul(f.sub(states, n), f.mul(z, rest));
   const ofReset = f.mul(reset, f.sub(1, reset));
-  const { first, earlier } = hiddenGradients(f, gradients.hidden, gradients.lastHidden, zeroState(f, x, r));
+  const [ofAll, ofLast] = [squeezed(f, gradients.hidden, 1), squeezed(f, gradients.lastHidden, 0)];
+  const { first, earlier } = hiddenGradients(f, ofAll, ofLast, zeroState(f, x, r));
   const given = { h: first };
   const scanned = { z, ...(earlier === null ? {} : { earlier }) };
   const plusEarlier = (s: Formula, at: (name: string) => Value, value: Value): Value =>

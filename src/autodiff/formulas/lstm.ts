@@ -10,6 +10,7 @@ import {
   parts,
   rows,
   scan,
+  squeezed,
   squeezedOr,
   transposed,
   zeroState,
@@ -167,7 +168,8 @@ export function lstmGradients(
     [f.mul(g, ofSigmoid(i)), f.mul(tanh, ofSigmoid(o)), f.mul(earlierCells, ofSigmoid(forget)), f.mul(i, ofTanh(g))],
     -1,
   );
-  const { first, earlier } = hiddenGradients(f, gradients.hidden, gradients.lastHidden, zero);
+  const [ofAll, ofLast] = [squeezed(f, gradients.hidden, 1), squeezed(f, gradients.lastHidden, 0)];
+  const { first, earlier } = hiddenGradients(f, ofAll, ofLast, zero);
   const [dh, dc, all] = scan(f, {
     name: "lstm_grad",
     carried: { h: first, c: squeezedOr(f, gradients.lastCell, 0, zero) },

@@ -58,9 +58,9 @@ export function scan<const Given extends readonly Value[]>(
   return outputs as readonly Value[] as { -readonly [K in keyof Given]: Value };
 }
 
-/** `count` equal parts of the last axis. */
-export function parts<N extends number>(f: Formula, value: Value, count: N): Several<Value, N> {
-  const attributes = [attribute.int("axis", -1), ...(f.opset >= 18 ? [attribute.int("num_outputs", count)] : [])];
+/** `count` equal parts of an axis, by default the last. */
+export function parts<N extends number>(f: Formula, value: Value, count: N, axis = -1): Several<Value, N> {
+  const attributes = [attribute.int("axis", axis), ...(f.opset >= 18 ? [attribute.int("num_outputs", count)] : [])];
   return f.build.emitAll("Split", [value], count, { attributes });
 }
 
@@ -86,24 +86,28 @@ export function affine(f: Formula, a: Value, b: Value, c: Value | null, isTransp
 
 /**
  * What the gradients of all hidden states do to a scan that goes back with the whole gradient of a hidden state: what it begins with, and what
- * each step adds to the gradient of the state before, [T, N, H]; null: nothing.
+ * each step adds to the gradient of the state before; null: nothing.
+ * @param each gradients of all hidden states, without the axis of directions; null: zeros
+ * @param last that of the last one; null: zeros
  */
 export function hiddenGradients(
   f: Formula,
-  all: Value | null,
+  each: Value | null,
   last: Value | null,
   zero: Value,
 ): { readonly first: Value; readonly earlier: Value | null } {
-  const given = squeezedOr(f, last, 0, zero);
-  if (all === null) return { first: given, earlier: null };
-  const each = f.squeeze(all, [1]);
+  if (each === null) return { first: last ?? zero, earlier: null };
   const own = f.squeeze(f.slice(each, [-1], [2 ** 31], [0]), [0]);
-  return { first: last === null ? own : f.add(given, own), earlier: before(f, zero, each) };
+  return { first: last === null ? own : f.add(last, own), earlier: before(f, zero, each) };
 }
 
-/** A value without one of its axes, which is of size 1; `otherwise` where there is none. */
+/** A value without one of its axes, which is of size 1; null where there is none. */
+export const squeezed = (f: Formula, value: Value | null, axis: number): Value | null =>
+  value === null ? null : f.squeeze(value, [axis]);
+
+/** The same; `otherwise` where there is none. */
 export const squeezedOr = (f: Formula, value: Value | null, axis: number, otherwise: Value): Value =>
-  value === null ? otherwise : f.squeeze(value, [axis]);
+  squeezed(f, value, axis) ?? otherwise;
 
 /** Zeros [N, H] for x [T, N, I] and r [.., H]. */
 export const zeroState = (f: Formula, x: Value, r: Value): Value => f.zeros(f.vector(f.dim(x, 1), f.dim(r, 1)));

@@ -2,7 +2,8 @@ import type { Value } from "../../graph/graph.ts";
 import { dimsOf } from "../../ops/value-types.ts";
 import { gru, gruGradients, gruTrace, traceOf as gruTraceOf } from "../formulas/gru.ts";
 import { type LstmTrace, lstm, lstmGradients, lstmTrace } from "../formulas/lstm.ts";
-import { affine, before, hiddenGradients, overTime, scan, zeroState } from "../formulas/scan.ts";
+import { type LstmSizes, lstmColumns, lstmColumnsGradients } from "../formulas/lstm-columns.ts";
+import { affine, before, hiddenGradients, overTime, scan, squeezed, zeroState } from "../formulas/scan.ts";
 import type { Backward, GradientTable, InputGradients } from "../rule.ts";
 
 const utf8 = new TextDecoder();
@@ -100,17 +101,29 @@ function requirePlain(b: Backward, defaults: readonly string[]): void {
  */
 const MULTIPLICATIONS = 3e6;
 
-/** Whether the forward pass is to be a loop that keeps its cells and gates. */
-function isLoop(b: Backward): boolean {
+/** The sizes of a layer whose forward pass is to be a loop that keeps what the gradient needs; null where it is to be the operator. */
+function loopSizes(b: Backward): LstmSizes | null {
   const [, batch, inputs] = dimsOf(b.input(0)) ?? [];
   const hidden = dimsOf(b.input(2))?.at(-1);
-  if (typeof batch !== "number" || typeof inputs !== "number" || typeof hidden !== "number") return false;
-  return b.string("direction") === "forward" && batch * 8 * hidden * (inputs + hidden) >= MULTIPLICATIONS;
+  if (typeof batch !== "number" || typeof inputs !== "number" || typeof hidden !== "number") return null;
+  if (b.string("direction") !== "forward" || batch * 8 * hidden * (inputs + hidden) < MULTIPLICATIONS) return null;
+  return { batch, inputs, hidden };
 }
 
 /** ONNX's operator gives neither cells nor gates: they are made again from the hidden states, or the operator gives way to a loop that keeps them. */
-function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell, all }: Direction): DirectionGradients {
+function lstmRule(direction: Direction): DirectionGradients {
+  const { b, x, w, r, bias, h0, c0, dAll, dLast, dCell, all } = direction;
   const layer = { x, w, r, h0, c0 };
+  const given = { hidden: dAll, lastHidden: dLast, lastCell: dCell };
+  const sizes = loopSizes(b);
+  if (sizes !== null && sizes.batch <= sizes.hidden) {
+    const trace = b.giveWay((f) => {
+      const { trace: made, hidden, lastHidden, lastCell } = lstmColumns(f, layer, bias, sizes);
+      return { made, outputs: [hidden, lastHidden, lastCell] };
+    });
+    const made = lstmColumnsGradients(b.f, layer, trace, given, sizes);
+    return [made.x, made.w, made.r, made.bias, made.h0, made.c0];
+  }
   const hidden = all();
   const again = (): LstmTrace =>
     hidden === null ? lstm(b.f, layer, bias, null).trace : lstmTrace(b.f, layer, bias, hidden);
@@ -119,8 +132,7 @@ function lstmRule({ b, x, w, r, bias, h0, c0, dAll, dLast, dCell, all }: Directi
       const { trace, lastHidden, lastCell } = lstm(f, layer, bias, null);
       return { made: trace, outputs: [f.unsqueeze(trace.hidden, [1]), lastHidden, lastCell] };
     });
-  const given = { hidden: dAll, lastHidden: dLast, lastCell: dCell };
-  const made = lstmGradients(b.f, layer, isLoop(b) ? loop() : again(), given);
+  const made = lstmGradients(b.f, layer, sizes === null ? again() : loop(), given);
   return [made.x, made.w, made.r, made.bias, made.h0, made.c0];
 }
 
@@ -140,7 +152,7 @@ function elman({ b, x, w, r, h0, dAll, dLast, all }: Direction): DirectionGradie
   const [W, R] = [f.squeeze(w, [0]), f.squeeze(r, [0])];
   const states = f.squeeze(hidden, [1]);
   const zero = zeroState(f, x, R);
-  const { first, earlier } = hiddenGradients(f, dAll, dLast, zero);
+  const { first, earlier } = hiddenGradients(f, squeezed(f, dAll, 1), squeezed(f, dLast, 0), zero);
   const [dh0, slopes] = scan(f, {
     name: "rnn_grad",
     carried: { h: first },
