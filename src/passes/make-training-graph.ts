@@ -93,7 +93,7 @@ export function makeTrainingGraphs(
   if (rows === "all") for (const node of training.graph) setPaddingRow(node, null);
   const [onReals = null] = [training, evaluation].map(writeOnReals);
   const idle = withoutUse(training, options);
-  const { quantizationAware = false } = options;
+  const { quantizationAware = false, lora, mixed } = options;
   const isQuantized = !quantizationAware && hasQuantizedWeights(training);
   const [weights = null] = [training, evaluation].map((model) =>
     quantizationAware ? restoreRealWeights(model) : null,
@@ -105,7 +105,6 @@ export function makeTrainingGraphs(
     }
   }
   const [changes = []] = [training, evaluation].map((model) => beginAnew(model, options));
-  const { lora } = options;
   const [adapters] = lora === undefined ? [] : [training, evaluation].map((model) => addLora(model, lora));
   const refusals = new Map<Node, OnnxAgrError>();
   decompose(training, COMPOUNDS, (node, error) => refusals.set(node, error));
@@ -135,7 +134,6 @@ export function makeTrainingGraphs(
   const isChosen = options.parameters !== undefined || (options.freeze ?? []).length > 0 || adapters !== undefined;
   const chosen = isChosen ? [] : notesOfAdapters(candidates.map(({ name }) => name));
   const shared = [...modes, ...mergedByChance(candidates), ...notesOfTies(untold), ...chosen, ...choice.notes];
-  const { mixed } = options;
   const rounded = mixed === undefined ? [] : roundProducts(training, mixed.precision, types);
   simplifyGradients(training, types);
   const products = writeConvolutionProducts(training, types, options.winograd ?? true);

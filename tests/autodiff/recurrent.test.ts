@@ -14,11 +14,15 @@ interface Sizes {
 }
 
 const SMALL: Sizes = { steps: 4, batch: 2, inputs: 3, hidden: 5 };
-/** So many multiplications a step that a loop takes the operator's place. */
+/** So many multiplications a step that a loop takes the operator's place, with samples in columns. */
 const LARGE: Sizes = { steps: 2, batch: 32, inputs: 40, hidden: 96 };
+/** More samples than hidden states: they stay in rows. */
+const WIDE: Sizes = { steps: 2, batch: 72, inputs: 20, hidden: 64 };
 
 type Kind = "LSTM" | "GRU";
-type Weights = Readonly<Record<"x" | "w" | "r" | "b" | "h", readonly number[]>>;
+type Weights = Readonly<Record<"x" | "w" | "r" | "b" | "h" | "c", readonly number[]>>;
+/** What of a layer the loss reads: all hidden states, the last one, or these and the last cell, of a layer without a bias. */
+type Given = "all" | "last" | "every";
 
 const GATES: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3 };
 const shapesOf = (
@@ -30,32 +34,38 @@ const shapesOf = (
   r: [1, gates * hidden, hidden],
   b: [1, 2 * gates * hidden],
   h: [1, batch, hidden],
+  c: [1, batch, hidden],
 });
 
 const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
 const range = (size: number): readonly number[] => Array.from({ length: size }, (_, at) => at);
 
-/** The hidden states [T, N, H] by ONNX's definition, in float64. */
-function statesOf(kind: Kind, linearBeforeReset: boolean, sizes: Sizes, { x, w, r, b, h }: Weights): readonly number[] {
+/** The hidden states [T, N, H] by ONNX's definition, in float64, and behind them the last one and the last cells. */
+function statesOf(
+  kind: Kind,
+  linearBeforeReset: boolean,
+  sizes: Sizes,
+  { x, w, r, b, h, c }: Weights,
+): readonly number[] {
   const { steps: STEPS, batch: BATCH, inputs: INPUTS, hidden: HIDDEN } = sizes;
   const gates = GATES[kind];
   const at = (values: readonly number[], index: number): number => values[index] ?? Number.NaN;
   const states: number[] = [];
-  let [hidden, cells]: [readonly number[], readonly number[]] = [h, h.map(() => 0)];
+  let [hidden, cells]: [readonly number[], readonly number[]] = [h, c];
   for (const t of range(STEPS)) {
     const next: number[] = [];
     const nextCells: number[] = [];
     for (const n of range(BATCH)) {
-      const ofInput = (row: number): number =>
-        range(INPUTS).reduce(
-          (sum, i) => sum + at(w, row * INPUTS + i) * at(x, (t * BATCH + n) * INPUTS + i),
-          at(b, row),
-        );
-      const ofState = (row: number, scale: (j: number) => number): number =>
-        range(HIDDEN).reduce(
-          (sum, j) => sum + at(r, row * HIDDEN + j) * at(hidden, n * HIDDEN + j) * scale(j),
-          at(b, gates * HIDDEN + row),
-        );
+      const ofInput = (row: number): number => {
+        let sum = at(b, row);
+        for (let i = 0; i < INPUTS; i++) sum += at(w, row * INPUTS + i) * at(x, (t * BATCH + n) * INPUTS + i);
+        return sum;
+      };
+      const ofState = (row: number, scale: (j: number) => number): number => {
+        let sum = at(b, gates * HIDDEN + row);
+        for (let j = 0; j < HIDDEN; j++) sum += at(r, row * HIDDEN + j) * at(hidden, n * HIDDEN + j) * scale(j);
+        return sum;
+      };
       const whole = (gate: number, j: number): number =>
         ofInput(gate * HIDDEN + j) + ofState(gate * HIDDEN + j, () => 1);
       for (const j of range(HIDDEN)) {
@@ -76,17 +86,21 @@ function statesOf(kind: Kind, linearBeforeReset: boolean, sizes: Sizes, { x, w, 
     [hidden, cells] = [next, nextCells];
     states.push(...next);
   }
-  return states;
+  return [...states, ...hidden, ...cells];
 }
 
 /** What the loss multiplies each hidden state with. */
 const SHARE = (index: number): number => Math.cos(index * 0.7) + 0.3;
 
-it.each<[string, Kind, boolean, "all" | "last", Sizes]>([
+it.each<[string, Kind, boolean, Given, Sizes]>([
   ["LSTM, all hidden states", "LSTM", false, "all", SMALL],
   ["LSTM that gives the last hidden state alone", "LSTM", false, "last", SMALL],
   ["LSTM as a loop, all hidden states", "LSTM", false, "all", LARGE],
   ["LSTM as a loop that gives the last hidden state alone", "LSTM", false, "last", LARGE],
+  ["LSTM without a bias, all outputs", "LSTM", false, "every", SMALL],
+  ["LSTM as a loop without a bias, all outputs", "LSTM", false, "every", LARGE],
+  ["LSTM as a loop of samples in rows, all hidden states", "LSTM", false, "all", WIDE],
+  ["LSTM as a loop of samples in rows without a bias, all outputs", "LSTM", false, "every", WIDE],
   ["GRU, linear before reset", "GRU", true, "all", SMALL],
   ["GRU, linear before reset, that gives the last hidden state alone", "GRU", true, "last", SMALL],
   ["GRU, reset before the product", "GRU", false, "all", SMALL],
@@ -95,28 +109,38 @@ it.each<[string, Kind, boolean, "all" | "last", Sizes]>([
   "gradients of a recurrent layer are those of its definition: %s",
   async (_, kind, linearBeforeReset, given, sizes) => {
     const shapes = shapesOf(GATES[kind], sizes);
-    const names = ["x", "w", "r", "b", "h"] as const;
-    const amplitude = sizes === LARGE ? 0.15 : 0.6;
+    const isEvery = given === "every";
+    const names = isEvery ? (["x", "w", "r", "h", "c"] as const) : (["x", "w", "r", "b", "h"] as const);
+    const amplitude = sizes === SMALL ? 0.6 : 0.15;
     const weights = Object.fromEntries(
-      names.map((name, which) => {
-        const size = shapes[name].reduce((product, dim) => product * dim, 1);
-        return [name, range(size).map((index) => Math.fround(amplitude * Math.sin(index * 1.3 + which)))];
+      Object.entries(shapes).map(([name, shape], which) => {
+        const size = shape.reduce((product, dim) => product * dim, 1);
+        const isIn = names.some((each) => each === name);
+        return [name, range(size).map((index) => (isIn ? Math.fround(amplitude * Math.sin(index * 1.3 + which)) : 0))];
       }),
     ) as Record<keyof Weights, number[]>;
     const sketch = new Sketch("layer");
     for (const name of names) sketch.initializer(name, GraphTensor.floats(shapes[name], weights[name]));
-    const isAll = given === "all";
     const { steps, batch, hidden } = sizes;
-    const dims = isAll ? [steps, 1, batch, hidden] : [1, batch, hidden];
-    const count = dims.reduce((product, dim) => product * dim, 1);
-    sketch.initializer("share", GraphTensor.floats(dims, range(count).map(SHARE)));
-    const inputs = ["x", "w", "r", "b", "", "h"];
+    const one = batch * hidden;
+    const from = given === "last" ? steps * one : 0;
+    const to = { all: steps, last: steps + 1, every: steps + 2 }[given] * one;
+    const count = to - from;
+    const dims = given === "last" ? [1, batch, hidden] : [steps, 1, batch, hidden];
+    sketch.initializer("share", GraphTensor.floats([count], range(count).map(SHARE)));
+    sketch.initializer("flat", GraphTensor.ints([-1]));
+    const inputs = isEvery ? ["x", "w", "r", "", "", "h", "c"] : ["x", "w", "r", "b", "", "h"];
     const attributes = [
       attribute.int("hidden_size", hidden),
       ...(kind === "GRU" ? [attribute.int("linear_before_reset", linearBeforeReset ? 1 : 0)] : []),
     ];
-    sketch.node(kind, inputs, isAll ? ["y"] : ["", "y"], attributes);
-    sketch.node("Mul", ["y", "share"], ["shared"]);
+    const outputs = { all: ["y"], last: ["", "y"], every: ["y", "last", "cells"] }[given];
+    sketch.node(kind, inputs, outputs, attributes);
+    const read = outputs.filter((name) => name !== "");
+    for (const name of read) sketch.node("Reshape", [name, "flat"], [`${name}/flat`]);
+    const parts = read.map((name) => `${name}/flat`);
+    sketch.node("Concat", parts, ["joined"], [attribute.int("axis", 0)]);
+    sketch.node("Mul", ["joined", "share"], ["shared"]);
     sketch.node("ReduceSum", ["shared"], ["loss"], [attribute.int("keepdims", 0)]);
     sketch.output("y", float(dims));
     sketch.output("loss", float([]));
@@ -124,20 +148,20 @@ it.each<[string, Kind, boolean, "all" | "last", Sizes]>([
     const { graph } = net;
     const loss = graph.outputs.find(({ name }) => name === "loss");
     if (loss === undefined) throw new Error("no loss");
-    const wanted = graph.initializers.filter(({ name }) => name !== "share");
+    const wanted = graph.initializers.filter(({ name }) => names.some((each) => each === name));
     for (const [value, gradient] of addGradients(net, loss, wanted)) {
       gradient.type = value.type;
       graph.addOutput(gradient);
     }
     removeDeadNodes(graph);
-    expect(graph.nodes.some(({ opType }) => opType === "LSTM")).toBe(kind === "LSTM" && sizes !== LARGE);
+    expect(graph.nodes.some(({ opType }) => opType === "LSTM")).toBe(kind === "LSTM" && sizes === SMALL);
     checkModel(decodeModel(encodeModel(net)));
     const session = await openSession(encodeModel(net));
     const results = await session.run({});
     await session.release();
 
     const outputsOf = (all: Weights): readonly number[] =>
-      statesOf(kind, linearBeforeReset, sizes, all).slice(isAll ? 0 : -batch * hidden);
+      statesOf(kind, linearBeforeReset, sizes, all).slice(from, to);
     const lossOf = (all: Weights): number =>
       outputsOf(all).reduce((sum, state, index) => sum + state * Math.fround(SHARE(index)), 0);
     const states = outputsOf(weights);
@@ -149,7 +173,7 @@ it.each<[string, Kind, boolean, "all" | "last", Sizes]>([
       const step = 1e-5;
       /** Each element of a small layer; of a large one the derivative along one direction, which all elements have a part in. */
       const directions: readonly ((index: number) => number)[] =
-        sizes === LARGE
+        sizes !== SMALL
           ? [(index) => Math.cos(index * 2.1)]
           : range(weights[name].length).map((which) => (index: number) => (index === which ? 1 : 0));
       const along = (values: readonly number[], part: (value: number, share: number) => number): readonly number[] =>
