@@ -151,6 +151,21 @@ describe("the program that PyTorch's default exporter exported", () => {
     expect(shapesOf(await reportOf(sketch.model(), ["ramp"]))).toEqual({ ramp: "3,2" });
   });
 
+  it("is trained as it is, and not by the parameter's name, where the exporter multiplied a buffer with it", async () => {
+    const sketch = new Exported("product");
+    sketch.input("x", float([3, 2]));
+    sketch.initializer("val_4", wave([3, 2]));
+    sketch.target("places", "BUFFER");
+    sketch.target("rate");
+    sketch.folded("val_4", ["places", "rate", "val_3"]);
+    sketch.node("Add", ["x", "val_4"], ["y"]);
+    sketch.call("add", "add.Tensor", ["x", "linear"]);
+    sketch.output("y", float([3, 2]));
+    const report = await reportOf(sketch.model());
+    expect(shapesOf(report)).toEqual({ val_4: "3,2" });
+    expect(report.notes.join("\n")).toMatch(/"val_4" is trained as the exporter left it.*of places and rate/);
+  });
+
   it("is trained as it is where the exporter computed with a parameter, and says so", async () => {
     const sketch = new Exported("computed");
     sketch.input("x", float([3, 2]));

@@ -52,7 +52,10 @@ export function restoreProgram(model: Model): RestoredProgram | null {
     note(recurrent, "of recurrent layers that the exporter had joined, one tensor each again"),
     note([...computed], "that the exporter had transposed, looked up or stretched, in the program's form again"),
     note(shapes([...moved]), "in the shape that the exporter gave them, under the program's names"),
-    note(shapes([...parts]), "of which the file has no more than what the program looked up of them for its example"),
+    note(
+      shapes([...parts]),
+      "of which the file has no more than what the program looked up of them for its example, in that order",
+    ),
     padding.length === 0
       ? ""
       : `rows of embeddings that get no gradient, by their padding_idx, as in PyTorch: ${listed(padding)}`,

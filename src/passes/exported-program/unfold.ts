@@ -31,6 +31,12 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
   const same = { parameter: tensor, compute: null, lost: null, isPart: false };
   if (sources === null) return same;
   const steps = sources.filter((name) => !program.targets.has(name) && !/^val_\d+$/.test(name));
+  const made = [value.name, ...steps];
+  const targets = sources.filter((name) => program.targets.has(name));
+  /** A buffer beside the parameter is where it was looked up, or something it was computed with. */
+  if (targets.length > 1 && !made.some((name) => LOOKUPS.test(name))) {
+    return { ...same, lost: `the exporter computed it ahead of time, of ${targets.join(" and ")}` };
+  }
   const isWeight = ({ node, index, call }: Slot): boolean =>
     node.opType === "MatMul" && index === 1 && call.op.startsWith("aten.linear");
   const isTurned =
@@ -39,7 +45,6 @@ export function unfold(program: ExportedProgram, value: Value, tensor: Tensor, s
   if (isTurned && tensor.dims.length === 2) {
     return { ...same, parameter: transposed(tensor), compute: (build, from) => build.emit("Transpose", [from]) };
   }
-  const made = [value.name, ...steps];
   const isLookedUp = made.some((name) => LOOKUPS.test(name));
   const isPart = made.some((name) => PARTS.test(name));
   const isOfPlaces = (name: string): boolean => (isLookedUp || isPart) && name !== value.name && PLACES.test(name);
