@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
 import { DataType } from "../../../src/graph/data-type.ts";
 import { Graph, Node, Value } from "../../../src/graph/graph.ts";
 import { Model } from "../../../src/graph/model.ts";
+import { decodeModel } from "../../../src/graph/serde/decode.ts";
 import { encodeModel } from "../../../src/graph/serde/encode.ts";
 import { Tensor as GraphTensor } from "../../../src/graph/tensor.ts";
 import { tensorType } from "../../../src/graph/value-type.ts";
@@ -33,18 +33,13 @@ function affine(): Uint8Array {
   return encodeModel(model);
 }
 
-/** The operators that a session ran, as ONNX Runtime's own profile has them. */
+/** The operators that are left of a model when ONNX Runtime has optimized it, from the file that it writes then. */
 async function operatorsOf(denormalsAsZero: boolean): Promise<readonly string[]> {
   const provider = await chooseProvider([BINDING], { denormalsAsZero, threads: 1 });
-  const folder = temporaryFolder();
-  const session = await provider.create(affine(), { enableProfiling: true, profileFilePrefix: join(folder, "p") });
-  const ones = (dims: readonly number[]): Tensor =>
-    new Tensor("float32", new Float32Array(dims.reduce((size, dim) => size * dim, 1)).fill(1), [...dims]);
-  await session.run({ x: ones([2, 3, 4]), w: ones([4, 5]), b: ones([5]) });
-  session.endProfiling();
+  const optimizedModelFilePath = join(temporaryFolder(), "optimized.onnx");
+  const session = await provider.create(affine(), { optimizedModelFilePath });
   await session.release();
-  const [file = ""] = readdirSync(folder);
-  return [...readFileSync(join(folder, file), "utf8").matchAll(/"op_name" ?: ?"(\w+)"/g)].map(([, name = ""]) => name);
+  return decodeModel(readFileSync(optimizedModelFilePath)).graph.nodes.map(({ opType }) => opType);
 }
 
 describe("optimizations of ONNX Runtime that make training slower on the CPU", () => {
