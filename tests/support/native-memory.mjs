@@ -1,9 +1,9 @@
 /**
  * Trains in a process of its own, 3,000 steps or 50 sessions as the argument says, 10,000 or 200 where ONNX_AGR_COUNTS is "all",
- * after 1,000 or 100 that nobody measures, and prints the least resident memory in bytes in the first fifth, and in the last.
+ * after 1,000 or 250 that nobody measures, and prints the least resident memory in bytes in the first fifth, and in the last.
  * One reading varies by some percent, with what the collector has not yet taken: what is lost for good is in every reading of a
- * fifth. The unmeasured ones fill the allocator's lists and V8's tables, which grow by some percent in the first hundred sessions
- * and not in the next seven hundred.
+ * fifth. The unmeasured ones fill the allocator's lists and V8's tables, which grow by some percent in the first hundreds of sessions
+ * and not in the next hundreds.
  */
 
 import { fileURLToPath } from "node:url";
@@ -48,7 +48,7 @@ const WORK = {
     };
   },
   sessions: async () => ({
-    unmeasured: 100,
+    unmeasured: 250,
     count: isFull ? 200 : 50,
     one: async () => {
       const session = await open();
