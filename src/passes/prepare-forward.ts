@@ -8,8 +8,10 @@ import { liftPrecision } from "./lift-precision.ts";
 import { liftWeights } from "./lift-weights.ts";
 import { fixSizes, nameOpenSizes } from "./open-sizes.ts";
 import { raiseOpset } from "./raise-opset/index.ts";
+import { restoreBatchNorm } from "./restore-batch-norm.ts";
 import { separateInitializers, separateStatistics } from "./separate-initializers.ts";
 import { splitSequences } from "./split-sequences.ts";
+import { unfoldSequences } from "./unfold-sequences.ts";
 import { unwrapMaps } from "./unwrap-maps.ts";
 
 /** What older graphs are raised to: scatters add since 16, LayerNormalization is there since 17. */
@@ -53,6 +55,7 @@ export function prepareForward(
   const { notes: raised } = raiseOpset(model, TARGET_OPSET);
   const inlined = inlineFunctions(model);
   splitSequences(model);
+  unfoldSequences(model);
   const { graph } = model;
   const initializers = new Set(graph.initializers.map(({ name }) => name));
   graph.replaceInputs(graph.inputs.filter(({ name }) => !initializers.has(name)));
@@ -62,6 +65,7 @@ export function prepareForward(
   const unwrapped = unwrapMaps(model);
   const single = addBatchAxis(model);
   const lifted = liftWeights(model);
+  const restored = restoreBatchNorm(model);
   const program = restoreProgram(model);
   const apart = separateInitializers(model).length;
   const statistics = separateStatistics(model);
@@ -83,6 +87,7 @@ export function prepareForward(
           `running statistics that shared a tensor with a parameter or with each other have one of their own: ${statistics.join(", ")}`,
         ]
       : []),
+    ...restored,
     ...(program?.notes ?? []),
     ...raised,
   ];

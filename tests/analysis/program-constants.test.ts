@@ -48,6 +48,23 @@ describe("constants of the program are told by their use", () => {
       "an offset of the model's input",
     ],
     [
+      "a variance behind a mean, whose root is kept from zero",
+      around(
+        (sketch) => {
+          sketch.node("Sub", ["x", "mean"], ["a"]);
+          sketch.node("Sqrt", ["c"], ["root"]);
+          sketch.node("Max", ["root", "least"], ["deviation"]);
+          sketch.node("Div", ["a", "deviation"], ["h"]);
+        },
+        {
+          mean: weights([4], 6),
+          c: GraphTensor.floats([4], [1, 2, 3, 4]),
+          least: GraphTensor.scalar(DataType.float, 1e-7),
+        },
+      ),
+      "an offset of the model's input",
+    ],
+    [
       "a base of a scatter",
       around(
         (sketch) => sketch.node("ScatterND", ["c", "at", "p"], ["h"]),

@@ -1,6 +1,8 @@
 import type { Node, Value } from "../../graph/graph.ts";
 import { isHeld } from "../../ops/constants.ts";
 import { type OpType, opTypes } from "../../ops/operators/index.ts";
+import { isInitialState } from "./carried.ts";
+import { CENTRE, isCentre } from "./centres.ts";
 import { holdsOnly, isMask, isRotation, isSinusoid } from "./contents.ts";
 import { isLookedUp, isPosition, madeBy, type Reading, readingsOf, sourceOf } from "./readings.ts";
 
@@ -55,6 +57,23 @@ const meetsData = (reading: ConstantReading): boolean => {
   return value !== null && reading.raw.has(value) && !isConstant(value) && !isLookedUp(reading.value);
 };
 
+/** A variance whose root, kept from zero, the model's input is divided by: Keras' Normalization on JAX. */
+function scalesData({ node, raw }: ConstantReading): boolean {
+  const [root] = node.outputs;
+  const readings = root ? readingsOf(root) : [];
+  const behind = readings.flatMap((reading) => {
+    const { opType, outputs } = reading.node;
+    return opType === "Max" || opType === "Clip" ? (outputs[0] ? readingsOf(outputs[0]) : []) : [reading];
+  });
+  return (
+    behind.length > 0 &&
+    behind.every(({ node: next, index }) => {
+      const [above] = next.inputs;
+      return next.opType === "Div" && index === 1 && above !== null && above !== undefined && raw.has(above);
+    })
+  );
+}
+
 /** Multiplied by positions, of which sines and cosines are taken, both: the frequencies of rotary embeddings, and the positions. */
 function isAngle(reading: ConstantReading): boolean {
   const value = other(reading);
@@ -98,9 +117,12 @@ function isGroupNormalization({ node, index, initializer }: ConstantReading): bo
 /** Uses of constants. An initializer all of whose readings are of these is not trained unless it is asked for by name. */
 export const CONSTANT_USES: readonly ConstantUse[] = [
   { operators: RECURRENT, inputs: [5, 6], reason: "an initial state" },
+  { operators: ["Loop"], when: isInitialState, reason: "an initial state" },
   { operators: SCATTERS, inputs: [0], reason: "what a scatter begins with" },
   { operators: SCATTERS, inputs: [2], when: meetsConstant, reason: "scattered into a constant" },
   { operators: ARITHMETIC, when: meetsData, reason: "a scale or an offset of the model's input" },
+  { operators: ["Sqrt"], when: scalesData, reason: "a scale or an offset of the model's input" },
+  { operators: ["Sub"], when: isCentre, reason: CENTRE },
   {
     operators: [...ARITHMETIC, "Where", "Max", "Min"],
     when: ({ initializer }) => isMask(initializer),

@@ -21,6 +21,9 @@ const FIRST_MOVES = opTypes(
 /** Operators whose output is made of shapes or positions alone. */
 const POSITIONS = opTypes(["Shape", "Size", "Range", "ConstantOfShape", "EyeLike", "NonZero"]);
 
+/** Operators that read no element of what they are given. */
+const SIZES = opTypes(["Shape", "Size"]);
+
 /** Operators that scale or shift what they read. */
 const FACTORS = opTypes(["Add", "Sub", "Mul", "Div"]);
 
@@ -40,7 +43,7 @@ export function readingsOf(value: Value): readonly Reading[] {
     if (seen.has(next)) continue;
     seen.add(next);
     for (const { user: node, index } of next.uses) {
-      if (!(node instanceof Node)) continue;
+      if (!(node instanceof Node) || (node.domain === "" && SIZES.has(node.opType))) continue;
       const moved = movedBy(node);
       if (moved === "all" || moved.includes(index)) {
         for (const output of node.outputs) if (output !== null) pending.push(output);
