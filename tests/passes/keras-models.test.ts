@@ -178,7 +178,8 @@ describe("recurrent layers as Keras writes them on JAX and TensorFlow, a Loop", 
     sketch.node("Shape", ["x"], ["sizes"]);
     sketch.node("Expand", ["zero", "sizes"], ["begin"]);
     sketch.node("Shape", ["begin"], ["unread"]);
-    sketch.node("Identity", ["x"], ["given"]);
+    sketch.node("MatMul", ["begin", "R"], ["first"]);
+    sketch.node("Add", ["x", "first"], ["given"]);
     const body = new Graph("body");
     const [round, goes, state, weight] = [
       new Value("round", { kind: "tensor", dtype: DataType.int64, shape: [] }),

@@ -144,7 +144,7 @@ export const CONSTANT_USES: readonly ConstantUse[] = [
   { operators: ["GroupQueryAttention"], inputs: [7, 8], reason: "a table of cosines or sines" },
   { operators: ["Add", "Sub"], when: ({ initializer }) => isSinusoid(initializer), reason: "a table of sinusoids" },
   { operators: ["Add", "Max"], when: isEpsilon, reason: "a number that guards a division, a root or a logarithm" },
-  { operators: ARITHMETIC, when: isPlainNumber, reason: "a number of the program" },
+  { operators: [...ARITHMETIC, "MatMul", "Gemm"], when: isPlainNumber, reason: "a number of the program" },
   {
     operators: ["Sum", "Mean"],
     when: ({ initializer }) => initializer.tensor?.dims.length === 0,
