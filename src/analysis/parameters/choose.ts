@@ -4,6 +4,7 @@ import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { nameMatcher } from "../../ops/name-globs.ts";
 import type { Skipped } from "../skipped.ts";
+import { notesOfCentres } from "./centres.ts";
 import { CONSTANT_USES } from "./constant-uses.ts";
 import { fixedNormalizations, notesOfFixed } from "./fixed-statistics.ts";
 import { notesOfFolded } from "./folded-norms.ts";
@@ -68,15 +69,17 @@ export function chooseParameters(
   const trains = (value: Value): boolean =>
     !isEmpty(value) && !isFrozen(value.name) && (isConstant(value) ? isMeant(value.name) : isChosen(value.name));
   const candidates = all.filter(trains);
+  const skipped = all
+    .filter((value) => !trains(value) && isConstant(value))
+    .map((value) => ({ at: value.name, reason: `it is ${reasons.get(value)}` }));
   return {
     candidates,
     frozen: all.filter((value) => !trains(value) && !isConstant(value)),
-    skipped: all
-      .filter((value) => !trains(value) && isConstant(value))
-      .map((value) => ({ at: value.name, reason: `it is ${reasons.get(value)}` })),
+    skipped,
     notes: [
       ...notesOfFixed(fixed.affine.filter((value) => !trains(value) && !isFrozen(value.name))),
       ...notesOfFolded(candidates),
+      ...notesOfCentres(skipped),
     ],
   };
 }
