@@ -19,7 +19,7 @@ export interface RunResult {
 /** Bytes that are set aside for the runs of a model, at least and at most. */
 const ROOM = { least: 2 ** 26, most: 2 ** 30 };
 
-/** To keep books of so much takes as much as the state. */
+/** ONNX Runtime keeps its books of so much in about as many bytes as the state has, at four a number. */
 function roomFor(state: readonly Tensor[]): number {
   const bytes = state.reduce((sum, { size }) => sum + 4 * size, 0);
   return Math.min(Math.max(32 * bytes, ROOM.least), ROOM.most);
