@@ -5,6 +5,7 @@ import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { extractForward } from "./passes/extract-forward.ts";
+import { gatherRows } from "./passes/gather-rows.ts";
 import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -72,7 +73,8 @@ function repeatJoined(step: StepModel): StepModel {
 
 function laidOut(model: Model, { block }: CpuLayouts): Model {
   const copy = model.clone();
-  const changes = (block === null ? 0 : blockConvolutions(copy, block)) + turnProducts(copy);
+  const blocked = block === null ? 0 : blockConvolutions(copy, block);
+  const changes = blocked + turnProducts(copy) + gatherRows(copy);
   return changes === 0 ? model : copy;
 }
 
