@@ -15,8 +15,9 @@ const BORDERS = [
   "tests/web/{browser,examples}.test.ts",
 ];
 
-/** Files that look at their process, or change it: each has one of its own. All others share a few, which saves their loading. */
+/** Files that look at their process, change it or need several cores: each has one of its own. All others share a few, which saves their loading. */
 const ALONE = [
+  "tests/autodiff/repeated-indices.test.ts",
   "tests/graph/{clone,graph,names}.test.ts",
   "tests/passes/budgets.test.ts",
   "tests/runtime/ort-native/*.test.ts",

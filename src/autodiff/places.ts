@@ -10,7 +10,7 @@ export function byPlaces(b: Backward, move: (places: Value) => Value): Value {
   const shape = f.shape(b.input(0));
   const size = f.size(b.input(0));
   const places = move(f.reshape(f.range(size), shape));
-  return f.reshape(f.scatterAdd(f.reshape(size, [1]), f.flat(places), f.flat(b.dy), { axis: 0 }), shape);
+  return f.reshape(f.scatterAdd(f.reshape(size, [1]), f.flat(places), f.flat(b.dy), 0), shape);
 }
 
 /** The node once more, on another tensor. */

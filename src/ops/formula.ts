@@ -196,21 +196,32 @@ export class Formula {
     return this.emit("Range", [int.number(0), limit, int.number(1)]);
   }
 
-  /** Adds `updates` to zeros of `shape` where `indices` say; float16 goes through float32, which the operator needs. */
-  scatterAdd(shape: Value, indices: Value, updates: Value, place: { readonly axis: number } | "nd"): Value {
+  /** Adds `updates` to zeros of `shape` where `indices` say along an axis; float16 goes through float32, which the operator needs. */
+  scatterAdd(shape: Value, indices: Value, updates: Value, axis: number): Value {
     const isHalf = this.dtype === DataType.float16 || this.dtype === DataType.bfloat16;
     const wide = isHalf ? this.typed(DataType.float) : this;
     const added = wide.emit(
-      place === "nd" ? "ScatterND" : "ScatterElements",
+      "ScatterElements",
       [wide.zeros(shape), indices, isHalf ? this.cast(updates, DataType.float) : updates],
-      {
-        attributes: [
-          attribute.string("reduction", "add"),
-          ...(place === "nd" ? [] : [attribute.int("axis", place.axis)]),
-        ],
-      },
+      { attributes: [attribute.string("reduction", "add"), attribute.int("axis", axis)] },
     );
     return isHalf ? this.cast(added, this.dtype) : added;
+  }
+
+  /**
+   * Adds rows to zeros of `shape` along its first axis. Not by ScatterND: where an index comes twice, ONNX Runtime's CPU provider
+   * loses sums on several threads.
+   * @param indices int64, of any rank
+   * @param rows their shape is that of `indices` and `shape` without its first axis
+   */
+  addRows(shape: Value, indices: Value, rows: Value): Value {
+    const int = this.typed(DataType.int64);
+    const count = int.slice(shape, [0], [1], [0]);
+    const width = int.div(int.reduce("ReduceProd", shape, null), int.max(count, 1));
+    const column = this.reshape(indices, [-1, 1]);
+    const sizes = this.vector(this.dim(column, 0), width);
+    const sum = this.scatterAdd(this.vector(count, width), this.expand(column, sizes), this.reshapeTo(rows, sizes), 0);
+    return this.reshapeTo(sum, shape);
   }
 
   /** Sums `a` over the axes that broadcasting from `shape` to `a`'s shape added or stretched. */

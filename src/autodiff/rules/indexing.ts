@@ -40,7 +40,7 @@ function gather(b: Backward): InputGradients {
   const dims = sizes.of(b.input(0));
   const first = [axis, ...front, ...axesFrom(axis + 1, rank)];
   const shape = sizes.concat(...first.map((at) => sizes.slice(dims, at, at + 1)));
-  const added = f.scatterAdd(sizes.value(shape), f.unsqueeze(indices, [-1]), moved, "nd");
+  const added = f.addRows(sizes.value(shape), indices, moved);
   return [
     f.transpose(
       added,
@@ -60,12 +60,11 @@ function withoutPadding(b: Backward, count: number): Value {
 }
 
 function gatherElements(b: Backward): InputGradients {
-  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, { axis: b.int("axis") })];
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, b.int("axis"))];
 }
 
 function gatherNd(b: Backward): InputGradients {
-  if (b.int("batch_dims") !== 0) return [byPlaces(b, (places) => again(b, places))];
-  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.input(1), b.dy, "nd")];
+  return [byPlaces(b, (places) => again(b, places))];
 }
 
 /** How one of the scatters reads elements from where its updates went, and puts others there. */
@@ -132,7 +131,7 @@ function scatterNd(b: Backward): InputGradients {
 }
 
 function topK(b: Backward): InputGradients {
-  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.output(1), b.dy, { axis: b.int("axis") })];
+  return [b.f.scatterAdd(b.f.shape(b.input(0)), b.output(1), b.dy, b.int("axis"))];
 }
 
 export const INDEXING_RULES: GradientTable = {

@@ -122,7 +122,7 @@ function largestOfSamples(b: Backward, rows: Samples, columns: Samples): Value {
   const pick = (value: Value): Value => f.gatherElements(f.expand(value, f.shape(values)), chosen, 4);
   const dy = f.unsqueeze(f.transpose(b.dy, [1, 0, 2, 3]), [4]);
   const flat = (value: Value): Value => f.reshape(value, [0, -1]);
-  const added = f.scatterAdd(f.shape(pixels), flat(pick(place)), flat(f.mul(dy, pick(weight))), { axis: 1 });
+  const added = f.scatterAdd(f.shape(pixels), flat(pick(place)), flat(f.mul(dy, pick(weight))), 1);
   const shape = sizes.of(image);
   const apart = sizes.concat(...[1, 0, 2, 3].map((axis) => sizes.slice(shape, axis, axis + 1)));
   return f.transpose(f.reshape(added, sizes.value(apart)), [1, 0, 2, 3]);

@@ -75,7 +75,7 @@ function gridSample(b: Backward): InputGradients {
       if (b.wants(0)) {
         const weight = f.where(isInside, f.mul(v.weight, h.weight), 0);
         const updates = f.mul(dy, f.unsqueeze(weight, [1]));
-        ofImage = sum(ofImage, f.scatterAdd(f.shape(pixels), places, updates, { axis: 2 }));
+        ofImage = sum(ofImage, f.scatterAdd(f.shape(pixels), places, updates, 2));
       }
       if (!b.wants(1) || isNearest) continue;
       const seen = f.sum(f.mul(dy, f.gatherElements(pixels, places, 2)), [1], false);

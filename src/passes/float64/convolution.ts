@@ -66,7 +66,7 @@ function convTranspose(f: Formula, call: Call): readonly Value[] {
   const outputs = int.mul(int.dim(w, 1), group);
   const updates = f.reshape(products, int.vector(int.dim(x, 0), outputs, int.shape(at)));
   const flat = int.vector(int.dim(x, 0), outputs, int.reduce("ReduceProd", image, [0]));
-  const sum = f.scatterAdd(flat, int.expand(at, int.shape(updates)), updates, { axis: 2 });
+  const sum = f.scatterAdd(flat, int.expand(at, int.shape(updates)), updates, 2);
   const whole = f.reshape(sum, int.vector(int.dim(x, 0), outputs, image));
   const back = (pads: readonly number[]): readonly number[] => pads.map((pad) => -pad);
   const y = padded(

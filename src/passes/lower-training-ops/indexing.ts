@@ -16,12 +16,9 @@ function scatterBack(f: Formula, shape: Value, dY: Value, move: (numbers: Value)
   const count = int.emit("ReduceProd", [shape], { attributes: [attribute.int("keepdims", 0)] });
   const numbers = int.reshapeTo(int.range(count), shape);
   const moved = move(numbers);
-  const sum = f.scatterAdd(int.reshape(count, [1]), int.flat(moved), f.flat(dY), { axis: 0 });
+  const sum = f.scatterAdd(int.reshape(count, [1]), int.flat(moved), f.flat(dY), 0);
   return f.reshapeTo(sum, shape);
 }
-
-const byRow = (f: Formula, shape: Value, indices: Value, rows: Value): Value =>
-  f.scatterAdd(shape, f.unsqueeze(indices, [-1]), rows, "nd");
 
 export const INDEXING: readonly Lowering[] = [
   {
@@ -30,14 +27,14 @@ export const INDEXING: readonly Lowering[] = [
     lower: (f, call) => {
       const [shape, indices, dY] = [call.input(0), call.input(1), call.input(2)];
       const axis = call.int("axis");
-      if (axis === 0) return [byRow(f, shape, f.cast(indices, DataType.int64), dY)];
+      if (axis === 0) return [f.addRows(shape, f.cast(indices, DataType.int64), dY)];
       return [scatterBack(f, shape, dY, (numbers) => f.gather(numbers, indices, axis))];
     },
   },
   {
     op: "GatherElementsGrad",
     source: SOURCE,
-    lower: (f, call) => [f.scatterAdd(call.input(1), call.input(2), call.input(0), { axis: call.int("axis") })],
+    lower: (f, call) => [f.scatterAdd(call.input(1), call.input(2), call.input(0), call.int("axis"))],
   },
   {
     op: "GatherNDGrad",
@@ -45,7 +42,6 @@ export const INDEXING: readonly Lowering[] = [
     lower: (f, call) => {
       const [shape, indices, dY] = [call.input(0), call.input(1), call.input(2)];
       const batch = attribute.int("batch_dims", call.int("batch_dims"));
-      if (batch.value === 0n) return [f.scatterAdd(shape, indices, dY, "nd")];
       const gather = (numbers: Value): Value => f.emit("GatherND", [numbers, indices], { attributes: [batch] });
       return [scatterBack(f, shape, dY, gather)];
     },
@@ -71,7 +67,7 @@ export const INDEXING: readonly Lowering[] = [
       const [x, indices, dims] = [call.input(0), call.input(1), call.input(2)];
       const rest = f.shape(x, 1);
       const rows = f.emit("ReduceProd", [dims], { attributes: [attribute.int("keepdims", 1)] });
-      return [f.reshapeTo(byRow(f, f.vector(rows, rest), indices, x), f.vector(dims, rest))];
+      return [f.reshapeTo(f.addRows(f.vector(rows, rest), indices, x), f.vector(dims, rest))];
     },
   },
   {
