@@ -4,6 +4,7 @@ import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
+import { computeEarly } from "./passes/early-results.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { gatherRows } from "./passes/gather-rows.ts";
 import { joinUpdates } from "./passes/joined/join-updates.ts";
@@ -54,11 +55,15 @@ export function programsOf(
     [artifacts.gradients, artifacts.trainStep, artifacts.evalModel],
     (model) => (model === null || layouts === null ? model : laidOut(model, layouts)),
   );
+  const early = (model: Model | null): Model | null => {
+    if (model !== null && layouts !== null) computeEarly(model);
+    return model;
+  };
   return {
     ...programs,
     ...{ gradients, trainStep, evaluation },
-    overwriting: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, true)),
-    adding: gradients === null ? null : derived(gradients, "gradients", (step) => withoutReset(step, false)),
+    overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
+    adding: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, false))),
     sharer: (apply, parameters, sessions) =>
       planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
     repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
