@@ -15,6 +15,7 @@ import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
+import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { Exporter } from "./runtime/session.ts";
@@ -79,7 +80,7 @@ function repeatJoined(step: StepModel): StepModel {
 function laidOut(model: Model, { block }: CpuLayouts): Model {
   const copy = model.clone();
   const blocked = block === null ? 0 : blockConvolutions(copy, block);
-  const changes = blocked + turnProducts(copy) + gatherRows(copy);
+  const changes = blocked + turnProducts(copy) + gatherRows(copy) + maskByTriangles(copy);
   return changes === 0 ? model : copy;
 }
 
