@@ -14,12 +14,15 @@ import { repeatStep } from "./passes/portable/repeat.ts";
 import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
+import { separateUpdate } from "./passes/separated/separate-update.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
 import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
+import type { SeparatedModels } from "./runtime/ort-node/separated.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
+import { KERNEL_OPERATORS } from "./runtime/update-kernel/operators.ts";
 import { noOptimizer, plainPrograms, type SessionModels, type SessionSettings } from "./session-settings.ts";
 import { mapTuple } from "./tuples.ts";
 
@@ -60,15 +63,32 @@ export function programsOf(
     if (model !== null && layouts !== null) computeEarly(model);
     return model;
   };
+  const separate = (model: Model | null, role: Role): SeparatedModels | null =>
+    model === null || layouts === null ? null : separated(model, role);
   return {
     ...programs,
     ...{ gradients, trainStep, evaluation },
+    separated: { trainStep: separate(trainStep, "train_step"), apply: separate(artifacts.apply, "apply") },
     overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
     adding: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, false))),
     sharer: (apply, parameters, sessions) =>
       planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
     repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
   };
+}
+
+/** Numbers of state from which on a training step is faster in two: below, several steps in one call of ONNX Runtime are. */
+const LEAST_IN_TWO: Readonly<Partial<Record<Role, number>>> = { train_step: 2 ** 16 };
+
+const KERNEL_OPERATOR_NAMES: ReadonlySet<string> = new Set(Object.keys(KERNEL_OPERATORS));
+
+/** A model that renews state, without the elementwise end of its update, and that end; null where that is little or nothing. */
+function separated(model: Model, role: Role): SeparatedModels | null {
+  const made = separateUpdate(copied(model, role), KERNEL_OPERATOR_NAMES);
+  if (made === null || made.size < (LEAST_IN_TWO[role] ?? 0)) return null;
+  const step = planned(made.step, role);
+  computeEarly(step);
+  return { step, update: planned(made.update, "apply") };
 }
 
 /** A step in a loop, with its small parameters in one piece there. */

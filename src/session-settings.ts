@@ -51,10 +51,22 @@ export function plainPrograms(
   if (learningRate !== undefined && isBuiltIn) throw rateIsBuiltIn();
   return {
     ...artifacts,
-    ...{ state, evaluation, overwriting: null, adding: null, repeated: null, stepsPerCall, exporter, sharer: null },
+    ...{
+      state,
+      evaluation,
+      overwriting: null,
+      adding: null,
+      repeated: null,
+      separated: NOT_SEPARATED,
+      stepsPerCall,
+      exporter,
+      sharer: null,
+    },
     learningRate: isBuiltIn ? () => Number.NaN : rateOf(learningRate),
   };
 }
+
+const NOT_SEPARATED: OrtNodePrograms["separated"] = { trainStep: null, apply: null };
 
 function rateOf(learningRate: SessionSettings["learningRate"]): (step: number) => number {
   if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { Tensor } from "onnxruntime-common";
 import type { OrtModule } from "../ort-node/load.ts";
 import { OrtApi } from "./api.ts";
@@ -7,8 +8,10 @@ import { tryOutNative } from "./probe.ts";
 import { Resources } from "./resources.ts";
 import { Runner } from "./runner.ts";
 import { type Native, NativeSession } from "./session.ts";
+import { readOptions } from "./session-options.ts";
 import { NativeState } from "./state.ts";
 import { NativeTensors } from "./tensors.ts";
+import { NativeUpdates } from "./updates.ts";
 
 /** Execution providers that this way has; for the others there is the binding. */
 export const NATIVE_PROVIDERS: readonly string[] = ["cpu", "cuda"];
@@ -39,7 +42,8 @@ async function make(): Promise<Native> {
   const runner = new Runner(api, installation.koffiFile);
   const tensors = new NativeTensors(api, resources);
   const pages = HugePages.reach(installation.koffi);
-  const native: Native = { api, resources, runner, tensors, pages, running: new Set() };
+  const { koffiFile } = installation;
+  const native: Native = { api, resources, runner, tensors, pages, koffiFile, running: new Set() };
   process.on("exit", () => end(native));
   await tryOutNative(native);
   return native;
@@ -56,6 +60,10 @@ export function moduleOf(native: Native): OrtModule {
   return {
     Tensor,
     InferenceSession: { create: (model, options = {}) => NativeSession.create(native, model, options) },
+    createUpdates: (options) => {
+      const { intraOpNumThreads } = readOptions(options);
+      return new NativeUpdates(native, intraOpNumThreads ?? availableParallelism());
+    },
     createState: (provider, options) => {
       const device = DEVICES[provider.name];
       if (device === undefined) return new NativeState(native.tensors, null);

@@ -1,46 +1,67 @@
+import { CONTROL_SOURCE } from "./control-source.ts";
+import { TASK_SOURCE } from "./kernel-source.ts";
+
+/** How long the runner waits for helpers that do their share of an update at the same time. */
+const LONGEST_WAIT_MS = 60_000;
+
 /**
  * What the runner's thread does. As text, not a file of its own: a bundler, which puts this package's code elsewhere, needs
  * not know of it. It calls what it is told, with the floating-point control of the thread set as the call asks: ONNX Runtime
  * sets its own threads to flush denormal numbers, but of those who call it only the first to make a session in the process.
+ * An update that comes with a call it does right after that, where the call went well and the loss is finite.
  */
 export const RUNNER_SOURCE = `
 "use strict";
 const { parentPort, workerData } = require("node:worker_threads");
-const { koffiFile, functions, control, busy, closing, environment } = workerData;
+const { koffiFile, functions, control, busy, closing, environment, signals } = workerData;
 const koffi = require(koffiFile);
 koffi.config({ sync_stack_size: ${16 * 1024 * 1024} });
 const calls = new Map(
   functions.map(([name, pointer, takes]) => [name, koffi.decode(pointer, koffi.proto("void *", takes))]),
 );
-
-function controlOf({ library, kind, word, bits }) {
-  const symbols = koffi.load(library);
-  if (kind === "controlfp") {
-    const set = symbols.func("_controlfp_s", "int", ["void *", "uint32_t", "uint32_t"]);
-    const current = new Uint32Array(new ArrayBuffer(8));
-    return (flush) => set(current, flush ? bits : 0, bits);
-  }
-  const get = symbols.func("fegetenv", "int", ["void *"]);
-  const set = symbols.func("fesetenv", "int", ["void *"]);
-  const state = new Uint32Array(new ArrayBuffer(256));
-  return (flush) => {
-    get(state);
-    state[word] = flush ? state[word] | bits : state[word] & ~bits;
-    set(state);
-  };
-}
-
+${CONTROL_SOURCE}
+${TASK_SOURCE}
 const setFlush = controlOf(environment);
 let flushes = null;
 
-parentPort.on("message", ({ id, name, args, flush }) => {
+const updates = new Map();
+
+function load(update) {
+  const { losses, memory } = update;
+  updates.set(update.key, { ...update, run: taskOf(update), losses: new Float32Array(memory.buffer, ...losses) });
+}
+
+function update({ run, losses, control, helpers }) {
+  if (!losses.every(Number.isFinite)) return;
+  if (helpers > 0) {
+    Atomics.store(control, signals.done, 0);
+    Atomics.store(control, signals.flush, flushes ? 1 : 0);
+    Atomics.add(control, signals.begin, 1);
+    Atomics.notify(control, signals.begin);
+  }
+  run();
+  for (let done = 0; done < helpers; done = Atomics.load(control, signals.done)) {
+    if (Atomics.wait(control, signals.done, done, ${LONGEST_WAIT_MS}) === "timed-out")
+      throw new Error("a thread that helps with updates does not answer");
+  }
+}
+
+function call({ name, args, flush, key }) {
+  if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
+  if (flushes !== flush) setFlush(flush);
+  flushes = flush;
+  const status = calls.get(name)(...args);
+  if (key !== null && !status) update(updates.get(key));
+  return status;
+}
+
+const ORDERS = { load, call, drop: ({ key }) => void updates.delete(key) };
+
+parentPort.on("message", ({ id, order, ...given }) => {
   const reply = { id };
   Atomics.store(control, busy, 1);
   try {
-    if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
-    if (flushes !== flush) setFlush(flush);
-    flushes = flush;
-    reply.status = calls.get(name)(...args);
+    reply.status = ORDERS[order](given);
   } catch (error) {
     reply.error = String(error);
   } finally {
@@ -50,30 +71,3 @@ parentPort.on("message", ({ id, name, args, flush }) => {
   parentPort.postMessage(reply);
 });
 `;
-
-/** How a thread's flushing of denormal numbers is switched: by a word of the C library's `fenv_t`, or by `_controlfp_s`. */
-export interface FloatControl {
-  readonly kind: "fenv" | "controlfp";
-  /** Where the functions are; null: in the process. */
-  readonly library: string | null;
-  readonly word: number;
-  readonly bits: number;
-}
-
-/** Flush to zero and denormals are zero, of MXCSR. */
-const X64 = 0x8040;
-/** Flush to zero, of FPCR. */
-const ARM64 = 1 << 24;
-
-/**
- * Where those bits are. Whether they do what they should is tried out before anything is trained with them.
- * https://sourceware.org/git/?p=glibc.git (sysdeps/x86_64/fpu/bits/fenv.h, sysdeps/aarch64/bits/fenv.h), Apple's fenv.h.
- */
-export const FLOAT_CONTROLS: Readonly<Record<string, FloatControl>> = {
-  "linux x64": { kind: "fenv", library: null, word: 7, bits: X64 },
-  "linux arm64": { kind: "fenv", library: null, word: 0, bits: ARM64 },
-  "darwin x64": { kind: "fenv", library: null, word: 1, bits: X64 },
-  "darwin arm64": { kind: "fenv", library: null, word: 2, bits: ARM64 },
-  "win32 x64": { kind: "controlfp", library: "ucrtbase.dll", word: 0, bits: 0x03000000 },
-  "win32 arm64": { kind: "controlfp", library: "ucrtbase.dll", word: 0, bits: 0x03000000 },
-};

@@ -1,8 +1,11 @@
 import { Worker } from "node:worker_threads";
 import { BackendError } from "../../errors.ts";
+import type { Task } from "../update-kernel/tasks.ts";
 import type { OrtApi } from "./api.ts";
 import { ORT_API, type OrtFunction } from "./api-table.ts";
-import { FLOAT_CONTROLS, RUNNER_SOURCE } from "./runner-source.ts";
+import { FLOAT_CONTROLS } from "./control-source.ts";
+import { SIGNALS } from "./kernel-source.ts";
+import { RUNNER_SOURCE } from "./runner-source.ts";
 
 /** Functions that take long, which the runner's thread calls. */
 const LONG: readonly OrtFunction[] = ["Run", "CreateSessionFromArray"];
@@ -28,6 +31,20 @@ export interface LongCall {
   readonly flush: boolean;
   /** What has to stay where it is until the call has ended. */
   readonly keeps: unknown;
+  /** An update that was loaded, which is done once the call went well. Default: none. */
+  readonly update?: number | null;
+}
+
+/** The share of an update that the runner's thread does itself. */
+export interface RunnerShare {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly task: Task;
+  /** Where numbers lie that must be finite, for the update to be done: the first byte and how many. */
+  readonly losses: readonly [byteOffset: number, length: number];
+  /** How many threads do the rest, and by which memory they are told to begin. */
+  readonly helpers: number;
+  readonly control: Int32Array;
 }
 
 interface Reply {
@@ -45,6 +62,7 @@ export class Runner {
   readonly #pending = new Map<number, Pending>();
   readonly #control = new Int32Array(new SharedArrayBuffer(8));
   #count = 0;
+  #updates = 0;
   #gone: string | null = null;
 
   /** @throws Error where it is not known how this system flushes denormal numbers */
@@ -54,7 +72,15 @@ export class Runner {
     const functions = LONG.map((name) => [name, api.pointerTo(name), ORT_API[name].takes]);
     this.#worker = new Worker(RUNNER_SOURCE, {
       eval: true,
-      workerData: { koffiFile, functions, control: this.#control, busy: BUSY, closing: CLOSING, environment },
+      workerData: {
+        koffiFile,
+        functions,
+        control: this.#control,
+        busy: BUSY,
+        closing: CLOSING,
+        environment,
+        signals: SIGNALS,
+      },
       /** Flags of the caller, such as a loader for its own files, are not for this code. */
       execArgv: [],
       env: {},
@@ -66,14 +92,29 @@ export class Runner {
   }
 
   /** Calls a function of the library in the thread. @returns its status */
-  async call({ name, args, flush, keeps }: LongCall): Promise<bigint | null> {
+  call({ keeps, update: key = null, ...given }: LongCall): Promise<bigint | null> {
+    return this.#order("call", { ...given, key }, keeps);
+  }
+
+  /** Loads the runner's share of an update. @returns its key */
+  async load(share: RunnerShare): Promise<number> {
+    const key = this.#updates++;
+    await this.#order("load", { ...share, key });
+    return key;
+  }
+
+  async drop(key: number): Promise<void> {
+    await this.#order("drop", { key });
+  }
+
+  async #order(order: string, given: object, keeps: unknown = null): Promise<bigint | null> {
     if (this.#gone !== null) throw lost(this.#gone);
     const id = this.#count++;
     const answered = new Promise<bigint | null>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, keeps });
     });
     this.#worker.ref();
-    this.#worker.postMessage({ id, name, args, flush });
+    this.#worker.postMessage({ id, order, ...given });
     return answered;
   }
 

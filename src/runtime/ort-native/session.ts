@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
 import type { OrtSession } from "../ort-node/load.ts";
+import type { Update } from "../ort-node/separated.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtApi } from "./api.ts";
 import { LOG_FATAL } from "./api-table.ts";
@@ -14,8 +15,10 @@ import { type NativeTensors, shapeOf } from "./tensors.ts";
 export interface Native {
   readonly api: OrtApi;
   readonly resources: Resources;
-  readonly runner: Pick<Runner, "call" | "close">;
+  readonly runner: Pick<Runner, "call" | "load" | "drop" | "close">;
   readonly tensors: NativeTensors;
+  /** What koffi was loaded from. */
+  readonly koffiFile: string;
   /** Null where there are none. */
   readonly pages: HugePages | null;
   /** Runs under way: the end of the process cuts them short. */
@@ -80,10 +83,10 @@ export class NativeSession implements OrtSession {
   }
 
   /** One run at a time: what is fed is copied into the same memory each time. */
-  async run(feeds: NamedTensors, fetches?: FetchMap): Promise<Readonly<Record<string, Tensor>>> {
+  async run(feeds: NamedTensors, fetches?: FetchMap, update?: Update): Promise<Readonly<Record<string, Tensor>>> {
     if (this.#isReleased) throw released();
     const wanted = fetches ?? Object.fromEntries(this.outputNames.map((name) => [name, null]));
-    const result = this.#last.then(() => this.#run(Object.entries(feeds), Object.entries(wanted)));
+    const result = this.#last.then(() => this.#run(Object.entries(feeds), Object.entries(wanted), update));
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -91,6 +94,7 @@ export class NativeSession implements OrtSession {
   async #run(
     feeds: readonly (readonly [string, Tensor])[],
     fetches: readonly (readonly [string, Tensor | null])[],
+    update: Update | undefined,
   ): Promise<Readonly<Record<string, Tensor>>> {
     const { api, tensors, runner, running } = this.#native;
     const [fed, fetched] = [feeds.length, fetches.length];
@@ -112,7 +116,8 @@ export class NativeSession implements OrtSession {
     running.add(this.#runOptions);
     try {
       const keeps = [this, block, feeds, fetches];
-      api.check(await runner.call({ name: "Run", args: [...args, ...more], flush: this.#flush, keeps }));
+      const call = { name: "Run", args: [...args, ...more], flush: this.#flush, keeps } as const;
+      api.check(await runner.call({ ...call, update: update?.key ?? null }));
       return this.#results(fetches, outputs);
     } finally {
       running.delete(this.#runOptions);

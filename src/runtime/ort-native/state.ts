@@ -95,6 +95,21 @@ export class NativeState implements StateStore {
     this.#inTurns.add(name);
   }
 
+  hold(name: string, data: Float32Array): boolean {
+    const before = this.get(name);
+    if (before.data === data) return true;
+    const isElsewhere = this.#device !== null || this.#placed.has(name) || this.#inTurns.has(name);
+    if (isElsewhere || before.type !== "float32" || before.size !== data.length) return false;
+    const spare = this.#next.get(name);
+    const held = spare?.data === data ? spare : this.#tensors.makeOver(data, shapeOf(name, before));
+    this.#tensors.copyInto(held, before);
+    this.#tensors.release(before);
+    if (spare !== undefined && spare !== held) this.#tensors.release(spare);
+    this.#next.delete(name);
+    this.#now.set(name, held);
+    return true;
+  }
+
   unplace(): void {
     for (const name of this.#placed) {
       const placed = this.get(name);

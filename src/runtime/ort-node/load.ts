@@ -1,6 +1,7 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
 import type { NamedTensors } from "../session.ts";
+import type { Update, Updates } from "./separated.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** The part of ONNX Runtime's module that this package calls. onnxruntime-web can stand in for onnxruntime-node. */
@@ -19,14 +20,26 @@ export interface OrtModule {
     provider: Readonly<Record<string, unknown>> & { readonly name: string },
     options: Readonly<Record<string, unknown>>,
   ) => StateStore;
+  /**
+   * Computes the elementwise end of updates beside ONNX Runtime, on the CPU. Absent: it cannot.
+   * @param options what sessions of this run are made with
+   */
+  readonly createUpdates?: (options: Readonly<Record<string, unknown>>) => Updates;
 }
 
 export interface OrtSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
-  /** @param fetches the outputs wanted; a tensor takes the values, null asks for a new one */
-  run(feeds: NamedTensors, fetches: Readonly<Record<string, Tensor | null>>): Promise<Readonly<Record<string, Tensor>>>;
+  /**
+   * @param fetches the outputs wanted; a tensor takes the values, null asks for a new one
+   * @param update is done once the run went well, where it can make updates
+   */
+  run(
+    feeds: NamedTensors,
+    fetches: Readonly<Record<string, Tensor | null>>,
+    update?: Update,
+  ): Promise<Readonly<Record<string, Tensor>>>;
   /** Prepares for runs that need about so many bytes. */
   readonly reserve?: (bytes: number) => void;
   /** Writes the profile that was asked for when the session was made. */

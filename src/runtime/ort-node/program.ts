@@ -8,6 +8,7 @@ import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
 import type { OrtSession } from "./load.ts";
 import type { ResolvedProvider } from "./providers.ts";
+import type { Update } from "./separated.ts";
 import type { Renewals, StateStore } from "./state-store.ts";
 
 /** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
@@ -34,16 +35,21 @@ export class Program {
   /** What the user feeds. */
   readonly inputs: readonly InputSpec[];
   readonly #provider: ResolvedProvider;
+  readonly #alternates: boolean;
   #session: Promise<OrtSession> | null = null;
   #hasRun = false;
 
-  /** @throws FormatError `E_PLAN` */
-  constructor(model: Model, role: Role, provider: ResolvedProvider) {
+  /**
+   * @param alternates whether something else computes between its runs
+   * @throws FormatError `E_PLAN`
+   */
+  constructor(model: Model, role: Role, provider: ResolvedProvider, alternates = role !== "train_step") {
     this.plan = readPlan(model, role);
     this.model = model;
     this.inputs = plannedInputs(model, this.plan);
     this.renewals = this.plan.state.flatMap(({ name, next }) => (next === null ? [] : [[name, next] as const]));
     this.#provider = provider;
+    this.#alternates = alternates;
   }
 
   /** Types and shapes of the inputs of these names. */
@@ -63,10 +69,9 @@ export class Program {
       ...this.plan.outputs.map((output) => [output, "cpu"] as const),
       ...this.renewals.map(([, output]) => [output, keepsAt ?? "cpu"] as const),
     ]);
-    const alternates = this.plan.role !== "train_step";
     const options = keepsAt === null ? {} : { preferredOutputLocation: locations };
     try {
-      return await create(encodeModel(this.model), options, alternates);
+      return await create(encodeModel(this.model), options, this.#alternates);
     } catch (cause) {
       throw runtimeError("E_LOAD", `ONNX Runtime could not load the ${this.plan.role} model on ${name}`, cause, {
         field: this.plan.role,
@@ -77,9 +82,15 @@ export class Program {
   /**
    * Runs the model on the state and the inputs.
    * @param wanted which of the plan's outputs
+   * @param update is done once the model has run and its loss is finite. Default: none
    * @throws BackendError `E_RUN`
    */
-  async run(inputs: NamedTensors, store: StateStore, wanted: readonly string[]): Promise<RunResult> {
+  async run(
+    inputs: NamedTensors,
+    store: StateStore,
+    wanted: readonly string[],
+    update: Update | null = null,
+  ): Promise<RunResult> {
     const session = await this.load();
     await store.prepare();
     const state = this.plan.state.map(({ name }) => [name, store.get(name)] as const);
@@ -89,8 +100,9 @@ export class Program {
     const { renewals } = this;
     const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
     for (const name of wanted) fetches[name] = null;
+    Object.assign(fetches, update?.given);
     try {
-      return { outputs: await session.run(feeds, fetches), renewals };
+      return { outputs: await session.run(feeds, fetches, update ?? undefined), renewals };
     } catch (cause) {
       if (cause instanceof BackendError) throw cause;
       throw runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {

@@ -8,6 +8,7 @@ import type { Model } from "../../graph/model.ts";
 import type { Abilities, CarriedInput, Exporter } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
+import { type SeparatedModels, SeparatedProgram } from "./separated.ts";
 
 /** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
 export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
@@ -23,6 +24,8 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   readonly overwriting: Model | null;
   /** `gradients` for the batches after that one. */
   readonly adding: Model | null;
+  /** The training step and the optimizer's update in two, each to be computed in place; null where there is nothing to gain. */
+  readonly separated: { readonly trainStep: SeparatedModels | null; readonly apply: SeparatedModels | null };
   /** The training step in a loop, for several steps per call; null where steps are run one by one. */
   readonly repeated: Model | null;
   readonly stepsPerCall: number | "auto";
@@ -43,6 +46,7 @@ export class Programs {
   readonly apply: Program | null;
   readonly evaluation: Program | null;
   readonly repeated: Program | null;
+  readonly separated: { readonly trainStep: SeparatedProgram | null; readonly apply: SeparatedProgram | null };
   readonly #exported: Model | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
   readonly first: Program;
@@ -60,7 +64,16 @@ export class Programs {
     this.apply = optional(models.apply, "apply");
     this.evaluation = optional(models.evaluation, "eval");
     this.#exported = models.evalModel;
-    this.repeated = copies || models.stepsPerCall !== "auto" ? optional(models.repeated, "train_step") : null;
+    const updates = provider.createUpdates?.() ?? null;
+    const inTwo = (separated: SeparatedModels | null, role: Role): SeparatedProgram | null =>
+      separated === null || updates === null ? null : new SeparatedProgram(separated, role, provider, updates);
+    const isFixed = models.stepsPerCall !== "auto" && models.repeated !== null;
+    this.separated = {
+      trainStep: isFixed ? null : inTwo(models.separated.trainStep, "train_step"),
+      apply: inTwo(models.separated.apply, "apply"),
+    };
+    const repeats = this.separated.trainStep === null && (copies || isFixed);
+    this.repeated = repeats ? optional(models.repeated, "train_step") : null;
     const first = this.gradients ?? this.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
     this.first = first;
@@ -129,8 +142,9 @@ export class Programs {
   }
 
   async release(): Promise<void> {
-    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated } = this;
-    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated])
+    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, separated } = this;
+    const inTwo = [separated.trainStep, separated.apply];
+    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inTwo])
       await program?.release();
   }
 }

@@ -9,6 +9,7 @@ import type { Reached, WayName } from "../session.ts";
 import { NO_LOG } from "../session-options.ts";
 import { Unavailable } from "../unavailable.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
+import type { Updates } from "./separated.ts";
 import { DeviceState, HostState, type StateStore } from "./state-store.ts";
 import type { Way } from "./ways.ts";
 
@@ -81,6 +82,8 @@ export interface ResolvedProvider {
   ) => Promise<OrtSession>;
   /** Makes what keeps the state of a training run. */
   readonly createState: () => StateStore;
+  /** Makes what computes updates where the state lies; null where nothing does. */
+  readonly createUpdates: (() => Updates) | null;
   /** How ONNX Runtime is reached. */
   readonly way: Reached;
   /** Providers that were preferred and did not work, with the reason. */
@@ -169,7 +172,9 @@ async function open(
     if (keepsAt === null) return new HostState(ort.Tensor, fillsOutputs);
     return new DeviceState((model, outputs) => create(model, { preferredOutputLocation: outputs }));
   };
-  return { name: full.name, keepsAt, create, createState };
+  const updates = full.name === "cpu" ? ort.createUpdates : undefined;
+  const createUpdates = updates === undefined ? null : (): Updates => updates(settings);
+  return { name: full.name, keepsAt, create, createState, createUpdates };
 }
 
 /**

@@ -39,6 +39,12 @@ export interface StateStore {
    * @param next as many
    */
   placeInTurns?(name: string, now: Tensor["data"], next: Tensor["data"]): void;
+  /**
+   * Puts a tensor of float32 where these elements lie, where the store can, and keeps it there until a run renews it elsewhere: it may be
+   * written between runs.
+   * @returns whether it lies there
+   */
+  hold?(name: string, data: Float32Array): boolean;
   /** Ends `place`. */
   unplace?(): void;
   /** Copies of the tensors in memory. */

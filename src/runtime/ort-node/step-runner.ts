@@ -3,6 +3,7 @@ import { numbersOf } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
+import type { Update } from "./separated.ts";
 import type { SessionState } from "./session-state.ts";
 import { stacked } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
@@ -56,9 +57,13 @@ export class StepRunner {
     }
     const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
     const scalars = this.#scalars(apply, [this.rate(this.#state.steps + 1)]);
+    const inputs = { ...Object.fromEntries(gradients), ...scalars };
     const { store } = this.#state;
-    const { renewals, outputs } = await apply.run({ ...Object.fromEntries(gradients), ...scalars }, store, []);
-    store.commit(renewals, outputs);
+    const separated = apply === this.#programs.apply ? this.#programs.separated.apply : null;
+    const update = (await separated?.prepare(store)) ?? null;
+    const program = update === null ? apply : (separated?.program ?? apply);
+    const ran = await program.run(inputs, store, [], update);
+    store.commit(ran.renewals, ran.outputs);
     this.#state.steps++;
   }
 
@@ -72,23 +77,35 @@ export class StepRunner {
     batches: readonly NamedTensors[],
     rates?: readonly number[],
   ): Promise<readonly number[]> {
-    const { repeated } = this.#programs;
+    const { repeated, separated } = this.#programs;
     const all = rates ?? batches.map((_, index) => this.rate(this.#state.steps + index + 1));
     const together = repeated === null || batches.length === 1 ? null : stacked(batches);
     if (repeated !== null && together !== null) return this.#advance(repeated, together, all);
     const losses: number[] = [];
     for (const [index, feeds] of batches.entries()) {
-      losses.push(...(await this.#advance(single, feeds, all.slice(index, index + 1))));
+      const update = (await separated.trainStep?.prepare(this.#state.store)) ?? null;
+      const rate = all.slice(index, index + 1);
+      const program = update === null ? single : (separated.trainStep?.program ?? single);
+      losses.push(...(await this.#advance(program, feeds, rate, update)));
       if (!losses.every(Number.isFinite)) break;
     }
     return losses;
   }
 
-  /** Runs whole steps; what they renewed becomes the state where every loss is finite. */
-  async #advance(program: Program, feeds: NamedTensors, rates: readonly number[]): Promise<readonly number[]> {
+  /**
+   * Runs whole steps; what they renewed becomes the state where every loss is finite.
+   * @param update what ends the step; null where the program does
+   */
+  async #advance(
+    program: Program,
+    feeds: NamedTensors,
+    rates: readonly number[],
+    update: Update | null = null,
+  ): Promise<readonly number[]> {
     const [loss = ""] = program.plan.outputs;
     const { store } = this.#state;
-    const { outputs, renewals } = await program.run({ ...feeds, ...this.#scalars(program, rates) }, store, [loss]);
+    const inputs = { ...feeds, ...this.#scalars(program, rates) };
+    const { outputs, renewals } = await program.run(inputs, store, [loss], update);
     const losses = outputs[loss] === undefined ? [] : numbersOf(outputs[loss]);
     if (!losses.every(Number.isFinite)) {
       store.discard(renewals, outputs);

@@ -2,10 +2,11 @@ import { BackendError } from "../../../errors.ts";
 import { decodeModel } from "../../../graph/serde/decode.ts";
 import { DEFAULT_LEARNING_RATE } from "../../learning-rate.ts";
 import type { TrainingSession } from "../../session.ts";
+import type { SeparatedModels } from "../separated.ts";
 import { OrtNodeSession } from "../session.ts";
 import type { Way } from "../ways.ts";
 import { pack, unpack } from "./packing.ts";
-import type { Opened, Opening, Reply, Request } from "./protocol.ts";
+import type { EncodedSeparated, Opened, Opening, Reply, Request } from "./protocol.ts";
 
 /** Answers the calls of a `RemoteSession`, with a session of its own. */
 export class Server {
@@ -40,7 +41,7 @@ export class Server {
     return run.call(session, ...given);
   }
 
-  async #open({ models, state, stepsPerCall, options, environment }: Opening): Promise<Opened> {
+  async #open({ models, separated, state, stepsPerCall, options, environment }: Opening): Promise<Opened> {
     this.#prepare(environment);
     const decode = (bytes: Uint8Array | null) => (bytes === null ? null : decodeModel(bytes));
     const opened = await OrtNodeSession.create(
@@ -54,6 +55,7 @@ export class Server {
         evalModel: null,
         evaluation: decode(models.evaluation),
         repeated: decode(models.repeated),
+        separated: { trainStep: decodeBoth(separated.trainStep), apply: decodeBoth(separated.apply) },
         state,
         stepsPerCall,
         learningRate: () => DEFAULT_LEARNING_RATE,
@@ -75,3 +77,6 @@ export class Server {
     };
   }
 }
+
+const decodeBoth = (separated: EncodedSeparated): SeparatedModels | null =>
+  separated === null ? null : { step: decodeModel(separated.step), update: decodeModel(separated.update) };

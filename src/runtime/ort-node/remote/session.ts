@@ -21,13 +21,17 @@ import type {
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn, sharesNone } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
+import type { SeparatedModels } from "../separated.ts";
 import { Line } from "./line.ts";
-import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
+import type { Answer, Calls, EncodedSeparated, Method, Opened, Opening, StartPeer } from "./protocol.ts";
 
 /**
  * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
  * travel. So the caller's event loop is free while a step runs.
  */
+const encodeBoth = (separated: SeparatedModels | null): EncodedSeparated =>
+  separated === null ? null : { step: encodeModel(separated.step), update: encodeModel(separated.update) };
+
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can: Abilities;
@@ -70,6 +74,7 @@ export class RemoteSession implements TrainingSession {
         ...{ overwriting: encode(overwriting), adding: encode(adding) },
         ...{ evaluation: encode(evaluation), repeated: encode(repeated) },
       },
+      separated: { trainStep: encodeBoth(programs.separated.trainStep), apply: encodeBoth(programs.separated.apply) },
       state,
       stepsPerCall,
       environment,

@@ -1,0 +1,97 @@
+import type { Value } from "../../graph/graph.ts";
+import type { Model } from "../../graph/model.ts";
+import type { Update, UpdateState, Updates } from "../ort-node/separated.ts";
+import { compileUpdate } from "../update-kernel/compile.ts";
+import { type Floats, KernelMemory } from "../update-kernel/memory.ts";
+import { shapeOf, sizeOf } from "../update-kernel/parts.ts";
+import { divide } from "../update-kernel/tasks.ts";
+import { Helpers } from "./helpers.ts";
+import type { Native } from "./session.ts";
+
+/** Bytes of state for which a further thread saves more time than it takes to wake it. */
+const WORTH_A_THREAD = 2 ** 21;
+/** More threads wait for memory. */
+const MOST_THREADS = 8;
+
+/** Updates by kernels, in the memory where ONNX Runtime reads the state. */
+export class NativeUpdates implements Updates {
+  readonly #native: Native;
+  readonly #threads: number;
+  /** Made when it is needed: it takes 4 GB of address space. */
+  #memory: KernelMemory | null = null;
+  readonly #state = new Map<string, Floats>();
+
+  constructor(native: Native, threads: number) {
+    this.#native = native;
+    this.#threads = threads;
+  }
+
+  threadsFor({ graph }: Model): number {
+    const bytes = graph.outputs.reduce((sum, value) => sum + 4 * sizeOf(value), 0);
+    return Math.min(this.#threads, MOST_THREADS, 1 + Math.floor(bytes / WORTH_A_THREAD));
+  }
+
+  async open(model: Model, { state, losses }: UpdateState): Promise<Update | null> {
+    const names = new Set(state.map(([name]) => name));
+    const { inputs } = model.graph;
+    const memory = this.#allocate(inputs, names);
+    if (memory === null) return null;
+    const { places } = memory;
+    for (const [name, next] of state) if (next !== null) places.set(next, placeOf(places, name));
+    const { module, calls } = compileUpdate(model);
+    const tasks = divide(calls, this.threadsFor(model), (name) => placeOf(places, name).byteOffset);
+    const { tensors, runner, koffiFile } = this.#native;
+    const shared = { module: await WebAssembly.compile(module), memory: memory.of };
+    const helpers = await Helpers.start(tasks.slice(1), { ...shared, koffiFile });
+    const [loss = ""] = losses;
+    const key = await runner.load({
+      ...{ ...shared, task: tasks[0] ?? [], control: helpers.control, helpers: helpers.count },
+      losses: [places.get(loss)?.byteOffset ?? 0, losses.length],
+    });
+    const made = inputs.filter(({ name }) => !names.has(name));
+    const given = Object.fromEntries(
+      made.map((value) => {
+        const shape = { type: "float32", dims: shapeOf(value) } as const;
+        return [value.name, tensors.makeOver(placeOf(places, value.name), shape)];
+      }),
+    );
+    return {
+      state: new Map([...names].map((name) => [name, placeOf(places, name)])),
+      given,
+      key,
+      release: async () => {
+        for (const tensor of Object.values(given)) tensors.release(tensor);
+        await runner.drop(key);
+        await helpers.release();
+      },
+    };
+  }
+
+  /** Where all that an update reads lies: what is state lies where it does for other updates. Null where there is no memory left. */
+  #allocate(inputs: readonly Value[], state: ReadonlySet<string>): Allocated | null {
+    this.#memory ??= KernelMemory.reserve();
+    const places = new Map([...this.#state].filter(([name]) => state.has(name)));
+    const further = inputs.filter(({ name }) => !places.has(name));
+    const made = this.#memory?.allocate(further.map(sizeOf)) ?? null;
+    if (this.#memory === null || made === null) return null;
+    for (const [index, { name }] of further.entries()) {
+      const place = made[index];
+      if (place === undefined) continue;
+      places.set(name, place);
+      if (state.has(name)) this.#state.set(name, place);
+    }
+    return { of: this.#memory.memory, places };
+  }
+}
+
+/** Where tensors lie, and in which memory. */
+interface Allocated {
+  readonly of: WebAssembly.Memory;
+  readonly places: Map<string, Floats>;
+}
+
+function placeOf(places: ReadonlyMap<string, Floats>, name: string): Floats {
+  const place = places.get(name);
+  if (place === undefined) throw new RangeError(`an update has no "${name}"`);
+  return place;
+}

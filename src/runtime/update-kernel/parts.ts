@@ -1,0 +1,88 @@
+import { DataType } from "../../graph/data-type.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+
+/** Nodes of an update that work on tensors of one size and have to do with each other. */
+export interface Part {
+  /** How many numbers each of the tensors has. */
+  readonly size: number;
+  readonly nodes: readonly Node[];
+  /** Inputs of that size. */
+  readonly tensors: readonly Value[];
+  /** Inputs and constants of one number. */
+  readonly numbers: readonly Value[];
+  readonly outputs: readonly Value[];
+}
+
+/** Divides an update into parts that have no tensor in common, single numbers apart. */
+export function partsOf(graph: Graph): readonly Part[] {
+  const sets = new DisjointSets<Value>();
+  for (const node of graph.nodes)
+    for (const input of inputsOf(node)) if (isTensor(input, node)) sets.join(input, outputOf(node));
+  const parts = new Map<Value, Mutable>();
+  const partOf = (value: Value): Mutable => {
+    const root = sets.find(value);
+    const known = parts.get(root);
+    const part = known ?? { nodes: [], tensors: new Set(), numbers: new Set(), outputs: [] };
+    if (known === undefined) parts.set(root, part);
+    return part;
+  };
+  for (const node of graph.nodes) {
+    const part = partOf(outputOf(node));
+    part.nodes.push(node);
+    for (const input of inputsOf(node)) {
+      if (input.producer !== null) continue;
+      (isTensor(input, node) ? part.tensors : part.numbers).add(input);
+    }
+  }
+  for (const output of graph.outputs) partOf(output).outputs.push(output);
+  return [...parts].map(([root, { nodes, tensors, numbers, outputs }]) => {
+    return { size: sizeOf(root), nodes, tensors: [...tensors], numbers: [...numbers], outputs };
+  });
+}
+
+interface Mutable {
+  readonly nodes: Node[];
+  readonly tensors: Set<Value>;
+  readonly numbers: Set<Value>;
+  readonly outputs: Value[];
+}
+
+/** Whether an input has as many numbers as the node gives, and not one for all. */
+const isTensor = (input: Value, node: Node): boolean =>
+  input.tensor === null && sizeOf(input) === sizeOf(outputOf(node));
+
+/** The inputs of a node that hold numbers to compute with; what is left is a shape. */
+export const inputsOf = ({ inputs }: Node): readonly Value[] =>
+  inputs.flatMap((input) => (input?.tensor != null && input.tensor.dtype !== DataType.float ? [] : (input ?? [])));
+
+export function outputOf({ name, outputs: [output] }: Node): Value {
+  if (!output) throw new RangeError(`"${name}" gives nothing`);
+  return output;
+}
+
+/** The shape of a value, all of which is known. */
+export function shapeOf({ name, type }: Value): readonly number[] {
+  const shape = type?.kind === "tensor" ? type.shape : null;
+  if (shape?.every((dim) => typeof dim === "number")) return shape;
+  throw new RangeError(`"${name}" has no known shape`);
+}
+
+/** How many numbers a value has. */
+export const sizeOf = (value: Value): number => shapeOf(value).reduce((product, dim) => product * dim, 1);
+
+/** Sets of things that become one where they are joined. */
+class DisjointSets<T> {
+  readonly #parents = new Map<T, T>();
+
+  find(thing: T): T {
+    let root = thing;
+    for (let next = this.#parents.get(root); next !== undefined; next = this.#parents.get(root)) root = next;
+    if (root !== thing) this.#parents.set(thing, root);
+    return root;
+  }
+
+  join(one: T, other: T): void {
+    const [from, to] = [this.find(one), this.find(other)];
+    if (from !== to) this.#parents.set(from, to);
+  }
+}
