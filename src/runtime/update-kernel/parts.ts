@@ -15,9 +15,15 @@ export interface Part {
 
 /** Divides an update into parts that have no tensor in common, single numbers apart. */
 export function partsOf(graph: Graph): readonly Part[] {
+  const sizes = new Map(graph.inputs.map((value) => [value, sizeOf(value)]));
   const sets = new DisjointSets<Value>();
-  for (const node of graph.nodes)
+  /** Whether an input has as many numbers as the node gives, and not one for all. */
+  const isTensor = (input: Value, node: Node): boolean =>
+    input.tensor === null && sizes.get(input) === sizes.get(outputOf(node));
+  for (const node of graph.nodes) {
+    sizes.set(outputOf(node), Math.max(...inputsOf(node).map((input) => sizes.get(input) ?? 1)));
     for (const input of inputsOf(node)) if (isTensor(input, node)) sets.join(input, outputOf(node));
+  }
   const parts = new Map<Value, Mutable>();
   const partOf = (value: Value): Mutable => {
     const root = sets.find(value);
@@ -36,7 +42,7 @@ export function partsOf(graph: Graph): readonly Part[] {
   }
   for (const output of graph.outputs) partOf(output).outputs.push(output);
   return [...parts].map(([root, { nodes, tensors, numbers, outputs }]) => {
-    return { size: sizeOf(root), nodes, tensors: [...tensors], numbers: [...numbers], outputs };
+    return { size: sizes.get(root) ?? 0, nodes, tensors: [...tensors], numbers: [...numbers], outputs };
   });
 }
 
@@ -46,10 +52,6 @@ interface Mutable {
   readonly numbers: Set<Value>;
   readonly outputs: Value[];
 }
-
-/** Whether an input has as many numbers as the node gives, and not one for all. */
-const isTensor = (input: Value, node: Node): boolean =>
-  input.tensor === null && sizeOf(input) === sizeOf(outputOf(node));
 
 /** The inputs of a node that hold numbers to compute with; what is left is a shape. */
 export const inputsOf = ({ inputs }: Node): readonly Value[] =>

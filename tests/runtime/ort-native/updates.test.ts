@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeState } from "../../../src/entries/training.ts";
-import { type PortableArtifacts, Tensor, type TrainingSessionOptions } from "../../../src/index.ts";
+import { type PortableArtifacts, Tensor, TrainingSession, type TrainingSessionOptions } from "../../../src/index.ts";
 import type { OrtNodePrograms } from "../../../src/runtime/ort-node/programs.ts";
 import { OrtNodeSession } from "../../../src/runtime/ort-node/session.ts";
 import { WAYS } from "../../../src/runtime/ort-node/ways.ts";
@@ -10,6 +10,7 @@ import { agr, feeds, setOf } from "../../support/optimizer-cases.ts";
 
 /** Wide enough for a session to have the update apart. */
 const WIDTH = 1300;
+const WORKER = new URL("../../../dist/chunks/onnx-agr-worker.js", import.meta.url);
 const WHOLE = { separated: { trainStep: null, apply: null }, repeated: null } as const;
 
 let set: PortableArtifacts;
@@ -27,7 +28,7 @@ const open = (options: Options = {}, changed: Partial<OrtNodePrograms> = {}): Pr
     { threads: 2, ...options },
   );
 
-async function stateOf(session: OrtNodeSession): Promise<string> {
+async function stateOf(session: TrainingSession): Promise<string> {
   return createHash("sha256")
     .update(encodeState(await session.getState()))
     .digest("hex");
@@ -75,6 +76,20 @@ describe("updates in place", () => {
     const { separated } = programsOf(set, {}, { block: null });
     const one = { ...WHOLE, separated: { ...WHOLE.separated, [only]: separated[only] } };
     expect(await seenOf(open({}, one))).toEqual(await seenOf(open({}, WHOLE)));
+  });
+
+  it.each(["thread", "process"] as const)("are made in a %s of their own", async (isolation) => {
+    const settings = { runtime: "ort-node", threads: 2, learningRate: 0.01 } as const;
+    const seen = async (options: TrainingSessionOptions): Promise<unknown> => {
+      const session = await TrainingSession.create(set, { ...settings, ...options });
+      const losses = await session.trainSteps([feeds(1), feeds(2)]);
+      await session.runTrainStep(feeds(3));
+      await session.runOptimizerStep();
+      const state = await stateOf(session);
+      await session.release();
+      return { losses, state };
+    };
+    expect(await seen({ isolation, worker: WORKER })).toEqual(await seen({}));
   });
 
   it("are made by sessions at the same time", async () => {
