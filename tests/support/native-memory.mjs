@@ -1,5 +1,5 @@
 /**
- * Trains in a process of its own, 3,000 steps or 50 sessions as the argument says, 10,000 or 200 where ONNX_AGR_COUNTS is "all",
+ * Trains in a process of its own, 3,000 steps or 100 sessions as the argument says, 10,000 or 200 where ONNX_AGR_COUNTS is "all",
  * after 1,000 or 250 that nobody measures, and prints the least resident memory in bytes in the first fifth, and in the last.
  * One reading varies by some percent, with what the collector has not yet taken: what is lost for good is in every reading of a
  * fifth. The unmeasured ones fill the allocator's lists and V8's tables, which grow by some percent in the first hundreds of sessions
@@ -49,7 +49,7 @@ const WORK = {
   },
   sessions: async () => ({
     unmeasured: 250,
-    count: isFull ? 200 : 50,
+    count: isFull ? 200 : 100,
     one: async () => {
       const session = await open();
       await session.trainSteps([feeds, feeds]);
@@ -60,7 +60,7 @@ const WORK = {
 };
 
 const { unmeasured, count, one } = await WORK[process.argv[2] ?? "steps"]();
-const READINGS = isFull ? 10 : 2;
+const READINGS = 10;
 const fifths = [[], [], [], [], []];
 for (let index = 0; index < unmeasured; index++) await one(index);
 for (let index = 0; index < count; index++) {
