@@ -40,7 +40,8 @@ export function separateUpdate(step: StepModel, operators: ReadonlySet<string>):
   const region = findRegion(step, { operators, begins });
   const losses = model.graph.outputs.filter(({ name }) => name === step.outputs[0]);
   if (region === null || !losses.every(isNumber)) return null;
-  const isTaken = (value: Value): boolean => value.producer === null || model.graph.outputs.includes(value);
+  const isTaken = (value: Value): boolean =>
+    value.producer === null || (model.graph.outputs.includes(value) && !losses.includes(value));
   const outputs = new Map(region.given.map((value) => [value, isTaken(value) ? copied(value) : value]));
   const update = writeUpdate(model, region, outputs, losses);
   cut(model.graph, region, [...outputs.values()]);

@@ -1,5 +1,7 @@
 import { replaceNode } from "../../edits/replace-node.ts";
+import { DataType } from "../../graph/data-type.ts";
 import type { Graph, Node } from "../../graph/graph.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import { NodeView } from "../../ops/node-view.ts";
 
 /**
@@ -11,7 +13,8 @@ export function sumMagnitudes(graph: Graph): number {
   const found = graph.nodes.flatMap((node) => {
     const [magnitudes] = node.inputs;
     const abs = magnitudes?.producer ?? null;
-    const isOne = isWholeSum(node) && abs?.domain === "" && abs.opType === "Abs" && magnitudes?.uses.length === 1;
+    if (!magnitudes || elementTypeOf(magnitudes) !== DataType.float) return [];
+    const isOne = isWholeSum(node) && abs?.domain === "" && abs.opType === "Abs" && magnitudes.uses.length === 1;
     return isOne ? [{ node, abs }] : [];
   });
   for (const { node, abs } of found) {

@@ -18,7 +18,7 @@ export function writeUpdate(
   const graph = new Graph("update");
   const made = new Map<Value, Value>();
   const inputs = [...renewed.map(({ input }) => input), ...read];
-  for (const value of [...further, ...inputs, ...outputs.keys()]) {
+  for (const value of new Set([...further, ...inputs, ...outputs.keys()])) {
     const copy = new Value((outputs.get(value) ?? value).name, value.type);
     made.set(value, copy);
     graph.inputs.push(copy);

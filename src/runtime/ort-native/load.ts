@@ -43,7 +43,7 @@ async function make(): Promise<Native> {
   const tensors = new NativeTensors(api, resources);
   const pages = HugePages.reach(installation.koffi);
   const { koffiFile } = installation;
-  const native: Native = { api, resources, runner, tensors, pages, koffiFile, running: new Set() };
+  const native: Native = { api, resources, runner, tensors, pages, koffiFile, kernelMemories: [], running: new Set() };
   process.on("exit", () => end(native));
   await tryOutNative(native);
   return native;

@@ -31,7 +31,9 @@ function load(update) {
   updates.set(update.key, { ...update, run: taskOf(update), losses: new Float32Array(memory.buffer, ...losses) });
 }
 
-function update({ run, losses, control, helpers }) {
+function update(loaded) {
+  const { run, losses, control, helpers } = loaded;
+  if (loaded.isBroken) throw new Error("an update was left half done: load the state anew in another session");
   if (!losses.every(Number.isFinite)) return;
   if (helpers > 0) {
     Atomics.store(control, signals.done, 0);
@@ -41,8 +43,10 @@ function update({ run, losses, control, helpers }) {
   }
   run();
   for (let done = 0; done < helpers; done = Atomics.load(control, signals.done)) {
-    if (Atomics.wait(control, signals.done, done, ${LONGEST_WAIT_MS}) === "timed-out")
+    if (Atomics.wait(control, signals.done, done, ${LONGEST_WAIT_MS}) === "timed-out") {
+      loaded.isBroken = true;
       throw new Error("a thread that helps with updates does not answer");
+    }
   }
 }
 

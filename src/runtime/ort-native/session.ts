@@ -3,6 +3,7 @@ import { BackendError } from "../../errors.ts";
 import type { OrtSession } from "../ort-node/load.ts";
 import type { Update } from "../ort-node/separated.ts";
 import type { NamedTensors } from "../session.ts";
+import type { KernelMemory } from "../update-kernel/memory.ts";
 import type { OrtApi } from "./api.ts";
 import { LOG_FATAL } from "./api-table.ts";
 import type { HugePages } from "./huge-pages.ts";
@@ -17,6 +18,8 @@ export interface Native {
   readonly resources: Resources;
   readonly runner: Pick<Runner, "call" | "load" | "drop" | "close">;
   readonly tensors: NativeTensors;
+  /** Memory of updates that no session has. */
+  readonly kernelMemories: KernelMemory[];
   /** What koffi was loaded from. */
   readonly koffiFile: string;
   /** Null where there are none. */

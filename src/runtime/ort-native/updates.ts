@@ -4,7 +4,7 @@ import type { Update, UpdateState, Updates } from "../ort-node/separated.ts";
 import { compileUpdate } from "../update-kernel/compile.ts";
 import { type Floats, KernelMemory } from "../update-kernel/memory.ts";
 import { shapeOf, sizeOf } from "../update-kernel/parts.ts";
-import { divide } from "../update-kernel/tasks.ts";
+import { divide, type Task } from "../update-kernel/tasks.ts";
 import { Helpers } from "./helpers.ts";
 import type { Native } from "./session.ts";
 
@@ -38,16 +38,14 @@ export class NativeUpdates implements Updates {
     if (memory === null) return null;
     const { places } = memory;
     for (const [name, next] of state) if (next !== null) places.set(next, placeOf(places, name));
-    const { module, calls } = compileUpdate(model);
+    const inPlace = new Map(state.flatMap(([name, next]) => (next === null ? [] : [[name, next] as const])));
+    const { module, calls } = compileUpdate(model, inPlace);
     const tasks = divide(calls, this.threadsFor(model), (name) => placeOf(places, name).byteOffset);
-    const { tensors, runner, koffiFile } = this.#native;
-    const shared = { module: await WebAssembly.compile(module), memory: memory.of };
-    const helpers = await Helpers.start(tasks.slice(1), { ...shared, koffiFile });
     const [loss = ""] = losses;
-    const key = await runner.load({
-      ...{ ...shared, task: tasks[0] ?? [], control: helpers.control, helpers: helpers.count },
-      losses: [places.get(loss)?.byteOffset ?? 0, losses.length],
-    });
+    const numbers = [places.get(loss)?.byteOffset ?? 0, losses.length] as const;
+    const loaded = await this.#load(module, memory.of, tasks, numbers);
+    if (loaded === null) return null;
+    const { tensors } = this.#native;
     const made = inputs.filter(({ name }) => !names.has(name));
     const given = Object.fromEntries(
       made.map((value) => {
@@ -55,21 +53,55 @@ export class NativeUpdates implements Updates {
         return [value.name, tensors.makeOver(placeOf(places, value.name), shape)];
       }),
     );
-    return {
+    const update: Update = {
       state: new Map([...names].map((name) => [name, placeOf(places, name)])),
-      given,
-      key,
+      ...{ given, key: loaded.key },
       release: async () => {
+        FORGOTTEN.unregister(update);
         for (const tensor of Object.values(given)) tensors.release(tensor);
-        await runner.drop(key);
-        await helpers.release();
+        await loaded.release();
       },
     };
+    FORGOTTEN.register(update, loaded, update);
+    return update;
+  }
+
+  /** Gives the memory back for other sessions: WebAssembly's is freed late, if ever. What was opened is released. */
+  release(): void {
+    if (this.#memory === null) return;
+    this.#memory.reset();
+    this.#native.kernelMemories.push(this.#memory);
+    this.#memory = null;
+    this.#state.clear();
+  }
+
+  /** Null where no further thread can be started, or there are no vectors in this WebAssembly: the update then stays in the graph. */
+  async #load(
+    code: Uint8Array<ArrayBuffer>,
+    memory: WebAssembly.Memory,
+    [task = [], ...others]: readonly Task[],
+    losses: readonly [byteOffset: number, length: number],
+  ): Promise<Loaded | null> {
+    const { runner, koffiFile } = this.#native;
+    const shared = await WebAssembly.compile(code).then(
+      (module) => ({ module, memory }),
+      () => null,
+    );
+    const helpers = shared && (await Helpers.start(others, { ...shared, koffiFile }).catch(() => null));
+    if (shared === null || helpers === null) return null;
+    try {
+      const key = await runner.load({ ...shared, task, losses, control: helpers.control, helpers: helpers.count });
+      const drop = (): Promise<void> => runner.drop(key).catch(() => undefined);
+      return { key, release: () => Promise.all([drop(), helpers.release()]).then(() => undefined) };
+    } catch (error) {
+      await helpers.release();
+      throw error;
+    }
   }
 
   /** Where all that an update reads lies: what is state lies where it does for other updates. Null where there is no memory left. */
   #allocate(inputs: readonly Value[], state: ReadonlySet<string>): Allocated | null {
-    this.#memory ??= KernelMemory.reserve();
+    this.#memory ??= this.#native.kernelMemories.pop() ?? KernelMemory.reserve();
     const places = new Map([...this.#state].filter(([name]) => state.has(name)));
     const further = inputs.filter(({ name }) => !places.has(name));
     const made = this.#memory?.allocate(further.map(sizeOf)) ?? null;
@@ -83,6 +115,15 @@ export class NativeUpdates implements Updates {
     return { of: this.#memory.memory, places };
   }
 }
+
+/** An update that is loaded in threads. */
+interface Loaded {
+  readonly key: number;
+  readonly release: () => Promise<void>;
+}
+
+/** Ends the threads of updates that nobody has any more, and that nobody released. */
+const FORGOTTEN = new FinalizationRegistry<Loaded>((loaded) => void loaded.release());
 
 /** Where tensors lie, and in which memory. */
 interface Allocated {

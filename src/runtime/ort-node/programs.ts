@@ -8,7 +8,7 @@ import type { Model } from "../../graph/model.ts";
 import type { Abilities, CarriedInput, Exporter } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
-import { type SeparatedModels, SeparatedProgram } from "./separated.ts";
+import { type SeparatedModels, SeparatedProgram, type Updates } from "./separated.ts";
 
 /** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
 export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
@@ -47,6 +47,7 @@ export class Programs {
   readonly evaluation: Program | null;
   readonly repeated: Program | null;
   readonly separated: { readonly trainStep: SeparatedProgram | null; readonly apply: SeparatedProgram | null };
+  readonly #updates: Updates | null;
   readonly #exported: Model | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
   readonly first: Program;
@@ -65,6 +66,7 @@ export class Programs {
     this.evaluation = optional(models.evaluation, "eval");
     this.#exported = models.evalModel;
     const updates = provider.createUpdates?.() ?? null;
+    this.#updates = updates;
     const inTwo = (separated: SeparatedModels | null, role: Role): SeparatedProgram | null =>
       separated === null || updates === null ? null : new SeparatedProgram(separated, role, provider, updates);
     const isFixed = models.stepsPerCall !== "auto" && models.repeated !== null;
@@ -146,6 +148,7 @@ export class Programs {
     const inTwo = [separated.trainStep, separated.apply];
     for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inTwo])
       await program?.release();
+    this.#updates?.release();
   }
 }
 

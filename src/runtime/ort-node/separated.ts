@@ -36,8 +36,10 @@ export interface UpdateState {
 export interface Updates {
   /** How many threads an update is worth. */
   threadsFor(update: Model): number;
-  /** Null where there is no memory for it. */
+  /** Null where there is no memory for it, or it cannot be run. */
   open(update: Model, state: UpdateState): Promise<Update | null>;
+  /** Gives back the memory of all that was opened, when that is released. */
+  release(): void;
 }
 
 /** A step whose update is computed in place, in one pass over memory, after ONNX Runtime has made what it is made of. */
@@ -69,7 +71,8 @@ export class SeparatedProgram {
   }
 
   async release(): Promise<void> {
-    await (await this.#opened)?.release();
+    const update = await this.#opened?.catch(() => null);
+    await update?.release();
     await this.program.release();
   }
 }

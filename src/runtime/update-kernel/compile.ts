@@ -1,7 +1,7 @@
 import type { Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { KERNEL_OPERATORS } from "./operators.ts";
-import { inputsOf, outputOf, type Part, partsOf } from "./parts.ts";
+import { type InPlace, inputsOf, outputOf, type Part, partsOf } from "./parts.ts";
 import {
   ADD_I32,
   type Bytes,
@@ -45,13 +45,14 @@ const VECTOR = 16;
 
 /**
  * Compiles an update of elementwise operators: one loop over each tensor, in which every number is read once and written once, four at
- * a time. An output may lie where an input lies.
+ * a time.
  * @param update its outputs are as large as the tensors they are made of
+ * @param inPlace what is written where an input lies
  */
-export function compileUpdate({ graph }: Model): CompiledUpdate {
+export function compileUpdate({ graph }: Model, inPlace: InPlace): CompiledUpdate {
   const functions: WasmFunction[] = [];
   const known = new Map<string, number>();
-  const calls = partsOf(graph).map((part): KernelCall => {
+  const calls = partsOf(graph, inPlace).map((part): KernelCall => {
     const given = part.numbers.filter(({ tensor }) => tensor === null);
     const made = functionOf(part, given);
     const text = JSON.stringify(made);

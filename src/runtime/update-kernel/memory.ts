@@ -7,7 +7,7 @@ const LINE = 64;
 /** Elements of float32 in it. */
 export type Floats = Float32Array<SharedArrayBuffer>;
 
-/** The memory that kernels work in: what is given out is never taken back, but with all of it. */
+/** The memory that kernels work in: what is given out is taken back with all of it. */
 export class KernelMemory {
   readonly memory: WebAssembly.Memory;
   #end = LINE;
@@ -19,6 +19,11 @@ export class KernelMemory {
   /** Takes address space for 4 GB, and memory as it is given out. Null where there is not so much. */
   static reserve(): KernelMemory | null {
     return orNull(() => new KernelMemory(new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES, shared: true })));
+  }
+
+  /** Takes everything back: who had it must not use it any more. */
+  reset(): void {
+    this.#end = LINE;
   }
 
   /** Memory for tensors of so many numbers each, rounded up to vectors. Null where there is not enough for all. */

@@ -13,8 +13,14 @@ export interface Part {
   readonly outputs: readonly Value[];
 }
 
-/** Divides an update into parts that have no tensor in common, single numbers apart. */
-export function partsOf(graph: Graph): readonly Part[] {
+/** Inputs by name, each with the output that is written where it lies. */
+export type InPlace = ReadonlyMap<string, string>;
+
+/**
+ * Divides an update into parts that have no tensor in common, single numbers apart. What is read and what is written in its place are in
+ * one part, which reads before it writes.
+ */
+export function partsOf(graph: Graph, inPlace: InPlace): readonly Part[] {
   const sizes = new Map(graph.inputs.map((value) => [value, sizeOf(value)]));
   const sets = new DisjointSets<Value>();
   /** Whether an input has as many numbers as the node gives, and not one for all. */
@@ -23,6 +29,11 @@ export function partsOf(graph: Graph): readonly Part[] {
   for (const node of graph.nodes) {
     sizes.set(outputOf(node), Math.max(...inputsOf(node).map((input) => sizes.get(input) ?? 1)));
     for (const input of inputsOf(node)) if (isTensor(input, node)) sets.join(input, outputOf(node));
+  }
+  const outputs = new Map(graph.outputs.map((value) => [value.name, value]));
+  for (const input of graph.inputs) {
+    const output = outputs.get(inPlace.get(input.name) ?? "");
+    if (output !== undefined) sets.join(input, output);
   }
   const parts = new Map<Value, Mutable>();
   const partOf = (value: Value): Mutable => {
@@ -41,8 +52,10 @@ export function partsOf(graph: Graph): readonly Part[] {
     }
   }
   for (const output of graph.outputs) partOf(output).outputs.push(output);
-  return [...parts].map(([root, { nodes, tensors, numbers, outputs }]) => {
-    return { size: sizes.get(root) ?? 0, nodes, tensors: [...tensors], numbers: [...numbers], outputs };
+  return [...parts].map(([root, part]) => {
+    const { nodes, outputs: made } = part;
+    const [tensors, numbers] = [[...part.tensors], [...part.numbers]];
+    return { size: sizes.get(root) ?? 0, nodes, tensors, numbers, outputs: made };
   });
 }
 
