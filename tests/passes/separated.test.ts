@@ -72,6 +72,25 @@ describe("the elementwise end of an update, apart", () => {
     expect(update?.state.map(({ kind }) => kind)).toEqual(Array(7).fill("parameter"));
   });
 
+  it("takes the loss itself as a factor", () => {
+    const sketch = new Sketch("step");
+    sketch.input("g", float([4, 3]));
+    sketch.input("w", float([4, 3]));
+    sketch.node("ReduceMean", ["g"], ["loss"]);
+    sketch.node("Mul", ["loss", "g"], ["change"]);
+    sketch.node("Sub", ["w", "change"], ["w_next"]);
+    sketch.output("loss", float([1, 1]));
+    sketch.output("w_next", float([4, 3]));
+    const none = { learningRate: null, step: null, reset: null, gradients: [] };
+    const { step, update } = separated({
+      ...{ ...none, model: model(sketch.graph, 8, [["", 17]]), inputs: ["g"], outputs: ["loss"] },
+      state: [{ name: "w", next: "w_next", kind: "parameter" }],
+    });
+    checkModel(update.model);
+    expect(step.model.graph.outputs.map(({ name }) => name)).toEqual(["loss", "g/given"]);
+    expect(update.model.graph.inputs.map(({ name }) => name)).toEqual(["loss", "w", "g/given"]);
+  });
+
   it("golden text", async () => {
     const sketch = new Sketch("layer");
     sketch.input("x", float([2, 3]));
