@@ -2,7 +2,10 @@ import { MOST_PAGES } from "./compile.ts";
 
 const PAGE = 65_536;
 /** Tensors begin where a line of a processor's cache does. */
-const LINE = 64;
+export const LINE = 64;
+
+/** Bytes that a tensor of so many numbers takes: as many lines as it begins. No two threads write to one. */
+export const bytesFor = (size: number): number => Math.ceil((4 * size) / LINE) * LINE;
 
 /** Elements of float32 in it. */
 export type Floats = Float32Array<SharedArrayBuffer>;
@@ -28,7 +31,7 @@ export class KernelMemory {
 
   /** Memory for tensors of so many numbers each, rounded up to vectors. Null where there is not enough for all. */
   allocate(sizes: readonly number[]): readonly Floats[] | null {
-    const bytes = sizes.map((size) => Math.ceil((4 * size) / LINE) * LINE);
+    const bytes = sizes.map(bytesFor);
     const end = bytes.reduce((sum, each) => sum + each, this.#end);
     const missing = Math.ceil(end / PAGE) - this.memory.buffer.byteLength / PAGE;
     if (missing > 0 && orNull(() => this.memory.grow(missing)) === null) return null;

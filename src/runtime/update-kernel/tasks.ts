@@ -1,10 +1,8 @@
 import type { KernelCall } from "./compile.ts";
+import { bytesFor, LINE } from "./memory.ts";
 
 /** What one thread does of an update: functions of the module with their arguments. */
 export type Task = readonly (readonly [kernel: number, ...arguments_: readonly number[]])[];
-
-/** Work is divided where a line of a processor's cache ends, so that no two threads write to one. */
-const LINE = 64;
 
 /**
  * Divides the calls of an update among threads, so that each has as many numbers to go over.
@@ -15,7 +13,7 @@ export function divide(
   threads: number,
   addressOf: (name: string) => number,
 ): readonly Task[] {
-  const bytesOf = ({ size }: KernelCall): number => Math.ceil((4 * size) / LINE) * LINE;
+  const bytesOf = ({ size }: KernelCall): number => bytesFor(size);
   const total = calls.reduce((sum, call) => sum + bytesOf(call), 0);
   const share = Math.ceil(total / threads / LINE) * LINE;
   const tasks: [number, ...number[]][][] = Array.from({ length: threads }, () => []);
