@@ -9,7 +9,7 @@ const BORDERS = [
   "tests/cli/{faults,interrupted-set,isolate,streams}.test.ts",
   "tests/graph/io/largest-file.test.ts",
   "tests/reliability/{large,scale}.test.ts",
-  "tests/runtime/ort-native/{memory,orders}.test.ts",
+  "tests/runtime/ort-native/{memory,orders,shards-orders}.test.ts",
   "tests/runtime/ort-node/{isolation,webgpu,worker-file}.test.ts",
   "tests/site.test.ts",
   "tests/web/{browser,examples}.test.ts",

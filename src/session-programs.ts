@@ -68,7 +68,11 @@ export function programsOf(
   return {
     ...programs,
     ...{ gradients, trainStep, evaluation },
-    separated: { trainStep: separate(trainStep, "train_step"), apply: separate(artifacts.apply, "apply") },
+    separated: {
+      trainStep: separate(trainStep, "train_step"),
+      sharded: null,
+      apply: separate(artifacts.apply, "apply"),
+    },
     overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
     adding: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, false))),
     sharer: (apply, parameters, sessions) =>
@@ -88,7 +92,7 @@ function separated(model: Model, role: Role): SeparatedModels | null {
   if (made === null || made.size < (LEAST_IN_TWO[role] ?? 0)) return null;
   const step = planned(made.step, role);
   computeEarly(step);
-  return { step, update: planned(made.update, "apply") };
+  return { step, update: planned(made.update, "apply"), shards: null };
 }
 
 /** A step in a loop, with its small parameters in one piece there. */

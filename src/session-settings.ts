@@ -66,7 +66,7 @@ export function plainPrograms(
   };
 }
 
-const NOT_SEPARATED: OrtNodePrograms["separated"] = { trainStep: null, apply: null };
+const NOT_SEPARATED: OrtNodePrograms["separated"] = { trainStep: null, sharded: null, apply: null };
 
 function rateOf(learningRate: SessionSettings["learningRate"]): (step: number) => number {
   if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;

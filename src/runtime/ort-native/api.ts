@@ -87,12 +87,12 @@ export class OrtApi {
     return this.#cell[0];
   }
 
-  /** Looks at a status that a function gave, and releases it. */
-  check(status: bigint | string | null): void {
-    if (typeof status !== "bigint" || status === 0n) return;
-    const message = this.#function("GetErrorMessage")(status);
-    this.#function("ReleaseStatus")(status);
-    throw new Error(String(message));
+  /** Looks at statuses that functions gave, and releases all. @throws Error with what the first one says that is no success */
+  check(...statuses: readonly (bigint | string | null)[]): void {
+    const failed = statuses.filter((status) => typeof status === "bigint" && status !== 0n);
+    const [message] = failed.map((status) => this.#function("GetErrorMessage")(status));
+    for (const status of failed) this.#function("ReleaseStatus")(status);
+    if (message !== undefined) throw new Error(String(message));
   }
 
   address(memory: ArrayBufferView): bigint {
@@ -132,13 +132,11 @@ export class OrtApi {
   shapeOf(tensor: bigint): Shape {
     const info = this.make("GetTensorTypeAndShape", tensor);
     try {
-      const code = Number(this.make("GetTensorElementType", info) & 0xffffffffn);
-      const found = TYPES.find(([, each]) => each === code);
-      if (found === undefined) throw new Error(`an output has element type ${code}, which has no name in JavaScript`);
+      const type = elementTypeOf(Number(this.make("GetTensorElementType", info) & 0xffffffffn), "an output");
       const rank = Number(this.make("GetDimensionsCount", info));
       if (rank > MOST_DIMS) throw new RangeError(`a tensor of ${rank} dimensions`);
       this.call("GetDimensions", info, this.#dims, rank);
-      return { type: found[0], dims: Array.from(this.#dims.subarray(0, rank), Number) };
+      return { type, dims: Array.from(this.#dims.subarray(0, rank), Number) };
     } finally {
       this.#function("ReleaseTensorTypeAndShapeInfo")(info);
     }
@@ -157,6 +155,13 @@ export class OrtApi {
 }
 
 const TYPES = Object.entries(ELEMENT_TYPES) as readonly (readonly [ElementType, number])[];
+
+/** ONNX Runtime and ONNX have the same numbers for types. @param of who has elements of it @throws Error for one without a name */
+export function elementTypeOf(code: number, of: string): ElementType {
+  const found = TYPES.find(([, each]) => each === code);
+  if (found === undefined) throw new Error(`${of} has element type ${code}, which has no name in JavaScript`);
+  return found[0];
+}
 
 export function isElementType(type: string): type is ElementType {
   return Object.hasOwn(ELEMENT_TYPES, type);

@@ -4,11 +4,13 @@ import type { OrtModule } from "../ort-node/load.ts";
 import { OrtApi } from "./api.ts";
 import { HugePages } from "./huge-pages.ts";
 import { findInstallation } from "./koffi.ts";
+import type { Native } from "./native.ts";
 import { tryOutNative } from "./probe.ts";
 import { Resources } from "./resources.ts";
 import { Runner } from "./runner.ts";
-import { type Native, NativeSession } from "./session.ts";
+import { NativeSession } from "./session.ts";
 import { readOptions } from "./session-options.ts";
+import { NativeShards } from "./shards.ts";
 import { NativeState } from "./state.ts";
 import { NativeTensors } from "./tensors.ts";
 import { NativeUpdates } from "./updates.ts";
@@ -63,6 +65,10 @@ export function moduleOf(native: Native): OrtModule {
     createUpdates: (options) => {
       const { intraOpNumThreads } = readOptions(options);
       return new NativeUpdates(native, intraOpNumThreads ?? availableParallelism());
+    },
+    createShards: (options) => {
+      const settings = readOptions(options);
+      return new NativeShards(native, settings, settings.intraOpNumThreads ?? availableParallelism());
     },
     createState: (provider, options) => {
       const device = DEVICES[provider.name];

@@ -5,7 +5,8 @@ import { Model, ONNX_DOMAIN } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { tensorType } from "../../graph/value-type.ts";
 import { floatsOf } from "../ort-tensor.ts";
-import { type Native, NativeSession } from "./session.ts";
+import type { Native } from "./native.ts";
+import { NativeSession } from "./session.ts";
 
 /** A number below the smallest normal float32. */
 const DENORMAL = Math.fround(1e-39);

@@ -1,5 +1,6 @@
 import { CONTROL_SOURCE } from "./control-source.ts";
 import { TASK_SOURCE } from "./kernel-source.ts";
+import { ASKING_SOURCE, STACK_BYTES } from "./run-helper-source.ts";
 
 /** How long the runner waits for helpers that do their share of an update at the same time. */
 const LONGEST_WAIT_MS = 60_000;
@@ -8,21 +9,24 @@ const LONGEST_WAIT_MS = 60_000;
  * What the runner's thread does. As text, not a file of its own: a bundler, which puts this package's code elsewhere, needs
  * not know of it. It calls what it is told, with the floating-point control of the thread set as the call asks: ONNX Runtime
  * sets its own threads to flush denormal numbers, but of those who call it only the first to make a session in the process.
- * An update that comes with a call it does right after that, where the call went well and the loss is finite.
+ * Of calls that are to be made at the same time it makes the first itself, and those that no helper is there for. What comes behind
+ * calls that went wrong is left out. An update it does last, where the loss is finite.
  */
 export const RUNNER_SOURCE = `
 "use strict";
 const { parentPort, workerData } = require("node:worker_threads");
-const { koffiFile, functions, control, busy, closing, environment, signals } = workerData;
+const { koffiFile, functions, control, busy, closing, environment, signals, places } = workerData;
 const koffi = require(koffiFile);
-koffi.config({ sync_stack_size: ${16 * 1024 * 1024} });
+koffi.config({ sync_stack_size: ${STACK_BYTES} });
 const calls = new Map(
   functions.map(([name, pointer, takes]) => [name, koffi.decode(pointer, koffi.proto("void *", takes))]),
 );
 ${CONTROL_SOURCE}
 ${TASK_SOURCE}
+${ASKING_SOURCE}
 const setFlush = controlOf(environment);
 let flushes = null;
+let helpers = [];
 
 const updates = new Map();
 
@@ -50,22 +54,41 @@ function update(loaded) {
   }
 }
 
-function call({ name, args, flush, key }) {
-  if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
-  if (flushes !== flush) setFlush(flush);
-  flushes = flush;
-  const status = calls.get(name)(...args);
-  if (key !== null && !status) update(updates.get(key));
-  return status;
+function together(run, [own, ...others], flush) {
+  const asked = others.map((args, index) => helpers[index] !== undefined && ask(helpers[index], args, flush));
+  const statuses = [];
+  try {
+    statuses.push(run(...own));
+  } finally {
+    const answers = asked.map((isAsked, index) => (isAsked ? answerOf(helpers[index]) : undefined));
+    for (const [index, answer] of answers.entries()) statuses.push(answer ?? run(...others[index]));
+  }
+  return statuses;
 }
 
-const ORDERS = { load, call, drop: ({ key }) => void updates.delete(key) };
+function call({ name, stages, flush, key }) {
+  if (flushes !== flush) setFlush(flush);
+  flushes = flush;
+  for (const stage of stages) {
+    if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
+    const failed = together(calls.get(name), stage, flush).filter(Boolean);
+    if (failed.length > 0) return failed;
+  }
+  if (key !== null) update(updates.get(key));
+  return [];
+}
+
+function hire({ memories }) {
+  helpers = memories.map((memory) => placesOf(memory, places));
+}
+
+const ORDERS = { load, call, hire, drop: ({ key }) => void updates.delete(key) };
 
 parentPort.on("message", ({ id, order, ...given }) => {
   const reply = { id };
   Atomics.store(control, busy, 1);
   try {
-    reply.status = ORDERS[order](given);
+    reply.statuses = ORDERS[order](given);
   } catch (error) {
     reply.error = String(error);
   } finally {

@@ -5,6 +5,8 @@ import type { OrtApi } from "./api.ts";
 import { ORT_API, type OrtFunction } from "./api-table.ts";
 import { FLOAT_CONTROLS } from "./control-source.ts";
 import { SIGNALS } from "./kernel-source.ts";
+import { RUN_PLACES } from "./run-helper-source.ts";
+import { RunHelpers } from "./run-helpers.ts";
 import { RUNNER_SOURCE } from "./runner-source.ts";
 
 /** Functions that take long, which the runner's thread calls. */
@@ -19,19 +21,26 @@ const LONGEST_WAIT_MS = 10_000;
 
 /** A call under way. What its pointers point to is kept from being collected. */
 interface Pending {
-  readonly resolve: (status: bigint | null) => void;
+  readonly resolve: (statuses: readonly bigint[]) => void;
   readonly reject: (error: Error) => void;
   readonly keeps: unknown;
 }
 
+/** What a function is called with. */
+export type Arguments = readonly (bigint | number)[];
+
 export interface LongCall {
   readonly name: LongFunction;
-  readonly args: readonly (bigint | number)[];
+  /**
+   * Calls, one stage after the other; those of one stage are made at the same time, as far as threads are hired for that. Where one goes
+   * wrong, the stages after it are left out. Of functions but `Run` there is one call.
+   */
+  readonly stages: readonly (readonly Arguments[])[];
   /** Whether denormal numbers are taken to be zero while it runs. */
   readonly flush: boolean;
-  /** What has to stay where it is until the call has ended. */
+  /** What has to stay where it is until all calls have ended. */
   readonly keeps: unknown;
-  /** An update that was loaded, which is done once the call went well. Default: none. */
+  /** An update that was loaded, which is done once all calls went well. Default: none. */
   readonly update?: number | null;
 }
 
@@ -49,7 +58,7 @@ export interface RunnerShare {
 
 interface Reply {
   readonly id: number;
-  readonly status?: bigint | null;
+  readonly statuses?: readonly bigint[];
   readonly error?: string;
 }
 
@@ -61,6 +70,8 @@ export class Runner {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #control = new Int32Array(new SharedArrayBuffer(8));
+  readonly #helpers: RunHelpers;
+  #hiring: Promise<void> = Promise.resolve();
   #count = 0;
   #updates = 0;
   #gone: string | null = null;
@@ -80,6 +91,7 @@ export class Runner {
         closing: CLOSING,
         environment,
         signals: SIGNALS,
+        places: RUN_PLACES,
       },
       /** Flags of the caller, such as a loader for its own files, are not for this code. */
       execArgv: [],
@@ -89,11 +101,26 @@ export class Runner {
     this.#worker.on("error", (error) => this.#lose(error.message));
     this.#worker.on("exit", (code) => this.#lose(`its thread ended with ${code}`));
     this.#worker.unref();
+    this.#helpers = new RunHelpers(api, koffiFile);
   }
 
-  /** Calls a function of the library in the thread. @returns its status */
-  call({ keeps, update: key = null, ...given }: LongCall): Promise<bigint | null> {
+  /** Calls a function of the library in the thread. @returns statuses of calls that went wrong */
+  call({ keeps, update: key = null, ...given }: LongCall): Promise<readonly bigint[]> {
     return this.#order("call", { ...given, key }, keeps);
+  }
+
+  /**
+   * Has models run in so many further threads at least, which are there for all that comes; new ones in the place of those that ended.
+   * @throws Error where a thread cannot be started
+   */
+  async hire(count: number): Promise<void> {
+    const hired = this.#hiring.then(async () => {
+      if (this.#helpers.memories.length >= count) return;
+      await this.#helpers.start(count);
+      await this.#order("hire", { memories: this.#helpers.memories });
+    });
+    this.#hiring = hired.catch(() => undefined);
+    return hired;
   }
 
   /** Loads the runner's share of an update. @returns its key */
@@ -107,10 +134,10 @@ export class Runner {
     await this.#order("drop", { key });
   }
 
-  async #order(order: string, given: object, keeps: unknown = null): Promise<bigint | null> {
+  async #order(order: string, given: object, keeps: unknown = null): Promise<readonly bigint[]> {
     if (this.#gone !== null) throw lost(this.#gone);
     const id = this.#count++;
-    const answered = new Promise<bigint | null>((resolve, reject) => {
+    const answered = new Promise<readonly bigint[]>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, keeps });
     });
     this.#worker.ref();
@@ -118,11 +145,11 @@ export class Runner {
     return answered;
   }
 
-  #take({ id, status, error }: Reply): void {
+  #take({ id, statuses = [], error }: Reply): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     if (this.#pending.size === 0) this.#worker.unref();
-    if (error === undefined) pending?.resolve(status ?? null);
+    if (error === undefined) pending?.resolve(statuses);
     else pending?.reject(new Error(error));
   }
 

@@ -6,7 +6,7 @@ import { type Floats, KernelMemory } from "../update-kernel/memory.ts";
 import { shapeOf, sizeOf } from "../update-kernel/parts.ts";
 import { divide, type Task } from "../update-kernel/tasks.ts";
 import { Helpers } from "./helpers.ts";
-import type { Native } from "./session.ts";
+import type { Native } from "./native.ts";
 
 /** Bytes of state for which a further thread saves more time than it takes to wake it. */
 const WORTH_A_THREAD = 2 ** 21;

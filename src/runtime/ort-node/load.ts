@@ -1,7 +1,9 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
+import type { PreparedRun } from "../ort-native/lane.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Update, Updates } from "./separated.ts";
+import type { Shards } from "./shards.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** The part of ONNX Runtime's module that this package calls. onnxruntime-web can stand in for onnxruntime-node. */
@@ -25,6 +27,19 @@ export interface OrtModule {
    * @param options what sessions of this run are made with
    */
   readonly createUpdates?: (options: Readonly<Record<string, unknown>>) => Updates;
+  /**
+   * Runs models on parts of a batch at the same time, on the CPU. Absent: it cannot.
+   * @param options what sessions of this run are made with
+   */
+  readonly createShards?: (options: Readonly<Record<string, unknown>>) => Shards;
+}
+
+/** What is done in one call with a run. Only a session of a module that makes it takes it. */
+export interface Around {
+  /** Runs that are made at the same time, before this one; they are prepared when it is this one's turn. */
+  readonly before?: () => readonly PreparedRun[];
+  /** Is done once all runs went well. */
+  readonly update?: Update;
 }
 
 export interface OrtSession {
@@ -33,12 +48,12 @@ export interface OrtSession {
   run(feeds: NamedTensors): Promise<Readonly<Record<string, Tensor>>>;
   /**
    * @param fetches the outputs wanted; a tensor takes the values, null asks for a new one
-   * @param update is done once the run went well, where it can make updates
+   * @param around what is done before the run, and after it
    */
   run(
     feeds: NamedTensors,
     fetches: Readonly<Record<string, Tensor | null>>,
-    update?: Update,
+    around?: Around,
   ): Promise<Readonly<Record<string, Tensor>>>;
   /** Prepares for runs that need about so many bytes. */
   readonly reserve?: (bytes: number) => void;

@@ -6,9 +6,8 @@ import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
-import type { OrtSession } from "./load.ts";
+import type { Around, OrtSession } from "./load.ts";
 import type { ResolvedProvider } from "./providers.ts";
-import type { Update } from "./separated.ts";
 import type { Renewals, StateStore } from "./state-store.ts";
 
 /** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
@@ -21,7 +20,7 @@ export interface RunResult {
 const ROOM = { least: 2 ** 26, most: 2 ** 30 };
 
 /** ONNX Runtime keeps its books of so much in about as many bytes as the state has, at four a number. */
-function roomFor(state: readonly Tensor[]): number {
+export function roomFor(state: readonly Tensor[]): number {
   const bytes = state.reduce((sum, { size }) => sum + 4 * size, 0);
   return Math.min(Math.max(32 * bytes, ROOM.least), ROOM.most);
 }
@@ -82,14 +81,14 @@ export class Program {
   /**
    * Runs the model on the state and the inputs.
    * @param wanted which of the plan's outputs
-   * @param update is done once the model has run and its loss is finite. Default: none
+   * @param around what is done in the same call: an update is, where the loss is finite. Default: nothing
    * @throws BackendError `E_RUN`
    */
   async run(
     inputs: NamedTensors,
     store: StateStore,
     wanted: readonly string[],
-    update: Update | null = null,
+    around: Around = {},
   ): Promise<RunResult> {
     const session = await this.load();
     await store.prepare();
@@ -100,9 +99,9 @@ export class Program {
     const { renewals } = this;
     const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
     for (const name of wanted) fetches[name] = null;
-    Object.assign(fetches, update?.given);
+    Object.assign(fetches, around.update?.given);
     try {
-      return { outputs: await session.run(feeds, fetches, update ?? undefined), renewals };
+      return { outputs: await session.run(feeds, fetches, around), renewals };
     } catch (cause) {
       if (cause instanceof BackendError) throw cause;
       throw runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {

@@ -13,6 +13,9 @@ import { type SeparatedModels, SeparatedProgram, type Updates } from "./separate
 /** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
 export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
 
+/** What is there in two. */
+export type Separated<T> = Readonly<Record<"trainStep" | "sharded" | "apply", T | null>>;
+
 /** What a session runs. */
 export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   /** Null where all there is is a whole step. */
@@ -24,8 +27,11 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   readonly overwriting: Model | null;
   /** `gradients` for the batches after that one. */
   readonly adding: Model | null;
-  /** The training step and the optimizer's update in two, each to be computed in place; null where there is nothing to gain. */
-  readonly separated: { readonly trainStep: SeparatedModels | null; readonly apply: SeparatedModels | null };
+  /**
+   * The training step and the optimizer's update in two, each to be computed in place, and the training step in parts of its batch, too;
+   * null where there is nothing to gain.
+   */
+  readonly separated: Separated<SeparatedModels>;
   /** The training step in a loop, for several steps per call; null where steps are run one by one. */
   readonly repeated: Model | null;
   readonly stepsPerCall: number | "auto";
@@ -46,7 +52,7 @@ export class Programs {
   readonly apply: Program | null;
   readonly evaluation: Program | null;
   readonly repeated: Program | null;
-  readonly separated: { readonly trainStep: SeparatedProgram | null; readonly apply: SeparatedProgram | null };
+  readonly separated: Separated<SeparatedProgram>;
   readonly #updates: Updates | null;
   readonly #exported: Model | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
@@ -70,11 +76,16 @@ export class Programs {
     const inTwo = (separated: SeparatedModels | null, role: Role): SeparatedProgram | null =>
       separated === null || updates === null ? null : new SeparatedProgram(separated, role, provider, updates);
     const isFixed = models.stepsPerCall !== "auto" && models.repeated !== null;
+    const { trainStep, sharded, apply } = models.separated;
+    const isSharded = (sharded?.shards?.count ?? Number.POSITIVE_INFINITY) <= (provider.shards?.most ?? 1);
+    const inParts = isSharded ? inTwo(sharded, "train_step") : null;
     this.separated = {
-      trainStep: isFixed ? null : inTwo(models.separated.trainStep, "train_step"),
-      apply: inTwo(models.separated.apply, "apply"),
+      sharded: inParts,
+      trainStep: isFixed && inParts === null ? null : inTwo(trainStep, "train_step"),
+      apply: inTwo(apply, "apply"),
     };
-    const repeats = this.separated.trainStep === null && (copies || isFixed);
+    const isApart = inParts !== null || this.separated.trainStep !== null;
+    const repeats = !isApart && (copies || isFixed);
     this.repeated = repeats ? optional(models.repeated, "train_step") : null;
     const first = this.gradients ?? this.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
@@ -145,7 +156,7 @@ export class Programs {
 
   async release(): Promise<void> {
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, separated } = this;
-    const inTwo = [separated.trainStep, separated.apply];
+    const inTwo = [separated.sharded, separated.trainStep, separated.apply];
     for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inTwo])
       await program?.release();
     this.#updates?.release();

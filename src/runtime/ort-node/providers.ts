@@ -10,6 +10,7 @@ import { NO_LOG } from "../session-options.ts";
 import { Unavailable } from "../unavailable.ts";
 import type { OrtModule, OrtSession } from "./load.ts";
 import type { Updates } from "./separated.ts";
+import type { Shards } from "./shards.ts";
 import { DeviceState, HostState, type StateStore } from "./state-store.ts";
 import type { Way } from "./ways.ts";
 
@@ -84,6 +85,8 @@ export interface ResolvedProvider {
   readonly createState: () => StateStore;
   /** Makes what computes updates where the state lies; null where nothing does. */
   readonly createUpdates: (() => Updates) | null;
+  /** Runs models on parts of a batch at the same time; null where nothing does. */
+  readonly shards: Shards | null;
   /** How ONNX Runtime is reached. */
   readonly way: Reached;
   /** Providers that were preferred and did not work, with the reason. */
@@ -174,7 +177,8 @@ async function open(
   };
   const updates = full.name === "cpu" ? ort.createUpdates : undefined;
   const createUpdates = updates === undefined ? null : (): Updates => updates(settings);
-  return { name: full.name, keepsAt, create, createState, createUpdates };
+  const shards = full.name === "cpu" ? (ort.createShards?.(settings) ?? null) : null;
+  return { name: full.name, keepsAt, create, createState, createUpdates, shards };
 }
 
 /**

@@ -1,16 +1,22 @@
-import { type Role, readPlan } from "../../artifacts/portable/plan.ts";
+import { type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
 import type { Model } from "../../graph/model.ts";
 import type { NamedTensors } from "../session.ts";
-import { Program } from "./program.ts";
+import { Program, type RunResult } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
+import { type ShardedModel, ShardedProgram } from "./shards.ts";
 import type { StateStore } from "./state-store.ts";
 
 /** A model that renews state, in two: what comes before the elementwise end of its update, and that end. */
 export interface SeparatedModels {
-  /** With a plan; it gives what the update is made of as further outputs. */
+  /**
+   * With a plan; it gives what the update is made of as further outputs. With shards its plan's inputs are what those give: each output by
+   * its name and the number of the part, `loss/0`.
+   */
   readonly step: Model;
   /** Elementwise operators alone, with a plan of the state that they renew in place. */
   readonly update: Model;
+  /** What computes parts of the batch before the step; null where the step takes the whole batch. */
+  readonly shards: ShardedModel | null;
 }
 
 /** An update that is computed after a run of ONNX Runtime, where the state lies. */
@@ -42,27 +48,57 @@ export interface Updates {
   release(): void;
 }
 
+/** Numbers that a model takes beside the batch, as its plan names them. */
+export type ScalarsOf = (plan: Plan) => NamedTensors;
+
+/** A step that can be run. */
+export interface ReadyStep {
+  readonly program: Program;
+  /** @throws BackendError `E_RUN` */
+  run(feeds: NamedTensors, scalarsOf: ScalarsOf, wanted: readonly string[]): Promise<RunResult>;
+}
+
 /** A step whose update is computed in place, in one pass over memory, after ONNX Runtime has made what it is made of. */
 export class SeparatedProgram {
   /** The step without its update. */
   readonly program: Program;
+  readonly #sharded: ShardedProgram | null;
   readonly #update: Model;
   readonly #updates: Updates;
   #opened: Promise<Update | null> | null = null;
 
   /** @throws FormatError `E_PLAN` */
-  constructor({ step, update }: SeparatedModels, role: Role, provider: ResolvedProvider, updates: Updates) {
-    this.program = new Program(step, role, provider, updates.threadsFor(update) > 1);
+  constructor({ step, update, shards }: SeparatedModels, role: Role, provider: ResolvedProvider, updates: Updates) {
+    const alternates = shards !== null || updates.threadsFor(update) > 1;
+    this.program = new Program(step, role, provider, alternates);
+    this.#sharded = shards === null || provider.shards === null ? null : new ShardedProgram(shards, provider.shards);
     this.#update = update;
     this.#updates = updates;
   }
 
-  /** The update, with the state where it needs it; null where there is no memory for that, or somebody else has the state. */
-  async prepare(store: StateStore): Promise<Update | null> {
+  /**
+   * The step, with the state where its update needs it. Null where there is no memory for that, or somebody else has the state, or
+   * parts of a batch cannot be computed.
+   */
+  async prepare(store: StateStore): Promise<ReadyStep | null> {
+    const { program } = this;
+    const sharded = this.#sharded;
+    const shards = (await sharded?.prepare(store)) ?? null;
+    if (sharded !== null && (shards === null || !(await canLoad(program)))) return null;
     this.#opened ??= this.#open();
     const update = await this.#opened;
-    const holds = update !== null && store.hold !== undefined;
-    return holds && [...update.state].every(([name, data]) => store.hold?.(name, data)) ? update : null;
+    if (update === null || store.hold === undefined) return null;
+    for (const [name, data] of update.state) if (!store.hold(name, data)) return null;
+    return {
+      program,
+      run: (feeds, scalarsOf, wanted) =>
+        sharded === null || shards === null
+          ? program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted, { update })
+          : program.run({ ...shards.results, ...scalarsOf(program.plan) }, store, wanted, {
+              before: () => shards.runs(feeds, scalarsOf(sharded.plan)),
+              update,
+            }),
+    };
   }
 
   #open(): Promise<Update | null> {
@@ -74,5 +110,12 @@ export class SeparatedProgram {
     const update = await this.#opened?.catch(() => null);
     await update?.release();
     await this.program.release();
+    await this.#sharded?.release();
   }
 }
+
+const canLoad = (program: Program): Promise<boolean> =>
+  program.load().then(
+    () => true,
+    () => false,
+  );

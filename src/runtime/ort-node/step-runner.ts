@@ -1,9 +1,10 @@
 import { Tensor } from "onnxruntime-common";
+import type { Plan } from "../../artifacts/portable/plan.ts";
 import { numbersOf } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
-import type { Update } from "./separated.ts";
+import type { ReadyStep } from "./separated.ts";
 import type { SessionState } from "./session-state.ts";
 import { stacked } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
@@ -56,13 +57,11 @@ export class StepRunner {
       return;
     }
     const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
-    const scalars = this.#scalars(apply, [this.rate(this.#state.steps + 1)]);
-    const inputs = { ...Object.fromEntries(gradients), ...scalars };
+    const scalarsOf = (plan: Plan): NamedTensors => this.#scalars(plan, [this.rate(this.#state.steps + 1)]);
     const { store } = this.#state;
     const separated = apply === this.#programs.apply ? this.#programs.separated.apply : null;
-    const update = (await separated?.prepare(store)) ?? null;
-    const program = update === null ? apply : (separated?.program ?? apply);
-    const ran = await program.run(inputs, store, [], update);
+    const step = (await separated?.prepare(store)) ?? this.#whole(apply);
+    const ran = await step.run(Object.fromEntries(gradients), scalarsOf, []);
     store.commit(ran.renewals, ran.outputs);
     this.#state.steps++;
   }
@@ -77,35 +76,40 @@ export class StepRunner {
     batches: readonly NamedTensors[],
     rates?: readonly number[],
   ): Promise<readonly number[]> {
-    const { repeated, separated } = this.#programs;
+    const { repeated } = this.#programs;
     const all = rates ?? batches.map((_, index) => this.rate(this.#state.steps + index + 1));
     const together = repeated === null || batches.length === 1 ? null : stacked(batches);
-    if (repeated !== null && together !== null) return this.#advance(repeated, together, all);
+    if (repeated !== null && together !== null) return this.#advance(this.#whole(repeated), together, all);
     const losses: number[] = [];
     for (const [index, feeds] of batches.entries()) {
-      const update = (await separated.trainStep?.prepare(this.#state.store)) ?? null;
-      const rate = all.slice(index, index + 1);
-      const program = update === null ? single : (separated.trainStep?.program ?? single);
-      losses.push(...(await this.#advance(program, feeds, rate, update)));
+      const step = await this.#stepFor(single);
+      losses.push(...(await this.#advance(step, feeds, all.slice(index, index + 1))));
       if (!losses.every(Number.isFinite)) break;
     }
     return losses;
   }
 
-  /**
-   * Runs whole steps; what they renewed becomes the state where every loss is finite.
-   * @param update what ends the step; null where the program does
-   */
-  async #advance(
-    program: Program,
-    feeds: NamedTensors,
-    rates: readonly number[],
-    update: Update | null = null,
-  ): Promise<readonly number[]> {
-    const [loss = ""] = program.plan.outputs;
+  /** The way to a step that costs least of those that can be gone. */
+  async #stepFor(single: Program): Promise<ReadyStep> {
+    const { sharded, trainStep } = this.#programs.separated;
     const { store } = this.#state;
-    const inputs = { ...feeds, ...this.#scalars(program, rates) };
-    const { outputs, renewals } = await program.run(inputs, store, [loss], update);
+    return (await sharded?.prepare(store)) ?? (await trainStep?.prepare(store)) ?? this.#whole(single);
+  }
+
+  /** A model that computes a step or steps, and updates what it trains. */
+  #whole(program: Program): ReadyStep {
+    const { store } = this.#state;
+    return {
+      program,
+      run: (feeds, scalarsOf, wanted) => program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted),
+    };
+  }
+
+  /** Runs whole steps; what they renewed becomes the state where every loss is finite. */
+  async #advance(step: ReadyStep, feeds: NamedTensors, rates: readonly number[]): Promise<readonly number[]> {
+    const [loss = ""] = step.program.plan.outputs;
+    const { store } = this.#state;
+    const { outputs, renewals } = await step.run(feeds, (plan) => this.#scalars(plan, rates), [loss]);
     const losses = outputs[loss] === undefined ? [] : numbersOf(outputs[loss]);
     if (!losses.every(Number.isFinite)) {
       store.discard(renewals, outputs);
@@ -118,7 +122,7 @@ export class StepRunner {
   }
 
   /** The learning rates, one row per step where there are several, and the number of the first update. */
-  #scalars({ plan: { learningRate, step } }: Program, rates: readonly number[]): Record<string, Tensor> {
+  #scalars({ learningRate, step }: Plan, rates: readonly number[]): Record<string, Tensor> {
     const shape = rates.length === 1 ? [1] : [rates.length, 1];
     const first = BigInt(this.#state.steps + 1);
     return {

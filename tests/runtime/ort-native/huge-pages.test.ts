@@ -7,7 +7,8 @@ import { Model } from "../../../src/graph/model.ts";
 import { encodeModel } from "../../../src/graph/serde/encode.ts";
 import { tensorType } from "../../../src/graph/value-type.ts";
 import { reachNative } from "../../../src/runtime/ort-native/load.ts";
-import { type Native, NativeSession } from "../../../src/runtime/ort-native/session.ts";
+import type { Native } from "../../../src/runtime/ort-native/native.ts";
+import { NativeSession } from "../../../src/runtime/ort-native/session.ts";
 
 const SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 const page = existsSync(SIZE) ? Number(readFileSync(SIZE, "utf8")) : 0;

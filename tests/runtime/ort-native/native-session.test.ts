@@ -180,6 +180,7 @@ describe("trying the C API out", () => {
     const { runner } = native;
     const keeping = {
       close: () => runner.close(),
+      hire: (count: number) => runner.hire(count),
       load: (share: Parameters<typeof runner.load>[0]) => runner.load(share),
       drop: (key: number) => runner.drop(key),
       call: (call: Parameters<typeof runner.call>[0]) => runner.call({ ...call, flush: false }),

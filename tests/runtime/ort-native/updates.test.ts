@@ -11,7 +11,7 @@ import { agr, feeds, setOf } from "../../support/optimizer-cases.ts";
 /** Wide enough for a session to have the update apart. */
 const WIDTH = 1300;
 const WORKER = new URL("../../../dist/chunks/onnx-agr-worker.js", import.meta.url);
-const WHOLE = { separated: { trainStep: null, apply: null }, repeated: null } as const;
+const WHOLE = { separated: { trainStep: null, sharded: null, apply: null }, repeated: null } as const;
 
 let set: PortableArtifacts;
 beforeAll(async () => {

@@ -1,20 +1,23 @@
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { CarriedInput, Reached, TrainingSession } from "../../session.ts";
-import type { OrtNodePrograms } from "../programs.ts";
+import type { Separated } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import type { SeparatedModels } from "../separated.ts";
 
 type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evaluation" | "repeated";
 
-/** What is run in two, encoded; null where it is not. */
-export type EncodedSeparated = { readonly [Part in keyof SeparatedModels]: Uint8Array } | null;
+/** What is run in two, encoded. */
+export interface EncodedSeparated {
+  readonly step: Uint8Array;
+  readonly update: Uint8Array;
+  readonly shards: { readonly model: Uint8Array; readonly count: number } | null;
+}
 
 /** What the other side makes its session of. */
 export interface Opening {
   /** Encoded models; null where there is none. */
   readonly models: Readonly<Record<ModelName, Uint8Array | null>>;
-  readonly separated: Readonly<Record<keyof OrtNodePrograms["separated"], EncodedSeparated>>;
+  readonly separated: Separated<EncodedSeparated>;
   readonly state: TrainingState;
   readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;

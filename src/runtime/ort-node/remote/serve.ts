@@ -55,7 +55,11 @@ export class Server {
         evalModel: null,
         evaluation: decode(models.evaluation),
         repeated: decode(models.repeated),
-        separated: { trainStep: decodeBoth(separated.trainStep), apply: decodeBoth(separated.apply) },
+        separated: {
+          trainStep: decodeAll(separated.trainStep),
+          sharded: decodeAll(separated.sharded),
+          apply: decodeAll(separated.apply),
+        },
         state,
         stepsPerCall,
         learningRate: () => DEFAULT_LEARNING_RATE,
@@ -78,5 +82,11 @@ export class Server {
   }
 }
 
-const decodeBoth = (separated: EncodedSeparated): SeparatedModels | null =>
-  separated === null ? null : { step: decodeModel(separated.step), update: decodeModel(separated.update) };
+function decodeAll(separated: EncodedSeparated | null): SeparatedModels | null {
+  if (separated === null) return null;
+  const { step, update, shards } = separated;
+  return {
+    ...{ step: decodeModel(step), update: decodeModel(update) },
+    shards: shards && { ...shards, model: decodeModel(shards.model) },
+  };
+}

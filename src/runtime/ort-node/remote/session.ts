@@ -29,8 +29,14 @@ import type { Answer, Calls, EncodedSeparated, Method, Opened, Opening, StartPee
  * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
  * travel. So the caller's event loop is free while a step runs.
  */
-const encodeBoth = (separated: SeparatedModels | null): EncodedSeparated =>
-  separated === null ? null : { step: encodeModel(separated.step), update: encodeModel(separated.update) };
+function encodeAll(separated: SeparatedModels | null): EncodedSeparated | null {
+  if (separated === null) return null;
+  const { step, update, shards } = separated;
+  return {
+    ...{ step: encodeModel(step), update: encodeModel(update) },
+    shards: shards && { ...shards, model: encodeModel(shards.model) },
+  };
+}
 
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
@@ -67,6 +73,7 @@ export class RemoteSession implements TrainingSession {
     const line = new Line(start);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, state, stepsPerCall } = programs;
+    const { separated } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
     const opening: Opening = {
       models: {
@@ -74,7 +81,11 @@ export class RemoteSession implements TrainingSession {
         ...{ overwriting: encode(overwriting), adding: encode(adding) },
         ...{ evaluation: encode(evaluation), repeated: encode(repeated) },
       },
-      separated: { trainStep: encodeBoth(programs.separated.trainStep), apply: encodeBoth(programs.separated.apply) },
+      separated: {
+        trainStep: encodeAll(separated.trainStep),
+        sharded: encodeAll(separated.sharded),
+        apply: encodeAll(separated.apply),
+      },
       state,
       stepsPerCall,
       environment,

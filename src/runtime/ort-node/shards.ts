@@ -1,0 +1,116 @@
+import type { Tensor } from "onnxruntime-common";
+import { inputSpecs, type Plan, readPlan } from "../../artifacts/portable/plan.ts";
+import type { Model } from "../../graph/model.ts";
+import type { PreparedRun } from "../ort-native/lane.ts";
+import { ortTensor } from "../ort-tensor.ts";
+import type { NamedTensors } from "../session.ts";
+import { roomFor } from "./program.ts";
+import type { StateStore } from "./state-store.ts";
+
+/** What computes a part of a batch. */
+export interface ShardedModel {
+  /** With a plan of the role "train_step": state that it only reads, the inputs of a step, and results of known shapes. */
+  readonly model: Model;
+  /** In how many parts a batch is cut. */
+  readonly count: number;
+}
+
+/** Runs models on parts of a batch at the same time. */
+export interface Shards {
+  /** How many parts at most. */
+  readonly most: number;
+  /** @throws Error where the model cannot be loaded, or there are no threads for it */
+  open(model: Model, count: number): Promise<OpenedShards>;
+}
+
+export interface OpenedShards {
+  /** Where each part's outputs are put. */
+  readonly results: readonly NamedTensors[];
+  /** Prepares for runs that need about so many bytes. */
+  reserve(bytes: number): void;
+  /** Whether all threads are there that take part; is asked before each run. */
+  isReady(): Promise<boolean>;
+  /** Takes what is fed. @param feeds one per part */
+  prepare(feeds: readonly NamedTensors[]): readonly PreparedRun[];
+  release(): void;
+}
+
+/** A model that computes parts of batches, loaded when it is first run. */
+export class ShardedProgram {
+  readonly plan: Plan;
+  readonly #models: ShardedModel;
+  readonly #shards: Shards;
+  #opened: Promise<OpenedShards | null> | null = null;
+
+  /** @throws FormatError `E_PLAN` */
+  constructor(models: ShardedModel, shards: Shards) {
+    this.plan = readPlan(models.model, "train_step");
+    this.#models = models;
+    this.#shards = shards;
+  }
+
+  /** Null where it cannot be run here: who asks then has the whole batch computed. */
+  async prepare(store: StateStore): Promise<ReadyShards | null> {
+    const { model, count } = this.#models;
+    this.#opened ??= this.#shards.open(model, count).then(
+      (shards) => {
+        shards.reserve(roomFor(this.plan.state.map(({ name }) => store.get(name))));
+        return shards;
+      },
+      () => null,
+    );
+    const shards = await this.#opened;
+    if (shards === null) return null;
+    if (!(await shards.isReady())) {
+      await this.release();
+      this.#opened = Promise.resolve(null);
+      return null;
+    }
+    return {
+      results: Object.assign({}, ...shards.results.map(numbered)),
+      runs: (feeds, scalars) => {
+        const state = Object.fromEntries(this.plan.state.map(({ name }) => [name, store.get(name)]));
+        return shards.prepare(this.#partsOf(feeds).map((part) => ({ ...part, ...scalars, ...state })));
+      },
+    };
+  }
+
+  #partsOf(feeds: NamedTensors): readonly NamedTensors[] {
+    const { model, count } = this.#models;
+    const sizes = new Map(inputSpecs(model, this.plan.inputs).map(({ name, shape }) => [name, shape?.[0]]));
+    return Array.from({ length: count }, (_, index) =>
+      Object.fromEntries(
+        Object.entries(feeds).flatMap(([name, tensor]) => {
+          if (!sizes.has(name)) return [];
+          const size = sizes.get(name);
+          const isCut = typeof size === "number" && size * count === tensor.dims[0];
+          return [[name, isCut ? rowsOf(tensor, index * size, size) : tensor]];
+        }),
+      ),
+    );
+  }
+
+  async release(): Promise<void> {
+    (await this.#opened)?.release();
+  }
+}
+
+/** Parts of a batch that can be computed. */
+export interface ReadyShards {
+  /** Where what they make is put: by the output's name and the part's number, `loss/0`. */
+  readonly results: NamedTensors;
+  /** @param scalars what every part takes beside the batch */
+  runs(feeds: NamedTensors, scalars: NamedTensors): readonly PreparedRun[];
+}
+
+const numbered = (results: NamedTensors, index: number): NamedTensors =>
+  Object.fromEntries(Object.entries(results).map(([name, tensor]) => [`${name}/${index}`, tensor]));
+
+/** Some rows of a tensor; the elements are not copied. */
+function rowsOf({ type, data, dims }: Tensor, first: number, count: number): Tensor {
+  const [, ...row] = dims;
+  const size = row.reduce((product, dim) => product * dim, 1);
+  const [start, end] = [first * size, (first + count) * size];
+  const rows = Array.isArray(data) ? data.slice(start, end) : data.subarray(start, end);
+  return ortTensor(type, rows, [count, ...row]);
+}
