@@ -27,7 +27,8 @@ export class Lane {
   readonly #native: Native;
   readonly #model: LoadedModel;
   readonly #options: Owned;
-  readonly #texts = new Map<string, Uint8Array>();
+  /** Names of inputs and outputs as C has them, and where they are. */
+  readonly #texts = new Map<string, { readonly bytes: Uint8Array; readonly address: bigint }>();
   /** Native tensors that take what is fed from JavaScript, by input. */
   readonly #fed = new Map<string, Tensor>();
 
@@ -82,9 +83,12 @@ export class Lane {
   }
 
   #text(name: string): bigint {
-    const known = this.#texts.get(name) ?? cString(name);
-    this.#texts.set(name, known);
-    return this.#native.api.address(known);
+    const known = this.#texts.get(name);
+    if (known !== undefined) return known.address;
+    const bytes = cString(name);
+    const address = this.#native.api.address(bytes);
+    this.#texts.set(name, { bytes, address });
+    return address;
   }
 
   #input(name: string, tensor: Tensor): Owned {

@@ -39,22 +39,26 @@ export class NativeShards implements Shards {
 }
 
 class OpenedNativeShards implements OpenedShards {
-  readonly results: readonly NamedTensors[];
+  readonly results: NamedTensors;
   readonly #native: Native;
   readonly #model: LoadedModel;
-  readonly #lanes: readonly Lane[];
+  readonly #parts: readonly { readonly lane: Lane; readonly results: NamedTensors }[];
 
   constructor(native: Native, model: LoadedModel, shapes: ReadonlyMap<string, Shape>, count: number) {
     this.#native = native;
     this.#model = model;
-    this.#lanes = Array.from({ length: count }, () => new Lane(native, model));
-    this.results = this.#lanes.map(() =>
-      Object.fromEntries([...shapes].map(([name, shape]) => [name, native.tensors.make(shape)])),
+    const make = (): NamedTensors =>
+      Object.fromEntries([...shapes].map(([name, shape]) => [name, native.tensors.make(shape)]));
+    this.#parts = Array.from({ length: count }, () => ({ lane: new Lane(native, model), results: make() }));
+    this.results = Object.fromEntries(
+      this.#parts.flatMap(({ results }, index) =>
+        Object.entries(results).map(([name, tensor]) => [`${name}/${index}`, tensor] as const),
+      ),
     );
   }
 
   async isReady(): Promise<boolean> {
-    return this.#native.runner.hire(this.#lanes.length - 1).then(
+    return this.#native.runner.hire(this.#parts.length - 1).then(
       () => true,
       () => false,
     );
@@ -65,12 +69,12 @@ class OpenedNativeShards implements OpenedShards {
   }
 
   prepare(feeds: readonly NamedTensors[]): readonly PreparedRun[] {
-    return this.#lanes.map((lane, index) => lane.prepare(feeds[index] ?? {}, this.results[index] ?? {}));
+    return this.#parts.map(({ lane, results }, index) => lane.prepare(feeds[index] ?? {}, results));
   }
 
   release(): void {
-    for (const tensor of this.results.flatMap(Object.values)) this.#native.tensors.release(tensor);
-    for (const lane of this.#lanes) lane.release();
+    for (const tensor of Object.values(this.results)) this.#native.tensors.release(tensor);
+    for (const { lane } of this.#parts) lane.release();
     this.#model.release();
   }
 }

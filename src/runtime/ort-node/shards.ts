@@ -24,8 +24,8 @@ export interface Shards {
 }
 
 export interface OpenedShards {
-  /** Where each part's outputs are put. */
-  readonly results: readonly NamedTensors[];
+  /** Where what the parts make is put: by the output's name and the part's number, `loss/0`. */
+  readonly results: NamedTensors;
   /** Prepares for runs that need about so many bytes. */
   reserve(bytes: number): void;
   /** Whether all threads are there that take part; is asked before each run. */
@@ -40,6 +40,8 @@ export class ShardedProgram {
   readonly plan: Plan;
   readonly #models: ShardedModel;
   readonly #shards: Shards;
+  /** Of each input, its first axis in a part. */
+  readonly #sizes: ReadonlyMap<string, number | string | null | undefined>;
   #opened: Promise<OpenedShards | null> | null = null;
 
   /** @throws FormatError `E_PLAN` */
@@ -47,6 +49,7 @@ export class ShardedProgram {
     this.plan = readPlan(models.model, "train_step");
     this.#models = models;
     this.#shards = shards;
+    this.#sizes = new Map(inputSpecs(models.model, this.plan.inputs).map(({ name, shape }) => [name, shape?.[0]]));
   }
 
   /** Null where it cannot be run here: who asks then has the whole batch computed. */
@@ -67,7 +70,7 @@ export class ShardedProgram {
       return null;
     }
     return {
-      results: Object.assign({}, ...shards.results.map(numbered)),
+      results: shards.results,
       runs: (feeds, scalars) => {
         const state = Object.fromEntries(this.plan.state.map(({ name }) => [name, store.get(name)]));
         return shards.prepare(this.#partsOf(feeds).map((part) => ({ ...part, ...scalars, ...state })));
@@ -76,13 +79,12 @@ export class ShardedProgram {
   }
 
   #partsOf(feeds: NamedTensors): readonly NamedTensors[] {
-    const { model, count } = this.#models;
-    const sizes = new Map(inputSpecs(model, this.plan.inputs).map(({ name, shape }) => [name, shape?.[0]]));
+    const { count } = this.#models;
     return Array.from({ length: count }, (_, index) =>
       Object.fromEntries(
         Object.entries(feeds).flatMap(([name, tensor]) => {
-          if (!sizes.has(name)) return [];
-          const size = sizes.get(name);
+          if (!this.#sizes.has(name)) return [];
+          const size = this.#sizes.get(name);
           const isCut = typeof size === "number" && size * count === tensor.dims[0];
           return [[name, isCut ? rowsOf(tensor, index * size, size) : tensor]];
         }),
@@ -96,15 +98,10 @@ export class ShardedProgram {
 }
 
 /** Parts of a batch that can be computed. */
-export interface ReadyShards {
-  /** Where what they make is put: by the output's name and the part's number, `loss/0`. */
-  readonly results: NamedTensors;
+export interface ReadyShards extends Pick<OpenedShards, "results"> {
   /** @param scalars what every part takes beside the batch */
   runs(feeds: NamedTensors, scalars: NamedTensors): readonly PreparedRun[];
 }
-
-const numbered = (results: NamedTensors, index: number): NamedTensors =>
-  Object.fromEntries(Object.entries(results).map(([name, tensor]) => [`${name}/${index}`, tensor]));
 
 /** Some rows of a tensor; the elements are not copied. */
 function rowsOf({ type, data, dims }: Tensor, first: number, count: number): Tensor {

@@ -6,6 +6,8 @@ import { type Model, Tensor, type TrainingSession } from "../../../src/index.ts"
 import { reachNative } from "../../../src/runtime/ort-native/load.ts";
 import type { OrtNodePrograms } from "../../../src/runtime/ort-node/programs.ts";
 import type { OrtNodeOptions } from "../../../src/runtime/ort-node/providers.ts";
+import { startPeer } from "../../../src/runtime/ort-node/remote/peer.ts";
+import { RemoteSession } from "../../../src/runtime/ort-node/remote/session.ts";
 import type { SeparatedModels } from "../../../src/runtime/ort-node/separated.ts";
 import { OrtNodeSession } from "../../../src/runtime/ort-node/session.ts";
 import { WAYS } from "../../../src/runtime/ort-node/ways.ts";
@@ -13,9 +15,14 @@ import { rejectionOf } from "../../support/errors.ts";
 import { feeds, idsOf, inParts, programs } from "../../support/sharded-net.ts";
 
 const native = await reachNative();
-/** Threads that were started since the one that runs models, and have begun. */
+const WORKER = new URL("../../../dist/chunks/onnx-agr-worker.js", import.meta.url);
+/** Threads that run models beside the one that was there first. */
 const started: Worker[] = [];
-process.on("worker", (worker) => worker.once("message", () => started.push(worker)));
+process.on("worker", (worker) => {
+  worker.once("message", (message) => {
+    if (message === "ready") started.push(worker);
+  });
+});
 
 const open = (made: OrtNodePrograms = programs(inParts()), options: OrtNodeOptions = {}): Promise<OrtNodeSession> =>
   OrtNodeSession.create(WAYS, made, { threads: 2, ...options });
@@ -23,7 +30,7 @@ const open = (made: OrtNodePrograms = programs(inParts()), options: OrtNodeOptio
 const STEPS = 50;
 const batches = Array.from({ length: STEPS }, (_, index) => feeds(index));
 
-async function lossesOf(opening: Promise<OrtNodeSession>, count = 1): Promise<readonly number[]> {
+async function lossesOf(opening: Promise<TrainingSession>, count = 1): Promise<readonly number[]> {
   const session = await opening;
   try {
     const losses: number[] = [];
@@ -74,6 +81,11 @@ describe("a batch in two parts at the same time", () => {
     }
     expect(losses).toEqual(halved);
     await session.release();
+  });
+
+  it.each(["thread", "process"] as const)("has the same losses in a %s of their own", async (isolation) => {
+    const opening = RemoteSession.create(programs(inParts()), { threads: 2 }, startPeer(isolation, WORKER));
+    expect(await lossesOf(opening)).toEqual(halved);
   });
 
   it("is done by sessions at the same time", async () => {
