@@ -1,0 +1,129 @@
+import { isReplicated, isSharded, type Placement, piece, reshaped, sharded } from "../placement.ts";
+import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
+
+/** The same elements in the same order. */
+function reshape(call: ShardCall): Placed | null {
+  const [from, to, given] = [call.dims(0), call.outputDims(), call.placement(0)];
+  if (given === null || from === null || to === null || !call.areReplicatedFrom(1)) return null;
+  const placement = reshaped(from, given, to, call.count);
+  const sizes = placement && piece(to, placement, call.count);
+  if (placement === null || sizes === null || sizes.includes(0)) return null;
+  const saysSizes = call.node.opType === "Reshape" && isSharded(placement);
+  return lies(placement, saysSizes ? { sizes: new Map([[1, sizes]]) } : {});
+}
+
+function transpose(call: ShardCall): Placed | null {
+  const [dims, given] = [call.dims(0), call.placement(0)];
+  if (given === null || !isSharded(given)) return lies(given);
+  if (dims === null) return null;
+  const order = call.ints("perm") ?? dims.map((_, axis) => dims.length - 1 - axis);
+  return lies(sharded(order.indexOf(given.axis), given.runs));
+}
+
+function expand(call: ShardCall): Placed | null {
+  const [dims, to, given] = [call.dims(0), call.outputDims(), call.placement(0)];
+  if (given === null || dims === null || to === null || !call.areReplicatedFrom(1)) return null;
+  if (!isSharded(given)) return lies(given);
+  const placement = sharded(given.axis + to.length - dims.length, given.runs);
+  const sizes = piece(to, placement, call.count);
+  return sizes === null ? null : lies(placement, { sizes: new Map([[1, sizes]]) });
+}
+
+/** What leaves one axis alone, or works along it in every part alike. */
+const besides =
+  (axesOf: (call: ShardCall, rank: number) => readonly number[] | null): ShardingRule =>
+  (call) => {
+    const [dims, given] = [call.dims(0), call.placement(0)];
+    const axes = dims && axesOf(call, dims.length);
+    if (given === null || !axes || !call.areReplicatedFrom(1)) return null;
+    return isSharded(given) && axes.includes(given.axis) ? null : { outputs: call.node.outputs.map(() => given) };
+  };
+
+const slice = besides((call, rank) => {
+  const axes = call.optional(3) === null ? call.numbers(1)?.map((_, axis) => axis) : call.numbers(3);
+  return axes?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+});
+
+/** Axes that get something before or behind them. */
+const pad = besides((call, rank) => {
+  const pads = call.numbers(1);
+  const given = call.optional(3) === null ? Array.from({ length: rank }, (_, axis) => axis) : call.numbers(3);
+  const axes = given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+  if (pads === null || axes === null) return null;
+  const isAdded = (at: number): boolean => pads[at] !== 0 || pads[at + axes.length] !== 0;
+  /** Of parts that have to be added up each would add the whole of what is put around them. */
+  if (call.placement(0)?.kind === "partial" && (call.optional(2) !== null || call.string("mode") !== "constant"))
+    return null;
+  return axes.filter((_, at) => isAdded(at));
+});
+
+const tile = besides((call) => call.numbers(1)?.flatMap((times, axis) => (times === 1 ? [] : [axis])) ?? null);
+
+/** Stretches of one length one behind the other are parts of one tensor that has as many more. */
+function concat(call: ShardCall): Placed | null {
+  const dims = call.dims(0);
+  const given = call.placements.find((placement) => !isReplicated(placement));
+  if (dims === null || given === undefined) return null;
+  const isSame = (placement: Placement): boolean => JSON.stringify(placement) === JSON.stringify(given);
+  if (!isSharded(given)) return call.placements.every(isSame) ? lies(given) : null;
+  if (!call.placements.every((placement) => isReplicated(placement) || isSame(placement))) return null;
+  const inputs = call.placements.map((placement) => (isReplicated(placement) ? given : null));
+  if (call.axis(dims.length) !== given.axis) return lies(given, { inputs });
+  const isAlike = call.placements.every((_, index) => call.dims(index)?.[given.axis] === dims[given.axis]);
+  return isAlike ? lies(sharded(given.axis, given.runs * call.placements.length), { inputs }) : null;
+}
+
+function split(call: ShardCall): Placed | null {
+  const [dims, given] = [call.dims(0), call.placement(0)];
+  if (dims === null || given === null || !call.areReplicatedFrom(1)) return null;
+  const { outputs } = call.node;
+  if (!isSharded(given) || call.axis(dims.length) !== given.axis) return { outputs: outputs.map(() => given) };
+  const sizes = new Set(outputs.map((_, index) => call.outputDims(index)?.[given.axis]));
+  if (sizes.size > 1 || given.runs % outputs.length !== 0) return null;
+  const placement = sharded(given.axis, given.runs / outputs.length);
+  const own = outputs.map((_, index) => call.pieceOf(placement, index)?.[given.axis] ?? 0);
+  const said = call.optional(1) === null ? {} : { sizes: new Map([[1, own]]) };
+  return call.gives("split") ? null : { outputs: outputs.map(() => placement), ...said };
+}
+
+/** Without axes, those of one entry are taken away: a piece may have one where the whole has more. */
+const squeeze: ShardingRule = (call) => (call.optional(1) === null && !call.gives("axes") ? null : reshape(call));
+
+/** Axes that are taken apart or put together lie behind the first two. */
+const inPlanes: ShardingRule = (call) => {
+  const given = call.sharded(0);
+  return given?.axis === 0 && call.areReplicatedFrom(1) ? lies(given) : null;
+};
+
+/** Of each sample's last two axes. */
+const triangle = besides((_, rank) => [rank - 2, rank - 1]);
+
+const cumulate = besides((call, rank) => call.numbers(1)?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null);
+
+/** How often each axis is longer. */
+const resize: ShardingRule = (call) => {
+  const [given, dims, to] = [call.sharded(0), call.dims(0), call.outputDims()];
+  if (given === null || dims === null || to === null || call.gives("axes") || !call.areReplicatedFrom(1)) return null;
+  if (dims[given.axis] !== to[given.axis]) return null;
+  const sizes = call.pieceOf(given);
+  return lies(given, sizes !== null && call.optional(3) !== null ? { sizes: new Map([[3, sizes]]) } : {});
+};
+
+export const ARRANGING_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [
+  ["Concat", concat],
+  ["CumSum", cumulate],
+  ["DepthToSpace", inPlanes],
+  ["Expand", expand],
+  ["Flatten", reshape],
+  ["Pad", pad],
+  ["Reshape", reshape],
+  ["Resize", resize],
+  ["Slice", slice],
+  ["SpaceToDepth", inPlanes],
+  ["Split", split],
+  ["Squeeze", squeeze],
+  ["Tile", tile],
+  ["Transpose", transpose],
+  ["Trilu", triangle],
+  ["Unsqueeze", reshape],
+];

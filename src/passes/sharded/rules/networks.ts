@@ -1,0 +1,49 @@
+import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
+
+/** Each sample's channels by themselves. */
+const byChannel: ShardingRule = (call) => {
+  const given = call.sharded(0);
+  const isOne = call.node.outputs.slice(1).every((output) => output === null);
+  return given !== null && given.axis < 2 && isOne && call.areReplicatedFrom(1) ? lies(given) : null;
+};
+
+/** Each sample by itself. */
+const bySample: ShardingRule = (call) => {
+  const given = call.sharded(0);
+  const isOne = call.node.outputs.slice(1).every((output) => output === null);
+  return given?.axis === 0 && isOne && call.areReplicatedFrom(1) ? lies(given) : null;
+};
+
+/** Along one axis. */
+const along: ShardingRule = (call) => {
+  const [given, dims] = [call.sharded(0), call.dims(0)];
+  if (given === null || dims === null) return null;
+  const axis = call.axis(dims.length);
+  /** Before opset 13 all axes from that one on are one. */
+  return (call.opset < 13 ? given.axis < axis : given.axis !== axis) ? lies(given) : null;
+};
+
+/** Over all axes from one on. What it says of each of the others has those, and one in the place of each it went over. */
+function overLast(call: ShardCall): Placed | null {
+  const [given, dims] = [call.sharded(0), call.dims(0)];
+  if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
+  return given.axis < call.axis(dims.length) ? { outputs: call.node.outputs.map(() => given) } : null;
+}
+
+const evaluated: ShardingRule = (call) => (call.int("training_mode") === 0 ? bySample(call) : null);
+
+export const NETWORK_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [
+  ["AveragePool", byChannel],
+  ["BatchNormalization", evaluated],
+  ["GlobalAveragePool", byChannel],
+  ["GlobalMaxPool", byChannel],
+  ["GroupNormalization", bySample],
+  ["Hardmax", along],
+  ["InstanceNormalization", bySample],
+  ["LayerNormalization", overLast],
+  ["LogSoftmax", along],
+  ["LpPool", byChannel],
+  ["MaxPool", byChannel],
+  ["RMSNormalization", overLast],
+  ["Softmax", along],
+];

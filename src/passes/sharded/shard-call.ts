@@ -1,0 +1,105 @@
+import type { Attribute } from "../../graph/attribute.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { NodeView } from "../../ops/node-view.ts";
+import { dimsOf, known } from "../../ops/value-types.ts";
+import { isReplicated, isSharded, type Placement, piece, type Sharded } from "./placement.ts";
+
+/** What a node does in a part of a batch. */
+export interface Placed {
+  readonly outputs: readonly Placement[];
+  /** Where inputs have to lie that every part has all of, for a node to work on pieces. Null, or left out: as they do. */
+  readonly inputs?: readonly (Placement | null)[];
+  /** Inputs that say sizes, as they are for a piece. */
+  readonly sizes?: ReadonlyMap<number, readonly number[]>;
+  readonly attributes?: readonly Attribute[];
+  /** What else has to be done. */
+  readonly edit?: () => void;
+}
+
+/** Says what a node does with its inputs where they lie; null where a part of them does not do. */
+export type ShardingRule = (call: ShardCall) => Placed | null;
+
+/** How a graph inside a node lies, and what makes it so. */
+export interface PlacedBody {
+  readonly outputs: readonly Placement[];
+  readonly edit: () => void;
+}
+
+export interface ShardCallInit {
+  readonly opset: number;
+  readonly count: number;
+  readonly placements: readonly Placement[];
+  readonly body: (graph: Graph, inputs: readonly Placement[]) => PlacedBody | null;
+}
+
+/** A node whose inputs lie somewhere. */
+export class ShardCall extends NodeView {
+  /** How many parts there are. */
+  readonly count: number;
+  /** Of each input; what is left out is replicated. */
+  readonly placements: readonly Placement[];
+  readonly body: ShardCallInit["body"];
+
+  constructor(node: Node, { opset, count, placements, body }: ShardCallInit) {
+    super(node, opset);
+    this.count = count;
+    this.placements = placements;
+    this.body = body;
+  }
+
+  placement = (index: number): Placement | null => this.placements[index] ?? null;
+
+  /** Where an input lies, if it lies in pieces. */
+  sharded(index: number): Sharded | null {
+    const found = this.placement(index);
+    return found !== null && isSharded(found) ? found : null;
+  }
+
+  /** Whether an input is left out, or every part has all of it. */
+  isReplicated(index: number): boolean {
+    const found = this.placement(index);
+    return found === null || isReplicated(found);
+  }
+
+  /** Whether every input from this one on is left out or replicated. */
+  areReplicatedFrom = (index: number): boolean => this.placements.slice(index).every(isReplicated);
+
+  /** The whole sizes of an input; null where they are not known. */
+  dims(index: number): readonly number[] | null {
+    const value = this.optional(index);
+    return value === null ? null : dimsOfValue(value);
+  }
+
+  outputDims(index = 0): readonly number[] | null {
+    return dimsOfValue(this.output(index));
+  }
+
+  /** The sizes of a piece of an output; null where there are no equal pieces. */
+  pieceOf(placement: Placement, index = 0): readonly number[] | null {
+    const dims = this.outputDims(index);
+    return dims === null ? null : piece(dims, placement, this.count);
+  }
+
+  /** The elements of a constant input of whole numbers. */
+  numbers(index: number): readonly number[] | null {
+    return this.constant(index) === null ? null : [...(this.constant(index)?.values() ?? [])].map(Number);
+  }
+
+  /** Axes that an attribute or a constant input gives, none negative; null where they are not known or not given. */
+  axesGiven(index: number, rank: number): readonly number[] | null {
+    const given = this.ints("axes") ?? this.numbers(index);
+    return given?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+  }
+
+  /** An axis that an attribute gives, not negative. */
+  axis(rank: number): number {
+    const axis = this.int("axis");
+    return axis < 0 ? axis + rank : axis;
+  }
+}
+
+export const dimsOfValue = (value: Value): readonly number[] | null => value.tensor?.dims ?? known(dimsOf(value));
+
+/** One output that lies somewhere. */
+export const lies = (placement: Placement | null, more: Omit<Placed, "outputs"> = {}): Placed | null =>
+  placement === null ? null : { outputs: [placement], ...more };
