@@ -12,17 +12,13 @@ export interface Combined {
   readonly whole: Value;
 }
 
-/** Adds up what the parts have of a result of float32, in their order, or takes it as it is given. */
+/** Adds up what the parts have of a result of float32, in their order. */
 export function combine(
   { name, type }: Pick<Value, "name" | "type">,
   by: Combination,
   count: number,
   names: Names,
 ): Combined {
-  if (by === "gathered") {
-    const whole = new Value(name, type);
-    return { parts: [whole], nodes: [], whole };
-  }
   const parts = Array.from({ length: count }, (_, part) => new Value(`${name}/${part}`, type));
   const nodes: Node[] = [];
   const emit = (opType: string, inputs: readonly Value[], isLast: boolean): Value => {

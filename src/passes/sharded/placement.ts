@@ -8,17 +8,16 @@ export type Placement =
    */
   | { readonly kind: "sharded"; readonly axis: number; readonly runs: number }
   /** Every part has a tensor of the whole one's size, which is the sum or the mean of theirs. */
-  | { readonly kind: "partial"; readonly by: Exclude<Combination, "gathered"> };
+  | { readonly kind: "partial"; readonly by: Combination };
 
 export type Sharded = Extract<Placement, { kind: "sharded" }>;
-/** How the whole is made of what the parts have: as their sum or mean, or of one behind the other along the first axis. */
-export type Combination = "sum" | "mean" | "gathered";
+export type Combination = "sum" | "mean";
 
 export const REPLICATED: Placement = { kind: "replicated" };
 
 export const sharded = (axis: number, runs = 1): Sharded => ({ kind: "sharded", axis, runs });
 
-export const partial = (by: "sum" | "mean"): Placement => ({ kind: "partial", by });
+export const partial = (by: Combination): Placement => ({ kind: "partial", by });
 
 export const isSharded = (placement: Placement): placement is Sharded => placement.kind === "sharded";
 

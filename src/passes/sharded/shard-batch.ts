@@ -10,16 +10,13 @@ import type { StepModel } from "../portable/step-model.ts";
 import { combine } from "./combine.ts";
 import { type Combination, isSharded, type Placement, piece, REPLICATED, sharded } from "./placement.ts";
 import { dimsOfValue } from "./shard-call.ts";
-import { type GraphPlacement, placeGraph } from "./shard-graph.ts";
+import { placeGraph } from "./shard-graph.ts";
 
 /** A training step in two: what each part of a batch computes by itself, and what is made of the results of all parts. */
 export interface ShardedStep {
   /** Takes a part of the batch, cut along the first axis of its inputs. Its outputs are results that have to be combined. It only reads state. */
   readonly shard: StepModel;
-  /**
-   * Its user's inputs are the results of the parts, `<output>/0` of the first, `<output>/1` of the second; `<output>` where it takes those of all
-   * parts, one behind the other along the first axis; and what it needs of the batch itself. It gives the loss of the whole batch.
-   */
+  /** Its user's inputs are the results of the parts: `<output>/0` of the first, `<output>/1` of the second. It gives the loss of the whole batch. */
   readonly rest: StepModel;
 }
 
@@ -38,7 +35,7 @@ export function shardBatch(step: StepModel, count: number): ShardedStep | null {
   const placed = given && placeGraph(model.graph, given, { opset: model.opset, count, names: new Names(model) });
   if (given === null || placed === null) return null;
   const { placements } = placed;
-  const results = resultsOf(model.graph, placed);
+  const results = resultsOf(model.graph, placements);
   const [loss] = model.graph.outputs.filter(({ name }) => name === step.outputs[0]);
   const isWhole = (value: Value): boolean => !isSharded(placements.get(value) ?? REPLICATED);
   const nexts = new Set(step.state.map(({ next }) => next));
@@ -73,19 +70,18 @@ function* allValues({ graph }: Model): Generator<Value> {
 }
 
 /** What the parts compute that has to be combined. */
-function resultsOf(graph: Graph, { placements, gathered }: GraphPlacement): ReadonlyMap<Value, Combination> {
+function resultsOf(graph: Graph, placements: ReadonlyMap<Value, Placement>): ReadonlyMap<Value, Combination> {
   const apart = graph.nodes.filter(({ outputs }) => outputs.some((value) => value !== null && !placements.has(value)));
   const read = new Set([...graph.outputs, ...apart.flatMap(valuesReadBy)]);
   return new Map(
-    [...read].flatMap((value): (readonly [Value, Combination])[] => {
+    [...read].flatMap((value) => {
       const placement = placements.get(value);
-      if (gathered.has(value)) return value.producer === null ? [] : [[value, "gathered"]];
-      return placement?.kind === "partial" ? [[value, placement.by]] : [];
+      return placement?.kind === "partial" ? [[value, placement.by] as const] : [];
     }),
   );
 }
 
-/** The step with the combined results in the place of what they are made of. */
+/** The step with the combined results in the place of what they are made of; null where it needs the batch beside them. */
 function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count: number): StepModel | null {
   const model = step.model.clone();
   inferTypes(model);
@@ -96,7 +92,7 @@ function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count
   const [first] = graph.nodes;
   for (const [{ name }, by] of results) {
     const whole = made.get(name);
-    if (!whole || first === undefined || (by !== "gathered" && elementTypeOf(whole) !== DataType.float)) return null;
+    if (!whole || first === undefined || elementTypeOf(whole) !== DataType.float) return null;
     const combined = combine(whole, by, count, names);
     parts.push(...combined.parts);
     whole.name = names.fresh(`${name}/whole`);
@@ -107,9 +103,9 @@ function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count
   const nexts = new Set(step.state.map(({ next }) => next));
   graph.replaceOutputs(graph.outputs.filter(({ name }) => name === loss || nexts.has(name)));
   removeUnread(graph);
-  const whole = step.inputs.filter((name) => isRead(graph, name));
+  if (graph.inputs.some((value) => step.inputs.includes(value.name) && value.isUsed)) return null;
   const left = step.state.filter(({ name, next }) => next !== null || isRead(graph, name));
-  const rest = { ...step, model, inputs: [...parts.map(({ name }) => name), ...whole], outputs: [loss], state: left };
+  const rest = { ...step, model, inputs: parts.map(({ name }) => name), outputs: [loss], state: left };
   graph.replaceInputs([...parts, ...inputsOf(graph, rest)]);
   return rest;
 }

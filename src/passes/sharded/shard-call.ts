@@ -14,8 +14,6 @@ export interface Placed {
   readonly attributes?: readonly Attribute[];
   /** What else has to be done. */
   readonly edit?: () => void;
-  /** Whether it costs less to make this once, of whole inputs. */
-  readonly isLeft?: boolean;
 }
 
 /** Says what a node does with its inputs where they lie; null where a part of them does not do. */

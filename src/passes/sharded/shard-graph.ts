@@ -19,8 +19,6 @@ export interface ShardingSettings {
 export interface GraphPlacement {
   /** Values that are not here need whole results of all parts. */
   readonly placements: ReadonlyMap<Value, Placement>;
-  /** What lies in pieces and is needed whole by what is left out. */
-  readonly gathered: ReadonlySet<Value>;
   readonly edit: () => void;
 }
 
@@ -50,7 +48,6 @@ class Sharder {
   readonly #settings: ShardingSettings;
   readonly #outside: Outside | null;
   readonly #edits: (() => void)[] = [];
-  readonly #gathered = new Set<Value>();
   /** What was cut, by where it is to lie. */
   readonly #cut = new Map<Value, Map<string, () => Value>>();
 
@@ -79,7 +76,6 @@ class Sharder {
     }
     return {
       placements: this.#placements,
-      gathered: this.#gathered,
       edit: () => {
         for (const edit of this.#edits) edit();
       },
@@ -107,22 +103,10 @@ class Sharder {
     });
     const rule = node.domain === "" ? SHARDING_RULES.get(node.opType) : undefined;
     const placed = rule?.(call) ?? null;
-    if (placed?.isLeft && this.#gather(node)) return null;
     const edits = placed && this.#editsOf(node, placed);
     if (placed === null || edits === null) return hasPieces ? "apart" : null;
     this.#edits.push(...edits);
     return placed;
-  }
-
-  /** Leaves out a node and has its inputs whole there, where the pieces are one behind the other. */
-  #gather({ inputs }: Node): boolean {
-    const pieces = inputs.filter((value) => value !== null && !isReplicated(this.#placementOf(value) ?? REPLICATED));
-    const isFirstAxis = (placement: Placement | null): boolean =>
-      placement !== null && isSharded(placement) && placement.axis === 0 && placement.runs === 1;
-    const canGather = pieces.every((value) => value !== null && isFirstAxis(this.#placements.get(value) ?? null));
-    if (!canGather || this.#outside !== null) return false;
-    for (const value of pieces) if (value !== null) this.#gathered.add(value);
-    return true;
   }
 
   #placementOf(value: Value): Placement | null {

@@ -10,16 +10,6 @@ function ofParts(a: Placement, b: Placement): Placed | null {
   return b.kind === "partial" && isReplicated(a) ? lies(b) : null;
 }
 
-/**
- * A product over what is in pieces, which the parts have to add up. Where it is larger than what it is made of, as of few samples and wide
- * layers, adding up costs more memory traffic than two threads save.
- */
-function added(call: ShardCall): Placed | null {
-  const size = (dims: readonly number[] | null): number => (dims ?? []).reduce((product, dim) => product * dim, 1);
-  const isLeft = size(call.outputDims()) > size(call.dims(0)) + size(call.dims(1));
-  return lies(partial("sum"), { isLeft });
-}
-
 /** Where the results of a product of matrices lie, by the axes of each operand counted from the last. */
 interface MatrixProduct {
   readonly placement: readonly [Placement, Placement];
@@ -51,7 +41,6 @@ const matMul: ShardingRule = (call) => {
     first: [a.length - 2, a.length - 1],
     second: [b.length - 2, b.length - 1],
   });
-  if (placement?.kind === "partial") return added(call);
   if (placement === null || !isSharded(placement) || placement.axis >= rank - 2) return lies(placement);
   /** Each product of a batch of them has its own operands, or all have the same. */
   const inputs = [a, b].map((dims, index): Placement | null => {
@@ -75,7 +64,6 @@ const gemm: ShardingRule = (call) => {
     first: transA ? [1, 0] : [0, 1],
     second: transB ? [1, 0] : [0, 1],
   });
-  if (placement?.kind === "partial") return bias === null ? added(call) : null;
   if (placement === null || bias === null || third === null) return lies(placement);
   return isSharded(placement) ? withAddend(call, placement, third) : null;
 };

@@ -1,9 +1,9 @@
-import { isSharded, type Placement, partial, sharded } from "../placement.ts";
+import { type Combination, isSharded, type Placement, partial, sharded } from "../placement.ts";
 import { lies, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
 /** Over axes of a tensor. @param by how results of parts belong together; null: they do not */
 const reduce =
-  (by: "sum" | "mean" | null): ShardingRule =>
+  (by: Combination | null): ShardingRule =>
   (call) => {
     const [given, dims] = [call.placement(0), call.dims(0)];
     if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
