@@ -1,5 +1,6 @@
 import { PLAN_METADATA, type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
+import { AGR_DOMAIN } from "./edits/agr-domain.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
@@ -7,6 +8,7 @@ import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { computeEarly } from "./passes/early-results.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { gatherRows } from "./passes/gather-rows.ts";
+import { inlineFunctions } from "./passes/inline-functions.ts";
 import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -16,6 +18,8 @@ import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { separateUpdate } from "./passes/separated/separate-update.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
+import { partsPay } from "./passes/sharded/costs.ts";
+import { shardBatch } from "./passes/sharded/shard-batch.ts";
 import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
@@ -43,6 +47,8 @@ export async function lowered(
 export interface CpuLayouts {
   /** The channels of a block, for convolutions that cost less in blocks of channels; null: they stay as they are. */
   readonly block: number | null;
+  /** Into how many parts a batch may be cut that are computed at the same time. */
+  readonly parts: number;
 }
 
 /**
@@ -70,7 +76,7 @@ export function programsOf(
     ...{ gradients, trainStep, evaluation },
     separated: {
       trainStep: separate(trainStep, "train_step"),
-      sharded: null,
+      sharded: layouts === null || artifacts.trainStep === null ? null : sharded(artifacts.trainStep, layouts),
       apply: separate(artifacts.apply, "apply"),
     },
     overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
@@ -93,6 +99,21 @@ function separated(model: Model, role: Role): SeparatedModels | null {
   const step = planned(made.step, role);
   computeEarly(step);
   return { step, update: planned(made.update, "apply"), shards: null };
+}
+
+/** A training step in parts of its batch, computed at the same time; null where that cannot be, or takes no less time. */
+function sharded(model: Model, layouts: CpuLayouts): SeparatedModels | null {
+  const { parts } = layouts;
+  if (parts < 2) return null;
+  const step = copied(model, "train_step");
+  inlineFunctions(step.model, AGR_DOMAIN);
+  const made = shardBatch(step, parts);
+  if (made === null || !partsPay(made.shard.model.graph)) return null;
+  const rest = separated(planned(made.rest, "train_step"), "train_step");
+  if (rest === null) return null;
+  const shard = laidOut(planned(made.shard, "train_step"), layouts);
+  computeEarly(shard);
+  return { ...rest, shards: { model: shard, count: parts } };
 }
 
 /** A step in a loop, with its small parameters in one piece there. */

@@ -2,6 +2,7 @@ import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields 
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
 import { A_SET, type TrainingSet } from "./artifacts/training-set.ts";
+import { partsFor } from "./batch-parts.ts";
 import { blockSizeFor } from "./blocked-layout.ts";
 import { BackendError, OnnxAgrError, requireOption, UsageError } from "./errors.ts";
 import { readRegularFile } from "./graph/io/read-file.ts";
@@ -151,9 +152,9 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
   }
   const ways = waysTo(ort);
   const isCpu = ort === undefined && prefersCpu(options);
-  const layouts = isCpu ? { block: await blockSizeFor(artifacts, ways, options) } : null;
-  const programs = programsOf(artifacts, options, layouts);
   const threads = options.threads ?? grantedProcessors();
+  const block = isCpu ? await blockSizeFor(artifacts, ways, options) : null;
+  const programs = programsOf(artifacts, options, isCpu ? { block, parts: partsFor(threads) } : null);
   const settings = { ...options, ...(threads === null ? {} : { threads }) };
   if (options.isolation !== undefined) {
     requireOption(options.isolation in PEERS, "isolation", "thread or process");

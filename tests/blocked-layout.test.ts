@@ -70,7 +70,7 @@ it("runs training and evaluation in blocks, and exports what was built", async (
   const artifacts = await built();
   const block = await blockSizeFor(artifacts, waysTo(undefined), {});
   if (block === null) return skip("ONNX Runtime has no blocks for this processor");
-  const programs = programsOf(artifacts, {}, { block });
+  const programs = programsOf(artifacts, {}, { block, parts: 1 });
   for (const net of [programs.gradients, programs.trainStep]) expect(blockedNodes(net)).toBeGreaterThanOrEqual(3);
   expect(blockedNodes(programs.evaluation)).toBe(3);
   for (const net of [programs.evalModel, artifacts.trainStep, artifacts.gradients]) expect(blockedNodes(net)).toBe(0);

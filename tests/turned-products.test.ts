@@ -9,7 +9,7 @@ const lowered = () => lowerArtifacts(makeMlpArtifacts(WIDTHS));
 
 it("turns training and evaluation on the CPU, and exports what was built", async () => {
   const artifacts = await lowered();
-  const turned = programsOf(artifacts, {}, { block: null });
+  const turned = programsOf(artifacts, {}, { block: null, parts: 1 });
   const plain = programsOf(artifacts, {});
   const columns = (net: Model | null): number =>
     net?.graph.nodes.filter(({ opType, inputs }) => opType === "Unsqueeze" && inputs[0]?.name.endsWith(".bias"))

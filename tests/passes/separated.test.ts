@@ -26,7 +26,7 @@ const LEFT: Readonly<Record<string, number>> = { "a proximal term": 7, "schedule
 const WHOLE = ["float16 and a scale that changes"];
 
 const isInTwo = (set: PortableArtifacts): readonly boolean[] => {
-  const { trainStep, apply } = programsOf(set, {}, { block: null }).separated;
+  const { trainStep, apply } = programsOf(set, {}, { block: null, parts: 1 }).separated;
   return [trainStep !== null, apply !== null];
 };
 
