@@ -23,6 +23,8 @@ export const isSharded = (placement: Placement): placement is Sharded => placeme
 
 export const isReplicated = ({ kind }: Placement): boolean => kind === "replicated";
 
+export const isPartial = ({ kind }: Placement): boolean => kind === "partial";
+
 const productOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
 
 /** The sizes of what a part has of a tensor; null where the parts cannot have equal pieces. */

@@ -12,6 +12,9 @@ import { type Combination, isSharded, type Placement, piece, REPLICATED, sharded
 import { dimsOfValue } from "./shard-call.ts";
 import { placeGraph } from "./shard-graph.ts";
 
+/** From here on starts, axes, pads and sizes are inputs of operators. */
+const OLDEST_OPSET = 11;
+
 /** A training step in two: what each part of a batch computes by itself, and what is made of the results of all parts. */
 export interface ShardedStep {
   /** Takes a part of the batch, cut along the first axis of its inputs. Its outputs are results that have to be combined. It only reads state. */
@@ -28,8 +31,8 @@ export interface ShardedStep {
  * @returns null where that cannot be, or cannot be told
  */
 export function shardBatch(step: StepModel, count: number): ShardedStep | null {
-  const model = step.model.clone();
-  inferTypes(model);
+  if (step.model.opset < OLDEST_OPSET) return null;
+  const model = renewing(step);
   const given = piecesOf(model.graph, step.inputs, count);
   const sizes = new Map([...allValues(model)].map((value) => [value, dimsOfValue(value)]));
   const placed = given && placeGraph(model.graph, given, { opset: model.opset, count, names: new Names(model) });
@@ -38,9 +41,7 @@ export function shardBatch(step: StepModel, count: number): ShardedStep | null {
   const results = resultsOf(model.graph, placements);
   const [loss] = model.graph.outputs.filter(({ name }) => name === step.outputs[0]);
   const isWhole = (value: Value): boolean => !isSharded(placements.get(value) ?? REPLICATED);
-  const nexts = new Set(step.state.map(({ next }) => next));
-  const kept = model.graph.outputs.filter((value) => value === loss || nexts.has(value.name));
-  if (results.size === 0 || loss === undefined || !kept.every(isWhole)) return null;
+  if (results.size === 0 || loss === undefined || !model.graph.outputs.every(isWhole)) return null;
   const rest = restOf(step, results, count);
   placed.edit();
   const shard = shardOf(step, model, results);
@@ -51,6 +52,17 @@ export function shardBatch(step: StepModel, count: number): ShardedStep | null {
     return value.producer?.graph !== model.graph || !own || dimsOfValue(value)?.join() === own.join();
   });
   return isRight && rest !== null ? { shard, rest } : null;
+}
+
+/** A copy of a step with its loss and next state alone. */
+function renewing(step: StepModel): Model {
+  const model = step.model.clone();
+  const { graph } = model;
+  const names = new Set([...step.outputs.slice(0, 1), ...step.state.map(({ next }) => next)]);
+  graph.replaceOutputs(graph.outputs.filter(({ name }) => names.has(name)));
+  removeUnread(graph);
+  inferTypes(model);
+  return model;
 }
 
 /** Where the user's inputs lie: those with as many entries as the first are cut along them. */
@@ -83,8 +95,7 @@ function resultsOf(graph: Graph, placements: ReadonlyMap<Value, Placement>): Rea
 
 /** The step with the combined results in the place of what they are made of; null where it needs the batch beside them. */
 function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count: number): StepModel | null {
-  const model = step.model.clone();
-  inferTypes(model);
+  const model = renewing(step);
   const { graph } = model;
   const made = new Map(graph.nodes.flatMap(({ outputs }) => outputs.map((value) => [value?.name, value] as const)));
   const names = new Names(model);
@@ -94,16 +105,15 @@ function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count
     const whole = made.get(name);
     if (!whole || first === undefined || elementTypeOf(whole) !== DataType.float) return null;
     const combined = combine(whole, by, count, names);
+    if (combined.parts.some((part) => names.fresh(part.name) !== part.name)) return null;
     parts.push(...combined.parts);
     whole.name = names.fresh(`${name}/whole`);
     whole.replaceAllUsesWith(combined.whole);
     graph.insertBefore(first, combined.nodes);
   }
-  const [loss = ""] = step.outputs;
-  const nexts = new Set(step.state.map(({ next }) => next));
-  graph.replaceOutputs(graph.outputs.filter(({ name }) => name === loss || nexts.has(name)));
   removeUnread(graph);
-  if (graph.inputs.some((value) => step.inputs.includes(value.name) && value.isUsed)) return null;
+  if (step.inputs.some((name) => isRead(graph, name))) return null;
+  const [loss = ""] = step.outputs;
   const left = step.state.filter(({ name, next }) => next !== null || isRead(graph, name));
   const rest = { ...step, model, inputs: parts.map(({ name }) => name), outputs: [loss], state: left };
   graph.replaceInputs([...parts, ...inputsOf(graph, rest)]);
@@ -114,8 +124,8 @@ const isRead = (graph: Graph, name: string): boolean =>
   graph.inputs.some((value) => value.name === name && value.isUsed);
 
 /** Inputs of a graph that a step says what to do with. */
-function inputsOf(graph: Graph, { inputs, state, learningRate, step }: StepModel): readonly Value[] {
-  const names = new Set([...inputs, ...state.map(({ name }) => name), learningRate, step]);
+function inputsOf(graph: Graph, { inputs, state, learningRate, step, reset }: StepModel): readonly Value[] {
+  const names = new Set([...inputs, ...state.map(({ name }) => name), learningRate, step, reset]);
   return graph.inputs.filter(({ name }) => names.has(name));
 }
 

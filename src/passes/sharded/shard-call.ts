@@ -1,5 +1,7 @@
 import type { Attribute } from "../../graph/attribute.ts";
+import { isGradientType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { dimsOf, known } from "../../ops/value-types.ts";
 import { isReplicated, isSharded, type Placement, piece, type Sharded } from "./placement.ts";
@@ -70,9 +72,14 @@ export class ShardCall extends NodeView {
     return value === null ? null : dimsOfValue(value);
   }
 
+  /** Null also where the node leaves the output out. */
   outputDims(index = 0): readonly number[] | null {
-    return dimsOfValue(this.output(index));
+    const value = this.node.outputs[index] ?? null;
+    return value === null ? null : dimsOfValue(value);
   }
+
+  /** Whether the first output has numbers with a point. */
+  isFloating = (): boolean => isGradientType(elementTypeOf(this.output(0)));
 
   /** The sizes of a piece of an output; null where there are no equal pieces. */
   pieceOf(placement: Placement, index = 0): readonly number[] | null {

@@ -42,6 +42,10 @@ export function placeGraph(
   return new Sharder(graph, given, settings, null).place();
 }
 
+/** Whether a node gives other numbers each time it runs, or a node of a graph inside it. */
+const drawsByChance = (node: Node): boolean =>
+  isRandom(node) || subgraphsOf(node).some((graph) => graph.nodes.some(drawsByChance));
+
 class Sharder {
   readonly #graph: Graph;
   readonly #placements: Map<Value, Placement>;
@@ -91,7 +95,7 @@ class Sharder {
     const known = inputs.filter((placement) => placement !== null);
     const read = [...inputs, ...inner];
     const hasPieces = read.some((placement) => placement !== null && isSharded(placement));
-    if (isRandom(node)) return "apart";
+    if (drawsByChance(node)) return "apart";
     if (known.length < inputs.length || inner.includes(null)) return hasPieces ? "apart" : null;
     if (read.every((placement) => placement !== null && isReplicated(placement))) {
       return { outputs: node.outputs.map(() => REPLICATED) };

@@ -100,13 +100,18 @@ const triangle = besides((_, rank) => [rank - 2, rank - 1]);
 
 const cumulate = besides((call, rank) => call.numbers(1)?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null);
 
-/** How often each axis is longer. */
+/** Of other axes. A size that stays may yet be read at other places, of another scale or of a part that is cut out. */
 const resize: ShardingRule = (call) => {
-  const [given, dims, to] = [call.sharded(0), call.dims(0), call.outputDims()];
-  if (given === null || dims === null || to === null || call.gives("axes") || !call.areReplicatedFrom(1)) return null;
-  if (dims[given.axis] !== to[given.axis]) return null;
-  const sizes = call.pieceOf(given);
-  return lies(given, sizes !== null && call.optional(3) !== null ? { sizes: new Map([[3, sizes]]) } : {});
+  const [given, dims, sizes] = [call.sharded(0), call.dims(0), call.numbers(3)];
+  if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
+  if (call.string("coordinate_transformation_mode") === "tf_crop_and_resize") return null;
+  const axes = (call.ints("axes") ?? dims.map((_, axis) => axis)).map((axis) => (axis < 0 ? axis + dims.length : axis));
+  const at = axes.indexOf(given.axis);
+  if (at === -1) return lies(given);
+  if (call.optional(3) === null) return call.numbers(2)?.[at] === 1 ? lies(given) : null;
+  if (sizes?.[at] !== dims[given.axis] || call.string("keep_aspect_ratio_policy") !== "stretch") return null;
+  const own = sizes?.map((size, index) => (index === at ? size / call.count : size)) ?? [];
+  return lies(given, { sizes: new Map([[3, own]]) });
 };
 
 export const ARRANGING_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [

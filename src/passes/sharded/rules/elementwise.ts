@@ -1,5 +1,5 @@
 import { ELEMENTWISE } from "../../../ops/elementwise.ts";
-import { isReplicated, isSharded, type Placement, type Sharded, sharded } from "../placement.ts";
+import { isPartial, isReplicated, isSharded, type Placement, type Sharded, sharded } from "../placement.ts";
 import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
 /** Pieces of what is broadcast together: the operands that have the axis have a piece of it, those that do not have it have all. */
@@ -26,8 +26,6 @@ export function onPieces(call: ShardCall): Placed | null {
   return isKnown ? lies(first, { inputs }) : null;
 }
 
-const isPartial = (placement: Placement): boolean => placement.kind === "partial";
-
 /** Sums of parts that have to be added up are parts that have to be added up. */
 function sum(call: ShardCall): Placed | null {
   const [first] = call.placements;
@@ -43,9 +41,11 @@ function product(call: ShardCall): Placed | null {
   return isLinear ? lies(parts[0] ?? null) : null;
 }
 
+/** Whole numbers are rounded, each part of them by itself. */
 function quotient(call: ShardCall): Placed | null {
   const [dividend] = call.placements;
-  return dividend?.kind === "partial" && call.isReplicated(1) ? lies(dividend) : onPieces(call);
+  if (dividend?.kind !== "partial") return onPieces(call);
+  return call.isReplicated(1) && call.isFloating() ? lies(dividend) : null;
 }
 
 /** What gives a sum the sum of what it gives its terms. */
@@ -54,17 +54,16 @@ export function linear(call: ShardCall): Placed | null {
   return first?.kind === "partial" ? lies(first) : onPieces(call);
 }
 
-const FLOATING: ReadonlySet<number> = new Set([1, 10, 11, 16]);
-
-/** Another type of numbers with a point is a rounding of its own. */
+/** A type of its own for what lies as it did, whatever it takes the type of. To whole numbers each part would be rounded by itself. */
 function cast(call: ShardCall): Placed | null {
-  const [first] = call.placements;
-  return first?.kind === "partial" && !FLOATING.has(call.int("to")) ? null : linear(call);
+  const [first = null] = call.placements;
+  return first?.kind === "partial" && !call.isFloating() ? null : lies(first);
 }
 
 const LINEAR: readonly (readonly [op: string, rule: ShardingRule])[] = [
   ["Add", sum],
   ["Cast", cast],
+  ["CastLike", cast],
   ["Div", quotient],
   ["Identity", linear],
   ["Mul", product],

@@ -27,7 +27,13 @@ const along: ShardingRule = (call) => {
 function overLast(call: ShardCall): Placed | null {
   const [given, dims] = [call.sharded(0), call.dims(0)];
   if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
-  return given.axis < call.axis(dims.length) ? { outputs: call.node.outputs.map(() => given) } : null;
+  /** Scales and offsets may be those of each sample: they are broadcast to what they scale. */
+  const isOfAll = (index: number): boolean => {
+    const own = call.optional(index) === null ? [] : call.dims(index);
+    return own !== null && (own[given.axis - (dims.length - own.length)] ?? 1) === 1;
+  };
+  const isAlike = given.axis < call.axis(dims.length) && isOfAll(1) && isOfAll(2);
+  return isAlike ? { outputs: call.node.outputs.map(() => given) } : null;
 }
 
 const evaluated: ShardingRule = (call) => (call.int("training_mode") === 0 ? bySample(call) : null);

@@ -8,7 +8,7 @@ const reduce =
     const [given, dims] = [call.placement(0), call.dims(0)];
     if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
     const axes = reducedAxes(call, dims.length);
-    if (axes === null) return null;
+    if (axes === null || (by === "mean" && !call.isFloating())) return null;
     if (!isSharded(given)) return by === null ? null : lies(given);
     if (axes.includes(given.axis)) return by === null ? null : lies(partial(by));
     return lies(kept(given.axis, given.runs, axes, call));

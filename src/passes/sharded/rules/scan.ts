@@ -1,5 +1,5 @@
 import { graphsOf } from "../../../graph/attribute.ts";
-import { isReplicated, isSharded, type Placement, sharded } from "../placement.ts";
+import { isPartial, isReplicated, isSharded, type Placement, sharded } from "../placement.ts";
 import type { Placed, PlacedBody, ShardCall, ShardingRule } from "../shard-call.ts";
 
 /** Steps of a sequence, in each of which the parts have their pieces. */
@@ -56,7 +56,7 @@ function begun(call: ShardCall, states: number): readonly (readonly Placement[])
   return [given, ...axes.map((axis) => given.map((placement, index) => piece(placement, index, axis)))];
 }
 
-/** Lets what is carried begin in pieces where a step leaves it so. */
+/** Lets what is carried, and every part has all of, begin in pieces where a step leaves it so. */
 function settled(
   first: readonly Placement[],
   placedFrom: (states: readonly Placement[]) => PlacedBody | null,
@@ -67,7 +67,11 @@ function settled(
     if (placed === null) return null;
     const next = carried.map((placement, index) => placed.outputs[index] ?? placement);
     if (JSON.stringify(next) === JSON.stringify(carried)) return { carried, placed };
-    if (!next.every((placement, index) => isSharded(placement) || placement === carried[index])) return null;
+    const isSettled = (placement: Placement, index: number): boolean => {
+      const before = carried[index] ?? placement;
+      return isReplicated(before) ? !isPartial(placement) : JSON.stringify(placement) === JSON.stringify(before);
+    };
+    if (!next.every(isSettled)) return null;
     carried = next;
   }
   return null;
