@@ -1,6 +1,5 @@
 import { PLAN_METADATA, type Role, readPlan, writePlan } from "./artifacts/portable/plan.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
-import { AGR_DOMAIN } from "./edits/agr-domain.ts";
 import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
@@ -8,7 +7,6 @@ import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { computeEarly } from "./passes/early-results.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { gatherRows } from "./passes/gather-rows.ts";
-import { inlineFunctions } from "./passes/inline-functions.ts";
 import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
@@ -105,9 +103,7 @@ function separated(model: Model, role: Role): SeparatedModels | null {
 function sharded(model: Model, layouts: CpuLayouts): SeparatedModels | null {
   const { parts } = layouts;
   if (parts < 2) return null;
-  const step = copied(model, "train_step");
-  inlineFunctions(step.model, AGR_DOMAIN);
-  const made = shardBatch(step, parts);
+  const made = shardBatch(copied(model, "train_step"), parts);
   if (made === null || !partsPay(made.shard.model.graph)) return null;
   const rest = separated(planned(made.rest, "train_step"), "train_step");
   if (rest === null) return null;

@@ -40,6 +40,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "session-source.ts": ["graph", "artifacts", "runtime", "missing-artifact.ts"],
   "session-settings.ts": ["graph", "optim", "artifacts", "runtime", "missing-artifact.ts"],
   "session-programs.ts": [...["graph", "passes", "artifacts", "runtime", "lower-artifacts.ts", "session-settings.ts"]],
+  "batch-parts.ts": [],
   "blocked-layout.ts": ["graph", "ops", "passes", "runtime", "session-settings.ts"],
   web: [
     ...["graph", "optim", "artifacts", "runtime", "session-programs.ts", "session-settings.ts", "session-source.ts"],
@@ -47,7 +48,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "training-session.ts": [
     ...["graph", "optim", "edits", "analysis", "passes", "artifacts", "runtime", "session-source.ts"],
     ...["session-programs.ts", "session-settings.ts", "open.ts", "source.ts", "step-artifacts.ts"],
-    "blocked-layout.ts",
+    ...["batch-parts.ts", "blocked-layout.ts"],
   ],
   "build-artifacts.ts": [
     "graph",

@@ -1,3 +1,4 @@
+import { AGR_DOMAIN } from "../../edits/agr-domain.ts";
 import { removeDeadNodes } from "../../edits/dead-nodes.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
@@ -6,6 +7,7 @@ import { Names } from "../../graph/names.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { inferTypes } from "../../ops/inference/infer-types.ts";
 import { shapeOf } from "../../ops/value-types.ts";
+import { inlineFunctions } from "../inline-functions.ts";
 import type { StepModel } from "../portable/step-model.ts";
 import { combine } from "./combine.ts";
 import { type Combination, isSharded, type Placement, piece, REPLICATED, sharded } from "./placement.ts";
@@ -26,7 +28,7 @@ export interface ShardedStep {
 /**
  * Cuts the batch of a training step into parts that can be computed at the same time, where the step computes every sample by itself and
  * then sums or means of them. What it computes is the same but for the order in which numbers are added up.
- * @param step functions inlined, sizes of its inputs fixed. It is left as it is
+ * @param step sizes of its inputs fixed. It is left as it is
  * @param count how many parts
  * @returns null where that cannot be, or cannot be told
  */
@@ -58,6 +60,7 @@ export function shardBatch(step: StepModel, count: number): ShardedStep | null {
 function renewing(step: StepModel): Model {
   const model = step.model.clone();
   const { graph } = model;
+  inlineFunctions(model, AGR_DOMAIN);
   const names = new Set([...step.outputs.slice(0, 1), ...step.state.map(({ next }) => next)]);
   graph.replaceOutputs(graph.outputs.filter(({ name }) => names.has(name)));
   removeUnread(graph);
