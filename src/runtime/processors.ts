@@ -42,6 +42,20 @@ export function timeOf(read: (path: string) => string | null): number {
   return Math.min(Number.POSITIVE_INFINITY, ...shares);
 }
 
+/**
+ * How many threads ONNX Runtime takes where it is told no number: one per core, which on many machines is two processors. One per
+ * processor where the system does not say which ones are one core: only Linux does.
+ */
+export const defaultThreads = (): number => coresOf(cpus().length, textAt);
+
+/** @param read gives a file's text, null where there is none */
+export function coresOf(processors: number, read: (path: string) => string | null): number {
+  const topology = Array.from({ length: processors }, (_, index) =>
+    read(`/sys/devices/system/cpu/cpu${index}/topology/thread_siblings_list`),
+  );
+  return topology.includes(null) ? processors : new Set(topology).size;
+}
+
 /** A quota and its period in microseconds; the quota of no limit is `max`, or -1. */
 function shareOf(text: string | null): number[] {
   const [quota = Number.NaN, period = Number.NaN] = (text ?? "").trim().split(/\s+/).map(Number);

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DataType, GraphTensor } from "../../src/entries/graph.ts";
 import { grantedProcessors } from "../../src/entries/run.ts";
 import { encodeSafetensors } from "../../src/entries/training.ts";
-import { timeOf } from "../../src/runtime/processors.ts";
+import { coresOf, defaultThreads, timeOf } from "../../src/runtime/processors.ts";
 
 const ARTIFACTS = fileURLToPath(new URL("../../fixtures/digits", import.meta.url));
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -25,6 +25,35 @@ beforeAll(() => {
 afterAll(() => rmSync(FOLDER, { recursive: true }));
 
 const system = (files: Readonly<Record<string, string>>) => (path: string) => files[path] ?? null;
+
+describe("the number of cores", () => {
+  const siblings = (index: number): string => `/sys/devices/system/cpu/cpu${index}/topology/thread_siblings_list`;
+
+  it("counts processors that are one core once, side by side or apart", () => {
+    const pairs = system({
+      [siblings(0)]: "0-1\n",
+      [siblings(1)]: "0-1\n",
+      [siblings(2)]: "2-3\n",
+      [siblings(3)]: "2-3\n",
+    });
+    expect(coresOf(4, pairs)).toBe(2);
+    const apart = system({
+      [siblings(0)]: "0,2\n",
+      [siblings(1)]: "1,3\n",
+      [siblings(2)]: "0,2\n",
+      [siblings(3)]: "1,3\n",
+    });
+    expect(coresOf(4, apart)).toBe(2);
+    expect(coresOf(2, system({ [siblings(0)]: "0\n", [siblings(1)]: "1\n" }))).toBe(2);
+  });
+
+  it("is that of the processors where the system does not say", () => {
+    expect(coresOf(4, system({}))).toBe(4);
+    expect(coresOf(2, system({ [siblings(0)]: "0\n" }))).toBe(2);
+    expect(defaultThreads()).toBeGreaterThanOrEqual(1);
+    expect(defaultThreads()).toBeLessThanOrEqual(cpus().length);
+  });
+});
 
 describe("a share of the processors' time", () => {
   it("is read from control groups of version 2, the least of all above", () => {

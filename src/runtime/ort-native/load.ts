@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Tensor } from "onnxruntime-common";
 import type { OrtModule } from "../ort-node/load.ts";
+import { defaultThreads } from "../processors.ts";
 import { OrtApi } from "./api.ts";
 import { HugePages } from "./huge-pages.ts";
 import { findInstallation } from "./koffi.ts";
@@ -68,7 +69,7 @@ export function moduleOf(native: Native): OrtModule {
     },
     createShards: (options) => {
       const settings = readOptions(options);
-      return new NativeShards(native, settings, settings.intraOpNumThreads ?? availableParallelism());
+      return new NativeShards(native, settings, settings.intraOpNumThreads ?? defaultThreads());
     },
     createState: (provider, options) => {
       const device = DEVICES[provider.name];

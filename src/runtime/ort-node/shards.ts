@@ -54,14 +54,7 @@ export class ShardedProgram {
 
   /** Null where it cannot be run here: who asks then has the whole batch computed. */
   async prepare(store: StateStore): Promise<ReadyShards | null> {
-    const { model, count } = this.#models;
-    this.#opened ??= this.#shards.open(model, count).then(
-      (shards) => {
-        shards.reserve(roomFor(this.plan.state.map(({ name }) => store.get(name))));
-        return shards;
-      },
-      () => null,
-    );
+    this.#opened ??= this.#open(store).catch(() => null);
     const shards = await this.#opened;
     if (shards === null) return null;
     if (!(await shards.isReady())) {
@@ -76,6 +69,13 @@ export class ShardedProgram {
         return shards.prepare(this.#partsOf(feeds).map((part) => ({ ...part, ...scalars, ...state })));
       },
     };
+  }
+
+  async #open(store: StateStore): Promise<OpenedShards> {
+    const { model, count } = this.#models;
+    const shards = await this.#shards.open(model, count);
+    shards.reserve(roomFor(this.plan.state.map(({ name }) => store.get(name))));
+    return shards;
   }
 
   #partsOf(feeds: NamedTensors): readonly NamedTensors[] {
