@@ -112,3 +112,24 @@ export class Lane {
     this.#options.release();
   }
 }
+
+/** What a model needs for several runs that are prepared before the first is made: a lane for each. */
+export class Lanes {
+  readonly #make: () => Lane;
+  readonly #lanes: Lane[] = [];
+
+  constructor(native: Native, model: LoadedModel) {
+    this.#make = () => new Lane(native, model);
+  }
+
+  /** @param step which of the runs, from 0 on and without gaps */
+  at(step: number): Lane {
+    const lane = this.#lanes[step] ?? this.#make();
+    this.#lanes[step] = lane;
+    return lane;
+  }
+
+  release(): void {
+    for (const lane of this.#lanes) lane.release();
+  }
+}

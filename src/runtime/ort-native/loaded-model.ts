@@ -25,8 +25,9 @@ export class LoadedModel {
     try {
       const made = new BigUint64Array(new ArrayBuffer(8));
       const args = [api.env, api.address(model), model.length, options.pointer, api.address(made)];
-      const call = { name: "CreateSessionFromArray", stages: [[args]], flush: settings.denormalsAsZero } as const;
-      api.check(...(await runner.call({ ...call, keeps: [model, made, options] })));
+      const call = { name: "CreateSessionFromArray", steps: [[[args]]], flush: settings.denormalsAsZero } as const;
+      const { failed } = await runner.call({ ...call, keeps: [model, made, options] });
+      api.check(...failed);
       return new LoadedModel(native, resources.own("session", made[0] ?? 0n), settings);
     } finally {
       options.release();

@@ -10,7 +10,7 @@ const LONGEST_WAIT_MS = 60_000;
  * not know of it. It calls what it is told, with the floating-point control of the thread set as the call asks: ONNX Runtime
  * sets its own threads to flush denormal numbers, but of those who call it only the first to make a session in the process.
  * Of calls that are to be made at the same time it makes the first itself, and those that no helper is there for. What comes behind
- * calls that went wrong is left out. An update it does last, where the loss is finite.
+ * calls that went wrong is left out. An update it does at the end of each step, where the loss is finite; no step follows where it is not.
  */
 export const RUNNER_SOURCE = `
 "use strict";
@@ -38,7 +38,8 @@ function load(update) {
 function update(loaded) {
   const { run, losses, control, helpers } = loaded;
   if (loaded.isBroken) throw new Error("an update was left half done: load the state anew in another session");
-  if (!losses.every(Number.isFinite)) return;
+  const found = Array.from(losses);
+  if (!found.every(Number.isFinite)) return found;
   if (helpers > 0) {
     Atomics.store(control, signals.done, 0);
     Atomics.store(control, signals.flush, flushes ? 1 : 0);
@@ -52,6 +53,7 @@ function update(loaded) {
       throw new Error("a thread that helps with updates does not answer");
     }
   }
+  return found;
 }
 
 function together(run, [own, ...others], flush) {
@@ -66,16 +68,22 @@ function together(run, [own, ...others], flush) {
   return statuses;
 }
 
-function call({ name, stages, flush, key }) {
+function call({ name, steps, flush, key }) {
   if (flushes !== flush) setFlush(flush);
   flushes = flush;
-  for (const stage of stages) {
-    if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
-    const failed = together(calls.get(name), stage, flush).filter(Boolean);
-    if (failed.length > 0) return failed;
+  const losses = [];
+  for (const stages of steps) {
+    for (const stage of stages) {
+      if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
+      const failed = together(calls.get(name), stage, flush).filter(Boolean);
+      if (failed.length > 0) return { failed, losses };
+    }
+    if (key === null) continue;
+    const found = update(updates.get(key));
+    losses.push(found);
+    if (!found.every(Number.isFinite)) break;
   }
-  if (key !== null) update(updates.get(key));
-  return [];
+  return { failed: [], losses };
 }
 
 function hire({ memories }) {
@@ -88,7 +96,7 @@ parentPort.on("message", ({ id, order, ...given }) => {
   const reply = { id };
   Atomics.store(control, busy, 1);
   try {
-    reply.statuses = ORDERS[order](given);
+    reply.result = ORDERS[order](given);
   } catch (error) {
     reply.error = String(error);
   } finally {

@@ -21,7 +21,7 @@ const LONGEST_WAIT_MS = 10_000;
 
 /** A call under way. What its pointers point to is kept from being collected. */
 interface Pending {
-  readonly resolve: (statuses: readonly bigint[]) => void;
+  readonly resolve: (result: CallResult) => void;
   readonly reject: (error: Error) => void;
   readonly keeps: unknown;
 }
@@ -29,18 +29,31 @@ interface Pending {
 /** What a function is called with. */
 export type Arguments = readonly (bigint | number)[];
 
+/** What is called at the same time, one after the other. */
+export type Stages = readonly (readonly Arguments[])[];
+
+/** What came of a call. */
+export interface CallResult {
+  /** Statuses of what went wrong. */
+  readonly failed: readonly bigint[];
+  /** What each step that was made gave its update as losses. */
+  readonly losses: readonly (readonly number[])[];
+}
+
+const NOTHING: CallResult = { failed: [], losses: [] };
+
 export interface LongCall {
   readonly name: LongFunction;
   /**
-   * Calls, one stage after the other; those of one stage are made at the same time, as far as threads are hired for that. Where one goes
-   * wrong, the stages after it are left out. Of functions but `Run` there is one call.
+   * Steps, one after the other, each of stages, one after the other; calls of one stage are made at the same time, as far as threads are
+   * hired for that. Where one goes wrong, all that is behind it is left out. Of functions but `Run` there is one call.
    */
-  readonly stages: readonly (readonly Arguments[])[];
+  readonly steps: readonly Stages[];
   /** Whether denormal numbers are taken to be zero while it runs. */
   readonly flush: boolean;
   /** What has to stay where it is until all calls have ended. */
   readonly keeps: unknown;
-  /** An update that was loaded, which is done once all calls went well. Default: none. */
+  /** An update that was loaded, which ends each step. No step follows one whose loss is not finite. Default: none. */
   readonly update?: number | null;
 }
 
@@ -58,7 +71,7 @@ export interface RunnerShare {
 
 interface Reply {
   readonly id: number;
-  readonly statuses?: readonly bigint[];
+  readonly result?: CallResult;
   readonly error?: string;
 }
 
@@ -104,8 +117,8 @@ export class Runner {
     this.#helpers = new RunHelpers(api, koffiFile);
   }
 
-  /** Calls a function of the library in the thread. @returns statuses of calls that went wrong */
-  call({ keeps, update: key = null, ...given }: LongCall): Promise<readonly bigint[]> {
+  /** Calls a function of the library in the thread. */
+  call({ keeps, update: key = null, ...given }: LongCall): Promise<CallResult> {
     return this.#order("call", { ...given, key }, keeps);
   }
 
@@ -134,10 +147,10 @@ export class Runner {
     await this.#order("drop", { key });
   }
 
-  async #order(order: string, given: object, keeps: unknown = null): Promise<readonly bigint[]> {
+  async #order(order: string, given: object, keeps: unknown = null): Promise<CallResult> {
     if (this.#gone !== null) throw lost(this.#gone);
     const id = this.#count++;
-    const answered = new Promise<readonly bigint[]>((resolve, reject) => {
+    const answered = new Promise<CallResult>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, keeps });
     });
     this.#worker.ref();
@@ -145,11 +158,11 @@ export class Runner {
     return answered;
   }
 
-  #take({ id, statuses = [], error }: Reply): void {
+  #take({ id, result = NOTHING, error }: Reply): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
     if (this.#pending.size === 0) this.#worker.unref();
-    if (error === undefined) pending?.resolve(statuses);
+    if (error === undefined) pending?.resolve(result);
     else pending?.reject(new Error(error));
   }
 

@@ -1,11 +1,13 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
-import type { Around, OrtSession } from "../ort-node/load.ts";
+import type { Around, OrtSession, StepRun, StepsMade } from "../ort-node/load.ts";
+import type { Update } from "../ort-node/separated.ts";
 import type { NamedTensors } from "../session.ts";
-import { type FetchMap, Lane } from "./lane.ts";
+import { type FetchMap, Lanes, type PreparedRun } from "./lane.ts";
 import { LoadedModel } from "./loaded-model.ts";
 import type { Native } from "./native.ts";
 import type { Owned } from "./resources.ts";
+import type { CallResult } from "./runner.ts";
 import { readOptions } from "./session-options.ts";
 
 /**
@@ -17,14 +19,14 @@ export class NativeSession implements OrtSession {
   readonly outputNames: readonly string[];
   readonly #native: Native;
   readonly #model: LoadedModel;
-  readonly #lane: Lane;
+  readonly #lanes: Lanes;
   #last: Promise<unknown> = Promise.resolve();
   #isReleased = false;
 
   private constructor(native: Native, model: LoadedModel) {
     this.#native = native;
     this.#model = model;
-    this.#lane = new Lane(native, model);
+    this.#lanes = new Lanes(native, model);
     this.inputNames = model.namesOf("Input");
     this.outputNames = model.namesOf("Output");
   }
@@ -39,30 +41,60 @@ export class NativeSession implements OrtSession {
   }
 
   /** One run at a time. */
-  async run(feeds: NamedTensors, fetches?: FetchMap, around?: Around): Promise<Readonly<Record<string, Tensor>>> {
+  async run(
+    feeds: NamedTensors,
+    fetches: FetchMap = Object.fromEntries(this.outputNames.map((name) => [name, null])),
+    { before, update = null }: Around = {},
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    return this.#next(async () => {
+      const { own, steps } = this.#prepare([{ feeds, fetches, ...(before === undefined ? {} : { before }) }]);
+      const { failed } = await this.#call(steps, update);
+      this.#native.api.check(...failed);
+      return own?.results() ?? {};
+    });
+  }
+
+  async runSteps(runs: readonly StepRun[], update: Update): Promise<StepsMade> {
+    return this.#next(async () => {
+      const { failed, losses } = await this.#call(this.#prepare(runs).steps, update);
+      try {
+        this.#native.api.check(...failed);
+        return { losses, error: null };
+      } catch (error) {
+        return { losses, error };
+      }
+    });
+  }
+
+  async #next<T>(run: () => Promise<T>): Promise<T> {
     if (this.#isReleased) throw released();
-    const wanted = fetches ?? Object.fromEntries(this.outputNames.map((name) => [name, null]));
-    const result = this.#last.then(() => this.#run(feeds, wanted, around ?? {}));
+    const result = this.#last.then(run);
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  async #run(
-    feeds: NamedTensors,
-    fetches: FetchMap,
-    { before, update }: Around,
-  ): Promise<Readonly<Record<string, Tensor>>> {
-    const { api, runner, running } = this.#native;
-    const first = before?.() ?? [];
-    const own = this.#lane.prepare(feeds, fetches);
-    const runs = [...first, own];
+  /** What runs are called with, stage by stage; and the last of them. */
+  #prepare(runs: readonly StepRun[]): Prepared {
+    const steps = runs.map(({ feeds, fetches, before }, step) => {
+      const first = before?.(step) ?? [];
+      const own = this.#lanes.at(step).prepare(feeds, fetches);
+      return first.length === 0 ? [[own]] : [first, [own]];
+    });
+    return { steps, own: steps.at(-1)?.at(-1)?.[0] };
+  }
+
+  async #call(steps: Prepared["steps"], update: Update | null): Promise<CallResult> {
+    const { runner, running } = this.#native;
+    const runs = steps.flat(2);
     for (const { options } of runs) running.add(options);
     try {
-      const stages = (first.length === 0 ? [[own]] : [first, [own]]).map((stage) => stage.map(({ args }) => args));
-      const keeps = [this, runs.map((run) => run.keeps)];
-      const call = { name: "Run", stages, flush: this.#model.flush, keeps } as const;
-      api.check(...(await runner.call({ ...call, update: update?.key ?? null })));
-      return own.results();
+      return await runner.call({
+        name: "Run",
+        steps: steps.map((stages) => stages.map((stage) => stage.map(({ args }) => args))),
+        flush: this.#model.flush,
+        keeps: [this, runs.map(({ keeps }) => keeps)],
+        update: update?.key ?? null,
+      });
     } finally {
       for (const { options } of runs) running.delete(options);
     }
@@ -84,9 +116,15 @@ export class NativeSession implements OrtSession {
     if (this.#isReleased) return;
     this.#isReleased = true;
     await this.#last;
-    this.#lane.release();
+    this.#lanes.release();
     this.#model.release();
   }
+}
+
+/** Runs that are still to be made: of each step its stages. */
+interface Prepared {
+  readonly steps: readonly (readonly (readonly PreparedRun[])[])[];
+  readonly own: PreparedRun | undefined;
 }
 
 function released(): BackendError {

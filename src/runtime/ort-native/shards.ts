@@ -5,7 +5,7 @@ import type { OpenedShards, Shards } from "../ort-node/shards.ts";
 import type { NamedTensors } from "../session.ts";
 import { shapeOf } from "../update-kernel/parts.ts";
 import { elementTypeOf, type Shape } from "./api.ts";
-import { Lane, type PreparedRun } from "./lane.ts";
+import { Lanes, type PreparedRun } from "./lane.ts";
 import { LoadedModel } from "./loaded-model.ts";
 import type { Native } from "./native.ts";
 import type { NativeSessionOptions } from "./session-options.ts";
@@ -42,14 +42,14 @@ class OpenedNativeShards implements OpenedShards {
   readonly results: NamedTensors;
   readonly #native: Native;
   readonly #model: LoadedModel;
-  readonly #parts: readonly { readonly lane: Lane; readonly results: NamedTensors }[];
+  readonly #parts: readonly { readonly lanes: Lanes; readonly results: NamedTensors }[];
 
   constructor(native: Native, model: LoadedModel, shapes: ReadonlyMap<string, Shape>, count: number) {
     this.#native = native;
     this.#model = model;
     const make = (): NamedTensors =>
       Object.fromEntries([...shapes].map(([name, shape]) => [name, native.tensors.make(shape)]));
-    this.#parts = Array.from({ length: count }, () => ({ lane: new Lane(native, model), results: make() }));
+    this.#parts = Array.from({ length: count }, () => ({ lanes: new Lanes(native, model), results: make() }));
     this.results = Object.fromEntries(
       this.#parts.flatMap(({ results }, index) =>
         Object.entries(results).map(([name, tensor]) => [`${name}/${index}`, tensor] as const),
@@ -68,13 +68,13 @@ class OpenedNativeShards implements OpenedShards {
     this.#model.reserve(bytes);
   }
 
-  prepare(feeds: readonly NamedTensors[]): readonly PreparedRun[] {
-    return this.#parts.map(({ lane, results }, index) => lane.prepare(feeds[index] ?? {}, results));
+  prepare(feeds: readonly NamedTensors[], step: number): readonly PreparedRun[] {
+    return this.#parts.map(({ lanes, results }, index) => lanes.at(step).prepare(feeds[index] ?? {}, results));
   }
 
   release(): void {
     for (const tensor of Object.values(this.results)) this.#native.tensors.release(tensor);
-    for (const { lane } of this.#parts) lane.release();
+    for (const { lanes } of this.#parts) lanes.release();
     this.#model.release();
   }
 }

@@ -36,10 +36,25 @@ export interface OrtModule {
 
 /** What is done in one call with a run. Only a session of a module that makes it takes it. */
 export interface Around {
-  /** Runs that are made at the same time, before this one; they are prepared when it is this one's turn. */
-  readonly before?: () => readonly PreparedRun[];
+  /** Runs that are made at the same time, before this one; they are prepared when it is this one's turn. @param step which of several, from 0 on */
+  readonly before?: (step: number) => readonly PreparedRun[];
   /** Is done once all runs went well. */
-  readonly update?: Update;
+  readonly update?: Update | null;
+}
+
+/** One of several runs that follow each other in one call. */
+export interface StepRun extends Pick<Around, "before"> {
+  readonly feeds: NamedTensors;
+  /** The outputs wanted; a tensor takes the values. */
+  readonly fetches: Readonly<Record<string, Tensor | null>>;
+}
+
+/** What came of several runs. */
+export interface StepsMade {
+  /** What each of those that went well gave the update as losses. */
+  readonly losses: readonly (readonly number[])[];
+  /** Why the run behind them went wrong; null where none did. */
+  readonly error: unknown;
 }
 
 export interface OrtSession {
@@ -55,6 +70,8 @@ export interface OrtSession {
     fetches: Readonly<Record<string, Tensor | null>>,
     around?: Around,
   ): Promise<Readonly<Record<string, Tensor>>>;
+  /** Runs, one after the other in one call, each with the update behind it; none behind one whose loss is not finite. Absent: it cannot. */
+  readonly runSteps?: (runs: readonly StepRun[], update: Update) => Promise<StepsMade>;
   /** Prepares for runs that need about so many bytes. */
   readonly reserve?: (bytes: number) => void;
   /** Writes the profile that was asked for when the session was made. */

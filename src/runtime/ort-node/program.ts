@@ -6,8 +6,9 @@ import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
 import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
-import type { Around, OrtSession } from "./load.ts";
+import type { Around, OrtSession, StepRun, StepsMade } from "./load.ts";
 import type { ResolvedProvider } from "./providers.ts";
+import type { Update } from "./separated.ts";
 import type { Renewals, StateStore } from "./state-store.ts";
 
 /** What a run made: outputs for the user, and the state it renewed, which is not the state yet. */
@@ -90,12 +91,8 @@ export class Program {
     wanted: readonly string[],
     around: Around = {},
   ): Promise<RunResult> {
-    const session = await this.load();
-    await store.prepare();
-    const state = this.plan.state.map(({ name }) => [name, store.get(name)] as const);
-    if (!this.#hasRun) session.reserve?.(roomFor(state.map(([, tensor]) => tensor)));
-    this.#hasRun = true;
-    const feeds: Record<string, Tensor> = { ...inputs, ...Object.fromEntries(state) };
+    const { session, state } = await this.#ready(store);
+    const feeds: NamedTensors = { ...inputs, ...state };
     const { renewals } = this;
     const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
     for (const name of wanted) fetches[name] = null;
@@ -103,11 +100,47 @@ export class Program {
     try {
       return { outputs: await session.run(feeds, fetches, around), renewals };
     } catch (cause) {
-      if (cause instanceof BackendError) throw cause;
-      throw runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {
-        field: this.plan.role,
-      });
+      throw this.#failed(cause);
     }
+  }
+
+  /** Whether several runs can follow each other in one call, with an update behind each: those alone renew state, and the loss is theirs. */
+  async canRunSteps({ given }: Update): Promise<boolean> {
+    const [loss = ""] = this.plan.outputs;
+    return this.renewals.length === 0 && loss in given && (await this.load()).runSteps !== undefined;
+  }
+
+  /**
+   * Runs the model several times, where `canRunSteps` says that it can, up to the first loss that is not finite.
+   * @param runs what each takes beside the state
+   * @returns the losses of those that went well, and a BackendError `E_RUN` where one did not
+   */
+  async runSteps(
+    runs: readonly (Pick<StepRun, "before"> & { readonly inputs: NamedTensors })[],
+    store: StateStore,
+    update: Update,
+  ): Promise<StepsMade> {
+    const { session, state } = await this.#ready(store);
+    const steps = runs.map(({ inputs, ...run }) => ({ ...run, feeds: { ...inputs, ...state }, fetches: update.given }));
+    const made = await session.runSteps?.(steps, update).catch((error: unknown) => ({ losses: [], error }));
+    const { losses = [], error = null } = made ?? {};
+    return { losses, error: error === null ? null : this.#failed(error) };
+  }
+
+  async #ready(store: StateStore): Promise<{ readonly session: OrtSession; readonly state: NamedTensors }> {
+    const session = await this.load();
+    await store.prepare();
+    const state = this.plan.state.map(({ name }) => [name, store.get(name)] as const);
+    if (!this.#hasRun) session.reserve?.(roomFor(state.map(([, tensor]) => tensor)));
+    this.#hasRun = true;
+    return { session, state: Object.fromEntries(state) };
+  }
+
+  #failed(cause: unknown): BackendError {
+    if (cause instanceof BackendError) return cause;
+    return runtimeError("E_RUN", `ONNX Runtime failed in the ${this.plan.role} model`, cause, {
+      field: this.plan.role,
+    });
   }
 
   async release(): Promise<void> {

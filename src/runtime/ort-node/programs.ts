@@ -92,6 +92,11 @@ export class Programs {
     this.first = first;
   }
 
+  /** Whether several steps in one call take less time than one by one. */
+  get takesSeveral(): boolean {
+    return this.repeated !== null || this.separated.trainStep !== null || this.separated.sharded !== null;
+  }
+
   /** Everything that a checkpoint of a training keeps. */
   get keptState(): readonly PlannedState[] {
     return keptState(this.first.plan, this.apply?.plan ?? null);

@@ -1,6 +1,7 @@
 import { type Plan, type Role, readPlan } from "../../artifacts/portable/plan.ts";
 import type { Model } from "../../graph/model.ts";
 import type { NamedTensors } from "../session.ts";
+import type { StepsMade } from "./load.ts";
 import { Program, type RunResult } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
 import { type ShardedModel, ShardedProgram } from "./shards.ts";
@@ -56,6 +57,14 @@ export interface ReadyStep {
   readonly program: Program;
   /** @throws BackendError `E_RUN` */
   run(feeds: NamedTensors, scalarsOf: ScalarsOf, wanted: readonly string[]): Promise<RunResult>;
+  /** Runs several steps in one call, as `Program.runSteps` does; null where that cannot be. */
+  readonly runSteps: ((steps: readonly StepFeeds[]) => Promise<StepsMade>) | null;
+}
+
+/** What a step takes beside the state. */
+export interface StepFeeds {
+  readonly feeds: NamedTensors;
+  readonly scalarsOf: ScalarsOf;
 }
 
 /** A step whose update is computed in place, in one pass over memory, after ONNX Runtime has made what it is made of. */
@@ -89,15 +98,22 @@ export class SeparatedProgram {
     const update = await this.#opened;
     if (update === null || store.hold === undefined) return null;
     for (const [name, data] of update.state) if (!store.hold(name, data)) return null;
+    const taken = ({ feeds, scalarsOf }: StepFeeds) => {
+      if (sharded === null || shards === null) return { inputs: { ...feeds, ...scalarsOf(program.plan) } };
+      return {
+        inputs: { ...shards.results, ...scalarsOf(program.plan) },
+        before: (step: number) => shards.runs(feeds, scalarsOf(sharded.plan), step),
+      };
+    };
     return {
       program,
-      run: (feeds, scalarsOf, wanted) =>
-        sharded === null || shards === null
-          ? program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted, { update })
-          : program.run({ ...shards.results, ...scalarsOf(program.plan) }, store, wanted, {
-              before: () => shards.runs(feeds, scalarsOf(sharded.plan)),
-              update,
-            }),
+      run: (feeds, scalarsOf, wanted) => {
+        const { inputs, ...around } = taken({ feeds, scalarsOf });
+        return program.run(inputs, store, wanted, { ...around, update });
+      },
+      runSteps: (await program.canRunSteps(update))
+        ? (steps) => program.runSteps(steps.map(taken), store, update)
+        : null,
     };
   }
 

@@ -47,7 +47,7 @@ export class OrtNodeSession implements TrainingSession {
     this.#shares = [models.sharer, provider];
     this.trainingInputs = this.#programs.first.inputs;
     this.carried = this.#programs.carried;
-    this.stepsPerCall = this.#programs.repeated === null ? 1 : models.stepsPerCall;
+    this.stepsPerCall = this.#programs.takesSeveral ? models.stepsPerCall : 1;
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.way = provider.way;

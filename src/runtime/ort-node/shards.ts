@@ -30,8 +30,8 @@ export interface OpenedShards {
   reserve(bytes: number): void;
   /** Whether all threads are there that take part; is asked before each run. */
   isReady(): Promise<boolean>;
-  /** Takes what is fed. @param feeds one per part */
-  prepare(feeds: readonly NamedTensors[]): readonly PreparedRun[];
+  /** Takes what is fed. @param feeds one per part @param step which of several that are prepared before they are made, from 0 on */
+  prepare(feeds: readonly NamedTensors[], step: number): readonly PreparedRun[];
   release(): void;
 }
 
@@ -64,9 +64,12 @@ export class ShardedProgram {
     }
     return {
       results: shards.results,
-      runs: (feeds, scalars) => {
+      runs: (feeds, scalars, step) => {
         const state = Object.fromEntries(this.plan.state.map(({ name }) => [name, store.get(name)]));
-        return shards.prepare(this.#partsOf(feeds).map((part) => ({ ...part, ...scalars, ...state })));
+        return shards.prepare(
+          this.#partsOf(feeds).map((part) => ({ ...part, ...scalars, ...state })),
+          step,
+        );
       },
     };
   }
@@ -99,8 +102,8 @@ export class ShardedProgram {
 
 /** Parts of a batch that can be computed. */
 export interface ReadyShards extends Pick<OpenedShards, "results"> {
-  /** @param scalars what every part takes beside the batch */
-  runs(feeds: NamedTensors, scalars: NamedTensors): readonly PreparedRun[];
+  /** @param scalars what every part takes beside the batch @param step as `OpenedShards.prepare` has it */
+  runs(feeds: NamedTensors, scalars: NamedTensors, step: number): readonly PreparedRun[];
 }
 
 /** Some rows of a tensor; the elements are not copied. */

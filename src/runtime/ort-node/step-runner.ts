@@ -9,6 +9,19 @@ import type { SessionState } from "./session-state.ts";
 import { stacked } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
 
+/** What one call of several steps takes of batches at most: their bytes, and how many. */
+const MOST_IN_CALL = { bytes: 2 ** 24, steps: 16 };
+
+/** Those of the batches that one call takes: they are copied before its first step begins. */
+function togetherOf(batches: readonly NamedTensors[]): readonly NamedTensors[] {
+  let bytes = 0;
+  const end = batches.findIndex((batch, index) => {
+    for (const { data } of Object.values(batch)) bytes += "byteLength" in data ? data.byteLength : 0;
+    return index > 0 && (index >= MOST_IN_CALL.steps || bytes > MOST_IN_CALL.bytes);
+  });
+  return end === -1 ? batches : batches.slice(0, end);
+}
+
 /** Runs the programs of a session on its state, and makes what they renewed the state. */
 export class StepRunner {
   /** The learning rate of an update counted from 1. */
@@ -81,12 +94,39 @@ export class StepRunner {
     const together = repeated === null || batches.length === 1 ? null : stacked(batches);
     if (repeated !== null && together !== null) return this.#advance(this.#whole(repeated), together, all);
     const losses: number[] = [];
-    for (const [index, feeds] of batches.entries()) {
+    for (let at = 0; at < batches.length && losses.every(Number.isFinite); ) {
       const step = await this.#stepFor(single);
-      losses.push(...(await this.#advance(step, feeds, all.slice(index, index + 1))));
-      if (!losses.every(Number.isFinite)) break;
+      const together = step.runSteps === null ? batches.slice(at, at + 1) : togetherOf(batches.slice(at));
+      const rates = all.slice(at, at + together.length);
+      const [feeds = {}] = together;
+      losses.push(
+        ...(step.runSteps === null
+          ? await this.#advance(step, feeds, rates)
+          : await this.#follow(step.runSteps, together, rates)),
+      );
+      at += together.length;
     }
     return losses;
+  }
+
+  /** Runs whole steps, one after the other in one call. @throws BackendError `E_RUN`, once those before are counted */
+  async #follow(
+    runSteps: NonNullable<ReadyStep["runSteps"]>,
+    batches: readonly NamedTensors[],
+    rates: readonly number[],
+  ): Promise<readonly number[]> {
+    const first = this.#state.steps + 1;
+    const { losses, error } = await runSteps(
+      batches.map((feeds, index) => ({
+        feeds,
+        scalarsOf: (plan) => this.#scalars(plan, rates.slice(index, index + 1), first + index),
+      })),
+    );
+    const made = losses.filter((each) => each.every(Number.isFinite)).length;
+    this.#state.steps += made;
+    if (made > 0) this.#state.resets = true;
+    if (error !== null) throw error;
+    return losses.flat();
   }
 
   /** The way to a step that costs least of those that can be gone. */
@@ -102,6 +142,7 @@ export class StepRunner {
     return {
       program,
       run: (feeds, scalarsOf, wanted) => program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted),
+      runSteps: null,
     };
   }
 
@@ -122,12 +163,15 @@ export class StepRunner {
   }
 
   /** The learning rates, one row per step where there are several, and the number of the first update. */
-  #scalars({ learningRate, step }: Plan, rates: readonly number[]): Record<string, Tensor> {
+  #scalars(
+    { learningRate, step }: Plan,
+    rates: readonly number[],
+    first = this.#state.steps + 1,
+  ): Record<string, Tensor> {
     const shape = rates.length === 1 ? [1] : [rates.length, 1];
-    const first = BigInt(this.#state.steps + 1);
     return {
       ...(learningRate === null ? {} : { [learningRate]: new Tensor("float32", Float32Array.from(rates), shape) }),
-      ...(step === null ? {} : { [step]: new Tensor("int64", BigInt64Array.of(first), [1]) }),
+      ...(step === null ? {} : { [step]: new Tensor("int64", BigInt64Array.of(BigInt(first)), [1]) }),
     };
   }
 }

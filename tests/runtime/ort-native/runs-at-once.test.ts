@@ -46,7 +46,11 @@ async function joined(parts: readonly Tensor[], options: Readonly<Record<string,
 }
 
 async function allOf(session: NativeSession, shards: OpenedShards, parts: readonly Tensor[]): Promise<unknown> {
-  const before = () => shards.prepare(parts.map((x) => ({ x })));
+  const before = () =>
+    shards.prepare(
+      parts.map((x) => ({ x })),
+      0,
+    );
   const { all } = await session.run(shards.results, { all: null }, { before });
   return Array.from(all?.data as Float32Array);
 }

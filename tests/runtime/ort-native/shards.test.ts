@@ -61,7 +61,7 @@ describe("a batch in two parts at the same time", () => {
   it("has the same losses whatever the number of steps per call", async () => {
     const made = programs(inParts());
     const session = await open({ ...made, repeated: made.trainStep, stepsPerCall: 10 });
-    expect(session.stepsPerCall).toBe(1);
+    expect(session.stepsPerCall).toBe(10);
     expect(await session.trainSteps(batches)).toEqual(halved);
     await session.release();
   });
