@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SHARDING_RULES } from "../../src/passes/sharded/rules/table.ts";
 import { placedAlike } from "../support/sharded-parts.ts";
 import { SmallStep } from "../support/small-steps.ts";
 import type { RuleCase } from "./sharded/case.ts";
@@ -18,4 +19,9 @@ describe("parts have what the whole has", () => {
   it.each(ALL_CASES.map((each) => [each.op, each.what, each] as const))("%s: %s", async (_, __, each) => {
     for (const count of each.counts ?? COUNTS) expect(await where(each, count), `${count} parts`).toBe(each.lies);
   });
+});
+
+it("has a test of every rule", () => {
+  const tried = new Set(ALL_CASES.map(({ op }) => op));
+  expect([...SHARDING_RULES.keys()].filter((op) => !tried.has(op))).toEqual([]);
 });

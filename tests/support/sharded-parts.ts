@@ -123,7 +123,8 @@ const partsOf = (feeds: Feeds, isCut: (name: string) => boolean, count: number):
   );
 
 /** Leaves in a graph what parts compute, of pieces of its inputs. */
-function asPart({ graph }: Model, isApart: (value: Value) => boolean, given: ReadonlySet<Value>, count: number): void {
+function asPart(model: Model, isApart: (value: Value) => boolean, given: ReadonlySet<Value>, count: number): void {
+  const { graph } = model;
   graph.replaceOutputs([]);
   for (const node of graph.nodes.toReversed()) {
     if (node.outputs.some((value) => value !== null && isApart(value))) graph.remove(node);
@@ -133,9 +134,11 @@ function asPart({ graph }: Model, isApart: (value: Value) => boolean, given: Rea
     if (value.type?.kind === "tensor") value.type = { ...value.type, shape };
   }
   const inner = [...walkGraphs(graph)].filter((each) => each !== graph);
-  for (const value of inner.flatMap(({ inputs, outputs }) => [...inputs, ...outputs])) {
-    if (value.type?.kind === "tensor") value.type = { ...value.type, shape: null };
+  const made = [...walkGraphs(graph)].flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs));
+  for (const value of [...inner.flatMap(({ inputs }) => inputs), ...made]) {
+    if (value?.type?.kind === "tensor") value.type = { ...value.type, shape: null };
   }
+  inferTypes(model);
 }
 
 /**

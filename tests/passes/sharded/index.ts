@@ -1,4 +1,18 @@
+import { ARRANGING_CASES } from "./arranging.ts";
 import type { RuleCase } from "./case.ts";
-import { SILENT } from "./silent.ts";
+import { ELEMENTWISE_CASES } from "./elementwise.ts";
+import { LOOP_CASES } from "./loops.ts";
+import { NETWORK_CASES } from "./networks.ts";
+import { PRODUCT_CASES } from "./products.ts";
+import { REDUCING_CASES } from "./reducing.ts";
+import { SELECTING_CASES } from "./selecting.ts";
 
-export const ALL_CASES: readonly RuleCase[] = [...SILENT];
+export const ALL_CASES: readonly RuleCase[] = [
+  ...ARRANGING_CASES,
+  ...ELEMENTWISE_CASES,
+  ...LOOP_CASES,
+  ...NETWORK_CASES,
+  ...PRODUCT_CASES,
+  ...REDUCING_CASES,
+  ...SELECTING_CASES,
+];

@@ -103,14 +103,11 @@ const cumulate = besides((call, rank) => call.numbers(1)?.map((axis) => (axis < 
 /** Of other axes. A size that stays may yet be read at other places, of another scale or of a part that is cut out. */
 const resize: ShardingRule = (call) => {
   const [given, dims, sizes] = [call.sharded(0), call.dims(0), call.numbers(3)];
-  if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
+  if (given === null || dims === null || call.gives("axes") || !call.areReplicatedFrom(1)) return null;
   if (call.string("coordinate_transformation_mode") === "tf_crop_and_resize") return null;
-  const axes = (call.ints("axes") ?? dims.map((_, axis) => axis)).map((axis) => (axis < 0 ? axis + dims.length : axis));
-  const at = axes.indexOf(given.axis);
-  if (at === -1) return lies(given);
-  if (call.optional(3) === null) return call.numbers(2)?.[at] === 1 ? lies(given) : null;
-  if (sizes?.[at] !== dims[given.axis] || call.string("keep_aspect_ratio_policy") !== "stretch") return null;
-  const own = sizes?.map((size, index) => (index === at ? size / call.count : size)) ?? [];
+  if (call.optional(3) === null) return call.numbers(2)?.[given.axis] === 1 ? lies(given) : null;
+  if (sizes?.[given.axis] !== dims[given.axis] || call.string("keep_aspect_ratio_policy") !== "stretch") return null;
+  const own = sizes?.map((size, axis) => (axis === given.axis ? size / call.count : size)) ?? [];
   return lies(given, { sizes: new Map([[3, own]]) });
 };
 

@@ -1,15 +1,20 @@
 import { type Combination, isSharded, type Placement, partial, sharded } from "../placement.ts";
 import { lies, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
-/** Over axes of a tensor. @param by how results of parts belong together; null: they do not */
+/**
+ * Over axes of a tensor.
+ * @param by how what parts have over pieces of an axis belongs together; null: it does not
+ * @param isLinear whether that holds for parts that have to be added up, too
+ */
 const reduce =
-  (by: Combination | null): ShardingRule =>
+  (by: Combination | null, isLinear = by !== null): ShardingRule =>
   (call) => {
     const [given, dims] = [call.placement(0), call.dims(0)];
     if (given === null || dims === null || !call.areReplicatedFrom(1)) return null;
     const axes = reducedAxes(call, dims.length);
+    /** Means of whole numbers are rounded, each part of them by itself. */
     if (axes === null || (by === "mean" && !call.isFloating())) return null;
-    if (!isSharded(given)) return by === null ? null : lies(given);
+    if (!isSharded(given)) return isLinear ? lies(given) : null;
     if (axes.includes(given.axis)) return by === null ? null : lies(partial(by));
     return lies(kept(given.axis, given.runs, axes, call));
   };
@@ -40,7 +45,7 @@ const argument: ShardingRule = (call) => {
 export const REDUCING_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [
   ["ArgMax", argument],
   ["ArgMin", argument],
-  ["ReduceL1", reduce(null)],
+  ["ReduceL1", reduce("sum", false)],
   ["ReduceL2", reduce(null)],
   ["ReduceLogSum", reduce(null)],
   ["ReduceLogSumExp", reduce(null)],
@@ -49,5 +54,5 @@ export const REDUCING_SHARDING: readonly (readonly [op: string, rule: ShardingRu
   ["ReduceMin", reduce(null)],
   ["ReduceProd", reduce(null)],
   ["ReduceSum", reduce("sum")],
-  ["ReduceSumSquare", reduce(null)],
+  ["ReduceSumSquare", reduce("sum", false)],
 ];
