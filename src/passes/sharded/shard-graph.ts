@@ -4,10 +4,10 @@ import { type Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphsOf, valuesReadBy } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
 import { Tensor } from "../../graph/tensor.ts";
+import { isAlike } from "./alike.ts";
 import { isReplicated, isSharded, type Placement, piece, REPLICATED } from "./placement.ts";
 import { SHARDING_RULES } from "./rules/table.ts";
 import { dimsOfValue, type Placed, type PlacedBody, ShardCall } from "./shard-call.ts";
-import { isUniform } from "./uniform.ts";
 
 export interface ShardingSettings {
   readonly opset: number;
@@ -143,8 +143,9 @@ class Sharder {
     if (!isOwn) return this.#outside?.narrow(value, placement) ?? null;
     const dims = dimsOfValue(value);
     const sizes = dims && piece(dims, placement, this.#settings.count);
-    if (!isSharded(placement) || sizes === null || !isUniform(value)) return null;
+    if (!isSharded(placement) || sizes === null) return null;
     const { axis } = placement;
+    if (!isAlike(value, axis, this.#settings.opset)) return null;
     const size = sizes[axis] ?? 0;
     const made = this.#cut.get(value) ?? new Map<string, () => Value>();
     this.#cut.set(value, made);

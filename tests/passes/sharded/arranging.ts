@@ -98,8 +98,8 @@ export const ARRANGING_CASES: readonly RuleCase[] = [
     ["equal numbers", "axis 0", (s) => s.op("Concat", [samples(s, 4), s.filled([BATCH, 1], 1)], axis(1))],
     ["a token that all have", "refused", (s) => s.op("Concat", [s.state([BATCH, 1, 4]), samples(s, 2, 4)], axis(1))],
     [
-      "a token of each, spread",
-      "refused",
+      "a token that is spread over samples",
+      "axis 0",
       (s) => s.op("Concat", [s.op("Expand", [s.state([1, 1, 4]), s.ints(BATCH, 1, 4)]), samples(s, 2, 4)], axis(1)),
     ],
     ["batches", "axis 0 in 2", (s) => s.op("Concat", [samples(s, 4), samples(s, 4)], axis(0))],

@@ -1,3 +1,4 @@
+import { ALIKE_CASES } from "./alike.ts";
 import { ARRANGING_CASES } from "./arranging.ts";
 import type { RuleCase } from "./case.ts";
 import { ELEMENTWISE_CASES } from "./elementwise.ts";
@@ -8,6 +9,7 @@ import { REDUCING_CASES } from "./reducing.ts";
 import { SELECTING_CASES } from "./selecting.ts";
 
 export const ALL_CASES: readonly RuleCase[] = [
+  ...ALIKE_CASES,
   ...ARRANGING_CASES,
   ...ELEMENTWISE_CASES,
   ...LOOP_CASES,

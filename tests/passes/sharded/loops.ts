@@ -349,11 +349,6 @@ export const LOOP_CASES: readonly RuleCase[] = [
     ],
   ),
   ...casesOf("RandomNormalLike", ["chance", "refused", (s) => s.op("RandomNormalLike", [s.state([4])])]),
-  ...casesOf("Dropout", [
-    "that drops",
-    "refused",
-    (s) => s.op("Dropout", [s.state([4]), s.filled([], 0.5), s.op("Greater", [s.filled([], 1), s.filled([], 0)])]),
-  ]),
   ...casesOf(
     "Shape",
     ["of pieces", "refused", (s) => s.op("Shape", [samples(s, 4)])],

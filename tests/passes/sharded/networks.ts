@@ -171,4 +171,16 @@ export const NETWORK_CASES: readonly RuleCase[] = [
       { opset: 17 },
     ],
   ),
+  ...casesOf(
+    "Dropout",
+    ["that drops nothing", "axis 0", (s) => s.op("Dropout", [samples(s, 4), s.filled([], 0.5)])],
+    ["what it says of that", "axis 1", (s) => s.ops("Dropout", [columns(s)], 2)[1] ?? ""],
+    ["a sum", "sum", (s) => s.op("Dropout", [summed(s)])],
+    ["what it says of a sum", "left out", (s) => s.ops("Dropout", [summed(s)], 2)[1] ?? ""],
+    [
+      "that drops",
+      "refused",
+      (s) => s.op("Dropout", [s.state([4]), s.filled([], 0.5), s.op("Greater", [s.filled([], 1), s.filled([], 0)])]),
+    ],
+  ),
 ];

@@ -1,3 +1,4 @@
+import { isSharded } from "../placement.ts";
 import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
 /** Each sample's channels by themselves. */
@@ -36,11 +37,22 @@ function overLast(call: ShardCall): Placed | null {
   return isAlike ? { outputs: call.node.outputs.map(() => given) } : null;
 }
 
+/** What drops nothing: its first output is its input, and its second says that all of it is there. */
+const kept: ShardingRule = (call) => {
+  const given = call.placement(0);
+  const isLinear = call.optional(2) === null && call.areReplicatedFrom(1);
+  const isOne = (call.node.outputs[1] ?? null) === null;
+  return given !== null && isLinear && (isOne || isSharded(given))
+    ? { outputs: call.node.outputs.map(() => given) }
+    : null;
+};
+
 const evaluated: ShardingRule = (call) => (call.int("training_mode") === 0 ? bySample(call) : null);
 
 export const NETWORK_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [
   ["AveragePool", byChannel],
   ["BatchNormalization", evaluated],
+  ["Dropout", kept],
   ["GlobalAveragePool", byChannel],
   ["GlobalMaxPool", byChannel],
   ["GroupNormalization", bySample],

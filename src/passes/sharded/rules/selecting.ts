@@ -1,6 +1,6 @@
+import { isZero } from "../alike.ts";
 import { isReplicated, isSharded, type Placement, partial, sharded } from "../placement.ts";
 import { lies, type ShardingRule } from "../shard-call.ts";
-import { isZero } from "../uniform.ts";
 
 /** Entries of an axis. */
 const gather: ShardingRule = (call) => {
