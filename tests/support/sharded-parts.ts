@@ -80,13 +80,16 @@ function assembled(parts: readonly (readonly number[])[], placement: Placement, 
   });
 }
 
+/** Of a sum near one. */
+const ROUNDING = 2 ** -23;
+
 /** Other orders of additions: of few numbers, each of which may have been rounded a few times on the way. */
 export function expectAlike(given: readonly number[], whole: readonly number[], name: string, precision = 2e-6): void {
   expect(given.length, name).toBe(whole.length);
   const scale = Math.max(...whole.map((number) => (Number.isFinite(number) ? Math.abs(number) : 0)));
   const worst = whole.findIndex((number, at) => {
     const other = given[at] ?? Number.NaN;
-    return !Object.is(number, other) && !(Math.abs(number - other) <= precision * scale + 1e-9) && number !== other;
+    return !Object.is(number, other) && !(Math.abs(number - other) <= precision * scale + ROUNDING) && number !== other;
   });
   expect(worst === -1 ? "alike" : `[${worst}]: ${given[worst]} and not ${whole[worst]}`, name).toBe("alike");
 }
@@ -152,10 +155,10 @@ export async function placedAlike(
   precision?: number,
 ): Promise<ReadonlyMap<string, string> | null> {
   const [model, whole] = [step.model.clone(), step.model.clone()];
-  inferTypes(model);
+  const types = inferTypes(model);
   inferTypes(whole);
   const given = givenOf(model.graph, step.inputs);
-  const placed = placeGraph(model.graph, given, { opset: model.opset, count, names: new Names(model) });
+  const placed = placeGraph(model.graph, given, { opset: model.opset, count, names: new Names(model), types });
   if (placed === null) return null;
   const made = model.graph.nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== null));
   const lies = new Map([...placed.placements].map(([{ name }, placement]) => [name, placement]));

@@ -72,6 +72,9 @@ const joined: AlikeRule = ({ view, axis, isAlike }) => {
   return isOther && view.node.inputs.every((_, index) => isAlike(index, axis));
 };
 
+/** Axes that stay where they are. */
+const reduced: AlikeRule = ({ view, axis, isAlike }) => view.int("keepdims") !== 0 && isAlike(0, axis);
+
 const same: AlikeRule = ({ axis, isAlike }) => isAlike(0, axis);
 
 const RULES: ReadonlyMap<string, AlikeRule> = new Map([
@@ -80,6 +83,8 @@ const RULES: ReadonlyMap<string, AlikeRule> = new Map([
   ["Expand", broadcast((index) => index === 0)],
   ["Flatten", reshaped],
   ["Gather", gathered],
+  ["ReduceMean", reduced],
+  ["ReduceSum", reduced],
   ["Reshape", reshaped],
   ["Slice", same],
   ["Squeeze", reshaped],

@@ -6,6 +6,7 @@ import { type Model, valuesReadBy, walkGraphs } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
 import { inferTypes } from "../../ops/inference/infer-types.ts";
+import type { TypeInference } from "../../ops/inference/inference.ts";
 import { shapeOf } from "../../ops/value-types.ts";
 import { inlineFunctions } from "../inline-functions.ts";
 import type { StepModel } from "../portable/step-model.ts";
@@ -34,10 +35,11 @@ export interface ShardedStep {
  */
 export function shardBatch(step: StepModel, count: number): ShardedStep | null {
   if (step.model.opset < OLDEST_OPSET) return null;
-  const model = renewing(step);
+  const { model, types } = renewing(step);
   const given = piecesOf(model.graph, step.inputs, count);
   const sizes = new Map([...allValues(model)].map((value) => [value, dimsOfValue(value)]));
-  const placed = given && placeGraph(model.graph, given, { opset: model.opset, count, names: new Names(model) });
+  const settings = { opset: model.opset, count, names: new Names(model), types };
+  const placed = given && placeGraph(model.graph, given, settings);
   if (given === null || placed === null) return null;
   const { placements } = placed;
   const results = resultsOf(model.graph, placements);
@@ -57,15 +59,14 @@ export function shardBatch(step: StepModel, count: number): ShardedStep | null {
 }
 
 /** A copy of a step with its loss and next state alone. */
-function renewing(step: StepModel): Model {
+function renewing(step: StepModel): { readonly model: Model; readonly types: TypeInference } {
   const model = step.model.clone();
   const { graph } = model;
   inlineFunctions(model, AGR_DOMAIN);
   const names = new Set([...step.outputs.slice(0, 1), ...step.state.map(({ next }) => next)]);
   graph.replaceOutputs(graph.outputs.filter(({ name }) => names.has(name)));
   removeUnread(graph);
-  inferTypes(model);
-  return model;
+  return { model, types: inferTypes(model) };
 }
 
 /** Where the user's inputs lie: those with as many entries as the first are cut along them. */
@@ -98,7 +99,7 @@ function resultsOf(graph: Graph, placements: ReadonlyMap<Value, Placement>): Rea
 
 /** The step with the combined results in the place of what they are made of; null where it needs the batch beside them. */
 function restOf(step: StepModel, results: ReadonlyMap<Value, Combination>, count: number): StepModel | null {
-  const model = renewing(step);
+  const { model } = renewing(step);
   const { graph } = model;
   const made = new Map(graph.nodes.flatMap(({ outputs }) => outputs.map((value) => [value?.name, value] as const)));
   const names = new Names(model);

@@ -2,6 +2,7 @@ import type { Attribute } from "../../graph/attribute.ts";
 import { isGradientType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
+import type { TypeInference } from "../../ops/inference/inference.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { dimsOf, known } from "../../ops/value-types.ts";
 import { isReplicated, isSharded, type Placement, piece, type Sharded } from "./placement.ts";
@@ -31,6 +32,7 @@ export interface ShardCallInit {
   readonly opset: number;
   readonly count: number;
   readonly placements: readonly Placement[];
+  readonly types: TypeInference;
   readonly body: (graph: Graph, inputs: readonly Placement[]) => PlacedBody | null;
 }
 
@@ -41,9 +43,11 @@ export class ShardCall extends NodeView {
   /** Of each input; what is left out is replicated. */
   readonly placements: readonly Placement[];
   readonly body: ShardCallInit["body"];
+  readonly #types: TypeInference;
 
-  constructor(node: Node, { opset, count, placements, body }: ShardCallInit) {
+  constructor(node: Node, { opset, count, placements, types, body }: ShardCallInit) {
     super(node, opset);
+    this.#types = types;
     this.count = count;
     this.placements = placements;
     this.body = body;
@@ -87,9 +91,14 @@ export class ShardCall extends NodeView {
     return dims === null ? null : piece(dims, placement, this.count);
   }
 
-  /** The elements of a constant input of whole numbers. */
+  /** The elements of an input that is a constant, or of few whole numbers that are told from sizes. */
   numbers(index: number): readonly number[] | null {
-    return this.constant(index) === null ? null : [...(this.constant(index)?.values() ?? [])].map(Number);
+    const value = this.optional(index);
+    const constant = this.constant(index);
+    if (value === null) return null;
+    if (constant !== null) return Array.from(constant.values(), Number);
+    const content = this.#types.content(value);
+    return content?.every((each) => typeof each === "number") ? content : null;
   }
 
   /** Axes that an attribute or a constant input gives, none negative; null where they are not known or not given. */

@@ -4,6 +4,7 @@ import { type Graph, Node, Value } from "../../graph/graph.ts";
 import { subgraphsOf, valuesReadBy } from "../../graph/model.ts";
 import type { Names } from "../../graph/names.ts";
 import { Tensor } from "../../graph/tensor.ts";
+import type { TypeInference } from "../../ops/inference/inference.ts";
 import { isAlike } from "./alike.ts";
 import { isReplicated, isSharded, type Placement, piece, REPLICATED } from "./placement.ts";
 import { SHARDING_RULES } from "./rules/table.ts";
@@ -13,6 +14,7 @@ export interface ShardingSettings {
   readonly opset: number;
   readonly count: number;
   readonly names: Names;
+  readonly types: TypeInference;
 }
 
 /** Where everything lies that the parts of a batch compute, and what lets a graph compute one. */

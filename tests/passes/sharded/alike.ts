@@ -76,6 +76,15 @@ export const ALIKE_CASES: readonly RuleCase[] = [
       axis(-2),
     ),
   ),
+  ...added("sums of what is spread", "axis 0", (s) => s.op("ReduceSum", [spread(s), s.ints(1)])),
+  ...added("sums of other rows", "refused", (s) => s.op("ReduceSum", [s.state([BATCH, 4]), s.ints(1)])),
+  ...added("sums of what is spread, without their axis", "refused", (s) =>
+    s.op(
+      "ReduceSum",
+      [s.op("Expand", [s.state([4, 1, 4]), s.ints(4, BATCH, 4)]), s.ints(1)],
+      attribute.int("keepdims", 0),
+    ),
+  ),
   ...added("a choice between what is spread", "axis 0", (s) =>
     s.op("Where", [
       s.op("Cast", [s.state([4])], attribute.int("to", DataType.bool)),

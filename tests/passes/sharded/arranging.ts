@@ -160,6 +160,27 @@ export const ARRANGING_CASES: readonly RuleCase[] = [
     ["columns", "axis 0", (s) => s.op("Slice", [samples(s, 5), s.ints(-1), s.ints(-6), s.ints(-1), s.ints(-2)])],
     ["the batch", "refused", (s) => s.op("Slice", [samples(s, 5), s.ints(1), s.ints(3)])],
     [
+      "columns, and all of the batch",
+      "axis 0",
+      (s) => s.op("Slice", [samples(s, 5), s.ints(0, 1), s.ints(BATCH, 4), "", s.ints(1, 2)]),
+    ],
+    [
+      "all of the batch up to the end of any",
+      "axis 0",
+      (s) => s.op("Slice", [samples(s, 5), s.ints(0), s.ints(2 ** 40), s.ints(-2)]),
+    ],
+    [
+      "every second of the batch",
+      "refused",
+      (s) => s.op("Slice", [samples(s, 5), s.ints(0), s.ints(9), s.ints(0), s.ints(2)]),
+    ],
+    ["all but one of the batch", "refused", (s) => s.op("Slice", [samples(s, 5), s.ints(0), s.ints(-1)])],
+    [
+      "the batch turned round",
+      "refused",
+      (s) => s.op("Slice", [samples(s, 5), s.ints(-1), s.ints(-9), "", s.ints(-1)]),
+    ],
+    [
       "the batch and columns",
       "refused",
       (s) => s.op("Slice", [samples(s, 5), s.ints(0, 1), s.ints(3, 4), s.ints(0, 1)]),

@@ -110,6 +110,12 @@ const WITH_ADDEND = casesOf(
 /** [4, 6, 5], in pieces of its channels, or what are kernels' depth. */
 const deep = (s: SmallStep, ...shape: readonly number[]): string =>
   s.op("Transpose", [samples(s, ...shape)], attribute.ints("perm", [1, 0, ...shape.slice(1).map((_, at) => at + 2)]));
+/** [4, 24, 5], in pieces of each of four stretches of its channels. */
+const deepGroups = (s: SmallStep): string => {
+  const turned = s.op("Transpose", [samples(s, 4, 4, 5)], attribute.ints("perm", [2, 1, 0, 3]));
+  return s.op("Reshape", [turned, s.ints(4, 24, 5)]);
+};
+
 const group = (number: number) => attribute.int("group", number);
 
 const convolutions = (op: "Conv" | "ConvTranspose"): readonly RuleCase[] => {
@@ -171,6 +177,11 @@ const convolutions = (op: "Conv" | "ConvTranspose"): readonly RuleCase[] => {
       "refused",
       (s) => s.op(op, [deep(s, 4, 5), isTurned ? samples(s, 2, 3) : samples(s, 3, 3)], group(2)),
       { counts: [3, 6] },
+    ],
+    [
+      "over the channels of each group",
+      isTurned ? "refused" : "sum",
+      (s) => s.op(op, [deepGroups(s), deep(s, 8, 3)], group(4)),
     ],
     [
       "places of the plane",

@@ -134,6 +134,64 @@ export const SELECTING_CASES: readonly RuleCase[] = [
     ],
   ),
   ...casesOf(
+    "GatherElements",
+    [
+      "one entry of each sample, the same of all",
+      "axis 0",
+      (s) => s.op("GatherElements", [samples(s, 5), s.op("Expand", [s.ints(3), s.ints(BATCH, 1)])], axis(1)),
+    ],
+    [
+      "one entry of each sample, that all parts know",
+      "refused",
+      (s) =>
+        s.op("GatherElements", [samples(s, 5), s.op("Reshape", [s.ints(0, 1, 2, 3, 4, 0), s.ints(BATCH, 1)])], axis(1)),
+    ],
+  ),
+  ...casesOf(
+    "ScatterElements",
+    [
+      "rows of a sequence into zeros",
+      "axis 1",
+      (s) =>
+        s.op(
+          "ScatterElements",
+          [zeros(s, 5, BATCH), s.op("Expand", [s.ints(-1), s.ints(1, BATCH)]), s.fed([BATCH, 1])].map((each, index) =>
+            index === 2 ? s.op("Transpose", [each]) : each,
+          ),
+          reduction("add"),
+        ),
+    ],
+    [
+      "rows of a sequence at places of each sample that all parts know",
+      "refused",
+      (s) =>
+        s.op(
+          "ScatterElements",
+          [
+            zeros(s, 5, BATCH),
+            s.op("Reshape", [s.ints(0, 1, 2, 3, 4, 0), s.ints(1, BATCH)]),
+            s.op("Transpose", [s.fed([BATCH, 1])]),
+          ],
+          reduction("add"),
+        ),
+    ],
+    [
+      "samples added at one place",
+      "sum",
+      (s) =>
+        s.op(
+          "ScatterElements",
+          [zeros(s, 5), s.op("Expand", [s.ints(2), s.ints(BATCH)]), samples(s)],
+          reduction("add"),
+        ),
+    ],
+    [
+      "samples added at places that all parts know",
+      "refused",
+      (s) => s.op("ScatterElements", [zeros(s, 5), s.ints(0, 1, 2, 3, 4, 0), samples(s)], reduction("add")),
+    ],
+  ),
+  ...casesOf(
     "ScatterND",
     [
       "rows added to zeros",

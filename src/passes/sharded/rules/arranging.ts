@@ -39,9 +39,17 @@ const besides =
     return isSharded(given) && axes.includes(given.axis) ? null : { outputs: call.node.outputs.map(() => given) };
   };
 
+/** Axes of which something is left away, or that are turned round. */
 const slice = besides((call, rank) => {
-  const axes = call.optional(3) === null ? call.numbers(1)?.map((_, axis) => axis) : call.numbers(3);
-  return axes?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? null;
+  const [starts, ends, steps] = [call.numbers(1), call.numbers(2), call.numbers(4)];
+  const given = call.optional(3) === null ? starts?.map((_, axis) => axis) : call.numbers(3);
+  const axes = given?.map((axis) => (axis < 0 ? axis + rank : axis));
+  const isWhole = (at: number): boolean => {
+    const size = call.dims(0)?.[axes?.[at] ?? -1];
+    const isEvery = call.optional(4) === null || steps?.[at] === 1;
+    return isEvery && size !== undefined && starts?.[at] === 0 && (ends?.[at] ?? 0) >= size;
+  };
+  return axes?.filter((_, at) => !isWhole(at)) ?? null;
 });
 
 /** Axes that get something before or behind them. */

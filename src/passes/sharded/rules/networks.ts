@@ -1,4 +1,4 @@
-import { isSharded } from "../placement.ts";
+import { isReplicated, isSharded, type Placement, sharded } from "../placement.ts";
 import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
 /** Each sample's channels by themselves. */
@@ -47,21 +47,47 @@ const kept: ShardingRule = (call) => {
     : null;
 };
 
+/** Of inputs of a sequence's operators: which axis has the samples. */
+const SAMPLES: ReadonlyMap<number, number> = new Map([
+  [0, 1],
+  [4, 0],
+  [5, 1],
+  [6, 1],
+]);
+
+/** Each sample's sequence by itself, from its own state on. */
+const recurrent: ShardingRule = (call) => {
+  const given = call.sharded(0);
+  if (given === null || given.runs !== 1 || call.intOrNull("layout") === 1) return null;
+  const isOwn = (placement: Placement, index: number): boolean =>
+    isReplicated(placement) ||
+    (isSharded(placement) && placement.axis === SAMPLES.get(index) && placement.runs === given.runs);
+  if (!call.placements.every(isOwn)) return null;
+  const inputs = call.placements.map((placement, index): Placement | null => {
+    const axis = SAMPLES.get(index);
+    return axis !== undefined && isReplicated(placement) && call.optional(index) !== null ? sharded(axis) : null;
+  });
+  return { outputs: call.node.outputs.map((_, index) => sharded(index === 0 ? 2 : 1)), inputs };
+};
+
 const evaluated: ShardingRule = (call) => (call.int("training_mode") === 0 ? bySample(call) : null);
 
 export const NETWORK_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [
   ["AveragePool", byChannel],
   ["BatchNormalization", evaluated],
   ["Dropout", kept],
+  ["GRU", recurrent],
   ["GlobalAveragePool", byChannel],
   ["GlobalMaxPool", byChannel],
   ["GroupNormalization", bySample],
   ["Hardmax", along],
   ["InstanceNormalization", bySample],
+  ["LSTM", recurrent],
   ["LayerNormalization", overLast],
   ["LogSoftmax", along],
   ["LpPool", byChannel],
   ["MaxPool", byChannel],
+  ["RNN", recurrent],
   ["RMSNormalization", overLast],
   ["Softmax", along],
 ];

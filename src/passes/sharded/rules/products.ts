@@ -95,7 +95,9 @@ const convolution =
     if (isGrouped && group > 1 && x.runs === 1 && w.runs === 1) {
       return lies(sharded(1), { attributes: [attribute.int("group", group / call.count)] });
     }
-    return group === 1 && x.axis === 1 && isSame(x, w, axes.depth) ? lies(partial("sum")) : null;
+    /** Of kernels' depth the channels of a group are one stretch, or as many as that has. */
+    const isDeep = axes.depth === axes.groups ? w.runs % group === 0 && x.runs === w.runs : x.runs === w.runs * group;
+    return x.axis === 1 && w.axis === axes.depth && isDeep ? lies(partial("sum")) : null;
   };
 
 export const PRODUCT_SHARDING: readonly (readonly [op: string, rule: ShardingRule])[] = [

@@ -17,29 +17,31 @@ const gather: ShardingRule = (call) => {
 
 /** One entry of an axis for each place of the others. */
 const gatherElements: ShardingRule = (call) => {
-  const [dims, data, places] = [call.dims(0), call.sharded(0), call.sharded(1)];
+  const [dims, data, places] = [call.dims(0), call.sharded(0), call.placement(1)];
   if (dims === null || data === null || places === null) return null;
-  const isSame = data.axis === places.axis && data.runs === places.runs;
+  const isSame = isReplicated(places) || (isSharded(places) && data.axis === places.axis && data.runs === places.runs);
   /** Fewer places than data would be the first of them, and no piece of a part. */
-  const isFull = call.dims(1)?.[places.axis] === dims[places.axis];
-  return isSame && isFull && data.axis !== call.axis(dims.length) ? lies(places) : null;
+  const isFull = call.dims(1)?.[data.axis] === dims[data.axis];
+  const isPiece = isSame && isFull && data.axis !== call.axis(dims.length);
+  return isPiece ? lies(data, { inputs: [null, isReplicated(places) ? data : null] }) : null;
 };
 
 /** What parts add to zeros has to be added up; what goes where it is in the data stays in its part. */
 const scatterElements: ShardingRule = (call) => {
   const dims = call.dims(0);
-  const [data, places, updates] = [call.placement(0), call.sharded(1), call.placement(2)];
-  if (!dims || !data || !places || !updates) return null;
+  const [data, places, updates] = [call.placement(0), call.placement(1), call.placement(2)];
+  const first = call.sharded(1) ?? call.sharded(2);
+  if (!dims || !data || !places || !updates || !first) return null;
   const isSame = (other: Placement): boolean =>
-    isReplicated(other) || (isSharded(other) && other.axis === places.axis && other.runs === places.runs);
-  const piece = (other: Placement): Placement | null => (isReplicated(other) ? places : null);
-  if (!isSame(updates)) return null;
-  if (places.axis === call.axis(dims.length)) {
+    isReplicated(other) || (isSharded(other) && other.axis === first.axis && other.runs === first.runs);
+  const piece = (other: Placement): Placement | null => (isReplicated(other) ? first : null);
+  if (!isSame(places) || !isSame(updates)) return null;
+  if (first.axis === call.axis(dims.length)) {
     const isAdded = call.string("reduction") === "add" && isReplicated(data) && isZero(call.input(0));
-    return isAdded ? lies(partial("sum"), { inputs: [null, null, piece(updates)] }) : null;
+    return isAdded ? lies(partial("sum"), { inputs: [null, piece(places), piece(updates)] }) : null;
   }
-  const isFull = call.dims(1)?.[places.axis] === dims[places.axis];
-  return isFull && isSame(data) ? lies(places, { inputs: [piece(data), null, piece(updates)] }) : null;
+  const isFull = call.dims(1)?.[first.axis] === dims[first.axis];
+  return isFull && isSame(data) ? lies(first, { inputs: [data, places, updates].map(piece) }) : null;
 };
 
 const scatterRows: ShardingRule = (call) => {
