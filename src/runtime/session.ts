@@ -132,6 +132,8 @@ export interface TrainingSession {
   readonly runtime: "ort-node" | "ort-training";
   /** How ONNX Runtime is reached. */
   readonly way: Reached;
+  /** Into how many parts a training step cuts its batch, which are computed at the same time; 1: it computes the batch as one. */
+  readonly batchParts: number;
   /** Ask this, not for the name of the runtime. */
   readonly can: Abilities;
   /** The user's inputs of the training model, in their order; without parameters and gradient buffers. */

@@ -185,6 +185,7 @@ async function trainSession(
           command: "train",
           runtime,
           reached: session.way.name,
+          batchParts: session.batchParts,
           steps,
           plannedSteps: plan.totalSteps,
           loss,

@@ -97,6 +97,11 @@ export class Programs {
     return this.repeated !== null || this.separated.trainStep !== null || this.separated.sharded !== null;
   }
 
+  /** Into how many parts a training step cuts its batch. */
+  get batchParts(): number {
+    return this.separated.sharded?.parts ?? 1;
+  }
+
   /** Everything that a checkpoint of a training keeps. */
   get keptState(): readonly PlannedState[] {
     return keptState(this.first.plan, this.apply?.plan ?? null);

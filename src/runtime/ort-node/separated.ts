@@ -71,6 +71,8 @@ export interface StepFeeds {
 export class SeparatedProgram {
   /** The step without its update. */
   readonly program: Program;
+  /** Into how many parts it cuts its batch. */
+  readonly parts: number;
   readonly #sharded: ShardedProgram | null;
   readonly #update: Model;
   readonly #updates: Updates;
@@ -81,6 +83,7 @@ export class SeparatedProgram {
     const alternates = shards !== null || updates.threadsFor(update) > 1;
     this.program = new Program(step, role, provider, alternates);
     this.#sharded = shards === null || provider.shards === null ? null : new ShardedProgram(shards, provider.shards);
+    this.parts = this.#sharded === null ? 1 : (shards?.count ?? 1);
     this.#update = update;
     this.#updates = updates;
   }

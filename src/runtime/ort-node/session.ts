@@ -31,6 +31,7 @@ export class OrtNodeSession implements TrainingSession {
   readonly passedOver: ResolvedProvider["passedOver"];
   /** How ONNX Runtime is reached. */
   readonly way: ResolvedProvider["way"];
+  readonly batchParts: number;
   readonly #programs: Programs;
   readonly #state: SessionState;
   readonly #runner: StepRunner;
@@ -51,6 +52,7 @@ export class OrtNodeSession implements TrainingSession {
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.way = provider.way;
+    this.batchParts = this.#programs.batchParts;
     this.#exporter = models.exporter;
     this.#state = new SessionState(this.#programs, provider.createState(), models.state);
     this.#runner = new StepRunner(this.#programs, this.#state, models.learningRate);

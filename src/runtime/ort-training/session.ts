@@ -45,6 +45,7 @@ export interface OrtTrainingOptions {
 export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
   readonly way: Reached = { name: "web", passedOver: [] };
+  readonly batchParts = 1;
   readonly can = ABILITIES;
   readonly stepsPerCall = 1;
   readonly sharedUpdates = takesNoGradients;

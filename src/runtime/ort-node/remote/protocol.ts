@@ -40,6 +40,7 @@ export interface Opened {
   readonly executionProvider: string;
   readonly passedOver: readonly (readonly [name: string, reason: string])[];
   readonly way: Reached;
+  readonly batchParts: number;
   readonly steps: number;
 }
 

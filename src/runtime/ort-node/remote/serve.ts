@@ -72,10 +72,10 @@ export class Server {
     );
     this.#session = opened;
     const { trainingInputNames, trainingOutputNames, trainingInputs, carried } = opened;
-    const { executionProvider, passedOver, way, steps } = opened;
+    const { executionProvider, passedOver, way, batchParts, steps } = opened;
     return {
       ...{ trainingInputNames, trainingOutputNames, trainingInputs, carried },
-      ...{ executionProvider, passedOver, way, steps },
+      ...{ executionProvider, passedOver, way, batchParts, steps },
       evaluation: opened.evaluationSpecs,
       stepsPerCall: opened.stepsPerCall,
     };

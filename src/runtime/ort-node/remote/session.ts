@@ -135,6 +135,11 @@ export class RemoteSession implements TrainingSession {
     return this.#opened.executionProvider;
   }
 
+  /** Into how many parts steps cut their batch there. */
+  get batchParts(): number {
+    return this.#opened.batchParts;
+  }
+
   /** How ONNX Runtime is reached there. */
   get way(): Opened["way"] {
     return this.#opened.way;
