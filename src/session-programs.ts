@@ -104,7 +104,7 @@ function sharded(model: Model, layouts: CpuLayouts): SeparatedModels | null {
   const { parts } = layouts;
   if (parts < 2) return null;
   const made = shardBatch(copied(model, "train_step"), parts);
-  if (made === null || !partsPay(made.shard.model.graph)) return null;
+  if (made === null || !partsPay(made.shard)) return null;
   const rest = separated(planned(made.rest, "train_step"), "train_step");
   if (rest === null) return null;
   const shard = laidOut(planned(made.shard, "train_step"), layouts);
