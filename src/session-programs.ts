@@ -22,6 +22,8 @@ import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { SeparatedModels } from "./runtime/ort-node/separated.ts";
+import type { ShardedGradientModels } from "./runtime/ort-node/sharded-gradients.ts";
+import type { ShardedModel } from "./runtime/ort-node/shards.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
 import { KERNEL_OPERATORS } from "./runtime/update-kernel/operators.ts";
@@ -69,16 +71,21 @@ export function programsOf(
   };
   const separate = (model: Model | null, role: Role): SeparatedModels | null =>
     model === null || layouts === null ? null : separated(model, role);
+  const inSeveral = layouts === null || artifacts.trainStep === null ? null : sharded(artifacts.trainStep, layouts);
   return {
     ...programs,
     ...{ gradients, trainStep, evaluation },
     separated: {
       trainStep: separate(trainStep, "train_step"),
-      sharded: layouts === null || artifacts.trainStep === null ? null : sharded(artifacts.trainStep, layouts),
+      sharded: inSeveral,
       apply: separate(artifacts.apply, "apply"),
     },
     overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
     adding: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, false))),
+    shardedGradients:
+      inSeveral === null || layouts === null || artifacts.gradients === null
+        ? null
+        : shardedGradients(artifacts.gradients, layouts),
     sharer: (apply, parameters, sessions) =>
       planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
     repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
@@ -101,15 +108,36 @@ function separated(model: Model, role: Role): SeparatedModels | null {
 
 /** A training step in parts of its batch, computed at the same time; null where that cannot be, or takes no less time. */
 function sharded(model: Model, layouts: CpuLayouts): SeparatedModels | null {
+  const made = inParts(copied(model, "train_step"), layouts);
+  const rest = made && separated(planned(made.rest, "train_step"), "train_step");
+  return made && rest && { ...rest, shards: made.shards };
+}
+
+/** `gradients` in parts of its batch, computed at the same time; null where that cannot be, or takes no less time. */
+function shardedGradients(model: Model, layouts: CpuLayouts): ShardedGradientModels | null {
+  const made = inParts(copied(model, "gradients"), layouts);
+  if (made === null) return null;
+  const rest = planned(made.rest, "gradients");
+  const [overwriting, adding] = mapTuple([true, false], (resets) =>
+    derived(rest, "gradients", (step) => withoutReset(step, resets)),
+  );
+  if (overwriting === null || adding === null) return null;
+  for (const each of [overwriting, adding]) computeEarly(each);
+  return { overwriting, adding, shards: made.shards };
+}
+
+/** What computes parts of a step's batch, and what makes the step of them; null where that cannot be, or takes no less time. */
+function inParts(
+  step: StepModel,
+  layouts: CpuLayouts,
+): { readonly shards: ShardedModel; readonly rest: StepModel } | null {
   const { parts } = layouts;
   if (parts < 2) return null;
-  const made = shardBatch(copied(model, "train_step"), parts);
+  const made = shardBatch(step, parts);
   if (made === null || !partsPay(made.shard)) return null;
-  const rest = separated(planned(made.rest, "train_step"), "train_step");
-  if (rest === null) return null;
   const shard = laidOut(planned(made.shard, "train_step"), layouts);
   computeEarly(shard);
-  return { ...rest, shards: { model: shard, count: parts } };
+  return { rest: made.rest, shards: { model: shard, count: parts } };
 }
 
 /** A step in a loop, with its small parameters in one piece there. */

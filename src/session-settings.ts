@@ -57,6 +57,7 @@ export function plainPrograms(
       overwriting: null,
       adding: null,
       repeated: null,
+      shardedGradients: null,
       separated: NOT_SEPARATED,
       stepsPerCall,
       exporter,

@@ -63,6 +63,14 @@ export class Program {
     return this.#session;
   }
 
+  /** Whether it is loaded, or can be. */
+  canLoad(): Promise<boolean> {
+    return this.load().then(
+      () => true,
+      () => false,
+    );
+  }
+
   async #create(): Promise<OrtSession> {
     const { name, create, keepsAt } = this.#provider;
     const locations = Object.fromEntries([

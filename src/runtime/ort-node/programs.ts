@@ -9,6 +9,8 @@ import type { Abilities, CarriedInput, Exporter } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
 import { type SeparatedModels, SeparatedProgram, type Updates } from "./separated.ts";
+import { type ShardedGradientModels, ShardedGradients } from "./sharded-gradients.ts";
+import type { ShardedModel, Shards } from "./shards.ts";
 
 /** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
 export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
@@ -27,6 +29,8 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
   readonly overwriting: Model | null;
   /** `gradients` for the batches after that one. */
   readonly adding: Model | null;
+  /** `gradients` in parts of its batch; null where the training step is not in parts, or there is nothing to gain. */
+  readonly shardedGradients: ShardedGradientModels | null;
   /**
    * The training step and the optimizer's update in two, each to be computed in place, and the training step in parts of its batch, too;
    * null where there is nothing to gain.
@@ -52,6 +56,7 @@ export class Programs {
   readonly apply: Program | null;
   readonly evaluation: Program | null;
   readonly repeated: Program | null;
+  readonly shardedGradients: ShardedGradients | null;
   readonly separated: Separated<SeparatedProgram>;
   readonly #updates: Updates | null;
   readonly #exported: Model | null;
@@ -77,8 +82,11 @@ export class Programs {
       separated === null || updates === null ? null : new SeparatedProgram(separated, role, provider, updates);
     const isFixed = models.stepsPerCall !== "auto" && models.repeated !== null;
     const { trainStep, sharded, apply } = models.separated;
-    const isSharded = (sharded?.shards?.count ?? Number.POSITIVE_INFINITY) <= (provider.shards?.most ?? 1);
-    const inParts = isSharded ? inTwo(sharded, "train_step") : null;
+    const inParts = shardsFor(sharded?.shards, provider) === null ? null : inTwo(sharded, "train_step");
+    const { shardedGradients } = models;
+    const shards = shardsFor(shardedGradients?.shards, provider);
+    this.shardedGradients =
+      shardedGradients === null || shards === null ? null : new ShardedGradients(shardedGradients, provider, shards);
     this.separated = {
       sharded: inParts,
       trainStep: isFixed && inParts === null ? null : inTwo(trainStep, "train_step"),
@@ -166,11 +174,16 @@ export class Programs {
 
   async release(): Promise<void> {
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, separated } = this;
-    const inTwo = [separated.sharded, separated.trainStep, separated.apply];
-    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inTwo])
+    const inSeveral = [separated.sharded, separated.trainStep, separated.apply, this.shardedGradients];
+    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inSeveral])
       await program?.release();
     this.#updates?.release();
   }
+}
+
+/** What computes parts of a batch; null where they are too many for it. */
+function shardsFor(models: ShardedModel | null | undefined, { shards }: ResolvedProvider): Shards | null {
+  return models && shards !== null && models.count <= shards.most ? shards : null;
 }
 
 export function noEvalModel(): BackendError {

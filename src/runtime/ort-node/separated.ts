@@ -96,7 +96,7 @@ export class SeparatedProgram {
     const { program } = this;
     const sharded = this.#sharded;
     const shards = (await sharded?.prepare(store)) ?? null;
-    if (sharded !== null && (shards === null || !(await canLoad(program)))) return null;
+    if (sharded !== null && (shards === null || !(await program.canLoad()))) return null;
     this.#opened ??= this.#open();
     const update = await this.#opened;
     if (update === null || store.hold === undefined) return null;
@@ -132,9 +132,3 @@ export class SeparatedProgram {
     await this.#sharded?.release();
   }
 }
-
-const canLoad = (program: Program): Promise<boolean> =>
-  program.load().then(
-    () => true,
-    () => false,
-  );

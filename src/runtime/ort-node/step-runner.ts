@@ -6,6 +6,7 @@ import type { Program } from "./program.ts";
 import type { Programs } from "./programs.ts";
 import type { ReadyStep } from "./separated.ts";
 import type { SessionState } from "./session-state.ts";
+import type { ReadyGradients } from "./sharded-gradients.ts";
 import { stacked } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
 
@@ -53,14 +54,22 @@ export class StepRunner {
   }
 
   async #backward(feeds: NamedTensors, outputs: readonly string[]) {
+    const { shardedGradients } = this.#programs;
+    const { resets, store } = this.#state;
+    if (!resets || this.#programs.overwriting === null) store.unplace?.();
+    const { program, run } = (await shardedGradients?.prepare(store, resets, outputs)) ?? this.#wholeGradients();
+    const ran = await run(feeds, outputs);
+    return { program, ran, commit: (renewals: Renewals): void => store.commit(renewals, ran.outputs) };
+  }
+
+  /** The model that computes the gradients of a whole batch. */
+  #wholeGradients(): ReadyGradients {
     const { overwriting, adding, first } = this.#programs;
     const { resets, store } = this.#state;
     const program = (resets ? overwriting : adding) ?? first;
-    if (program !== overwriting) store.unplace?.();
     const { reset } = program.plan;
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(resets ? 1 : 0), [1]) };
-    const ran = await program.run({ ...feeds, ...flag }, store, outputs);
-    return { program, ran, commit: (renewals: Renewals): void => store.commit(renewals, ran.outputs) };
+    return { program, run: (feeds, outputs) => program.run({ ...feeds, ...flag }, store, outputs) };
   }
 
   /** The optimizer's update. */

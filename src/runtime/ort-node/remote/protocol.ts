@@ -3,21 +3,16 @@ import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { CarriedInput, Reached, TrainingSession } from "../../session.ts";
 import type { Separated } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
+import type { EncodedSeparated, EncodedShardedGradients } from "./encoded.ts";
 
 type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evaluation" | "repeated";
-
-/** What is run in two, encoded. */
-export interface EncodedSeparated {
-  readonly step: Uint8Array;
-  readonly update: Uint8Array;
-  readonly shards: { readonly model: Uint8Array; readonly count: number } | null;
-}
 
 /** What the other side makes its session of. */
 export interface Opening {
   /** Encoded models; null where there is none. */
   readonly models: Readonly<Record<ModelName, Uint8Array | null>>;
   readonly separated: Separated<EncodedSeparated>;
+  readonly shardedGradients: EncodedShardedGradients | null;
   readonly state: TrainingState;
   readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;

@@ -2,11 +2,11 @@ import { BackendError } from "../../../errors.ts";
 import { decodeModel } from "../../../graph/serde/decode.ts";
 import { DEFAULT_LEARNING_RATE } from "../../learning-rate.ts";
 import type { TrainingSession } from "../../session.ts";
-import type { SeparatedModels } from "../separated.ts";
 import { OrtNodeSession } from "../session.ts";
 import type { Way } from "../ways.ts";
+import { decodeSeparated, decodeShardedGradients } from "./encoded.ts";
 import { pack, unpack } from "./packing.ts";
-import type { EncodedSeparated, Opened, Opening, Reply, Request } from "./protocol.ts";
+import type { Opened, Opening, Reply, Request } from "./protocol.ts";
 
 /** Answers the calls of a `RemoteSession`, with a session of its own. */
 export class Server {
@@ -41,7 +41,15 @@ export class Server {
     return run.call(session, ...given);
   }
 
-  async #open({ models, separated, state, stepsPerCall, options, environment }: Opening): Promise<Opened> {
+  async #open({
+    models,
+    separated,
+    shardedGradients,
+    state,
+    stepsPerCall,
+    options,
+    environment,
+  }: Opening): Promise<Opened> {
     this.#prepare(environment);
     const decode = (bytes: Uint8Array | null) => (bytes === null ? null : decodeModel(bytes));
     const opened = await OrtNodeSession.create(
@@ -56,10 +64,11 @@ export class Server {
         evaluation: decode(models.evaluation),
         repeated: decode(models.repeated),
         separated: {
-          trainStep: decodeAll(separated.trainStep),
-          sharded: decodeAll(separated.sharded),
-          apply: decodeAll(separated.apply),
+          trainStep: decodeSeparated(separated.trainStep),
+          sharded: decodeSeparated(separated.sharded),
+          apply: decodeSeparated(separated.apply),
         },
+        shardedGradients: decodeShardedGradients(shardedGradients),
         state,
         stepsPerCall,
         learningRate: () => DEFAULT_LEARNING_RATE,
@@ -80,13 +89,4 @@ export class Server {
       stepsPerCall: opened.stepsPerCall,
     };
   }
-}
-
-function decodeAll(separated: EncodedSeparated | null): SeparatedModels | null {
-  if (separated === null) return null;
-  const { step, update, shards } = separated;
-  return {
-    ...{ step: decodeModel(step), update: decodeModel(update) },
-    shards: shards && { ...shards, model: decodeModel(shards.model) },
-  };
 }

@@ -21,23 +21,14 @@ import type {
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn, sharesNone } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import type { SeparatedModels } from "../separated.ts";
+import { encodeSeparated, encodeShardedGradients } from "./encoded.ts";
 import { Line } from "./line.ts";
-import type { Answer, Calls, EncodedSeparated, Method, Opened, Opening, StartPeer } from "./protocol.ts";
+import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
 
 /**
  * A session of ort-node in a thread or process of its own. The state stays there; batches, losses and what is asked for
  * travel. So the caller's event loop is free while a step runs.
  */
-function encodeAll(separated: SeparatedModels | null): EncodedSeparated | null {
-  if (separated === null) return null;
-  const { step, update, shards } = separated;
-  return {
-    ...{ step: encodeModel(step), update: encodeModel(update) },
-    shards: shards && { ...shards, model: encodeModel(shards.model) },
-  };
-}
-
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can: Abilities;
@@ -73,7 +64,7 @@ export class RemoteSession implements TrainingSession {
     const line = new Line(start);
     const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
     const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, state, stepsPerCall } = programs;
-    const { separated } = programs;
+    const { separated, shardedGradients } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
     const opening: Opening = {
       models: {
@@ -82,10 +73,11 @@ export class RemoteSession implements TrainingSession {
         ...{ evaluation: encode(evaluation), repeated: encode(repeated) },
       },
       separated: {
-        trainStep: encodeAll(separated.trainStep),
-        sharded: encodeAll(separated.sharded),
-        apply: encodeAll(separated.apply),
+        trainStep: encodeSeparated(separated.trainStep),
+        sharded: encodeSeparated(separated.sharded),
+        apply: encodeSeparated(separated.apply),
       },
+      shardedGradients: encodeShardedGradients(shardedGradients),
       state,
       stepsPerCall,
       environment,
