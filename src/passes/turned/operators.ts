@@ -5,9 +5,9 @@ import type { Node, Value } from "../../graph/graph.ts";
 import type { Dimension } from "../../graph/value-type.ts";
 import { constantOf } from "../../ops/constants.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
+import { ELEMENTWISE } from "../../ops/elementwise.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { NodeView } from "../../ops/node-view.ts";
-import type { OpType } from "../../ops/operators/index.ts";
 import { shapeOf } from "../../ops/value-types.ts";
 
 export type IsTurned = (value: Value | null) => boolean;
@@ -122,16 +122,9 @@ const transposition: Row = {
   turned: () => ({ opType: "Identity", attributes: [] }),
 };
 
-// biome-ignore format: a list
-const ELEMENTWISE: readonly OpType[] = [
-  "Abs", "Add", "Cast", "Clip", "Div", "Elu", "Equal", "Erf", "Exp", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish",
-  "Identity", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not", "Pow", "Reciprocal", "Relu", "Selu",
-  "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Tanh", "Where",
-];
-
 /** By operator of ONNX's own domain. */
-export const OPERATORS: ReadonlyMap<string, Row> = new Map<OpType, Row>([
-  ...ELEMENTWISE.map((op) => [op, elementwise] as const),
+export const OPERATORS: ReadonlyMap<string, Row> = new Map<string, Row>([
+  ...[...ELEMENTWISE].map((op) => [op, elementwise] as const),
   ["Gemm", product],
   ["MatMul", product],
   ["ReduceSum", sum],
