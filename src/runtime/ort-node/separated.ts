@@ -71,21 +71,26 @@ export interface StepFeeds {
 export class SeparatedProgram {
   /** The step without its update. */
   readonly program: Program;
-  /** Into how many parts it cuts its batch. */
-  readonly parts: number;
   readonly #sharded: ShardedProgram | null;
   readonly #update: Model;
   readonly #updates: Updates;
+  readonly #count: number;
   #opened: Promise<Update | null> | null = null;
+  #isLeftOut = false;
 
   /** @throws FormatError `E_PLAN` */
   constructor({ step, update, shards }: SeparatedModels, role: Role, provider: ResolvedProvider, updates: Updates) {
     const alternates = shards !== null || updates.threadsFor(update) > 1;
     this.program = new Program(step, role, provider, alternates);
     this.#sharded = shards === null || provider.shards === null ? null : new ShardedProgram(shards, provider.shards);
-    this.parts = this.#sharded === null ? 1 : (shards?.count ?? 1);
+    this.#count = this.#sharded === null ? 1 : (shards?.count ?? 1);
     this.#update = update;
     this.#updates = updates;
+  }
+
+  /** Into how many parts it cuts its batch; 1 where it could not be prepared when it was last asked to. */
+  get parts(): number {
+    return this.#isLeftOut ? 1 : this.#count;
   }
 
   /**
@@ -93,6 +98,12 @@ export class SeparatedProgram {
    * parts of a batch cannot be computed.
    */
   async prepare(store: StateStore): Promise<ReadyStep | null> {
+    const ready = await this.#prepare(store);
+    this.#isLeftOut = ready === null;
+    return ready;
+  }
+
+  async #prepare(store: StateStore): Promise<ReadyStep | null> {
     const { program } = this;
     const sharded = this.#sharded;
     const shards = (await sharded?.prepare(store)) ?? null;

@@ -31,7 +31,6 @@ export class OrtNodeSession implements TrainingSession {
   readonly passedOver: ResolvedProvider["passedOver"];
   /** How ONNX Runtime is reached. */
   readonly way: ResolvedProvider["way"];
-  readonly batchParts: number;
   readonly #programs: Programs;
   readonly #state: SessionState;
   readonly #runner: StepRunner;
@@ -52,7 +51,6 @@ export class OrtNodeSession implements TrainingSession {
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.way = provider.way;
-    this.batchParts = this.#programs.batchParts;
     this.#exporter = models.exporter;
     this.#state = new SessionState(this.#programs, provider.createState(), models.state);
     this.#runner = new StepRunner(this.#programs, this.#state, models.learningRate);
@@ -66,12 +64,8 @@ export class OrtNodeSession implements TrainingSession {
     models: OrtNodePrograms,
     options: OrtNodeOptions = {},
   ): Promise<OrtNodeSession> {
-    const { threads } = options;
-    requireOption(
-      threads === undefined || (Number.isSafeInteger(threads) && threads >= 1),
-      "threads",
-      "a whole number from 1 on",
-    );
+    const { threads = 1 } = options;
+    requireOption(Number.isSafeInteger(threads) && threads >= 1, "threads", "a whole number from 1 on");
     const provider = await chooseProvider(ways, options);
     const session = new OrtNodeSession(models, provider);
     try {
@@ -85,6 +79,10 @@ export class OrtNodeSession implements TrainingSession {
 
   get steps(): number {
     return this.#state.steps;
+  }
+
+  get batchParts(): number {
+    return this.#programs.batchParts;
   }
 
   get trainingInputNames(): readonly string[] {

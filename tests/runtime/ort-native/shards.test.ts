@@ -184,6 +184,13 @@ describe("a batch is computed as a whole", () => {
     expect(native.resources.size).toBe(size);
   });
 
+  it("and the session says so, once it has found out", async () => {
+    const session = await open(changed(shards({ model: broken(inParts().shards?.model) })));
+    await session.trainSteps(batches.slice(0, 1));
+    expect(session.batchParts).toBe(1);
+    await session.release();
+  });
+
   it("where no further thread can be started", async () => {
     const { runner } = native;
     const hire = runner.hire.bind(runner);
