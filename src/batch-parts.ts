@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os";
+import { defaultThreads } from "./runtime/processors.ts";
 
 /** The variable of the environment that leaves batches whole where it is "0". */
 const SWITCH = "ONNX_AGR_SHARDS";
@@ -9,8 +9,8 @@ const PARTS = 2;
 /**
  * Into how many parts a session cuts its batches that ONNX Runtime's CPU provider computes at the same time: one where there is one thread, and
  * where the environment says `ONNX_AGR_SHARDS=0`.
- * @param threads null: as many as the machine has
+ * @param threads null: as many as ONNX Runtime takes by itself
  */
 export function partsFor(threads: number | null): number {
-  return process.env[SWITCH] === "0" || (threads ?? availableParallelism()) < PARTS ? 1 : PARTS;
+  return process.env[SWITCH] === "0" || (threads ?? defaultThreads()) < PARTS ? 1 : PARTS;
 }

@@ -5,7 +5,7 @@ import { constantOf } from "../../ops/constants.ts";
 import { ELEMENTWISE } from "../../ops/elementwise.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { opTypes } from "../../ops/operators/index.ts";
-import { dimsOfValue } from "./shard-call.ts";
+import { axisOf, dimsOfValue } from "./shard-call.ts";
 
 /** A node whose output is asked about. */
 interface Question {
@@ -57,8 +57,7 @@ const transposed: AlikeRule = ({ view, axis, isAlike }) => {
 const gathered: AlikeRule = ({ view, axis, isAlike }) => {
   const [rank, places] = [dimsAt(view, 0)?.length, dimsAt(view, 1)?.length];
   if (rank === undefined || places === undefined) return false;
-  const given = view.int("axis");
-  const at = given < 0 ? given + rank : given;
+  const at = axisOf(view, rank);
   if (axis < at) return isAlike(0, axis);
   return axis < at + places ? isAlike(1, axis - at) : isAlike(0, axis - places + 1);
 };
@@ -67,9 +66,7 @@ const gathered: AlikeRule = ({ view, axis, isAlike }) => {
 const joined: AlikeRule = ({ view, axis, isAlike }) => {
   const rank = dimsAt(view, 0)?.length;
   if (rank === undefined) return false;
-  const given = view.int("axis");
-  const isOther = axis !== (given < 0 ? given + rank : given);
-  return isOther && view.node.inputs.every((_, index) => isAlike(index, axis));
+  return axis !== axisOf(view, rank) && view.node.inputs.every((_, index) => isAlike(index, axis));
 };
 
 /** Axes that stay where they are. */

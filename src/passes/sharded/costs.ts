@@ -64,15 +64,17 @@ function savedInside(node: Node, ofBatch: Set<Value>): number {
   const [body] = [...node.attributes.values()].flatMap(graphsOf);
   if (body === undefined) return 0;
   for (const value of body.inputs) ofBatch.add(value);
-  return stepsOf(node) * savedBy(body, ofBatch);
+  return (STEPS.get(node.opType)?.(node) ?? 1) * savedBy(body, ofBatch);
 }
 
-/** How often a Scan runs what is in it; others are taken to run it once. */
-function stepsOf(node: Node): number {
-  if (node.opType !== "Scan") return 1;
+/** A step for each entry of what is scanned. */
+function scanned(node: Node): number {
   const view = new NodeView(node);
   const value = node.inputs[node.inputs.length - view.int("num_scan_inputs")];
   return (value && dimsOfValue(value)?.at(view.ints("scan_input_axes")?.[0] ?? 0)) || 1;
 }
+
+/** How often an operator runs what is in it; others are taken to run it once. */
+const STEPS: ReadonlyMap<string, (node: Node) => number> = new Map([["Scan", scanned]]);
 
 const sizeOf = (dims: readonly number[] | null): number => (dims ?? []).reduce((product, dim) => product * dim, 1);

@@ -108,10 +108,13 @@ export class ShardCall extends NodeView {
   }
 
   /** An axis that an attribute gives, not negative. */
-  axis(rank: number): number {
-    const axis = this.int("axis");
-    return axis < 0 ? axis + rank : axis;
-  }
+  axis = (rank: number): number => axisOf(this, rank);
+}
+
+/** The axis that an attribute of a node gives, not negative. */
+export function axisOf(view: NodeView, rank: number): number {
+  const axis = view.int("axis");
+  return axis < 0 ? axis + rank : axis;
 }
 
 export const dimsOfValue = (value: Value): readonly number[] | null => value.tensor?.dims ?? known(dimsOf(value));

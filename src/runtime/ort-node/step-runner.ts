@@ -105,15 +105,15 @@ export class StepRunner {
     const losses: number[] = [];
     for (let at = 0; at < batches.length && losses.every(Number.isFinite); ) {
       const step = await this.#stepFor(single);
-      const together = step.runSteps === null ? batches.slice(at, at + 1) : togetherOf(batches.slice(at));
-      const rates = all.slice(at, at + together.length);
-      const [feeds = {}] = together;
+      const next = step.runSteps === null ? batches.slice(at, at + 1) : togetherOf(batches.slice(at));
+      const own = all.slice(at, at + next.length);
+      const [feeds = {}] = next;
       losses.push(
         ...(step.runSteps === null
-          ? await this.#advance(step, feeds, rates)
-          : await this.#follow(step.runSteps, together, rates)),
+          ? await this.#advance(step, feeds, own)
+          : await this.#follow(step.runSteps, next, own)),
       );
-      at += together.length;
+      at += next.length;
     }
     return losses;
   }

@@ -1,16 +1,19 @@
 import { isReplicated, isSharded, type Placement, piece, reshaped, sharded } from "../placement.ts";
 import { lies, type Placed, type ShardCall, type ShardingRule } from "../shard-call.ts";
 
-/** The same elements in the same order. */
-function reshape(call: ShardCall): Placed | null {
+/** The same elements in the same order. @param sizesAt which input says the sizes of the result; null: none does */
+function arranged(call: ShardCall, sizesAt: number | null): Placed | null {
   const [from, to, given] = [call.dims(0), call.outputDims(), call.placement(0)];
   if (given === null || from === null || to === null || !call.areReplicatedFrom(1)) return null;
   const placement = reshaped(from, given, to, call.count);
   const sizes = placement && piece(to, placement, call.count);
   if (placement === null || sizes === null || sizes.includes(0)) return null;
-  const saysSizes = call.node.opType === "Reshape" && isSharded(placement);
-  return lies(placement, saysSizes ? { sizes: new Map([[1, sizes]]) } : {});
+  return lies(placement, sizesAt !== null && isSharded(placement) ? { sizes: new Map([[sizesAt, sizes]]) } : {});
 }
+
+const reshape: ShardingRule = (call) => arranged(call, 1);
+
+const flatten: ShardingRule = (call) => arranged(call, null);
 
 function transpose(call: ShardCall): Placed | null {
   const [dims, given] = [call.dims(0), call.placement(0)];
@@ -95,7 +98,7 @@ function split(call: ShardCall): Placed | null {
 }
 
 /** Without axes, those of one entry are taken away: a piece may have one where the whole has more. */
-const squeeze: ShardingRule = (call) => (call.optional(1) === null && !call.gives("axes") ? null : reshape(call));
+const squeeze: ShardingRule = (call) => (call.optional(1) === null && !call.gives("axes") ? null : flatten(call));
 
 /** Axes that are taken apart or put together lie behind the first two. */
 const inPlanes: ShardingRule = (call) => {
@@ -124,7 +127,7 @@ export const ARRANGING_SHARDING: readonly (readonly [op: string, rule: ShardingR
   ["CumSum", cumulate],
   ["DepthToSpace", inPlanes],
   ["Expand", expand],
-  ["Flatten", reshape],
+  ["Flatten", flatten],
   ["Pad", pad],
   ["Reshape", reshape],
   ["Resize", resize],
@@ -135,5 +138,5 @@ export const ARRANGING_SHARDING: readonly (readonly [op: string, rule: ShardingR
   ["Tile", tile],
   ["Transpose", transpose],
   ["Trilu", triangle],
-  ["Unsqueeze", reshape],
+  ["Unsqueeze", flatten],
 ];

@@ -127,7 +127,7 @@ export class RemoteSession implements TrainingSession {
     return this.#opened.executionProvider;
   }
 
-  /** Into how many parts steps cut their batch there. */
+  /** Into how many parts steps cut their batch there, by what was known when the session was opened. */
   get batchParts(): number {
     return this.#opened.batchParts;
   }
