@@ -1,4 +1,4 @@
-import type { Node, Value } from "../graph/graph.ts";
+import { Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/names.ts";
 import type { Formula } from "../ops/formula.ts";
@@ -19,8 +19,8 @@ export interface MovedRows {
 }
 
 /**
- * Has a `Gather` move rows where a `Transpose` leaves the last axes as they are: in ONNX Runtime's CPU provider it has all threads. Changes the
- * model.
+ * Has a `Gather` move rows where a `Transpose` leaves the last axes as they are: in ONNX Runtime's CPU provider it has all threads. Where a
+ * `Split` takes the result apart along its first axis, there is one for each piece, which would be copied out of it. Changes the model.
  * @param pays decides which of those that can be moved so are
  * @returns how many are moved so
  */
@@ -34,19 +34,44 @@ export function gatherRows(model: Model, pays: typeof gatherCostsLess = gatherCo
     const moved = node.domain === "" && node.opType === "Transpose" ? movedRows(node) : null;
     const [value] = node.inputs;
     if (moved === null || !value || !pays(moved)) continue;
-    const lower = (f: Formula): readonly Value[] => [gathered(f, value, moved, node, places)];
-    replaceByParts(graph, new Call(node), { lower }, { names, opset: model.opset, isInput: () => false });
+    const split = splitOf(node);
+    const last = split ?? node;
+    const pieces = last.outputs.filter((output) => output !== null);
+    const lower = (f: Formula): readonly Value[] => gathered(f, value, moved, pieces, places);
+    replaceByParts(graph, new Call(last), { lower }, { names, opset: model.opset, isInput: () => false });
+    if (split !== null) graph.remove(node);
     count += 1;
   }
   return count;
 }
 
-function gathered(f: Formula, value: Value, moved: MovedRows, node: Node, places: Map<string, Value>): Value {
-  const key = `${moved.outer.join()} ${moved.perm.join()}`;
-  const from = places.get(key) ?? f.ints(rowsMoved(moved));
-  places.set(key, from);
-  const shape = (node.outputs[0] && known(dimsOf(node.outputs[0]))) ?? [];
-  return f.reshape(f.gather(f.reshape(value, [-1, moved.row]), from, 0), shape);
+/** @param pieces of what is moved, along its first axis */
+function gathered(
+  f: Formula,
+  value: Value,
+  moved: MovedRows,
+  pieces: readonly Value[],
+  places: Map<string, Value>,
+): readonly Value[] {
+  const rows = f.reshape(value, [-1, moved.row]);
+  let end = 0;
+  return pieces.map((piece) => {
+    const shape = known(dimsOf(piece)) ?? [];
+    const start = end;
+    end += shape.reduce((size, dim) => size * dim, 1) / moved.row;
+    const key = `${moved.outer.join()} ${moved.perm.join()} ${start} ${end}`;
+    const from = places.get(key) ?? f.ints(rowsMoved(moved).slice(start, end));
+    places.set(key, from);
+    return f.reshape(f.gather(rows, from, 0), shape);
+  });
+}
+
+/** The node that takes all that a node gives apart along the first axis, and gives every piece; null where there is none, or others read it, too. */
+function splitOf({ outputs }: Node): Node | null {
+  const [use, ...others] = outputs[0]?.uses ?? [];
+  const node = use?.user instanceof Node && others.length === 0 ? use.user : null;
+  if (node?.domain !== "" || node.opType !== "Split" || new NodeView(node).int("axis") !== 0) return null;
+  return node.outputs.every((output) => output !== null && known(dimsOf(output)) !== null) ? node : null;
 }
 
 /** For each row of what a transpose gives, the row that it was. */

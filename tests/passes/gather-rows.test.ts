@@ -1,7 +1,7 @@
 import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { attribute, DataType, encodeModel, printModel } from "../../src/entries/graph.ts";
+import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
+import { attribute, DataType, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
 import { gatherRows } from "../../src/passes/gather-rows.ts";
 import { openSession } from "../support/ort.ts";
@@ -83,20 +83,52 @@ it("is two views and a Gather, whose rows are written once", () => {
     "<ir_version: 8, opset_import: ["" : 17]>
     net (float[2,2,3,4] x) => (float[3,2,2,4] y0, float[3,2,2,4] y1)
     {
-      [y0/Transpose/Constant] y0/Transpose/Constant:out = Constant <value = int64[12] {...}> ()
-      [y0/Transpose/Constant_1] y0/Transpose/Constant_1:out = Constant <value = int64[2] {-1, 4}> ()
-      [y0/Transpose/Reshape] y0/Transpose/Reshape:out = Reshape (x, y0/Transpose/Constant_1:out)
-      [y0/Transpose/Gather] y0/Transpose/Gather:out = Gather <axis = 0> (y0/Transpose/Reshape:out, y0/Transpose/Constant:out)
+      [y0/Transpose/Constant] y0/Transpose/Constant:out = Constant <value = int64[2] {-1, 4}> ()
+      [y0/Transpose/Reshape] y0/Transpose/Reshape:out = Reshape (x, y0/Transpose/Constant:out)
+      [y0/Transpose/Constant_1] y0/Transpose/Constant_1:out = Constant <value = int64[12] {...}> ()
+      [y0/Transpose/Gather] y0/Transpose/Gather:out = Gather <axis = 0> (y0/Transpose/Reshape:out, y0/Transpose/Constant_1:out)
       [y0/Transpose/Constant_2] y0/Transpose/Constant_2:out = Constant <value = int64[4] {3, 2, 2, 4}> ()
       [y0/Transpose/Reshape_1] y0 = Reshape (y0/Transpose/Gather:out, y0/Transpose/Constant_2:out)
       [y1/Transpose/Constant] y1/Transpose/Constant:out = Constant <value = int64[2] {-1, 4}> ()
       [y1/Transpose/Reshape] y1/Transpose/Reshape:out = Reshape (x, y1/Transpose/Constant:out)
-      [y1/Transpose/Gather] y1/Transpose/Gather:out = Gather <axis = 0> (y1/Transpose/Reshape:out, y0/Transpose/Constant:out)
+      [y1/Transpose/Gather] y1/Transpose/Gather:out = Gather <axis = 0> (y1/Transpose/Reshape:out, y0/Transpose/Constant_1:out)
       [y1/Transpose/Constant_1] y1/Transpose/Constant_1:out = Constant <value = int64[4] {3, 2, 2, 4}> ()
       [y1/Transpose/Reshape_1] y1 = Reshape (y1/Transpose/Gather:out, y1/Transpose/Constant_1:out)
     }
     "
   `);
+});
+
+describe("what is taken apart along the first axis is gathered in pieces", () => {
+  function parted(axis: number, isRead: boolean): Model {
+    const sketch = new Sketch("net");
+    sketch.input("x", float([2, 4, 3, 5]));
+    sketch.node("Transpose", ["x"], ["y"], [attribute.ints("perm", [2, 0, 1, 3])]);
+    const size = axis === 0 ? 3 : 4;
+    sketch.initializer("sizes", GraphTensor.from(DataType.int64, [2], BigInt64Array.of(1n, BigInt(size - 1))));
+    sketch.node("Split", ["y", "sizes"], ["first", "second"], [attribute.int("axis", axis)]);
+    for (const [name, piece] of [
+      ["first", 1],
+      ["second", size - 1],
+    ] as const) {
+      sketch.output(name, float([3, 2, 4, 5].map((dim, index) => (index === axis ? piece : dim))));
+    }
+    if (isRead) sketch.output("y", float([3, 2, 4, 5]));
+    return model(sketch.graph, 8, [["", 17]]);
+  }
+
+  it.each([
+    ["apart along its first axis", 0, false, 2, 0],
+    ["read as a whole, too", 0, true, 1, 1],
+    ["apart along another axis", 2, false, 1, 1],
+  ] as const)("%s", async (_, axis, isRead, gathers, splits) => {
+    const [plain, made] = [parted(axis, isRead), parted(axis, isRead)];
+    expect(gatherRows(made, always)).toBe(1);
+    const count = (op: string): number => made.graph.nodes.filter(({ opType }) => opType === op).length;
+    expect([count("Gather"), count("Split"), count("Transpose")]).toEqual([gathers, splits, 0]);
+    expect(await results(made, [2, 4, 3, 5])).toEqual(await results(plain, [2, 4, 3, 5]));
+    expect(gatherRows(made, always)).toBe(0);
+  });
 });
 
 it("leaves what changes the order within rows, what moves nothing, and sizes that are not known", () => {

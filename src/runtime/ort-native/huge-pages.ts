@@ -11,10 +11,12 @@ const MADV_HUGEPAGE = 14;
  * that on finding where the pages are. On Linux alone.
  */
 export class HugePages {
+  readonly #koffi: Koffi;
   readonly #size: bigint;
   readonly #advise: NativeFunction;
 
   private constructor(koffi: Koffi, size: bigint) {
+    this.#koffi = koffi;
     this.#size = size;
     this.#advise = koffi.load(null).func("madvise", "int", ["void *", "size_t", "int"]);
   }
@@ -35,5 +37,10 @@ export class HugePages {
     const first = ((address + this.#size - 1n) / this.#size) * this.#size;
     const count = (address + BigInt(bytes) - first) / this.#size;
     if (count > 0n) this.#advise(first, Number(count * this.#size), MADV_HUGEPAGE);
+  }
+
+  /** The same for memory of JavaScript. */
+  askFor(memory: ArrayBufferView): void {
+    this.ask(this.#koffi.address(memory), memory.byteLength);
   }
 }

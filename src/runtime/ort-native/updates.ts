@@ -106,6 +106,7 @@ export class NativeUpdates implements Updates {
     const further = inputs.filter(({ name }) => !places.has(name));
     const made = this.#memory?.allocate(further.map(sizeOf)) ?? null;
     if (this.#memory === null || made === null) return null;
+    this.#native.pages?.askFor(spanOf(made));
     for (const [index, { name }] of further.entries()) {
       const place = made[index];
       if (place === undefined) continue;
@@ -129,6 +130,14 @@ const FORGOTTEN = new FinalizationRegistry<Loaded>((loaded) => void loaded.relea
 interface Allocated {
   readonly of: WebAssembly.Memory;
   readonly places: Map<string, Floats>;
+}
+
+/** All bytes from the first of these to the last. */
+function spanOf(places: readonly Floats[]): Uint8Array {
+  const [first, last] = [places[0], places.at(-1)];
+  if (first === undefined || last === undefined) return new Uint8Array();
+  const { buffer, byteOffset } = first;
+  return new Uint8Array(buffer, byteOffset, last.byteOffset + last.byteLength - byteOffset);
 }
 
 function placeOf(places: ReadonlyMap<string, Floats>, name: string): Floats {

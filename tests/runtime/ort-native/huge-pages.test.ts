@@ -9,6 +9,7 @@ import { tensorType } from "../../../src/graph/value-type.ts";
 import { reachNative } from "../../../src/runtime/ort-native/load.ts";
 import type { Native } from "../../../src/runtime/ort-native/native.ts";
 import { NativeSession } from "../../../src/runtime/ort-native/session.ts";
+import { NativeUpdates } from "../../../src/runtime/ort-native/updates.ts";
 
 const SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 const page = existsSync(SIZE) ? Number(readFileSync(SIZE, "utf8")) : 0;
@@ -40,7 +41,7 @@ function triple(): Uint8Array {
   return encodeModel(model);
 }
 
-describe.skipIf(page === 0)("memory that runs need, on huge pages", () => {
+describe.skipIf(page === 0)("memory on huge pages", () => {
   let native: Native;
   beforeAll(async () => {
     native = await reachNative();
@@ -72,5 +73,21 @@ describe.skipIf(page === 0)("memory that runs need, on huge pages", () => {
     session.reserve(2 ** 52);
     expect(await runs(session)).toEqual([3, 6, 9, 12]);
     expect(largestAsked()).toBeLessThan(ROOM - 2 * page);
+  });
+
+  /** Last, since WebAssembly gives its memory back late. */
+  it("is asked for what updates work with", async () => {
+    const update = new Graph("update");
+    const [state, next] = ["s", "next"].map((name) => new Value(name, tensorType(DataType.float, [ROOM / 4])));
+    if (state === undefined || next === undefined) throw new Error("two values");
+    update.inputs.push(state);
+    update.append(new Node("Add", [state, state], [next]));
+    update.addOutput(next);
+    const updates = new NativeUpdates(native, 1);
+    const opened = await updates.open(new Model(8, update), { state: [["s", "next"]], losses: [] });
+    expect(opened?.state.get("s")?.byteLength).toBe(ROOM);
+    expect(largestAsked()).toBeGreaterThan(ROOM - 2 * page);
+    await opened?.release();
+    updates.release();
   });
 });
