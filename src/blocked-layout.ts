@@ -1,4 +1,4 @@
-import { attribute } from "./graph/attribute.ts";
+import { type Attribute, attribute } from "./graph/attribute.ts";
 import { DataType } from "./graph/data-type.ts";
 import { Graph, Node, Value } from "./graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "./graph/model.ts";
@@ -49,16 +49,19 @@ async function findBlockSize(ways: readonly Way[]): Promise<number | null> {
 
 /** Whether convolutions of every form give in blocks what they give without. */
 async function isRight(ort: OrtModule, block: number): Promise<boolean> {
-  const plain = threeConvolutions(block);
+  const plain = everyForm(block);
   const blocked = plain.clone();
-  if (blockConvolutions(blocked, block, () => true) !== 3) return false;
+  if (blockConvolutions(blocked, block, { convolution: () => true, transposed: () => true }) !== 4) return false;
   const expected = await run(ort, plain);
   const given = await run(ort, blocked);
   return expected.length > 0 && expected.every((number, at) => Math.abs(number - (given[at] ?? Number.NaN)) < 1e-4);
 }
 
-/** From few channels to a block of them, from that to another, and each of these by itself; images and kernels are inputs. */
-function threeConvolutions(block: number): Model {
+/**
+ * From few channels to a block of them, from that to another, to the sum of two of twice the width, and each of these by itself; images and
+ * kernels are inputs.
+ */
+function everyForm(block: number): Model {
   const graph = new Graph("probe");
   const model = new Model(8, graph);
   model.opsets.set(ONNX_DOMAIN, 17);
@@ -67,16 +70,36 @@ function threeConvolutions(block: number): Model {
     graph.inputs.push(value);
     return value;
   };
-  const convolve = (name: string, x: Value, kernels: readonly number[], group = 1): Value => {
+  const emit = (op: string, name: string, inputs: readonly Value[], attributes: readonly Attribute[] = []): Value => {
     const y = new Value(name);
-    const attributes = [attribute.ints("pads", [1, 1, 1, 1]), attribute.int("group", group)];
-    graph.append(new Node("Conv", [x, input(`${name}.weight`, kernels)], [y], { name, attributes }));
+    graph.append(new Node(op, inputs, [y], { name, attributes }));
     return y;
+  };
+  const convolve = (name: string, x: Value, kernels: readonly number[], group = 1): Value =>
+    emit(
+      "Conv",
+      name,
+      [x, input(`${name}.weight`, kernels)],
+      [attribute.ints("pads", [1, 1, 1, 1]), attribute.int("group", group)],
+    );
+  const widen = (name: string, x: Value, size: number): Value => {
+    const pad = (size - 1) / 2;
+    return emit(
+      "ConvTranspose",
+      name,
+      [x, input(`${name}.weight`, [block, block, size, size])],
+      [
+        attribute.ints("strides", [2, 2]),
+        attribute.ints("pads", [pad, pad, pad, pad]),
+        attribute.ints("output_padding", [1, 1]),
+      ],
+    );
   };
   const few = convolve("few", input("x", [1, 3, 4, 4]), [block, 3, 3, 3]);
   const dense = convolve("dense", few, [block, block, 3, 3]);
-  const out = convolve("depthwise", dense, [block, 1, 3, 3], block);
-  out.type = tensorType(DataType.float, [1, block, 4, 4]);
+  const wide = emit("Add", "wide", [widen("three", dense, 3), widen("one", dense, 1)]);
+  const out = convolve("depthwise", wide, [block, 1, 3, 3], block);
+  out.type = tensorType(DataType.float, [1, block, 8, 8]);
   graph.addOutput(out);
   return model;
 }
@@ -86,8 +109,9 @@ async function run(ort: OrtModule, model: Model): Promise<Float32Array> {
   try {
     const feeds = model.graph.inputs.map((input) => {
       const dims = known(dimsOf(input)) ?? [];
-      const numbers = Float32Array.from({ length: dims.reduce((product, size) => product * size, 1) }, (_, at) =>
-        Math.sin(at),
+      const numbers = Float32Array.from(
+        { length: dims.reduce((product, size) => product * size, 1) },
+        (_, at) => Math.sin(at) / 4,
       );
       return [input.name, new ort.Tensor("float32", numbers, dims)] as const;
     });

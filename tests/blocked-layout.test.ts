@@ -42,8 +42,37 @@ function threeConvolutions(): Model {
   return model(sketch.graph, 8, [["", 17]]);
 }
 
-async function built(): Promise<PortableArtifacts> {
-  const { portable } = await buildTrainingArtifacts(threeConvolutions(), {
+/** A stage of a ResNet of 64 channels behind one of 32: two convolutions with strides, whose images' gradients are added up. */
+function stage(): Model {
+  const sketch = new Sketch("stage");
+  sketch.input("image", float(["batch", 8, 16, 16]));
+  const weights = { stem: [32, 8, 1, 1], three: [64, 32, 3, 3], one: [64, 32, 1, 1], "fc.weight": [4, 64] };
+  for (const [index, [name, dims]] of Object.entries(weights).entries()) {
+    const size = dims.reduce((product, each) => product * each, 1);
+    sketch.initializer(
+      name,
+      GraphTensor.floats(
+        dims,
+        [...wave(size, index)].map((x) => x / 4),
+      ),
+    );
+  }
+  const strides = attribute.ints("strides", [2, 2]);
+  sketch.node("Conv", ["image", "stem"], ["a"]);
+  sketch.node("Tanh", ["a"], ["b"]);
+  sketch.node("Conv", ["b", "three"], ["c"], [strides, attribute.ints("pads", [1, 1, 1, 1])]);
+  sketch.node("Conv", ["b", "one"], ["d"], [strides]);
+  sketch.node("Add", ["c", "d"], ["e"]);
+  sketch.node("Tanh", ["e"], ["f"]);
+  sketch.node("GlobalAveragePool", ["f"], ["mean"]);
+  sketch.node("Flatten", ["mean"], ["flat"]);
+  sketch.node("Gemm", ["flat", "fc.weight"], ["logits"], [attribute.int("transB", 1)]);
+  sketch.output("logits", float(["batch", 4]));
+  return model(sketch.graph, 8, [["", 17]]);
+}
+
+async function built(net = threeConvolutions()): Promise<PortableArtifacts> {
+  const { portable } = await buildTrainingArtifacts(net, {
     ...CE,
     optimizer: { name: "adamw" },
     agr: {},
@@ -97,6 +126,28 @@ it.each([[{}], [{ isolation: "thread", worker: WORKER }], [{ isolation: "process
     for (const net of exported) expect(blockedNodes(net)).toBe(0);
   },
 );
+
+it("trains a stage with strides as it does without blocks, its images' gradients in phases", async ({ skip }) => {
+  const artifacts = await built(stage());
+  const block = await blockSizeFor(artifacts, waysTo(undefined), {});
+  if (block === null) return skip("ONNX Runtime has no blocks for this processor");
+  const transposed = (net: Model | null): number =>
+    net?.graph.nodes.filter(({ opType }) => opType === "ConvTranspose").length ?? 0;
+  const { trainStep } = programsOf(artifacts, {}, { block, parts: 1 });
+  expect(transposed(artifacts.trainStep)).toBe(2);
+  expect(transposed(trainStep)).toBe(0);
+  const losses: number[][] = [];
+  for (const state of ["0", "1"]) {
+    vi.stubEnv("ONNX_AGR_BLOCKED", state);
+    const session = await TrainingSession.create(artifacts, { learningRate: 0.01, threads: 2 });
+    losses.push([...(await session.trainSteps([batch(1), batch(2), batch(3), batch(1)]))]);
+    await session.release();
+  }
+  const [plain = [], blocked = []] = losses;
+  expect(blocked).toHaveLength(4);
+  for (const [at, loss] of plain.entries()) expect(blocked[at]).toBeCloseTo(loss, 5);
+  expect(plain[3]).toBeLessThan(plain[0] ?? 0);
+});
 
 it("has no blocks where they are turned off, for other providers, and without convolutions", async () => {
   const artifacts = await built();

@@ -1,4 +1,3 @@
-import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { attribute, DataType, encodeModel, printModel } from "../../src/entries/graph.ts";
@@ -6,7 +5,7 @@ import type { Model } from "../../src/index.ts";
 import { blockConvolutions } from "../../src/passes/blocked/block-convolutions.ts";
 import { blockSizeOf, PROBE_OPTIONS } from "../../src/runtime/ort-node/block-size.ts";
 import { loadOrtNode } from "../../src/runtime/ort-node/load.ts";
-import { openSession } from "../support/ort.ts";
+import { resultsOf } from "../support/results-of.ts";
 
 interface Layer {
   readonly image: readonly (number | string)[];
@@ -20,9 +19,6 @@ interface Layer {
   readonly hasBias?: boolean;
   readonly dtype?: number;
 }
-
-/** Samples where the batch is open. */
-const BATCH = 2;
 
 function layerOf(layer: Layer): Model {
   const { image, kernels, group = 1, strides, dilations, pads, autoPad, hasBias, dtype = DataType.float } = layer;
@@ -46,25 +42,7 @@ function layerOf(layer: Layer): Model {
   return model(sketch.graph, 8, [["", 17]]);
 }
 
-async function resultsOf(net: Model): Promise<Tensor> {
-  const session = await openSession(encodeModel(net));
-  try {
-    const feeds = net.graph.inputs.map(({ name, type }, seed) => {
-      const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
-      const dims = shape.map((size) => (typeof size === "number" ? size : BATCH));
-      const length = dims.reduce((product, size) => product * size, 1);
-      const numbers = Float32Array.from({ length }, (_, at) => Math.sin(at * 12.9898 + seed) / 4);
-      return [name, new Tensor("float32", numbers, dims)] as const;
-    });
-    const { y } = await session.run(Object.fromEntries(feeds));
-    if (y === undefined) throw new Error("the layer gives y");
-    return y;
-  } finally {
-    await session.release();
-  }
-}
-
-const always = (): boolean => true;
+const always = { convolution: () => true, transposed: () => true };
 
 /** Null on processors that ONNX Runtime has no blocks for. */
 const block = await blockSizeOf(await loadOrtNode());

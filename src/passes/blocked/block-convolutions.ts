@@ -1,7 +1,7 @@
 import { placesOf } from "../../autodiff/formulas/window.ts";
 import { removeDeadNodes } from "../../edits/dead-nodes.ts";
 import { DataType } from "../../graph/data-type.ts";
-import type { Value } from "../../graph/graph.ts";
+import type { Node, Value } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
 import { Names } from "../../graph/names.ts";
 import { elementTypeOf } from "../../ops/element-type.ts";
@@ -12,6 +12,9 @@ import { Call } from "../lower-training-ops/lowering.ts";
 import { replaceByParts } from "../lower-training-ops/replace.ts";
 import { BLOCKED_DOMAIN, Blocks } from "./blocks.ts";
 import { blockedCostsLess, type Convolution, type Form, formOf } from "./costs.ts";
+import { adderOf, transposedSum } from "./transposed.ts";
+import { phasesCostLess } from "./transposed-costs.ts";
+import { writeTransposed } from "./write-transposed.ts";
 
 /** What a size that is not known counts as. */
 const UNKNOWN = { batch: 8, pixels: 256 };
@@ -23,16 +26,16 @@ const UNKNOWN = { batch: 8, pixels: 256 };
  * @param pays decides which of those that can be taken so are
  * @returns how many are taken so
  */
-export function blockConvolutions(model: Model, block: number, pays = blockedCostsLess): number {
+export function blockConvolutions(model: Model, block: number, pays = PAYERS): number {
   const { graph } = model;
   inferTypes(model);
   const names = new Names(model);
   const images = new Map<Value, Value>();
   let count = 0;
   for (const node of graph) {
-    const found = node.domain === "" && node.opType === "Conv" ? blockable(new Call(node), block, pays) : null;
-    if (found === null) continue;
-    const lower = (f: Formula): readonly Value[] => [new Blocks(f, block, images).convolve(node, found)];
+    const write = node.domain === "" ? FINDERS[node.opType]?.(node, block, pays) : null;
+    if (!write) continue;
+    const lower = (f: Formula): readonly Value[] => [write(f, new Blocks(f, block, images))];
     replaceByParts(graph, new Call(node), { lower }, { names, opset: model.opset, isInput: () => false });
     count += 1;
   }
@@ -40,6 +43,36 @@ export function blockConvolutions(model: Model, block: number, pays = blockedCos
   model.opsets.set(BLOCKED_DOMAIN, 1);
   removeDeadNodes(graph);
   return count;
+}
+
+/** Decides which of those that can be taken in blocks are. */
+export interface Payers {
+  readonly convolution: typeof blockedCostsLess;
+  readonly transposed: typeof phasesCostLess;
+}
+
+const PAYERS: Payers = { convolution: blockedCostsLess, transposed: phasesCostLess };
+
+type Write = (f: Formula, blocks: Blocks) => Value;
+
+/** By operator: how what a node gives is written in blocks; null: it stays. */
+const FINDERS: Readonly<Record<string, (node: Node, block: number, pays: Payers) => Write | null>> = {
+  Conv: (node, block, pays) => {
+    const found = blockable(new Call(node), block, pays.convolution);
+    return found && ((_, blocks) => blocks.convolve(node, found));
+  },
+  ConvTranspose: (node, block, pays) => {
+    const adder = adderOf(node);
+    return adder !== null && transposed(adder, block, pays) !== null ? null : transposed(node, block, pays);
+  },
+  Add: transposed,
+};
+
+/** A ConvTranspose or a sum of two. */
+function transposed(node: Node, block: number, pays: Payers): Write | null {
+  const sum = transposedSum(node, block);
+  if (sum === null || !pays.transposed(sum, block)) return null;
+  return (f, blocks) => writeTransposed(f, blocks, sum);
 }
 
 /** A convolution and how it is taken in blocks. */
