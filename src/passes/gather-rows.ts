@@ -121,10 +121,14 @@ const ROWS = { fewest: 2 ** 12, most: 2 ** 18 };
 /** Numbers of the shortest row that is moved faster than number by number. */
 const SHORTEST = 4;
 
-/** Whether `Gather` costs less. A transpose moves one axis as fast as that, and more than one on a single thread. */
+/** Numbers of the longest row that a transpose takes longer for when it moves one axis: half as long again with 64, 2.3 times as long with 16. */
+const LONGEST_OF_ONE_AXIS = 64;
+
+/** Whether `Gather` costs less. A transpose moves long rows along one axis as fast as that, and along more than one on a single thread. */
 function gatherCostsLess({ outer, perm, row }: MovedRows): boolean {
   const rows = outer.reduce((a, b) => a * b, 1);
-  return rows >= ROWS.fewest && rows <= ROWS.most && row >= SHORTEST && !movesOneAxis(perm);
+  const isShort = row <= LONGEST_OF_ONE_AXIS || !movesOneAxis(perm);
+  return rows >= ROWS.fewest && rows <= ROWS.most && row >= SHORTEST && isShort;
 }
 
 /** Two neighbours change places. */

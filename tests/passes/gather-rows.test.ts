@@ -158,15 +158,17 @@ it("leaves what changes the order within rows, what moves nothing, and sizes tha
   for (const [dims, perm] of left) expect(gatherRows(transposes(dims, [perm]), always)).toBe(0);
 });
 
-it("is chosen for many rows of which more than one axis moves", () => {
+it("is chosen for many rows of which more than one axis moves, or that are short", () => {
   const count = (dims: Sizes, perm: readonly number[]): number => gatherRows(transposes(dims, [perm]));
   expect(count([8, 128, 3, 4, 64], [2, 0, 3, 1, 4])).toBe(1);
   expect(count([3, 8, 4, 128, 64], [1, 3, 0, 2, 4])).toBe(1);
   expect(count([32, 16, 32, 64], [2, 1, 0, 3])).toBe(1);
   expect(count([4, 32, 3, 4, 32], [2, 0, 3, 1, 4])).toBe(0);
-  expect(count([8, 512, 8, 64], [0, 2, 1, 3])).toBe(0);
-  expect(count([64, 512, 32], [1, 0, 2])).toBe(0);
-  expect(count([64, 32, 32, 32], [1, 2, 0, 3])).toBe(0);
+  expect(count([8, 512, 8, 64], [0, 2, 1, 3])).toBe(1);
+  expect(count([8, 512, 8, 128], [0, 2, 1, 3])).toBe(0);
+  expect(count([64, 512, 64], [1, 0, 2])).toBe(1);
+  expect(count([64, 512, 65], [1, 0, 2])).toBe(0);
+  expect(count([64, 32, 32, 32], [1, 2, 0, 3])).toBe(1);
   expect(count([32, 64, 3, 4, 2], [2, 0, 3, 1, 4])).toBe(0);
   expect(count([256, 256, 3, 4, 64], [2, 0, 3, 1, 4])).toBe(0);
 });
