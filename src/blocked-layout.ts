@@ -6,6 +6,7 @@ import { encodeModel } from "./graph/serde/encode.ts";
 import { tensorType } from "./graph/value-type.ts";
 import { dimsOf, known } from "./ops/value-types.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
+import { weighSums } from "./passes/weighted/weigh-sums.ts";
 import { blockSizeOf, PROBE_OPTIONS } from "./runtime/ort-node/block-size.ts";
 import type { OrtModule } from "./runtime/ort-node/load.ts";
 import { type OrtNodeOptions, prefersCpu } from "./runtime/ort-node/providers.ts";
@@ -47,10 +48,11 @@ async function findBlockSize(ways: readonly Way[]): Promise<number | null> {
   return null;
 }
 
-/** Whether convolutions of every form give in blocks what they give without. */
+/** Whether convolutions of every form give in blocks what they give without, and so does a weighted sum. */
 async function isRight(ort: OrtModule, block: number): Promise<boolean> {
   const plain = everyForm(block);
   const blocked = plain.clone();
+  if (weighSums(blocked, block, () => true) !== 1) return false;
   if (blockConvolutions(blocked, block, { convolution: () => true, transposed: () => true }) !== 4) return false;
   const expected = await run(ort, plain);
   const given = await run(ort, blocked);
@@ -58,8 +60,8 @@ async function isRight(ort: OrtModule, block: number): Promise<boolean> {
 }
 
 /**
- * From few channels to a block of them, from that to another, to the sum of two of twice the width, and each of these by itself; images and
- * kernels are inputs.
+ * From few channels to a block of them, from that to another, to the sum of two of twice the width, and each of these by itself; then the
+ * positive part of that, times a number per channel, and of another. Images, kernels and numbers are inputs.
  */
 function everyForm(block: number): Model {
   const graph = new Graph("probe");
@@ -98,7 +100,9 @@ function everyForm(block: number): Model {
   const few = convolve("few", input("x", [1, 3, 4, 4]), [block, 3, 3, 3]);
   const dense = convolve("dense", few, [block, block, 3, 3]);
   const wide = emit("Add", "wide", [widen("three", dense, 3), widen("one", dense, 1)]);
-  const out = convolve("depthwise", wide, [block, 1, 3, 3], block);
+  const single = convolve("depthwise", wide, [block, 1, 3, 3], block);
+  const weighted = emit("Mul", "weighted", [single, input("weights", [block, 1, 1])]);
+  const out = emit("Relu", "out", [emit("Add", "sum", [weighted, input("more", [1, block, 8, 8])])]);
   out.type = tensorType(DataType.float, [1, block, 8, 8]);
   graph.addOutput(out);
   return model;
@@ -115,8 +119,8 @@ async function run(ort: OrtModule, model: Model): Promise<Float32Array> {
       );
       return [input.name, new ort.Tensor("float32", numbers, dims)] as const;
     });
-    const { depthwise } = await session.run(Object.fromEntries(feeds));
-    return depthwise === undefined ? new Float32Array() : floatsOf(depthwise);
+    const { out } = await session.run(Object.fromEntries(feeds));
+    return out === undefined ? new Float32Array() : floatsOf(out);
   } finally {
     await session.release();
   }

@@ -4,6 +4,7 @@ import type { Model } from "./graph/model.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { lowerModels } from "./lower-artifacts.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
+import { takeDotProducts } from "./passes/dot-products.ts";
 import { computeEarly } from "./passes/early-results.ts";
 import { extractForward } from "./passes/extract-forward.ts";
 import { gatherRows } from "./passes/gather-rows.ts";
@@ -20,6 +21,7 @@ import { partsPay } from "./passes/sharded/costs.ts";
 import { shardBatch } from "./passes/sharded/shard-batch.ts";
 import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
+import { weighSums } from "./passes/weighted/weigh-sums.ts";
 import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { SeparatedModels } from "./runtime/ort-node/separated.ts";
 import type { ShardedGradientModels } from "./runtime/ort-node/sharded-gradients.ts";
@@ -148,7 +150,7 @@ function repeatJoined(step: StepModel): StepModel {
 
 function laidOut(model: Model, { block }: CpuLayouts): Model {
   const copy = model.clone();
-  const blocked = block === null ? 0 : blockConvolutions(copy, block);
+  const blocked = block === null ? 0 : weighSums(copy, block) + takeDotProducts(copy) + blockConvolutions(copy, block);
   const changes = blocked + turnProducts(copy) + gatherRows(copy) + maskByTriangles(copy);
   return changes === 0 ? model : copy;
 }
