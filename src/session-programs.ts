@@ -11,6 +11,7 @@ import { gatherRows } from "./passes/gather-rows.ts";
 import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
+import { fixSizes } from "./passes/open-sizes.ts";
 import { repeatStep } from "./passes/portable/repeat.ts";
 import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
@@ -19,6 +20,7 @@ import { separateUpdate } from "./passes/separated/separate-update.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
 import { partsPay } from "./passes/sharded/costs.ts";
 import { shardBatch } from "./passes/sharded/shard-batch.ts";
+import { simplify } from "./passes/simplify.ts";
 import { maskByTriangles } from "./passes/triangular-masks.ts";
 import { turnProducts } from "./passes/turned/turn-products.ts";
 import { weighSums } from "./passes/weighted/weigh-sums.ts";
@@ -26,6 +28,7 @@ import type { OrtNodePrograms } from "./runtime/ort-node/programs.ts";
 import type { SeparatedModels } from "./runtime/ort-node/separated.ts";
 import type { ShardedGradientModels } from "./runtime/ort-node/sharded-gradients.ts";
 import type { ShardedModel } from "./runtime/ort-node/shards.ts";
+import type { StepModels } from "./runtime/ort-node/step-programs.ts";
 import type { Exporter } from "./runtime/session.ts";
 import type { DecodedArtifacts } from "./runtime/session-files.ts";
 import { KERNEL_OPERATORS } from "./runtime/update-kernel/operators.ts";
@@ -51,6 +54,8 @@ export interface CpuLayouts {
   readonly block: number | null;
   /** Into how many parts a batch may be cut that are computed at the same time. */
   readonly parts: number;
+  /** Sizes of batches that get models of their own, where the models leave them open. Default: none. */
+  readonly sizes?: Readonly<Record<string, number>>;
 }
 
 /**
@@ -63,34 +68,62 @@ export function programsOf(
   layouts: CpuLayouts | null = null,
 ): OrtNodePrograms {
   const programs = plainPrograms(artifacts, settings, exportForward);
-  const [gradients, trainStep, evaluation] = mapTuple(
-    [artifacts.gradients, artifacts.trainStep, artifacts.evalModel],
-    (model) => (model === null || layouts === null ? model : laidOut(model, layouts)),
+  const { evalModel, apply, stepsPerCall } = { ...artifacts, ...programs };
+  const sizes = layouts?.sizes ?? {};
+  const fixed = Object.keys(sizes).length === 0 ? null : withSizes(artifacts, sizes);
+  const steps = stepModels(artifacts, stepsPerCall, layouts);
+  return {
+    ...programs,
+    ...steps,
+    separated: { ...steps.separated, apply: apply === null || layouts === null ? null : separated(apply, "apply") },
+    evaluation: evalModel === null || layouts === null ? evalModel : laidOut(evalModel, layouts),
+    sized: fixed && { sizes, ...stepModels(fixed, stepsPerCall, layouts) },
+    sharer: (model, parameters, sessions) =>
+      planned(shareUpdate(copied(model, "apply"), parameters, sessions), "apply"),
+  };
+}
+
+/** What steps are made with. */
+type StepSources = Pick<SessionModels, "gradients" | "trainStep">;
+
+/** The same without open sizes. @throws UsageError `E_OPTION` for sizes that they do not leave open */
+function withSizes({ gradients, trainStep }: StepSources, sizes: Readonly<Record<string, number>>): StepSources {
+  const fixed = (model: Model | null): Model | null => {
+    const copy = model?.clone() ?? null;
+    if (copy === null) return null;
+    fixSizes(copy, sizes);
+    simplify(copy);
+    return copy;
+  };
+  return { gradients: fixed(gradients), trainStep: fixed(trainStep) };
+}
+
+function stepModels(
+  sources: StepSources,
+  stepsPerCall: OrtNodePrograms["stepsPerCall"],
+  layouts: CpuLayouts | null,
+): StepModels {
+  const [gradients, trainStep] = mapTuple([sources.gradients, sources.trainStep], (model) =>
+    model === null || layouts === null ? model : laidOut(model, layouts),
   );
   const early = (model: Model | null): Model | null => {
     if (model !== null && layouts !== null) computeEarly(model);
     return model;
   };
-  const separate = (model: Model | null, role: Role): SeparatedModels | null =>
-    model === null || layouts === null ? null : separated(model, role);
-  const inSeveral = layouts === null || artifacts.trainStep === null ? null : sharded(artifacts.trainStep, layouts);
+  const inSeveral = layouts === null || sources.trainStep === null ? null : sharded(sources.trainStep, layouts);
   return {
-    ...programs,
-    ...{ gradients, trainStep, evaluation },
+    ...{ gradients, trainStep },
     separated: {
-      trainStep: separate(trainStep, "train_step"),
+      trainStep: trainStep === null || layouts === null ? null : separated(trainStep, "train_step"),
       sharded: inSeveral,
-      apply: separate(artifacts.apply, "apply"),
     },
     overwriting: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, true))),
     adding: gradients === null ? null : early(derived(gradients, "gradients", (step) => withoutReset(step, false))),
     shardedGradients:
-      inSeveral === null || layouts === null || artifacts.gradients === null
+      inSeveral === null || layouts === null || sources.gradients === null
         ? null
-        : shardedGradients(artifacts.gradients, layouts),
-    sharer: (apply, parameters, sessions) =>
-      planned(shareUpdate(copied(apply, "apply"), parameters, sessions), "apply"),
-    repeated: programs.stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
+        : shardedGradients(sources.gradients, layouts),
+    repeated: stepsPerCall !== 1 && trainStep !== null ? derived(trainStep, "train_step", repeatJoined) : null,
   };
 }
 

@@ -59,6 +59,7 @@ export function plainPrograms(
       repeated: null,
       shardedGradients: null,
       separated: NOT_SEPARATED,
+      sized: null,
       stepsPerCall,
       exporter,
       sharer: null,

@@ -126,6 +126,7 @@ const FUNCTIONS: Readonly<Record<string, readonly Parameter[]>> = {
   datasetFor: [inputs("inputs"), parameter(["empty", "tensors"], () => dataset.tensors)("tensors"), options("options")],
   externalFiles: [model("model")],
   fixedBatchSize: [inputs("inputs"), data("dataset")],
+  sizesOfBatches: [inputs("inputs"), data("dataset"), number("batchSize")],
   ortNodeVersion: [],
   grantedProcessors: [],
   processorTime: [],

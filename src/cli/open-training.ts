@@ -1,4 +1,4 @@
-import { isStep, planTraining, type TrainingPlan, trainingInputsOf } from "../entries/run.ts";
+import { isStep, planTraining, sizesOfBatches, type TrainingPlan, trainingInputsOf } from "../entries/run.ts";
 import {
   BackendError,
   CheckpointError,
@@ -13,6 +13,7 @@ import {
   withWeights,
 } from "../index.ts";
 import { type RunIdentity, resumeFrom } from "./checkpoints.ts";
+import type { Console } from "./console.ts";
 import { refuseIdleTrainOptions } from "./idle-options.ts";
 import { datasetOf } from "./input-options.ts";
 import { compareRanks, type Ranks, type Resumed, shareResumed, withThreads } from "./ranks.ts";
@@ -29,6 +30,8 @@ interface Prepared {
   /** What is evaluated after each epoch. */
   readonly validation: Dataset | null;
   readonly plan: TrainingPlan;
+  /** Of the batches that one rank takes, where the models leave them open. */
+  readonly sizes: Readonly<Record<string, number>>;
   readonly schedule: LearningRateSchedule | null;
   readonly identity: RunIdentity;
   /** The checkpoint that was read, on rank 0. */
@@ -67,6 +70,8 @@ async function prepare(
   const all = await datasetOf(inputs, options, tell);
   const { dataset, validation } = await withoutValidation(inputs, all, options, tell);
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
+  const perRank = plan.batchSize / communicator.size;
+  const sizes = Number.isInteger(perRank) ? sizesOfBatches(inputs, dataset, perRank) : {};
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, folder, plan, options, all, communicator.size);
   if (communicator.size > 1) {
@@ -81,7 +86,7 @@ async function prepare(
   const resumed = await shareResumed(communicator, loaded);
   await check();
   const begun = isStep(source) && resumed !== null ? { ...source, state: resumed.state } : source;
-  return { source: begun, dataset, validation, plan, schedule, identity, loaded, resumed };
+  return { source: begun, dataset, validation, plan, sizes, schedule, identity, loaded, resumed };
 }
 
 /** A whole step updates what it trains in every call. */
@@ -110,7 +115,7 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
   const { communicator, console } = ranks;
   const { source, loaded, resumed, ...prepared } = await prepare(folder, options, ranks);
   for (const path of loaded?.incomplete ?? []) console.note(`passed over ${path}: the checkpoint is not whole`);
-  const { schedule } = prepared;
+  const { schedule, sizes } = prepared;
   const hasEvaluation = source.evalModel !== null;
   if (prepared.validation !== null && !hasEvaluation)
     throw new BackendError("E_NO_EVAL_MODEL", `${folder} has no eval model, which --validation needs`, {
@@ -126,9 +131,10 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
     ...sessionOptionsOf(await withThreads(options, ranks), source),
     ...(needsNode && options.runtime === undefined ? { runtime: "ort-node" } : {}),
     ...(options.stepsPerCall === undefined ? {} : { stepsPerCall: options.stepsPerCall }),
-    parameterGroups: options.group,
+    ...{ parameterGroups: options.group, sizes },
     ...(schedule === null ? {} : { learningRate: schedule }),
   });
+  tellSizes(session, console);
   try {
     await requireSavable(session, options.output);
     if (resumed !== null) await session.loadState(resumed.state);
@@ -140,6 +146,12 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
     ...{ ...prepared, session, hasEvaluation, loaded: withoutState(loaded) },
     resumed: resumed === null ? null : { step: resumed.state.step, position: resumed.position },
   };
+}
+
+function tellSizes({ sizes }: TrainingSession, console: Console): void {
+  const named = Object.entries(sizes).map(([name, size]) => `${name} ${size}`);
+  if (named.length === 0) return;
+  console.note(`batches of ${named.join(", ")} have models made for these sizes; others have those for any size`);
 }
 
 function withoutState(run: LoadedRun | null): Opened["loaded"] {

@@ -26,6 +26,7 @@ export type { Pixels } from "../report/png.ts";
 export { eventFileName, TensorBoardEncoder } from "../report/tensorboard/encoder.ts";
 export { type TrainingReport, trainingReport } from "../report/training-report.ts";
 export type { Augmentation } from "../runtime/data/augment.ts";
+export { sizesOfBatches } from "../runtime/data/batch-sizes.ts";
 export { dataFilesOf } from "../runtime/data/data-files.ts";
 export { type BatchOptions, batches } from "../runtime/data/dataset.ts";
 export { fixedBatchSize, samplesOf } from "../runtime/data/dataset-inputs.ts";

@@ -1,5 +1,5 @@
 import type { FindOptions } from "../analysis/find-optimizers/site.ts";
-import { type Kind, listOf, NUMBER, OPTIONS, oneOf, optional, TEXT } from "../arguments.ts";
+import { type Kind, listOf, NUMBER, oneOf, optional, TEXT } from "../arguments.ts";
 import { removeDeadNodes } from "../edits/dead-nodes.ts";
 import type { Model } from "../graph/model.ts";
 import { uniqueRows } from "../ops/unique-rows.ts";
@@ -13,7 +13,7 @@ import type { InsertAgrOptions } from "./insert-agr/options.ts";
 import { liftPrecision } from "./lift-precision.ts";
 import { addLora, type LoraOptions } from "./lora.ts";
 import { lowerOwnModel } from "./lower-training-ops/index.ts";
-import { fixSizes } from "./open-sizes.ts";
+import { fixSizes, SIZES } from "./open-sizes.ts";
 import type { Pass, Report } from "./pass.ts";
 import { raiseOwnModel } from "./raise-opset/index.ts";
 import { type HeadOptions, replaceHead } from "./replace-head.ts";
@@ -57,11 +57,6 @@ const named = (what: string, names: readonly string[]): readonly string[] =>
   names.length === 0 ? [] : [`${what}: ${names.join(", ")}`];
 
 const NAMES = listOf(TEXT, "a list of names");
-const SIZES: Kind = {
-  what: "sizes by name",
-  holds: (given) => OPTIONS.holds(given) && Object.values(given as object).every(NUMBER.holds),
-};
-
 interface Seeded {
   /** Default 0. */
   readonly seed?: number;

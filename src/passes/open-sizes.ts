@@ -1,6 +1,12 @@
+import { type Kind, NUMBER, OPTIONS } from "../arguments.ts";
 import { UsageError } from "../errors.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
 import type { Dimension, ValueType } from "../graph/value-type.ts";
+
+export const SIZES: Kind = {
+  what: "sizes by name",
+  holds: (given) => OPTIONS.holds(given) && Object.values(given as object).every(NUMBER.holds),
+};
 
 /** What exporters write where a size has no name: it stands for any size, at each place for another. */
 const NO_NAMES: ReadonlySet<string> = new Set(["", "?", "None", "none", "unk", "unknown", "N/A", "-1"]);

@@ -134,6 +134,8 @@ export interface TrainingSession {
   readonly way: Reached;
   /** Into how many parts a training step cuts its batch, which are computed at the same time; 1: it computes the batch as one. */
   readonly batchParts: number;
+  /** Sizes of batches that are computed by models made for them, by the names that the models have for them; none: all batches by the same. */
+  readonly sizes: Readonly<Record<string, number>>;
   /** Ask this, not for the name of the runtime. */
   readonly can: Abilities;
   /** The user's inputs of the training model, in their order; without parameters and gradient buffers. */

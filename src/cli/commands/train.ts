@@ -177,7 +177,7 @@ async function trainSession(
       ...(output === null ? [] : [`; checkpoint written to ${output}`]),
       ...(options.report === undefined || communicator.rank > 0 ? [] : [`; report in ${options.report}`]),
     ].join("");
-    const runtime = session.runtime;
+    const { runtime, batchParts, sizes } = session;
     console.result(
       {
         ...{
@@ -185,7 +185,7 @@ async function trainSession(
           command: "train",
           runtime,
           reached: session.way.name,
-          batchParts: session.batchParts,
+          ...{ batchParts, sizes },
           steps,
           plannedSteps: plan.totalSteps,
           loss,

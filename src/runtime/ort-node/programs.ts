@@ -5,39 +5,24 @@ import type { PortableArtifacts } from "../../artifacts/portable/portable-artifa
 import type { TrainingState } from "../../artifacts/portable/state.ts";
 import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Abilities, CarriedInput, Exporter } from "../session.ts";
+import type { Abilities, CarriedInput, Exporter, NamedTensors } from "../session.ts";
 import { Program } from "./program.ts";
 import type { ResolvedProvider } from "./providers.ts";
 import { type SeparatedModels, SeparatedProgram, type Updates } from "./separated.ts";
-import { type ShardedGradientModels, ShardedGradients } from "./sharded-gradients.ts";
-import type { ShardedModel, Shards } from "./shards.ts";
+import { type SizedModels, SizedPrograms, type StepModels, StepPrograms } from "./step-programs.ts";
 
 /** Makes the part of an `apply` model that renews some parameters. Whoever has the passes gives it. */
 export type Sharer = (apply: Model, parameters: ReadonlySet<string>, sessions: number) => Model;
 
-/** What is there in two. */
-export type Separated<T> = Readonly<Record<"trainStep" | "sharded" | "apply", T | null>>;
-
 /** What a session runs. */
-export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
-  /** Null where all there is is a whole step. */
-  readonly gradients: Model | null;
+export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients" | "trainStep">, StepModels {
   readonly state: TrainingState;
   /** The eval model as it is run; `evalModel` is what is exported. */
   readonly evaluation: Model | null;
-  /** `gradients` for the first batch after a reset; null where it can only be told with every run. */
-  readonly overwriting: Model | null;
-  /** `gradients` for the batches after that one. */
-  readonly adding: Model | null;
-  /** `gradients` in parts of its batch; null where the training step is not in parts, or there is nothing to gain. */
-  readonly shardedGradients: ShardedGradientModels | null;
-  /**
-   * The training step and the optimizer's update in two, each to be computed in place, and the training step in parts of its batch, too;
-   * null where there is nothing to gain.
-   */
-  readonly separated: Separated<SeparatedModels>;
-  /** The training step in a loop, for several steps per call; null where steps are run one by one. */
-  readonly repeated: Model | null;
+  /** The optimizer's update, too, is in two: null where there is nothing to gain. */
+  readonly separated: StepModels["separated"] & { readonly apply: SeparatedModels | null };
+  /** What computes batches of certain sizes, where the models leave sizes open; null: nothing but they themselves. */
+  readonly sized: SizedModels | null;
   readonly stepsPerCall: number | "auto";
   /** The learning rate of an update counted from 1, until another is set. */
   readonly learningRate: (step: number) => number;
@@ -48,16 +33,12 @@ export interface OrtNodePrograms extends Omit<PortableArtifacts, "gradients"> {
 
 /** The models of a session with their plans; each is loaded when it is first run. */
 export class Programs {
-  /** What the plan is read from; run where the other two are not there. Null where all there is is a whole step. */
-  readonly gradients: Program | null;
-  readonly overwriting: Program | null;
-  readonly adding: Program | null;
-  readonly trainStep: Program | null;
+  /** What computes batches of any size that the models take. */
+  readonly general: StepPrograms;
+  readonly #sized: SizedPrograms | null;
   readonly apply: Program | null;
   readonly evaluation: Program | null;
-  readonly repeated: Program | null;
-  readonly shardedGradients: ShardedGradients | null;
-  readonly separated: Separated<SeparatedProgram>;
+  readonly separatedApply: SeparatedProgram | null;
   readonly #updates: Updates | null;
   readonly #exported: Model | null;
   /** What says which inputs and outputs and which state there are: the gradients, or the whole step. */
@@ -67,47 +48,30 @@ export class Programs {
   constructor(models: OrtNodePrograms, provider: ResolvedProvider) {
     const optional = (model: Model | null, role: Role): Program | null =>
       model === null ? null : new Program(model, role, provider);
-    /** State that stays on a device is not copied between calls. */
-    const copies = provider.keepsAt === null;
-    this.gradients = optional(models.gradients, "gradients");
-    this.overwriting = optional(models.overwriting, "gradients");
-    this.adding = optional(models.adding, "gradients");
-    this.trainStep = optional(models.trainStep, "train_step");
     this.apply = optional(models.apply, "apply");
     this.evaluation = optional(models.evaluation, "eval");
     this.#exported = models.evalModel;
     const updates = provider.createUpdates?.() ?? null;
     this.#updates = updates;
-    const inTwo = (separated: SeparatedModels | null, role: Role): SeparatedProgram | null =>
-      separated === null || updates === null ? null : new SeparatedProgram(separated, role, provider, updates);
-    const isFixed = models.stepsPerCall !== "auto" && models.repeated !== null;
-    const { trainStep, sharded, apply } = models.separated;
-    const inParts = shardsFor(sharded?.shards, provider) === null ? null : inTwo(sharded, "train_step");
-    const { shardedGradients } = models;
-    const shards = shardsFor(shardedGradients?.shards, provider);
-    this.shardedGradients =
-      shardedGradients === null || shards === null ? null : new ShardedGradients(shardedGradients, provider, shards);
-    this.separated = {
-      sharded: inParts,
-      trainStep: isFixed && inParts === null ? null : inTwo(trainStep, "train_step"),
-      apply: inTwo(apply, "apply"),
-    };
-    const isApart = inParts !== null || this.separated.trainStep !== null;
-    const repeats = !isApart && (copies || isFixed);
-    this.repeated = repeats ? optional(models.repeated, "train_step") : null;
-    const first = this.gradients ?? this.trainStep;
+    const isFixed = models.stepsPerCall !== "auto";
+    const { apply } = models.separated;
+    this.separatedApply =
+      apply === null || updates === null ? null : new SeparatedProgram(apply, "apply", provider, updates);
+    this.general = new StepPrograms(models, provider, updates, isFixed);
+    this.#sized = models.sized === null ? null : new SizedPrograms(models.sized, provider, updates, isFixed);
+    const first = this.general.gradients ?? this.general.trainStep;
     if (first === null) throw new RangeError("a session needs a gradients model or a whole step");
     this.first = first;
   }
 
-  /** Whether several steps in one call take less time than one by one. */
-  get takesSeveral(): boolean {
-    return this.repeated !== null || this.separated.trainStep !== null || this.separated.sharded !== null;
+  /** What computes a batch: which it is depends on the sizes of the batch, and on nothing that came before. */
+  stepsFor(feeds: NamedTensors): StepPrograms {
+    return this.#sized?.takes(feeds) === true ? this.#sized : this.general;
   }
 
-  /** Into how many parts a training step cuts its batch. */
-  get batchParts(): number {
-    return this.separated.sharded?.parts ?? 1;
+  /** What most batches are computed by. */
+  get usual(): StepPrograms {
+    return this.#sized ?? this.general;
   }
 
   /** Everything that a checkpoint of a training keeps. */
@@ -117,12 +81,13 @@ export class Programs {
 
   /** Parameter and the state that holds its gradient; none of a whole step. */
   get accumulators(): readonly (readonly [parameter: string, accumulator: string])[] {
-    return this.gradients?.plan.gradients ?? [];
+    return this.general.gradients?.plan.gradients ?? [];
   }
 
   /** @throws BackendError `E_UNSUPPORTED` of a whole step */
   requireGradients(method: string): Program {
-    if (this.gradients !== null) return this.gradients;
+    const { gradients } = this.general;
+    if (gradients !== null) return gradients;
     throw new BackendError(
       "E_UNSUPPORTED",
       `a whole train step has no ${method}: it updates what it trains in every call`,
@@ -173,17 +138,10 @@ export class Programs {
   }
 
   async release(): Promise<void> {
-    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, separated } = this;
-    const inSeveral = [separated.sharded, separated.trainStep, separated.apply, this.shardedGradients];
-    for (const program of [gradients, overwriting, adding, trainStep, apply, evaluation, repeated, ...inSeveral])
+    for (const program of [this.general, this.#sized, this.apply, this.evaluation, this.separatedApply])
       await program?.release();
     this.#updates?.release();
   }
-}
-
-/** What computes parts of a batch; null where they are too many for it. */
-function shardsFor(models: ShardedModel | null | undefined, { shards }: ResolvedProvider): Shards | null {
-  return models && shards !== null && models.count <= shards.most ? shards : null;
 }
 
 export function noEvalModel(): BackendError {

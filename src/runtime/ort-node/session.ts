@@ -25,6 +25,7 @@ export class OrtNodeSession implements TrainingSession {
   readonly trainingInputs: readonly InputSpec[];
   readonly carried: Programs["carried"];
   readonly stepsPerCall: number | "auto";
+  readonly sizes: Readonly<Record<string, number>>;
   /** The execution provider in use. */
   readonly executionProvider: string;
   /** Providers that were preferred and did not work, with the reason. */
@@ -47,7 +48,8 @@ export class OrtNodeSession implements TrainingSession {
     this.#shares = [models.sharer, provider];
     this.trainingInputs = this.#programs.first.inputs;
     this.carried = this.#programs.carried;
-    this.stepsPerCall = this.#programs.takesSeveral ? models.stepsPerCall : 1;
+    this.stepsPerCall = this.#programs.usual.takesSeveral ? models.stepsPerCall : 1;
+    this.sizes = models.sized?.sizes ?? {};
     this.executionProvider = provider.name;
     this.passedOver = provider.passedOver;
     this.way = provider.way;
@@ -69,7 +71,7 @@ export class OrtNodeSession implements TrainingSession {
     const provider = await chooseProvider(ways, options);
     const session = new OrtNodeSession(models, provider);
     try {
-      await (session.#programs.overwriting ?? session.#programs.first).load();
+      await session.#programs.usual.load();
     } catch (error) {
       await session.release();
       throw error;
@@ -82,7 +84,7 @@ export class OrtNodeSession implements TrainingSession {
   }
 
   get batchParts(): number {
-    return this.#programs.batchParts;
+    return this.#programs.usual.batchParts;
   }
 
   get trainingInputNames(): readonly string[] {
@@ -170,10 +172,10 @@ export class OrtNodeSession implements TrainingSession {
 
   async trainSteps(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     checkBatches(this.trainingInputs, batches, rates);
-    const single = this.#programs.requireOptimizer(this.#programs.trainStep);
+    this.#programs.requireOptimizer(this.#programs.general.trainStep);
     this.#state.requireValues();
     this.#state.requireWhole?.();
-    return this.#call("trainSteps", () => this.#runner.train(single, batches, rates));
+    return this.#call("trainSteps", () => this.#runner.train(batches, rates));
   }
 
   async runEvalStep(feeds: NamedTensors, fetches?: Fetches | RunOptions): Promise<NamedTensors> {
@@ -277,7 +279,7 @@ export class OrtNodeSession implements TrainingSession {
       const held = firstNotFinite("", [...(await this.#state.store.read(looked.map(({ name }) => name)))]);
       if (held !== null || feeds === undefined) return held;
       const fed = firstNotFinite("the input ", Object.entries(feeds));
-      if (fed !== null || this.#programs.gradients === null) return fed;
+      if (fed !== null || this.#programs.general.gradients === null) return fed;
       await this.#runner.look(feeds);
       return firstNotFinite("the gradient of ", Object.entries(await this.#state.gradients()));
     });

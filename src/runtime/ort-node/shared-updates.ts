@@ -38,7 +38,8 @@ export class OrtNodeSharedUpdates implements SharedUpdates {
     requireArgument("gradients", gradients, FEEDS);
     checkFeeds(this.#gradientSpecs(), gradients);
     const { programs, state, queue } = this.#sharing;
-    const { overwriting, accumulators } = programs;
+    const { accumulators } = programs;
+    const { overwriting } = programs.usual;
     await queue.call("placeGradients", async () => {
       if (overwriting === null) return;
       for (const [parameter, accumulator] of accumulators) {

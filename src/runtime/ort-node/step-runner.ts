@@ -9,6 +9,7 @@ import type { SessionState } from "./session-state.ts";
 import type { ReadyGradients } from "./sharded-gradients.ts";
 import { stacked } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
+import type { StepPrograms } from "./step-programs.ts";
 
 /** What one call of several steps takes of batches at most: their bytes, and how many. */
 const MOST_IN_CALL = { bytes: 2 ** 24, steps: 16 };
@@ -54,19 +55,19 @@ export class StepRunner {
   }
 
   async #backward(feeds: NamedTensors, outputs: readonly string[]) {
-    const { shardedGradients } = this.#programs;
+    const steps = this.#programs.stepsFor(feeds);
     const { resets, store } = this.#state;
-    if (!resets || this.#programs.overwriting === null) store.unplace?.();
-    const { program, run } = (await shardedGradients?.prepare(store, resets, outputs)) ?? this.#wholeGradients();
+    if (!resets || steps.overwriting === null) store.unplace?.();
+    const inParts = await steps.shardedGradients?.prepare(store, resets, outputs);
+    const { program, run } = inParts ?? this.#wholeGradients(steps);
     const ran = await run(feeds, outputs);
     return { program, ran, commit: (renewals: Renewals): void => store.commit(renewals, ran.outputs) };
   }
 
   /** The model that computes the gradients of a whole batch. */
-  #wholeGradients(): ReadyGradients {
-    const { overwriting, adding, first } = this.#programs;
+  #wholeGradients({ overwriting, adding, gradients }: StepPrograms): ReadyGradients {
     const { resets, store } = this.#state;
-    const program = (resets ? overwriting : adding) ?? first;
+    const program = (resets ? overwriting : adding) ?? gradients ?? this.#programs.first;
     const { reset } = program.plan;
     const flag = reset === null ? {} : { [reset]: new Tensor("bool", Uint8Array.of(resets ? 1 : 0), [1]) };
     return { program, run: (feeds, outputs) => program.run({ ...feeds, ...flag }, store, outputs) };
@@ -81,7 +82,7 @@ export class StepRunner {
     const gradients = apply.plan.gradients.map(([parameter, input]) => [input, gradientOf(parameter)] as const);
     const scalarsOf = (plan: Plan): NamedTensors => this.#scalars(plan, [this.rate(this.#state.steps + 1)]);
     const { store } = this.#state;
-    const separated = apply === this.#programs.apply ? this.#programs.separated.apply : null;
+    const separated = apply === this.#programs.apply ? this.#programs.separatedApply : null;
     const step = (await separated?.prepare(store)) ?? this.#whole(apply);
     const ran = await step.run(Object.fromEntries(gradients), scalarsOf, []);
     store.commit(ran.renewals, ran.outputs);
@@ -90,23 +91,35 @@ export class StepRunner {
 
   /**
    * Whole steps, in one call where there is a program for it and the batches are alike; ends after a loss that is not finite.
-   * @param single one step
    * @param rates one per batch. Default: the session's own
    */
-  async train(
-    single: Program,
-    batches: readonly NamedTensors[],
-    rates?: readonly number[],
-  ): Promise<readonly number[]> {
-    const { repeated } = this.#programs;
+  async train(batches: readonly NamedTensors[], rates?: readonly number[]): Promise<readonly number[]> {
     const all = rates ?? batches.map((_, index) => this.rate(this.#state.steps + index + 1));
-    const together = repeated === null || batches.length === 1 ? null : stacked(batches);
-    if (repeated !== null && together !== null) return this.#advance(this.#whole(repeated), together, all);
     const losses: number[] = [];
     for (let at = 0; at < batches.length && losses.every(Number.isFinite); ) {
-      const step = await this.#stepFor(single);
+      const steps = this.#programs.stepsFor(batches[at] ?? {});
+      const other = batches.findIndex((feeds, index) => index > at && this.#programs.stepsFor(feeds) !== steps);
+      const end = other === -1 ? batches.length : other;
+      losses.push(...(await this.#trainBy(steps, batches.slice(at, end), all.slice(at, end))));
+      at = end;
+    }
+    return losses;
+  }
+
+  /** Whole steps by the same models. */
+  async #trainBy(
+    steps: StepPrograms,
+    batches: readonly NamedTensors[],
+    rates: readonly number[],
+  ): Promise<readonly number[]> {
+    const { repeated } = steps;
+    const together = repeated === null || batches.length === 1 ? null : stacked(batches);
+    if (repeated !== null && together !== null) return this.#advance(this.#whole(repeated), together, rates);
+    const losses: number[] = [];
+    for (let at = 0; at < batches.length && losses.every(Number.isFinite); ) {
+      const step = await this.#stepFor(steps);
       const next = step.runSteps === null ? batches.slice(at, at + 1) : togetherOf(batches.slice(at));
-      const own = all.slice(at, at + next.length);
+      const own = rates.slice(at, at + next.length);
       const [feeds = {}] = next;
       losses.push(
         ...(step.runSteps === null
@@ -139,10 +152,10 @@ export class StepRunner {
   }
 
   /** The way to a step that costs least of those that can be gone. */
-  async #stepFor(single: Program): Promise<ReadyStep> {
-    const { sharded, trainStep } = this.#programs.separated;
+  async #stepFor({ separated, trainStep }: StepPrograms): Promise<ReadyStep> {
     const { store } = this.#state;
-    return (await sharded?.prepare(store)) ?? (await trainStep?.prepare(store)) ?? this.#whole(single);
+    const inPlace = (await separated.sharded?.prepare(store)) ?? (await separated.trainStep?.prepare(store));
+    return inPlace ?? this.#whole(this.#programs.requireOptimizer(trainStep));
   }
 
   /** A model that computes a step or steps, and updates what it trains. */

@@ -46,6 +46,7 @@ export class OrtTrainingSession implements TrainingSession {
   readonly runtime = "ort-training";
   readonly way: Reached = { name: "web", passedOver: [] };
   readonly batchParts = 1;
+  readonly sizes = {};
   readonly can = ABILITIES;
   readonly stepsPerCall = 1;
   readonly sharedUpdates = takesNoGradients;

@@ -1,18 +1,17 @@
 import type { InputSpec } from "../../../artifacts/ort-artifacts.ts";
 import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import type { CarriedInput, Reached, TrainingSession } from "../../session.ts";
-import type { Separated } from "../programs.ts";
+import type { OrtNodePrograms } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import type { EncodedSeparated, EncodedShardedGradients } from "./encoded.ts";
+import type { StepModels } from "../step-programs.ts";
+import type { Encoded } from "./encoded.ts";
 
-type ModelName = "trainStep" | "gradients" | "overwriting" | "adding" | "apply" | "evaluation" | "repeated";
+/** Null where there is none. */
+export type SentModels = Pick<OrtNodePrograms, keyof StepModels | "apply" | "evaluation" | "sized">;
 
 /** What the other side makes its session of. */
 export interface Opening {
-  /** Encoded models; null where there is none. */
-  readonly models: Readonly<Record<ModelName, Uint8Array | null>>;
-  readonly separated: Separated<EncodedSeparated>;
-  readonly shardedGradients: EncodedShardedGradients | null;
+  readonly models: Encoded<SentModels>;
   readonly state: TrainingState;
   readonly stepsPerCall: number | "auto";
   readonly options: OrtNodeOptions;

@@ -1,12 +1,11 @@
 import { BackendError } from "../../../errors.ts";
-import { decodeModel } from "../../../graph/serde/decode.ts";
 import { DEFAULT_LEARNING_RATE } from "../../learning-rate.ts";
 import type { TrainingSession } from "../../session.ts";
 import { OrtNodeSession } from "../session.ts";
 import type { Way } from "../ways.ts";
-import { decodeSeparated, decodeShardedGradients } from "./encoded.ts";
+import { decoded } from "./encoded.ts";
 import { pack, unpack } from "./packing.ts";
-import type { Opened, Opening, Reply, Request } from "./protocol.ts";
+import type { Opened, Opening, Reply, Request, SentModels } from "./protocol.ts";
 
 /** Answers the calls of a `RemoteSession`, with a session of its own. */
 export class Server {
@@ -41,34 +40,13 @@ export class Server {
     return run.call(session, ...given);
   }
 
-  async #open({
-    models,
-    separated,
-    shardedGradients,
-    state,
-    stepsPerCall,
-    options,
-    environment,
-  }: Opening): Promise<Opened> {
+  async #open({ models, state, stepsPerCall, options, environment }: Opening): Promise<Opened> {
     this.#prepare(environment);
-    const decode = (bytes: Uint8Array | null) => (bytes === null ? null : decodeModel(bytes));
     const opened = await OrtNodeSession.create(
       this.#ways,
       {
-        gradients: decode(models.gradients),
-        trainStep: decode(models.trainStep),
-        overwriting: decode(models.overwriting),
-        adding: decode(models.adding),
-        apply: decode(models.apply),
+        ...decoded<SentModels>(models),
         evalModel: null,
-        evaluation: decode(models.evaluation),
-        repeated: decode(models.repeated),
-        separated: {
-          trainStep: decodeSeparated(separated.trainStep),
-          sharded: decodeSeparated(separated.sharded),
-          apply: decodeSeparated(separated.apply),
-        },
-        shardedGradients: decodeShardedGradients(shardedGradients),
         state,
         stepsPerCall,
         learningRate: () => DEFAULT_LEARNING_RATE,

@@ -6,7 +6,6 @@ import type { TrainingState } from "../../../artifacts/portable/state.ts";
 import { A_STATE } from "../../../artifacts/portable/state.ts";
 import { requireOption } from "../../../errors.ts";
 import type { Model } from "../../../graph/model.ts";
-import { encodeModel } from "../../../graph/serde/encode.ts";
 import { CallQueue } from "../../call-queue.ts";
 import { checkBatches, checkFeeds, deliver, resolveFetches } from "../../feeds.ts";
 import type {
@@ -21,7 +20,7 @@ import type {
 import { NAMES } from "../../session.ts";
 import { abilitiesOf, noEvalModel, type OrtNodePrograms, rateIsBuiltIn, sharesNone } from "../programs.ts";
 import type { OrtNodeOptions } from "../providers.ts";
-import { encodeSeparated, encodeShardedGradients } from "./encoded.ts";
+import { encoded } from "./encoded.ts";
 import { Line } from "./line.ts";
 import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protocol.ts";
 
@@ -32,6 +31,7 @@ import type { Answer, Calls, Method, Opened, Opening, StartPeer } from "./protoc
 export class RemoteSession implements TrainingSession {
   readonly runtime = "ort-node";
   readonly can: Abilities;
+  readonly sizes: Readonly<Record<string, number>>;
   readonly #line: Line;
   readonly #opened: Opened;
   readonly #exporter: Exporter;
@@ -40,7 +40,8 @@ export class RemoteSession implements TrainingSession {
   #rate: (step: number) => number;
 
   private constructor(line: Line, opened: Opened, programs: OrtNodePrograms) {
-    const { learningRate, exporter, evalModel } = programs;
+    const { learningRate, exporter, evalModel, sized } = programs;
+    this.sizes = sized?.sizes ?? {};
     this.can = { ...abilitiesOf(programs), shareUpdates: false };
     this.#line = line;
     this.#opened = opened;
@@ -62,22 +63,14 @@ export class RemoteSession implements TrainingSession {
     environment?: unknown,
   ): Promise<RemoteSession> {
     const line = new Line(start);
-    const encode = (model: Model | null): Uint8Array | null => (model === null ? null : encodeModel(model));
-    const { gradients, overwriting, adding, trainStep, apply, evaluation, repeated, state, stepsPerCall } = programs;
-    const { separated, shardedGradients } = programs;
+    const { gradients, overwriting, adding, trainStep, repeated, separated, shardedGradients } = programs;
+    const { apply, evaluation, sized, state, stepsPerCall } = programs;
     const { executionProviders, threads, denormalsAsZero } = options;
     const opening: Opening = {
-      models: {
-        ...{ gradients: encode(gradients), trainStep: encode(trainStep), apply: encode(apply) },
-        ...{ overwriting: encode(overwriting), adding: encode(adding) },
-        ...{ evaluation: encode(evaluation), repeated: encode(repeated) },
-      },
-      separated: {
-        trainStep: encodeSeparated(separated.trainStep),
-        sharded: encodeSeparated(separated.sharded),
-        apply: encodeSeparated(separated.apply),
-      },
-      shardedGradients: encodeShardedGradients(shardedGradients),
+      models: encoded({
+        ...{ gradients, overwriting, adding, trainStep, repeated, separated, shardedGradients },
+        ...{ apply, evaluation, sized },
+      }),
       state,
       stepsPerCall,
       environment,

@@ -1,0 +1,31 @@
+import { NUMBER, requireArgument } from "../../arguments.ts";
+import { INPUT_SPECS, type InputSpec } from "../../artifacts/ort-artifacts.ts";
+import { A_DATASET, type Dataset } from "./dataset.ts";
+
+/**
+ * The sizes that batches of a dataset have where a model's inputs leave them open, by the names of the sizes, as
+ * `TrainingSession.create` takes them. Sizes without a name, and those of samples that are read when a batch needs them, are left out.
+ * @param batchSize samples of a batch
+ */
+export function sizesOfBatches(
+  inputs: readonly InputSpec[],
+  dataset: Dataset,
+  batchSize: number,
+): Readonly<Record<string, number>> {
+  requireArgument("inputs", inputs, INPUT_SPECS);
+  requireArgument("dataset", dataset, A_DATASET);
+  requireArgument("batchSize", batchSize, NUMBER);
+  const { tensors, constants = [], axes = {}, source } = dataset;
+  const sizes = new Map<string, number>();
+  for (const { name, shape } of inputs) {
+    const constant = constants.find((each) => each.name === name);
+    const held = constant ?? tensors.find((each) => each.name === name);
+    if (held === undefined && source?.names.includes(name) !== true) continue;
+    const sampleAxis = constant === undefined ? (axes[name] ?? 0) : -1;
+    for (const [axis, dim] of (shape ?? []).entries()) {
+      const size = axis === sampleAxis ? batchSize : held?.tensor.dims[axis];
+      if (typeof dim === "string" && size !== undefined && size > 0 && !sizes.has(dim)) sizes.set(dim, size);
+    }
+  }
+  return Object.fromEntries(sizes);
+}
