@@ -47,7 +47,7 @@ describe("train", () => {
     expect(stdout).toMatch(
       /^epoch {2}loss\n1 .* samples\/s .* s\n2 .*\n6 of 6 steps, last loss [\d.]+; checkpoint written to .*trained\nnext: onnx-agr export .* -o model.onnx\n$/,
     );
-    expect(stderr.trim().split("\n")).toHaveLength(2);
+    expect(stderr.trim().split("\n")).toHaveLength(3);
     const events = lines(readFileSync(log, "utf8"));
     expect(events.map(({ type }) => type)).toEqual(["step", "step", "step", "epoch", "step", "step", "step", "epoch"]);
     expect(events[0]).toMatchObject({
