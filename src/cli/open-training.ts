@@ -151,7 +151,7 @@ export async function openSession(folder: string, options: TrainCommandOptions, 
 function tellSizes({ sizes }: TrainingSession, console: Console): void {
   const named = Object.entries(sizes).map(([name, size]) => `${name} ${size}`);
   if (named.length === 0) return;
-  console.note(`batches of ${named.join(", ")} have models made for these sizes; others have those for any size`);
+  console.note(`models made for ${named.join(", ")}; batches of other sizes take those for any`);
 }
 
 function withoutState(run: LoadedRun | null): Opened["loaded"] {

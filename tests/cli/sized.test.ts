@@ -48,7 +48,7 @@ describe("train with a model whose batch is left open", () => {
     const first = await train("--epochs", "1", "--checkpoints", runs);
     const other = join(temporaryFolder(), "other");
     const { stderr } = await command(["train", set, "--data", data, "--batch-size", "16", "--checkpoints", other]);
-    expect(stderr.match(/batches of N 16 have models made for these sizes/g)).toHaveLength(1);
+    expect(stderr.match(/models made for N 16; /g)).toHaveLength(1);
     const rest = await train("--epochs", "2", "--resume", runs, "--steps-per-call", "1");
     expect([...lossesOf(first.stdout), ...lossesOf(rest.stdout)]).toEqual(lossesOf(whole.stdout));
   });
