@@ -1,9 +1,13 @@
+import { weightGrad } from "./autodiff/formulas/weight-gradients.ts";
 import { type Attribute, attribute } from "./graph/attribute.ts";
 import { DataType } from "./graph/data-type.ts";
 import { Graph, Node, Value } from "./graph/graph.ts";
 import { Model, ONNX_DOMAIN } from "./graph/model.ts";
+import { Names } from "./graph/names.ts";
 import { encodeModel } from "./graph/serde/encode.ts";
 import { tensorType } from "./graph/value-type.ts";
+import { Builder } from "./ops/builder.ts";
+import { Formula } from "./ops/formula.ts";
 import { dimsOf, known } from "./ops/value-types.ts";
 import { blockConvolutions } from "./passes/blocked/block-convolutions.ts";
 import { weighSums } from "./passes/weighted/weigh-sums.ts";
@@ -52,16 +56,20 @@ async function findBlockSize(ways: readonly Way[]): Promise<number | null> {
 async function isRight(ort: OrtModule, block: number): Promise<boolean> {
   const plain = everyForm(block);
   const blocked = plain.clone();
+  const always = { convolution: () => true, transposed: () => true, weightGradient: () => true };
   if (weighSums(blocked, block, () => true) !== 1) return false;
-  if (blockConvolutions(blocked, block, { convolution: () => true, transposed: () => true }) !== 4) return false;
+  if (blockConvolutions(blocked, block, always) !== 5) return false;
   const expected = await run(ort, plain);
   const given = await run(ort, blocked);
-  return expected.length > 0 && expected.every((number, at) => Math.abs(number - (given[at] ?? Number.NaN)) < 1e-4);
+  const largest = expected.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
+  return largest > 0 && expected.every((number, at) => Math.abs(number - (given[at] ?? Number.NaN)) < 1e-5 * largest);
 }
 
 /**
+/**
  * From few channels to a block of them, from that to another, to the sum of two of twice the width, and each of these by itself; then the
- * positive part of that, times a number per channel, and of another. Images, kernels and numbers are inputs.
+ * positive part of that, times a number per channel, and of another; last a weight gradient, with that as the gradient. Images, kernels and
+ * numbers are inputs.
  */
 function everyForm(block: number): Model {
   const graph = new Graph("probe");
@@ -104,7 +112,15 @@ function everyForm(block: number): Model {
   const weighted = emit("Mul", "weighted", [single, input("weights", [block, 1, 1])]);
   const out = emit("Relu", "out", [emit("Add", "sum", [weighted, input("more", [1, block, 8, 8])])]);
   out.type = tensorType(DataType.float, [1, block, 8, 8]);
-  graph.addOutput(out);
+  const build = new Builder({ prefix: "gradient", names: new Names(model) });
+  const image = input("image", [1, 2 * block, 8, 8]);
+  const gradient = weightGrad(new Formula(build, 17), {
+    window: { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], begin: [1, 1], end: [1, 1] },
+    ...{ group: 1, image, gradient: out, channels: 2 * block, outputs: block, batch: 1 },
+  });
+  graph.append(build.nodes);
+  gradient.type = tensorType(DataType.float, [block, 2 * block, 3, 3]);
+  graph.addOutput(gradient);
   return model;
 }
 
@@ -119,8 +135,8 @@ async function run(ort: OrtModule, model: Model): Promise<Float32Array> {
       );
       return [input.name, new ort.Tensor("float32", numbers, dims)] as const;
     });
-    const { out } = await session.run(Object.fromEntries(feeds));
-    return out === undefined ? new Float32Array() : floatsOf(out);
+    const [gradient] = Object.values(await session.run(Object.fromEntries(feeds)));
+    return gradient === undefined ? new Float32Array() : floatsOf(gradient);
   } finally {
     await session.release();
   }

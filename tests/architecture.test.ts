@@ -41,7 +41,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "session-settings.ts": ["graph", "optim", "artifacts", "runtime", "missing-artifact.ts"],
   "session-programs.ts": [...["graph", "passes", "artifacts", "runtime", "lower-artifacts.ts", "session-settings.ts"]],
   "batch-parts.ts": ["runtime"],
-  "blocked-layout.ts": ["graph", "ops", "passes", "runtime", "session-settings.ts"],
+  "blocked-layout.ts": ["graph", "ops", "autodiff", "passes", "runtime", "session-settings.ts"],
   web: [
     ...["graph", "optim", "artifacts", "runtime", "session-programs.ts", "session-settings.ts", "session-source.ts"],
   ],

@@ -42,7 +42,7 @@ function layerOf(layer: Layer): Model {
   return model(sketch.graph, 8, [["", 17]]);
 }
 
-const always = { convolution: () => true, transposed: () => true };
+const always = { convolution: () => true, transposed: () => true, weightGradient: () => true };
 
 /** Null on processors that ONNX Runtime has no blocks for. */
 const block = await blockSizeOf(await loadOrtNode());

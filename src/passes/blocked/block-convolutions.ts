@@ -12,8 +12,10 @@ import { Call } from "../lower-training-ops/lowering.ts";
 import { replaceByParts } from "../lower-training-ops/replace.ts";
 import { BLOCKED_DOMAIN, Blocks } from "./blocks.ts";
 import { blockedCostsLess, type Convolution, type Form, formOf } from "./costs.ts";
+import { weightGradientCostsLess } from "./gradient-costs.ts";
 import { adderOf, transposedSum } from "./transposed.ts";
 import { phasesCostLess } from "./transposed-costs.ts";
+import { weightGradientInBlocks, weightGradientOf } from "./weight-gradients.ts";
 import { writeTransposed } from "./write-transposed.ts";
 
 /** What a size that is not known counts as. */
@@ -23,7 +25,6 @@ const UNKNOWN = { batch: 8, pixels: 256 };
  * Takes the float32 convolutions over planes of which ONNX Runtime's CPU provider has less work in blocks of channels, its own layout for
  * models whose weights do not change. In training weights change: each run puts them into blocks, too. Changes the model.
  * @param block the channels of a block, which the processor decides
- * @param pays decides which of those that can be taken so are
  * @returns how many are taken so
  */
 export function blockConvolutions(model: Model, block: number, pays = PAYERS): number {
@@ -49,15 +50,23 @@ export function blockConvolutions(model: Model, block: number, pays = PAYERS): n
 export interface Payers {
   readonly convolution: typeof blockedCostsLess;
   readonly transposed: typeof phasesCostLess;
+  readonly weightGradient: typeof weightGradientCostsLess;
 }
 
-const PAYERS: Payers = { convolution: blockedCostsLess, transposed: phasesCostLess };
+const PAYERS: Payers = {
+  convolution: blockedCostsLess,
+  transposed: phasesCostLess,
+  weightGradient: weightGradientCostsLess,
+};
 
 type Write = (f: Formula, blocks: Blocks) => Value;
 
 /** By operator: how what a node gives is written in blocks; null: it stays. */
 const FINDERS: Readonly<Record<string, (node: Node, block: number, pays: Payers) => Write | null>> = {
   Conv: (node, block, pays) => {
+    const gradient = weightGradientOf(new Call(node), block);
+    if (gradient !== null && pays.weightGradient(gradient, block))
+      return (f, blocks) => weightGradientInBlocks(f, blocks, block, gradient);
     const found = blockable(new Call(node), block, pays.convolution);
     return found && ((_, blocks) => blocks.convolve(node, found));
   },
