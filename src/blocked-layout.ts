@@ -66,7 +66,6 @@ async function isRight(ort: OrtModule, block: number): Promise<boolean> {
 }
 
 /**
-/**
  * From few channels to a block of them, from that to another, to the sum of two of twice the width, and each of these by itself; then the
  * positive part of that, times a number per channel, and of another; last a weight gradient, with that as the gradient. Images, kernels and
  * numbers are inputs.

@@ -87,7 +87,8 @@ export const TrainingSession = {
    * ONNX Runtime's four artifacts, as paths or bytes. Of two sets it takes the portable one, and the other for `ort-training`. A whole
    * step has `trainSteps` alone: it gives out no gradients and sums up none.
    * @throws what `open`, `OrtNodeSession.create`, `OrtTrainingSession.create` and `lowerArtifacts` throw; PassError
-   *   `E_NO_OPTIMIZER` for a learning rate without an optimizer; UsageError `E_OPTION` for an option that there is not
+   *   `E_NO_OPTIMIZER` for a learning rate without an optimizer; UsageError `E_OPTION` for an option that there is not,
+   *   and for a name in `sizes` that no open size of the inputs has
    */
   async create(from: SessionSource, options: TrainingSessionOptions = {}): Promise<TrainingSession> {
     requireArgument("source", from, SOURCE);

@@ -70,7 +70,7 @@ async function prepare(
   const all = await datasetOf(inputs, options, tell);
   const { dataset, validation } = await withoutValidation(inputs, all, options, tell);
   const plan = planTraining(inputs, dataset, trainOptions(options, communicator));
-  const perRank = plan.batchSize / communicator.size;
+  const perRank = Math.min(plan.batchSize, dataset.size) / communicator.size;
   const sizes = Number.isInteger(perRank) ? sizesOfBatches(inputs, dataset, perRank) : {};
   const schedule = scheduleOf(options, plan.totalSteps);
   const identity = await identify(given, folder, plan, options, all, communicator.size);

@@ -4,6 +4,11 @@ import { dataTypeName } from "./data-type.ts";
 /** A fixed size, a symbolic name, or nothing known. */
 export type Dimension = number | string | null;
 
+/** What exporters write where a size has no name: it stands for any size, at each place for another. */
+const NO_NAMES: ReadonlySet<string> = new Set(["", "?", "None", "none", "unk", "unknown", "N/A", "-1"]);
+
+export const isNameless = (dim: Dimension): boolean => dim === null || (typeof dim === "string" && NO_NAMES.has(dim));
+
 /** Types are immutable: to change a value's type, give it a new one. */
 export type ValueType =
   | { readonly kind: "tensor" | "sparse-tensor"; readonly dtype: number; readonly shape: readonly Dimension[] | null }

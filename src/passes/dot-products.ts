@@ -12,6 +12,7 @@ import { NodeView } from "../ops/node-view.ts";
 import { axesFrom, dimsOf, known, shapeOf } from "../ops/value-types.ts";
 import { Call } from "./lower-training-ops/lowering.ts";
 import { replaceByParts } from "./lower-training-ops/replace.ts";
+import { updateOf } from "./update-of.ts";
 import { product, sameShape } from "./weighted/places.ts";
 
 const REDUCTIONS: ReadonlySet<string> = new Set(["ReduceSum", "ReduceMean"]);
@@ -29,7 +30,7 @@ interface Reduced {
 
 /**
  * Has ONNX Runtime's CPU provider take sums of products of numbers in the same places as dot products of long vectors: their products do not go
- * to memory. Changes the model.
+ * to memory. Leaves the update of parameters alone. Changes the model.
  * @param pays decides which lengths of vectors are taken so
  * @returns how many sums are taken so
  */
@@ -37,13 +38,16 @@ export function takeDotProducts(model: Model, pays: typeof dotCostsLess = dotCos
   const { graph } = model;
   inferTypes(model);
   const names = new Names(model);
+  const places = new Map(graph.nodes.map((node, index) => [node, index]));
+  const placeOf = ({ node }: Reduced): number => places.get(node) ?? 0;
+  const left = updateOf(model);
   let count = 0;
   for (const node of graph) {
     const [a, b] = node.inputs;
-    const sums = node.domain === "" && node.opType === "Mul" ? sumsOf(node, graph) : null;
+    const sums = isProduct(node) && !left.has(node) ? sumsOf(node, graph) : null;
     if (sums === null || !a || !b || !sums.every(({ length }) => pays(length))) continue;
     const dots = new Map<number, Value>();
-    for (const sum of sums) {
+    for (const sum of sums.toSorted((one, other) => placeOf(one) - placeOf(other))) {
       const lower = (f: Formula): readonly Value[] => [sumOfDots(f, [a, b], sum, dots)];
       replaceByParts(graph, new Call(sum.node), { lower }, { names, opset: model.opset, isInput: () => false });
       count += 1;
@@ -54,6 +58,8 @@ export function takeDotProducts(model: Model, pays: typeof dotCostsLess = dotCos
   removeDeadNodes(graph);
   return count;
 }
+
+const isProduct = ({ domain, opType }: Node): boolean => domain === "" && opType === "Mul";
 
 /** @param dots those that were taken, by their length: a sum and a mean share them */
 function sumOfDots(f: Formula, [a, b]: readonly [Value, Value], sum: Reduced, dots: Map<number, Value>): Value {

@@ -37,7 +37,9 @@ export function gatherRows(model: Model, pays: typeof gatherCostsLess = gatherCo
     const split = splitOf(node);
     const last = split ?? node;
     const pieces = last.outputs.filter((output) => output !== null);
-    const lower = (f: Formula): readonly Value[] => gathered(f, value, moved, pieces, places);
+    /** What is emitted at a `Split` may stand behind what is emitted next. */
+    const shared = split === null ? places : new Map<string, Value>();
+    const lower = (f: Formula): readonly Value[] => gathered(f, value, moved, pieces, shared);
     replaceByParts(graph, new Call(last), { lower }, { names, opset: model.opset, isInput: () => false });
     if (split !== null) graph.remove(node);
     count += 1;
@@ -67,10 +69,11 @@ function gathered(
 }
 
 /** The node that takes all that a node gives apart along the first axis, and gives every piece; null where there is none, or others read it, too. */
-function splitOf({ outputs }: Node): Node | null {
+function splitOf({ outputs, graph }: Node): Node | null {
   const [use, ...others] = outputs[0]?.uses ?? [];
   const node = use?.user instanceof Node && others.length === 0 ? use.user : null;
   if (node?.domain !== "" || node.opType !== "Split" || new NodeView(node).int("axis") !== 0) return null;
+  if (node.graph !== graph) return null;
   return node.outputs.every((output) => output !== null && known(dimsOf(output)) !== null) ? node : null;
 }
 

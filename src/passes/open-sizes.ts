@@ -1,17 +1,12 @@
 import { type Kind, NUMBER, OPTIONS } from "../arguments.ts";
 import { UsageError } from "../errors.ts";
 import { type Model, walkGraphs } from "../graph/model.ts";
-import type { Dimension, ValueType } from "../graph/value-type.ts";
+import { isNameless, type ValueType } from "../graph/value-type.ts";
 
 export const SIZES: Kind = {
   what: "sizes by name",
   holds: (given) => OPTIONS.holds(given) && Object.values(given as object).every(NUMBER.holds),
 };
-
-/** What exporters write where a size has no name: it stands for any size, at each place for another. */
-const NO_NAMES: ReadonlySet<string> = new Set(["", "?", "None", "none", "unk", "unknown", "N/A", "-1"]);
-
-const isNameless = (dim: Dimension): boolean => dim === null || (typeof dim === "string" && NO_NAMES.has(dim));
 
 /**
  * Gives the sizes of the inputs that have no name one of their own, `<input>.<axis>`, so that what is the same size further on is

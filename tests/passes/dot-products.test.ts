@@ -1,7 +1,16 @@
 import { Tensor } from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { type Attribute, attribute, DataType, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
+import { GRADIENTS_METADATA } from "../../src/analysis/find-optimizers/portable.ts";
+import {
+  type Attribute,
+  attribute,
+  DataType,
+  decodeModel,
+  encodeModel,
+  GraphTensor,
+  printModel,
+} from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
 import { takeDotProducts } from "../../src/passes/dot-products.ts";
 import { openSession } from "../support/ort.ts";
@@ -186,4 +195,16 @@ it("has this text", () => {
     }
     "
   `);
+});
+
+it("stays in order where a mean that comes later was linked before a sum, and leaves the update of parameters alone", () => {
+  const net = netOf({ sizes: [BATCH, 256], reductions: [{ op: "ReduceMean", axes: [1] }, { axes: [1] }] });
+  const [product, mean, sum] = net.graph.nodes;
+  if (!product || !mean || !sum) throw new Error("three nodes");
+  net.graph.insertBefore(mean, sum);
+  const update = net.clone();
+  update.metadata.set(GRADIENTS_METADATA, JSON.stringify({ x: "parameter" }));
+  expect(takeDotProducts(update)).toBe(0);
+  expect(takeDotProducts(net)).toBe(2);
+  expect(decodeModel(encodeModel(net)).graph.nodeCount).toBe(net.graph.nodeCount);
 });

@@ -1,7 +1,18 @@
 import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { float, model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { attribute, DataType, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
+import {
+  attribute,
+  DataType,
+  decodeModel,
+  encodeModel,
+  Graph,
+  GraphTensor,
+  Node,
+  printModel,
+  Value,
+} from "../../src/entries/graph.ts";
+import { tensorType } from "../../src/graph/value-type.ts";
 import type { Model } from "../../src/index.ts";
 import { gatherRows } from "../../src/passes/gather-rows.ts";
 import { openSession } from "../support/ort.ts";
@@ -129,6 +140,49 @@ describe("what is taken apart along the first axis is gathered in pieces", () =>
     expect(await results(made, [2, 4, 3, 5])).toEqual(await results(plain, [2, 4, 3, 5]));
     expect(gatherRows(made, always)).toBe(0);
   });
+});
+
+it("stays in order where pieces are gathered later than what is moved alike", () => {
+  const sketch = new Sketch("net");
+  for (const name of ["a", "b"]) {
+    sketch.input(name, float([4, 3, 2, 5]));
+    sketch.node("Transpose", [name], [`${name}.moved`], [attribute.ints("perm", [2, 1, 0, 3])]);
+  }
+  for (const name of ["b", "a"]) {
+    const pieces = [`${name}.first`, `${name}.second`];
+    sketch.node("Split", [`${name}.moved`], pieces, [attribute.int("axis", 0)]);
+    for (const piece of pieces) sketch.output(piece, float([1, 3, 4, 5]));
+  }
+  const net = model(sketch.graph, 8, [["", 17]]);
+  expect(gatherRows(net, always)).toBe(2);
+  expect(decodeModel(encodeModel(net)).graph.nodeCount).toBe(net.graph.nodeCount);
+});
+
+it("is moved as a whole where a branch takes it apart", () => {
+  const sketch = new Sketch("net");
+  sketch.input("x", float([4, 3, 2, 5]));
+  sketch.input("flag", tensor(DataType.bool, []));
+  sketch.node("Transpose", ["x"], ["moved"], [attribute.ints("perm", [2, 1, 0, 3])]);
+  const net = model(sketch.graph, 8, [["", 17]]);
+  const moved = net.graph.nodes[0]?.outputs[0];
+  const flag = net.graph.inputs[1];
+  if (!moved || !flag) throw new Error("no values");
+  const branch = (name: string, index: number): Graph => {
+    const graph = new Graph(name);
+    const pieces = [new Value(`${name}.first`), new Value(`${name}.second`)];
+    graph.append(new Node("Split", [moved], pieces, { attributes: [attribute.int("axis", 0)] }));
+    for (const piece of pieces.slice(index, index + 1)) graph.addOutput(piece);
+    return graph;
+  };
+  const attributes = [
+    attribute.graph("then_branch", branch("then", 0)),
+    attribute.graph("else_branch", branch("else", 1)),
+  ];
+  const y = new Value("y", tensorType(DataType.float, [1, 3, 4, 5]));
+  net.graph.append(new Node("If", [flag], [y], { attributes }));
+  net.graph.addOutput(y);
+  expect(gatherRows(net, always)).toBe(1);
+  expect(decodeModel(encodeModel(net)).graph.nodes.filter(({ opType }) => opType === "Gather")).toHaveLength(1);
 });
 
 it("leaves what changes the order within rows, what moves nothing, and sizes that are not known", () => {

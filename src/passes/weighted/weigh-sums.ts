@@ -1,6 +1,4 @@
-import { GRADIENTS_METADATA } from "../../analysis/find-optimizers/portable.ts";
 import { removeDeadNodes } from "../../edits/dead-nodes.ts";
-import { namesMetadata } from "../../edits/json-metadata.ts";
 import { attribute } from "../../graph/attribute.ts";
 import { DataType } from "../../graph/data-type.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
@@ -14,6 +12,7 @@ import { dimsOf } from "../../ops/value-types.ts";
 import { BLOCKED_DOMAIN } from "../blocked/blocks.ts";
 import { Call } from "../lower-training-ops/lowering.ts";
 import { replaceByParts } from "../lower-training-ops/replace.ts";
+import { updateOf } from "../update-of.ts";
 import { weighingCostsLess } from "./costs.ts";
 import type { Places } from "./places.ts";
 import { isWeightable, type PlacedSum, splitTerms, sumOf, type Term, type Weight } from "./sums.ts";
@@ -52,19 +51,6 @@ export function weighSums(model: Model, block: number, pays: typeof weighingCost
   model.opsets.set(BLOCKED_DOMAIN, 1);
   removeDeadNodes(graph);
   return count;
-}
-
-/** What is computed from gradients. */
-function updateOf(model: Model): Set<Node> {
-  const begins = new Set(namesMetadata(model, GRADIENTS_METADATA)?.keys());
-  const nodes = new Set<Node>();
-  for (const node of model.graph) {
-    const follows = node.inputs.some(
-      (value) => value !== null && (begins.has(value.name) || (value.producer !== null && nodes.has(value.producer))),
-    );
-    if (follows) nodes.add(node);
-  }
-  return nodes;
 }
 
 function weighedBy(node: Node, graph: Graph, block: number): Weighed | null {

@@ -36,6 +36,23 @@ describe("sizes of batches", () => {
     expect(sizesOfBatches(inputs, dataset, 5)).toEqual({});
   });
 
+  it("are none where exporters write that there is no name", () => {
+    const inputs = [spec("x", "batch", "?"), spec("y", "batch", "unk")];
+    const dataset = datasetFor(inputs, { x: floats(10, 4), y: floats(10, 3) });
+    expect(sizesOfBatches(inputs, dataset, 5)).toEqual({ batch: 5 });
+  });
+
+  it("are none where a name stands for several", () => {
+    const inputs = [spec("x", "batch", "length"), spec("y", "batch", "length"), spec("z", "batch", "length")];
+    const dataset = datasetFor(inputs, { x: floats(10, 4), y: floats(10, 3), z: floats(10, 4) });
+    expect(sizesOfBatches(inputs, dataset, 5)).toEqual({ batch: 5 });
+  });
+
+  it("are those of all samples where there are fewer than a batch takes", () => {
+    const inputs = [spec("x", "batch", 4)];
+    expect(sizesOfBatches(inputs, datasetFor(inputs, { x: floats(10, 4) }), 64)).toEqual({ batch: 10 });
+  });
+
   it("are those of the samples alone where these are read when a batch needs them", () => {
     const inputs = [spec("x", "batch", "length")];
     const source = { names: ["x"], sampleBytes: 4, identity: async () => "", read: async () => [] };
