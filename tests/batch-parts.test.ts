@@ -1,53 +1,17 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { float, model, Sketch } from "../fixtures/sketch.ts";
-import { attribute, GraphTensor } from "../src/entries/graph.ts";
 import { encodeState } from "../src/entries/training.ts";
-import {
-  buildTrainingArtifacts,
-  type PortableArtifacts,
-  Tensor,
-  TrainingSession,
-  type TrainingSessionOptions,
-} from "../src/index.ts";
-import { CE, wave } from "./support/conv-net.ts";
+import { Tensor, TrainingSession, type TrainingSessionOptions } from "../src/index.ts";
+import { wave } from "./support/conv-net.ts";
+import { WIDTH, wideNet } from "./support/wide-net.ts";
 
-const WIDTH = 128;
-const LAYERS = 8;
 /** What the package ships for threads and processes of their own. */
 const WORKER = new URL("../dist/chunks/onnx-agr-worker.js", import.meta.url);
 
 afterEach(() => vi.unstubAllEnvs());
 
-/** Fully connected layers, all of one width. */
-async function built(samples: number | string): Promise<PortableArtifacts> {
-  const sketch = new Sketch("net");
-  sketch.input("x", float([samples, WIDTH]));
-  for (let layer = 0; layer < LAYERS; layer++) {
-    const weight = wave(WIDTH * WIDTH, layer).map((number) => number / 6);
-    sketch.initializer(`w${layer}`, GraphTensor.floats([WIDTH, WIDTH], [...weight]));
-    sketch.node(
-      "Gemm",
-      [layer === 0 ? "x" : `y${layer - 1}`, `w${layer}`],
-      [`z${layer}`],
-      [attribute.int("transB", 1)],
-    );
-    sketch.node("Tanh", [`z${layer}`], [`y${layer}`]);
-  }
-  sketch.output(`y${LAYERS - 1}`, float([samples, WIDTH]));
-  const net = model(sketch.graph, 8, [["", 17]]);
-  const made = await buildTrainingArtifacts(net, {
-    ...CE,
-    optimizer: { name: "adamw" },
-    agr: {},
-    targets: ["portable"],
-  });
-  if (made.portable === null) throw new Error("a portable set was asked for");
-  return made.portable;
-}
-
 const SAMPLES = 256;
-const artifacts = await built(SAMPLES);
+const artifacts = await wideNet(SAMPLES);
 
 const batches = Array.from({ length: 6 }, (_, seed) => ({
   x: new Tensor("float32", wave(SAMPLES * WIDTH, seed), [SAMPLES, WIDTH]),
@@ -111,8 +75,8 @@ describe("a batch in two parts", () => {
       parts.push(session.batchParts);
       await session.release();
     };
-    await note(open({}, await built("batch")));
-    await note(open({}, await built(8)));
+    await note(open({}, await wideNet("batch")));
+    await note(open({}, await wideNet(8)));
     vi.stubEnv("ONNX_AGR_SHARDS", "0");
     await note(open());
     vi.unstubAllEnvs();

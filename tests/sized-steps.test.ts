@@ -1,51 +1,15 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { float, model, Sketch } from "../fixtures/sketch.ts";
-import { attribute, GraphTensor } from "../src/entries/graph.ts";
 import { encodeState } from "../src/entries/training.ts";
-import {
-  buildTrainingArtifacts,
-  type PortableArtifacts,
-  Tensor,
-  TrainingSession,
-  type TrainingSessionOptions,
-} from "../src/index.ts";
-import { CE, wave } from "./support/conv-net.ts";
+import { type PortableArtifacts, Tensor, TrainingSession, type TrainingSessionOptions } from "../src/index.ts";
+import { wave } from "./support/conv-net.ts";
+import { WIDTH, wideNet } from "./support/wide-net.ts";
 
-const WIDTH = 128;
-const LAYERS = 8;
 /** What the package ships for threads and processes of their own. */
 const WORKER = new URL("../dist/chunks/onnx-agr-worker.js", import.meta.url);
 
-/** Fully connected layers, all of one width. */
-async function built(samples: number | string): Promise<PortableArtifacts> {
-  const sketch = new Sketch("net");
-  sketch.input("x", float([samples, WIDTH]));
-  for (let layer = 0; layer < LAYERS; layer++) {
-    const weight = wave(WIDTH * WIDTH, layer).map((number) => number / 6);
-    sketch.initializer(`w${layer}`, GraphTensor.floats([WIDTH, WIDTH], [...weight]));
-    sketch.node(
-      "Gemm",
-      [layer === 0 ? "x" : `y${layer - 1}`, `w${layer}`],
-      [`z${layer}`],
-      [attribute.int("transB", 1)],
-    );
-    sketch.node("Tanh", [`z${layer}`], [`y${layer}`]);
-  }
-  sketch.output(`y${LAYERS - 1}`, float([samples, WIDTH]));
-  const net = model(sketch.graph, 8, [["", 17]]);
-  const made = await buildTrainingArtifacts(net, {
-    ...CE,
-    optimizer: { name: "adamw" },
-    agr: {},
-    targets: ["portable"],
-  });
-  if (made.portable === null) throw new Error("a portable set was asked for");
-  return made.portable;
-}
-
 const SAMPLES = 248;
-const [fixed, open] = [await built(SAMPLES), await built("batch")];
+const [fixed, open] = [await wideNet(SAMPLES), await wideNet("batch")];
 const SIZES = { sizes: { batch: SAMPLES } };
 
 const batch = (samples: number, seed: number) => ({

@@ -34,7 +34,7 @@ export function blockConvolutions(model: Model, block: number, pays = PAYERS): n
   const images = new Map<Value, Value>();
   let count = 0;
   for (const node of graph) {
-    const write = node.domain === "" ? FINDERS[node.opType]?.(node, block, pays) : null;
+    const write = node.domain === "" ? FINDERS.get(node.opType)?.(node, block, pays) : null;
     if (!write) continue;
     const lower = (f: Formula): readonly Value[] => [write(f, new Blocks(f, block, images))];
     replaceByParts(graph, new Call(node), { lower }, { names, opset: model.opset, isInput: () => false });
@@ -62,20 +62,26 @@ const PAYERS: Payers = {
 type Write = (f: Formula, blocks: Blocks) => Value;
 
 /** By operator: how what a node gives is written in blocks; null: it stays. */
-const FINDERS: Readonly<Record<string, (node: Node, block: number, pays: Payers) => Write | null>> = {
-  Conv: (node, block, pays) => {
-    const gradient = weightGradientOf(new Call(node), block);
-    if (gradient !== null && pays.weightGradient(gradient, block))
-      return (f, blocks) => weightGradientInBlocks(f, blocks, block, gradient);
-    const found = blockable(new Call(node), block, pays.convolution);
-    return found && ((_, blocks) => blocks.convolve(node, found));
-  },
-  ConvTranspose: (node, block, pays) => {
-    const adder = adderOf(node);
-    return adder !== null && transposed(adder, block, pays) !== null ? null : transposed(node, block, pays);
-  },
-  Add: transposed,
-};
+const FINDERS: ReadonlyMap<string, (node: Node, block: number, pays: Payers) => Write | null> = new Map([
+  [
+    "Conv",
+    (node, block, pays) => {
+      const gradient = weightGradientOf(new Call(node), block);
+      if (gradient !== null && pays.weightGradient(gradient, block))
+        return (f, blocks) => weightGradientInBlocks(f, blocks, block, gradient);
+      const found = blockable(new Call(node), block, pays.convolution);
+      return found && ((_, blocks) => blocks.convolve(node, found));
+    },
+  ],
+  [
+    "ConvTranspose",
+    (node, block, pays) => {
+      const adder = adderOf(node);
+      return adder !== null && transposed(adder, block, pays) !== null ? null : transposed(node, block, pays);
+    },
+  ],
+  ["Add", transposed],
+]);
 
 /** A ConvTranspose or a sum of two. */
 function transposed(node: Node, block: number, pays: Payers): Write | null {
