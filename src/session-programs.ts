@@ -12,10 +12,10 @@ import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { fixSizes } from "./passes/open-sizes.ts";
-import { repeatStep } from "./passes/portable/repeat.ts";
 import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
+import { repeatStep } from "./passes/repeated/repeat-step.ts";
 import { separateUpdate } from "./passes/separated/separate-update.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
 import { partsPay } from "./passes/sharded/costs.ts";
@@ -175,10 +175,11 @@ function inParts(
   return { rest: made.rest, shards: { model: shard, count: parts } };
 }
 
-/** A step in a loop, with its small parameters in one piece there. */
-function repeatJoined(step: StepModel): StepModel {
+/** A step in a loop, with its small parameters in one piece there; null where that cannot be. */
+function repeatJoined(step: StepModel): StepModel | null {
   const joined = joinUpdates(step);
-  return joined.separate(repeatStep(joined.step));
+  const repeated = repeatStep(joined.step);
+  return repeated && joined.separate(repeated);
 }
 
 function laidOut(model: Model, { block }: CpuLayouts): Model {
