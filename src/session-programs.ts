@@ -12,6 +12,7 @@ import { joinUpdates } from "./passes/joined/join-updates.ts";
 import { mergeLora } from "./passes/lora.ts";
 import { lowerTrainingOps } from "./passes/lower-training-ops/index.ts";
 import { fixSizes } from "./passes/open-sizes.ts";
+import { cutChains } from "./passes/pieces/cut-chains.ts";
 import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
@@ -54,6 +55,8 @@ export interface CpuLayouts {
   readonly block: number | null;
   /** Into how many parts a batch may be cut that are computed at the same time. */
   readonly parts: number;
+  /** The threads of a run. Default: two. */
+  readonly threads?: number;
   /** Sizes of batches that get models of their own, where the models leave them open. Default: none. */
   readonly sizes?: Readonly<Record<string, number>>;
 }
@@ -170,7 +173,9 @@ function inParts(
   if (parts < 2) return null;
   const made = shardBatch(step, parts);
   if (made === null || !partsPay(made.shard)) return null;
-  const shard = laidOut(planned(made.shard, "train_step"), layouts);
+  const { threads = USUAL_THREADS } = layouts;
+  const ofPart = { ...layouts, threads: Math.max(1, Math.floor(threads / parts)) };
+  const shard = laidOut(planned(made.shard, "train_step"), ofPart);
   computeEarly(shard);
   return { rest: made.rest, shards: { model: shard, count: parts } };
 }
@@ -182,10 +187,14 @@ function repeatJoined(step: StepModel): StepModel | null {
   return repeated && joined.separate(repeated);
 }
 
-function laidOut(model: Model, { block }: CpuLayouts): Model {
+/** Threads that the costs of passes were measured with. */
+const USUAL_THREADS = 2;
+
+function laidOut(model: Model, { block, threads = USUAL_THREADS }: CpuLayouts): Model {
   const copy = model.clone();
   const blocked = block === null ? 0 : weighSums(copy, block) + takeDotProducts(copy) + blockConvolutions(copy, block);
-  const changes = blocked + turnProducts(copy) + gatherRows(copy) + maskByTriangles(copy);
+  const moved = turnProducts(copy) + gatherRows(copy) + maskByTriangles(copy);
+  const changes = blocked + moved + cutChains(copy, threads);
   return changes === 0 ? model : copy;
 }
 

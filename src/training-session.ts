@@ -164,8 +164,10 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
   const threads = options.threads ?? grantedProcessors();
   const block = isCpu ? await blockSizeFor(artifacts, ways, options) : null;
   const { sizes = {} } = options;
-  const programs = programsOf(artifacts, options, isCpu ? { block, parts: partsFor(threads), sizes } : null);
-  const settings = { ...options, ...(threads === null ? {} : { threads }) };
+  const known = threads === null ? {} : { threads };
+  const layouts = { block, parts: partsFor(threads), sizes, ...known };
+  const programs = programsOf(artifacts, options, isCpu ? layouts : null);
+  const settings = { ...options, ...known };
   if (options.isolation !== undefined) {
     requireOption(options.isolation in PEERS, "isolation", "thread or process");
     requireOption(ort === undefined, "ort", "left out with isolation: a module cannot be handed over");

@@ -1,72 +1,9 @@
-import { Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
-import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
-import { DataType, encodeModel, GraphTensor, printModel } from "../../src/entries/graph.ts";
-import type { Model } from "../../src/index.ts";
+import { DataType, printModel } from "../../src/entries/graph.ts";
 import { weighSums } from "../../src/passes/weighted/weigh-sums.ts";
 import { blockSizeOf } from "../../src/runtime/ort-node/block-size.ts";
 import { loadOrtNode } from "../../src/runtime/ort-node/load.ts";
-import { openSession } from "../support/ort.ts";
-import { valuesOf } from "../support/tensor-values.ts";
-
-type Sizes = readonly (number | string)[];
-
-interface Net {
-  readonly inputs: Readonly<Record<string, Sizes>>;
-  /** Of each node its operator, inputs and output. */
-  readonly lines: string;
-  /** Default: y. */
-  readonly outputs?: readonly string[];
-  readonly dtype?: number;
-  readonly gradients?: readonly string[];
-}
-
-/** Samples where the batch is open. */
-const BATCH = 2;
-
-function netOf({ inputs, lines, outputs, dtype = DataType.float, gradients }: Net): Model {
-  const sketch = new Sketch("net");
-  for (const [name, sizes] of Object.entries(inputs)) sketch.input(name, tensor(dtype, sizes));
-  sketch.initializer(
-    "half",
-    dtype === DataType.float ? GraphTensor.scalar(dtype, 0.5) : GraphTensor.scalar(DataType.double, 0.5),
-  );
-  for (const [name, sizes] of Object.entries(SHAPES)) {
-    sketch.initializer(name, GraphTensor.from(DataType.int64, [sizes.length], BigInt64Array.from(sizes, BigInt)));
-  }
-  for (const line of lines.split(", ")) {
-    const [op = "", ...names] = line.split(" ");
-    sketch.node(op, names.slice(0, -1), names.slice(-1));
-  }
-  for (const name of outputs ?? ["y"]) sketch.output(name, tensor(dtype, ["a", "b", "c", "d"]));
-  const net = model(sketch.graph, 8, [["", 17]]);
-  for (const output of net.graph.outputs) output.type = null;
-  if (gradients !== undefined) {
-    const names = Object.fromEntries(gradients.map((name) => [name, "w"]));
-    net.metadata.set("onnx-agr.gradients", JSON.stringify(names));
-  }
-  return net;
-}
-
-const SHAPES = { planes: [0, 3, 8, 8] } as const;
-
-async function resultsOf(net: Model, special: readonly number[]): Promise<readonly (readonly number[])[]> {
-  const session = await openSession(encodeModel(net));
-  try {
-    const feeds = net.graph.inputs.map(({ name, type }, seed) => {
-      const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
-      const dims = shape.map((size) => (typeof size === "number" ? size : BATCH));
-      const length = dims.reduce((product, size) => product * size, 1);
-      const numbers = Float32Array.from({ length }, (_, at) => Math.sin(at * 12.9898 + seed) * 2);
-      if (seed === 0) numbers.set(special);
-      return [name, new Tensor("float32", numbers, dims)] as const;
-    });
-    const results = await session.run(Object.fromEntries(feeds));
-    return session.outputNames.map((name) => valuesOf(results[name]));
-  } finally {
-    await session.release();
-  }
-}
+import { type Net, netOf, resultsOf, type Sizes } from "../support/net-of-lines.ts";
 
 const always = (): boolean => true;
 
@@ -203,10 +140,10 @@ describe.skipIf(block === null)("a weighted sum", () => {
       lines: "Mul x s m, Mul m b n, Add n c o, Add o c y",
       outputs: ["y", "o"],
     };
-    const expected = await resultsOf(netOf(net), []);
+    const expected = await resultsOf(netOf(net));
     const weighed = netOf(net);
     weighSums(weighed, lanes, ({ nodes }) => nodes.length > 1);
-    const given = await resultsOf(weighed, []);
+    const given = await resultsOf(weighed);
     for (const [index, numbers] of expected.entries()) {
       for (const [at, number] of numbers.entries()) expect(given[index]?.[at]).toBeCloseTo(number, 5);
     }
