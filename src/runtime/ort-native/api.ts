@@ -66,7 +66,8 @@ export class OrtApi {
     return pointer;
   }
 
-  #function(name: OrtFunction): NativeFunction {
+  /** A function by itself, whose status is the caller's to look at. */
+  functionOf(name: OrtFunction): NativeFunction {
     const known = this.#functions.get(name);
     if (known !== undefined) return known;
     const { result, takes } = ORT_API[name];
@@ -77,7 +78,7 @@ export class OrtApi {
 
   /** @throws Error with what ONNX Runtime said, as the binding throws it */
   call(name: OrtFunction, ...args: readonly NativeArgument[]): void {
-    this.check(this.#function(name)(...args));
+    this.check(this.functionOf(name)(...args));
   }
 
   /** Calls a function whose last argument takes a pointer or a number, and returns it. */
@@ -90,8 +91,8 @@ export class OrtApi {
   /** Looks at statuses that functions gave, and releases all. @throws Error with what the first one says that is no success */
   check(...statuses: readonly (bigint | string | null)[]): void {
     const failed = statuses.filter((status) => typeof status === "bigint" && status !== 0n);
-    const [message] = failed.map((status) => this.#function("GetErrorMessage")(status));
-    for (const status of failed) this.#function("ReleaseStatus")(status);
+    const [message] = failed.map((status) => this.functionOf("GetErrorMessage")(status));
+    for (const status of failed) this.functionOf("ReleaseStatus")(status);
     if (message !== undefined) throw new Error(String(message));
   }
 
@@ -138,7 +139,7 @@ export class OrtApi {
       this.call("GetDimensions", info, this.#dims, rank);
       return { type, dims: Array.from(this.#dims.subarray(0, rank), Number) };
     } finally {
-      this.#function("ReleaseTensorTypeAndShapeInfo")(info);
+      this.functionOf("ReleaseTensorTypeAndShapeInfo")(info);
     }
   }
 

@@ -1,22 +1,31 @@
 /**
  * Text of a function `controlOf` for the sources of threads: what it gives sets whether the thread that calls it flushes denormal
- * numbers. It needs a `koffi`.
+ * numbers, and returns what sets it back. It needs a `koffi`.
  */
 export const CONTROL_SOURCE = `
 function controlOf({ library, kind, word, bits }) {
   const symbols = koffi.load(library);
+  const wanted = (flush) => (typeof flush === "number" ? flush : flush ? bits : 0);
   if (kind === "controlfp") {
     const set = symbols.func("_controlfp_s", "int", ["void *", "uint32_t", "uint32_t"]);
     const current = new Uint32Array(new ArrayBuffer(8));
-    return (flush) => set(current, flush ? bits : 0, bits);
+    return (flush) => {
+      set(current, 0, 0);
+      const before = current[0] & bits;
+      if (before !== wanted(flush)) set(current, wanted(flush), bits);
+      return before;
+    };
   }
   const get = symbols.func("fegetenv", "int", ["void *"]);
   const set = symbols.func("fesetenv", "int", ["void *"]);
   const state = new Uint32Array(new ArrayBuffer(256));
   return (flush) => {
     get(state);
-    state[word] = flush ? state[word] | bits : state[word] & ~bits;
+    const before = state[word] & bits;
+    if (before === wanted(flush)) return before;
+    state[word] = (state[word] & ~bits) | wanted(flush);
     set(state);
+    return before;
   };
 }
 `;

@@ -18,6 +18,8 @@ export interface PreparedRun {
   readonly options: Owned;
   /** What has to stay where it is until it has ended. */
   readonly keeps: unknown;
+  /** Whether what is fed has the shapes that were fed before. */
+  readonly isAsBefore: boolean;
   /** The outputs, once it went well. */
   results(): Readonly<Record<string, Tensor>>;
 }
@@ -31,6 +33,7 @@ export class Lane {
   readonly #texts = new Map<string, { readonly bytes: Uint8Array; readonly address: bigint }>();
   /** Native tensors that take what is fed from JavaScript, by input. */
   readonly #fed = new Map<string, Tensor>();
+  #isAsBefore = true;
 
   constructor(native: Native, model: LoadedModel) {
     this.#native = native;
@@ -46,6 +49,7 @@ export class Lane {
     /** Names and values of the inputs, names and values of the outputs. */
     const block = new BigUint64Array(new ArrayBuffer(16 * (fed + fetched)));
     const outputs = block.subarray(2 * fed + fetched);
+    this.#isAsBefore = true;
     for (const [index, [name, tensor]] of inputs.entries()) {
       block[index] = this.#text(name);
       block[fed + index] = this.#input(name, tensor).pointer;
@@ -61,6 +65,7 @@ export class Lane {
       args: [...args, at(2 * fed), fetched, at(2 * fed + fetched)],
       options: this.#options,
       keeps: [this, block, feeds, fetchMap],
+      isAsBefore: this.#isAsBefore,
       results: () => this.#results(fetches, outputs),
     };
   }
@@ -99,6 +104,7 @@ export class Lane {
     const before = this.#fed.get(name);
     const fits = before?.type === shape.type && before.dims.join() === shape.dims.join();
     const target = fits ? before : tensors.make(shape);
+    this.#isAsBefore &&= fits;
     if (!fits && before !== undefined) tensors.release(before);
     this.#fed.set(name, target);
     tensors.copyInto(target, tensor);

@@ -7,14 +7,14 @@ import { makeOptions, type NativeSessionOptions } from "./session-options.ts";
 export class LoadedModel {
   readonly #native: Native;
   readonly #session: Owned;
-  readonly #isOnCpu: boolean;
+  readonly isOnCpu: boolean;
   /** Whether its runs take denormal numbers to be zero. */
   readonly flush: boolean;
 
   private constructor(native: Native, session: Owned, { denormalsAsZero, executionProviders }: NativeSessionOptions) {
     this.#native = native;
     this.#session = session;
-    this.#isOnCpu = executionProviders.every((provider) => provider === "cpu");
+    this.isOnCpu = executionProviders.every((provider) => provider === "cpu");
     this.flush = denormalsAsZero;
   }
 
@@ -70,7 +70,7 @@ export class LoadedModel {
    */
   reserve(bytes: number): void {
     const { api, pages } = this.#native;
-    if (pages === null || !this.#isOnCpu) return;
+    if (pages === null || !this.isOnCpu) return;
     const arena = this.allocatorOf("Cpu", 0);
     try {
       const block = api.make("AllocatorAlloc", arena.pointer, bytes);

@@ -1,5 +1,6 @@
 import type { KernelMemory } from "../update-kernel/memory.ts";
 import type { OrtApi } from "./api.ts";
+import type { CallerThread } from "./caller-thread.ts";
 import type { HugePages } from "./huge-pages.ts";
 import type { Owned, Resources } from "./resources.ts";
 import type { Runner } from "./runner.ts";
@@ -10,6 +11,8 @@ export interface Native {
   readonly api: OrtApi;
   readonly resources: Resources;
   readonly runner: Pick<Runner, "call" | "hire" | "load" | "drop" | "close">;
+  /** Null where short calls, too, are made by the runner. */
+  readonly callerThread: Pick<CallerThread, "takes" | "isDue" | "call" | "load" | "drop"> | null;
   readonly tensors: NativeTensors;
   /** Memory of updates that no session has. */
   readonly kernelMemories: KernelMemory[];

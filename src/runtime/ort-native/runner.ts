@@ -38,9 +38,11 @@ export interface CallResult {
   readonly failed: readonly bigint[];
   /** What each step that was made gave its update as losses. */
   readonly losses: readonly (readonly number[])[];
+  /** How long it took in the thread that made it. */
+  readonly milliseconds: number;
 }
 
-const NOTHING: CallResult = { failed: [], losses: [] };
+const NOTHING: CallResult = { failed: [], losses: [], milliseconds: 0 };
 
 export interface LongCall {
   readonly name: LongFunction;

@@ -1,5 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
+import { turn } from "../../event-loop.ts";
 import type { Around, OrtSession, StepRun, StepsMade } from "../ort-node/load.ts";
 import type { Update } from "../ort-node/separated.ts";
 import type { NamedTensors } from "../session.ts";
@@ -7,7 +8,8 @@ import { type FetchMap, Lanes, type PreparedRun } from "./lane.ts";
 import { LoadedModel } from "./loaded-model.ts";
 import type { Native } from "./native.ts";
 import type { Owned } from "./resources.ts";
-import type { CallResult } from "./runner.ts";
+import { RunLengths } from "./run-lengths.ts";
+import type { CallResult, LongCall } from "./runner.ts";
 import { readOptions } from "./session-options.ts";
 
 /**
@@ -20,6 +22,7 @@ export class NativeSession implements OrtSession {
   readonly #native: Native;
   readonly #model: LoadedModel;
   readonly #lanes: Lanes;
+  readonly #lengths: RunLengths;
   #last: Promise<unknown> = Promise.resolve();
   #isReleased = false;
 
@@ -27,6 +30,7 @@ export class NativeSession implements OrtSession {
     this.#native = native;
     this.#model = model;
     this.#lanes = new Lanes(native, model);
+    this.#lengths = new RunLengths(model.isOnCpu);
     this.inputNames = model.namesOf("Input");
     this.outputNames = model.namesOf("Output");
   }
@@ -84,17 +88,32 @@ export class NativeSession implements OrtSession {
   }
 
   async #call(steps: Prepared["steps"], update: Update | null): Promise<CallResult> {
-    const { runner, running } = this.#native;
     const runs = steps.flat(2);
+    const call: LongCall = {
+      name: "Run",
+      steps: steps.map((stages) => stages.map((stage) => stage.map(({ args }) => args))),
+      flush: this.#model.flush,
+      keeps: [this, runs.map(({ keeps }) => keeps)],
+      update: update?.key ?? null,
+    };
+    const isShort = this.#lengths.isShort(runs) && this.#native.callerThread?.takes(call) === true;
+    const result = await (isShort ? this.#here(call) : this.#elsewhere(call, runs));
+    this.#lengths.took(runs, result.milliseconds);
+    return result;
+  }
+
+  async #here(call: LongCall): Promise<CallResult> {
+    const { callerThread, runner } = this.#native;
+    if (callerThread === null) return runner.call(call);
+    while (callerThread.isDue()) await turn();
+    return callerThread.call(call);
+  }
+
+  async #elsewhere(call: LongCall, runs: readonly PreparedRun[]): Promise<CallResult> {
+    const { runner, running } = this.#native;
     for (const { options } of runs) running.add(options);
     try {
-      return await runner.call({
-        name: "Run",
-        steps: steps.map((stages) => stages.map((stage) => stage.map(({ args }) => args))),
-        flush: this.#model.flush,
-        keeps: [this, runs.map(({ keeps }) => keeps)],
-        update: update?.key ?? null,
-      });
+      return await runner.call(call);
     } finally {
       for (const { options } of runs) running.delete(options);
     }

@@ -82,7 +82,7 @@ export class NativeUpdates implements Updates {
     [task = [], ...others]: readonly Task[],
     losses: readonly [byteOffset: number, length: number],
   ): Promise<Loaded | null> {
-    const { runner, koffiFile } = this.#native;
+    const { runner, callerThread, koffiFile } = this.#native;
     const shared = await WebAssembly.compile(code).then(
       (module) => ({ module, memory }),
       () => null,
@@ -90,8 +90,13 @@ export class NativeUpdates implements Updates {
     const helpers = shared && (await Helpers.start(others, { ...shared, koffiFile }).catch(() => null));
     if (shared === null || helpers === null) return null;
     try {
-      const key = await runner.load({ ...shared, task, losses, control: helpers.control, helpers: helpers.count });
-      const drop = (): Promise<void> => runner.drop(key).catch(() => undefined);
+      const share = { ...shared, task, losses, control: helpers.control, helpers: helpers.count };
+      const key = await runner.load(share);
+      callerThread?.load(key, share);
+      const drop = (): Promise<void> => {
+        callerThread?.drop(key);
+        return runner.drop(key).catch(() => undefined);
+      };
       return { key, release: () => Promise.all([drop(), helpers.release()]).then(() => undefined) };
     } catch (error) {
       await helpers.release();
