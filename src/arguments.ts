@@ -80,10 +80,10 @@ export const orNull = (kind: Kind): Kind => ({
 });
 
 /** An object with these fields; it may have others. */
-export const withFields = (fields: Readonly<Record<string, Kind>>, what: string): Kind => ({
-  what,
-  holds: (given) => isObject(given) && Object.entries(fields).every(([name, { holds }]) => holds(given[name])),
-});
+export function withFields(fields: Readonly<Record<string, Kind>>, what: string): Kind {
+  const all = Object.entries(fields).map(([name, { holds }]) => ({ name, holds }));
+  return { what, holds: (given) => isObject(given) && all.every((field) => field.holds(given[field.name])) };
+}
 
 // biome-ignore lint/suspicious/noExplicitAny: the constructor of any class
 export const instanceOf = (Class: abstract new (...args: any[]) => unknown, what: string): Kind => ({

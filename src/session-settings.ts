@@ -73,7 +73,9 @@ const NOT_SEPARATED: OrtNodePrograms["separated"] = { trainStep: null, sharded: 
 function rateOf(learningRate: SessionSettings["learningRate"]): (step: number) => number {
   if (learningRate === undefined) return () => DEFAULT_LEARNING_RATE;
   const schedule = completeSchedule(typeof learningRate === "number" ? { rate: learningRate } : learningRate);
-  return (step) => learningRateAt(schedule, step);
+  if (schedule.decay !== "constant" || schedule.warmupSteps > 0) return (step) => learningRateAt(schedule, step);
+  const constant = learningRateAt(schedule, 1);
+  return () => constant;
 }
 
 export function noOptimizer(): UsageError {

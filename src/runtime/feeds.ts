@@ -77,6 +77,7 @@ export function checkBatches(specs: readonly InputSpec[], batches: unknown, rate
 
 const ONE_NUMBER = "Give each class as one number, not as a row with a one in it: np.argmax(labels, -1).";
 const BATCHES = listOf(OPTIONS, "a list of batches, each an object of names and tensors");
+const A_BATCH: Kind = { ...OPTIONS, what: FEEDS.what };
 const RATES = optional(listOf(NUMBER, "a list of learning rates, one per step"));
 
 /**
@@ -84,37 +85,43 @@ const RATES = optional(listOf(NUMBER, "a list of learning rates, one per step"))
  * @throws DataError `E_FEED`, naming what was expected and what was given; `E_INDEX` for classes and rows that do not exist
  */
 export function checkFeeds(specs: readonly InputSpec[], feeds: NamedTensors): void {
-  const wanted = (): string => specs.map((spec) => `${spec.name} ${describe(spec)}`).join(", ");
-  const fail = (reason: string, field: string, hint?: string): DataError =>
-    new DataError("E_FEED", `${reason}; the model takes ${wanted()}`, {
-      field,
-      ...(hint === undefined ? {} : { hint }),
-    });
-  requireArgument("feeds", feeds, { ...OPTIONS, what: FEEDS.what });
-  const unknown = Object.keys(feeds).find((name) => !specs.some((spec) => spec.name === name));
-  if (unknown !== undefined) throw fail(`the model has no input "${unknown}"`, unknown);
+  requireArgument("feeds", feeds, A_BATCH);
+  for (const name of Object.keys(feeds)) {
+    if (!specs.some((spec) => spec.name === name)) throw unfit(specs, `the model has no input "${name}"`, name);
+  }
   const symbols = new Map<string, number>();
   for (const spec of specs) {
-    const tensor = Object.hasOwn(feeds, spec.name) ? feeds[spec.name] : undefined;
-    if (tensor === undefined) throw fail(`the input "${spec.name}" is missing`, spec.name);
-    requireArgument(`feeds["${spec.name}"]`, tensor, ORT_TENSOR);
-    const given = `${tensor.type}[${tensor.dims.join(",")}]`;
-    if (tensor.type !== ORT_TYPES.get(spec.dtype)) {
-      throw fail(`"${spec.name}" is ${given}`, spec.name, `Convert its elements to ${dataTypeName(spec.dtype)}.`);
+    const { name, dtype, shape, range } = spec;
+    const tensor = Object.hasOwn(feeds, name) ? feeds[name] : undefined;
+    if (tensor === undefined) throw unfit(specs, `the input "${name}" is missing`, name);
+    if (!ORT_TENSOR.holds(tensor)) requireArgument(`feeds["${name}"]`, tensor, ORT_TENSOR);
+    if (tensor.type !== ORT_TYPES.get(dtype)) {
+      throw unfit(specs, said(name, tensor), name, `Convert its elements to ${dataTypeName(dtype)}.`);
     }
-    if (spec.shape === null) continue;
-    if (spec.shape.length !== tensor.dims.length) {
-      const isRow = /class/.test(spec.range?.of ?? "") && tensor.dims.length === spec.shape.length + 1;
-      throw fail(`"${spec.name}" is ${given}`, spec.name, isRow ? ONE_NUMBER : undefined);
+    if (shape === null) continue;
+    if (shape.length !== tensor.dims.length) {
+      const isRow = /class/.test(range?.of ?? "") && tensor.dims.length === shape.length + 1;
+      throw unfit(specs, said(name, tensor), name, isRow ? ONE_NUMBER : undefined);
     }
-    for (const [axis, wantedDim] of spec.shape.entries()) {
+    for (let axis = 0; axis < shape.length; axis++) {
       const dim = tensor.dims[axis] ?? 0;
-      const expected = typeof wantedDim === "string" ? (symbols.get(wantedDim) ?? dim) : (wantedDim ?? dim);
-      if (typeof wantedDim === "string") symbols.set(wantedDim, expected);
-      if (dim !== expected) throw fail(`"${spec.name}" is ${given}, its axis ${axis} must be ${expected}`, spec.name);
+      const wanted = shape[axis];
+      const expected = typeof wanted === "string" ? (symbols.get(wanted) ?? dim) : (wanted ?? dim);
+      if (typeof wanted === "string") symbols.set(wanted, expected);
+      if (dim !== expected) throw unfit(specs, `${said(name, tensor)}, its axis ${axis} must be ${expected}`, name);
     }
-    checkRange(spec.name, tensor.data as Float32Array, tensor.dims[0] ?? 1, spec.range);
+    checkRange(name, tensor.data as Float32Array, tensor.dims[0] ?? 1, range);
   }
+}
+
+const said = (name: string, { type, dims }: Tensor): string => `"${name}" is ${type}[${dims.join(",")}]`;
+
+function unfit(specs: readonly InputSpec[], reason: string, field: string, hint?: string): DataError {
+  const wanted = specs.map((spec) => `${spec.name} ${describe(spec)}`).join(", ");
+  return new DataError("E_FEED", `${reason}; the model takes ${wanted}`, {
+    field,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 /** The outputs a run is to fetch, and the tensors that some of them are to be written into. */

@@ -26,7 +26,7 @@ export const realsOf = (tensor: Tensor): Float32Array | Float64Array =>
 /** The elements of a tensor of numbers, as numbers. @throws TypeError for text */
 export function numbersOf({ type, data }: Tensor): number[] {
   if (type === "string") throw new TypeError("the elements are text where numbers are needed");
-  return Array.from(data as ArrayLike<number | bigint>, Number);
+  return type === "float32" ? Array.from(data as Float32Array) : Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
 /** The memory of a tensor's elements, not copied. @throws TypeError for text */
@@ -39,4 +39,10 @@ export function bytesIn({ type, data }: Tensor): Uint8Array {
 /** The same tensor with elements of its own. */
 export function copyOfTensor({ type, data, dims }: Tensor): Tensor {
   return ortTensor(type, data.slice(), dims);
+}
+
+export function sameDims(some: readonly number[], others: readonly number[]): boolean {
+  if (some.length !== others.length) return false;
+  for (let axis = 0; axis < some.length; axis++) if (some[axis] !== others[axis]) return false;
+  return true;
 }

@@ -78,7 +78,8 @@ export class OrtApi {
 
   /** @throws Error with what ONNX Runtime said, as the binding throws it */
   call(name: OrtFunction, ...args: readonly NativeArgument[]): void {
-    this.check(this.functionOf(name)(...args));
+    const status = this.functionOf(name)(...args);
+    if (typeof status === "bigint" && status !== 0n) this.check(status);
   }
 
   /** Calls a function whose last argument takes a pointer or a number, and returns it. */

@@ -65,7 +65,9 @@ function executorOf({ calls, control, closing, environment, signals, places }) {
     for (const stages of steps) {
       for (const stage of stages) {
         if (Atomics.load(control, closing) === 1) throw new Error("the process is ending");
-        const failed = (stage.length === 1 ? [run(...stage[0])] : together(run, stage, flush)).filter(Boolean);
+        const statuses = stage.length === 1 ? run(...stage[0]) : together(run, stage, flush);
+        if (statuses === null) continue;
+        const failed = [statuses].flat().filter(Boolean);
         if (failed.length > 0) return { failed, losses };
       }
       if (key === null) continue;
@@ -81,7 +83,9 @@ function executorOf({ calls, control, closing, environment, signals, places }) {
     const began = performance.now();
     const before = setFlush(given.flush);
     try {
-      return { ...make(given), milliseconds: performance.now() - began };
+      const made = make(given);
+      made.milliseconds = performance.now() - began;
+      return made;
     } finally {
       setFlush(before);
     }

@@ -1,4 +1,6 @@
 import type { Tensor } from "onnxruntime-common";
+import { setField } from "../fields.ts";
+import { sameDims } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import type { Native } from "./native.ts";
@@ -9,7 +11,6 @@ import { shapeOf } from "./tensors.ts";
 
 /** The outputs that are wanted; a tensor takes the values, null asks for a new one. */
 export type FetchMap = Readonly<Record<string, Tensor | null>>;
-type Fetches = readonly (readonly [name: string, target: Tensor | null])[];
 
 /** A run of a model that is still to be made. */
 export interface PreparedRun {
@@ -20,8 +21,16 @@ export interface PreparedRun {
   readonly keeps: unknown;
   /** Whether what is fed has the shapes that were fed before. */
   readonly isAsBefore: boolean;
+  /** Whether an output is written where one was before: that goes wrong where it has another shape. */
+  readonly isLent: boolean;
   /** The outputs, once it went well. */
   results(): Readonly<Record<string, Tensor>>;
+}
+
+/** A native tensor, as JavaScript sees it. */
+interface NativeTensor {
+  readonly tensor: Tensor;
+  readonly owned: Owned;
 }
 
 /** What a model needs for one run at a time: what is fed is copied into the same memory each time. */
@@ -31,9 +40,14 @@ export class Lane {
   readonly #options: Owned;
   /** Names of inputs and outputs as C has them, and where they are. */
   readonly #texts = new Map<string, { readonly bytes: Uint8Array; readonly address: bigint }>();
-  /** Native tensors that take what is fed from JavaScript, by input. */
-  readonly #fed = new Map<string, Tensor>();
-  #isAsBefore = true;
+  /** What takes what is fed from JavaScript, by input. */
+  readonly #fed = new Map<string, NativeTensor>();
+  /** How often something was fed of another shape than before it. */
+  #changes = 0;
+  /** What takes outputs that are lent, by output. */
+  readonly #lent = new Map<string, NativeTensor>();
+  #canLend = true;
+  #block: Block | null = null;
 
   constructor(native: Native, model: LoadedModel) {
     this.#native = native;
@@ -41,50 +55,101 @@ export class Lane {
     this.#options = model.runOptions();
   }
 
-  /** Takes what is fed. @throws Error for a type that is not handed over; BackendError `E_RELEASED` */
-  prepare(feeds: NamedTensors, fetchMap: FetchMap): PreparedRun {
-    const { api, tensors } = this.#native;
-    const [inputs, fetches] = [Object.entries(feeds), Object.entries(fetchMap)];
-    const [fed, fetched] = [inputs.length, fetches.length];
-    /** Names and values of the inputs, names and values of the outputs. */
-    const block = new BigUint64Array(new ArrayBuffer(16 * (fed + fetched)));
-    const outputs = block.subarray(2 * fed + fetched);
-    this.#isAsBefore = true;
-    for (const [index, [name, tensor]] of inputs.entries()) {
-      block[index] = this.#text(name);
-      block[fed + index] = this.#input(name, tensor).pointer;
+  /**
+   * Takes what is fed.
+   * @param lends whether new outputs are read before the next run, and no longer needed then: their memory is then used again
+   * @throws Error for a type that is not handed over; BackendError `E_RELEASED`
+   */
+  prepare(feeds: NamedTensors, fetchMap: FetchMap, lends = false): PreparedRun {
+    const { tensors } = this.#native;
+    const inputs = Object.keys(feeds);
+    const outputs = Object.keys(fetchMap);
+    const block = this.#blockOf(inputs, outputs);
+    const changes = this.#changes;
+    for (let index = 0; index < inputs.length; index++) {
+      const name = inputs[index] ?? "";
+      const tensor = feeds[name];
+      if (tensor === undefined) throw new Error(`there is no tensor for "${name}"`);
+      block.inputs[index] = (tensors.ownerOf(tensor) ?? this.#input(name, tensor)).pointer;
     }
-    for (const [index, [name, tensor]] of fetches.entries()) {
-      block[2 * fed + index] = this.#text(name);
-      outputs[index] = tensor === null ? 0n : (tensors.ownerOf(tensor)?.pointer ?? 0n);
+    const isAsBefore = changes === this.#changes;
+    if (!isAsBefore) this.#forget();
+    const lent = lends && this.#lent.size > 0 ? this.#lent : null;
+    for (let index = 0; index < outputs.length; index++) {
+      const name = outputs[index] ?? "";
+      const target = fetchMap[name] ?? null;
+      const owned = target === null ? lent?.get(name)?.owned : tensors.ownerOf(target);
+      block.outputs[index] = owned?.pointer ?? 0n;
     }
-    const start = api.address(block);
-    const at = (index: number): bigint => start + BigInt(8 * index);
-    const args = [this.#model.pointer, this.#options.pointer, at(0), at(fed), fed];
     return {
-      args: [...args, at(2 * fed), fetched, at(2 * fed + fetched)],
+      args: block.args,
       options: this.#options,
       keeps: [this, block, feeds, fetchMap],
-      isAsBefore: this.#isAsBefore,
-      results: () => this.#results(fetches, outputs),
+      isAsBefore,
+      isLent: lent !== null,
+      results: () => this.#results(fetchMap, block, lends),
     };
   }
 
-  #results(fetches: Fetches, outputs: BigUint64Array): Readonly<Record<string, Tensor>> {
+  #results(fetchMap: FetchMap, { names, outputs }: Block, lends: boolean): Readonly<Record<string, Tensor>> {
     const { tensors } = this.#native;
-    const made = fetches.map(([, target], index) => {
-      const isNative = target !== null && tensors.ownerOf(target) !== undefined;
-      return isNative ? target : tensors.take(outputs[index] ?? 0n);
-    });
-    return Object.fromEntries(
-      fetches.map(([name, target], index) => {
-        const result = made[index] ?? target;
-        if (result === null) throw new Error(`the output "${name}" was not made`);
-        if (target === null || target === result) return [name, result];
-        tensors.copyInto(target, result);
-        return [name, target];
-      }),
-    );
+    const results: Record<string, Tensor> = {};
+    for (const [index, name] of names[1].entries()) {
+      const target = fetchMap[name] ?? null;
+      const own = target === null ? (lends ? this.#lent.get(name)?.tensor : undefined) : target;
+      if (own !== undefined && tensors.ownerOf(own) !== undefined) {
+        setField(results, name, own);
+        continue;
+      }
+      const made = tensors.take(outputs[index] ?? 0n);
+      if (target !== null) tensors.copyInto(target, made);
+      else if (lends) this.#lend(name, made);
+      setField(results, name, target ?? made);
+    }
+    return results;
+  }
+
+  /** Has the next run of the same shapes write this output where the one after it does. */
+  #lend(name: string, { type, dims, size }: Tensor): void {
+    if (!this.#canLend || size === 0) return;
+    this.#lent.set(name, this.#made(name, { type, dims }));
+  }
+
+  #made(name: string, like: Pick<Tensor, "type" | "dims">): NativeTensor {
+    const { tensors } = this.#native;
+    const tensor = tensors.make(shapeOf(name, like));
+    const owned = tensors.ownerOf(tensor);
+    if (owned === undefined) throw new Error(`what takes "${name}" is no native tensor`);
+    return { tensor, owned };
+  }
+
+  /** Shapes of outputs are not decided by those of inputs: none is written where one was before. */
+  lendNone(): void {
+    this.#canLend = false;
+    this.#forget();
+  }
+
+  #forget(): void {
+    for (const { owned } of this.#lent.values()) owned.release();
+    this.#lent.clear();
+  }
+
+  /** Where the pointers of a run are put; the same memory as long as inputs and outputs have the same names. */
+  #blockOf(inputs: readonly string[], outputs: readonly string[]): Block {
+    const before = this.#block;
+    const [model, options] = [this.#model.pointer, this.#options.pointer];
+    if (before !== null && areSame(before.names[0], inputs) && areSame(before.names[1], outputs)) return before;
+    const names = [...inputs, ...outputs];
+    const [fed, fetched] = [inputs.length, outputs.length];
+    /** Names of the inputs, and of the outputs; then their values. */
+    const all = new BigUint64Array(new ArrayBuffer(16 * names.length));
+    for (const [index, name] of names.entries()) all[index] = this.#text(name);
+    const start = this.#native.api.address(all);
+    const at = (index: number): bigint => start + BigInt(8 * index);
+    const [values, made] = [names.length, names.length + fed];
+    const args = [model, options, at(0), at(values), fed, at(fed), fetched, at(made)];
+    this.#block = { names: [inputs, outputs], args, inputs: all.subarray(values, made), outputs: all.subarray(made) };
+    return this.#block;
   }
 
   #text(name: string): bigint {
@@ -98,25 +163,38 @@ export class Lane {
 
   #input(name: string, tensor: Tensor): Owned {
     const { tensors } = this.#native;
-    const owner = tensors.ownerOf(tensor);
-    if (owner !== undefined) return owner;
-    const shape = shapeOf(name, tensor);
     const before = this.#fed.get(name);
-    const fits = before?.type === shape.type && before.dims.join() === shape.dims.join();
-    const target = fits ? before : tensors.make(shape);
-    this.#isAsBefore &&= fits;
-    if (!fits && before !== undefined) tensors.release(before);
-    this.#fed.set(name, target);
-    tensors.copyInto(target, tensor);
-    const made = tensors.ownerOf(target);
-    if (made === undefined) throw new Error(`what takes "${name}" is no native tensor`);
-    return made;
+    if (before !== undefined && before.tensor.type === tensor.type && sameDims(before.tensor.dims, tensor.dims)) {
+      tensors.copyInto(before.tensor, tensor);
+      return before.owned;
+    }
+    const made = this.#made(name, tensor);
+    before?.owned.release();
+    this.#fed.set(name, made);
+    this.#changes++;
+    tensors.copyInto(made.tensor, tensor);
+    return made.owned;
   }
 
   release(): void {
-    for (const tensor of this.#fed.values()) this.#native.tensors.release(tensor);
+    this.#forget();
+    for (const { owned } of this.#fed.values()) owned.release();
     this.#options.release();
   }
+}
+
+/** Pointers of a run, in memory that does not move. */
+interface Block {
+  readonly names: readonly [inputs: readonly string[], outputs: readonly string[]];
+  readonly args: Arguments;
+  readonly inputs: BigUint64Array;
+  readonly outputs: BigUint64Array;
+}
+
+function areSame(some: readonly string[], others: readonly string[]): boolean {
+  if (some.length !== others.length) return false;
+  for (let index = 0; index < some.length; index++) if (some[index] !== others[index]) return false;
+  return true;
 }
 
 /** What a model needs for several runs that are prepared before the first is made: a lane for each. */

@@ -1,8 +1,8 @@
 import type { PreparedRun } from "./lane.ts";
 
 /** A call of so many milliseconds may be made in the caller's thread, whose event loop waits for it. */
-const SHORT_MS = 1;
-/** One that took so many is made elsewhere the next time. */
+const SHORT_MS = 1.5;
+/** What was made there is made there again as long as it takes no more than so many. */
 const LONG_MS = 2;
 
 /** How long the runs of a model take, as those before them did. */
@@ -18,7 +18,7 @@ export class RunLengths {
   }
 
   /** Whether runs are short: such as were made before, of the same shapes. */
-  isShort(runs: readonly PreparedRun[]): boolean {
+  areShort(runs: readonly PreparedRun[]): boolean {
     const each = this.#each;
     return each !== null && each * runs.length <= this.#most && runs.every(({ isAsBefore }) => isAsBefore);
   }

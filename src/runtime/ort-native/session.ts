@@ -9,7 +9,7 @@ import { LoadedModel } from "./loaded-model.ts";
 import type { Native } from "./native.ts";
 import type { Owned } from "./resources.ts";
 import { RunLengths } from "./run-lengths.ts";
-import type { CallResult, LongCall } from "./runner.ts";
+import type { CallResult, LongCall, Stages } from "./runner.ts";
 import { readOptions } from "./session-options.ts";
 
 /**
@@ -45,22 +45,44 @@ export class NativeSession implements OrtSession {
   }
 
   /** One run at a time. */
-  async run(
+  run(
     feeds: NamedTensors,
     fetches: FetchMap = Object.fromEntries(this.outputNames.map((name) => [name, null])),
-    { before, update = null }: Around = {},
+    { before, update = null, lends = false }: Around = {},
   ): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#next(async () => {
-      const { own, steps } = this.#prepare([{ feeds, fetches, ...(before === undefined ? {} : { before }) }]);
-      const { failed } = await this.#call(steps, update);
-      this.#native.api.check(...failed);
-      return own?.results() ?? {};
-    });
+    const isAlone = before === undefined && update === null;
+    return this.#next(() =>
+      isAlone ? this.#alone(feeds, fetches, lends) : this.#around(feeds, fetches, before, update),
+    );
+  }
+
+  async #around(
+    feeds: NamedTensors,
+    fetches: FetchMap,
+    before: Around["before"],
+    update: Update | null,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const { own, ...made } = this.#prepare([{ feeds, fetches, ...(before === undefined ? {} : { before }) }]);
+    const { failed } = await this.#call(made, update);
+    this.#native.api.check(...failed);
+    return own?.results() ?? {};
+  }
+
+  async #alone(feeds: NamedTensors, fetches: FetchMap, lends: boolean): Promise<Readonly<Record<string, Tensor>>> {
+    const lane = this.#lanes.at(0);
+    const own = lane.prepare(feeds, fetches, lends);
+    const { failed } = await this.#call({ runs: [own], steps: [[[own.args]]] }, null);
+    if (failed.length === 0) return own.results();
+    if (!own.isLent) this.#native.api.check(...failed);
+    for (const status of failed) this.#native.api.call("ReleaseStatus", status);
+    const results = await this.#alone(feeds, fetches, false);
+    lane.lendNone();
+    return results;
   }
 
   async runSteps(runs: readonly StepRun[], update: Update): Promise<StepsMade> {
     return this.#next(async () => {
-      const { failed, losses } = await this.#call(this.#prepare(runs).steps, update);
+      const { failed, losses } = await this.#call(this.#prepare(runs), update);
       try {
         this.#native.api.check(...failed);
         return { losses, error: null };
@@ -78,35 +100,26 @@ export class NativeSession implements OrtSession {
   }
 
   /** What runs are called with, stage by stage; and the last of them. */
-  #prepare(runs: readonly StepRun[]): Prepared {
-    const steps = runs.map(({ feeds, fetches, before }, step) => {
+  #prepare(given: readonly StepRun[]): Prepared & { readonly own: PreparedRun | undefined } {
+    const runs: PreparedRun[] = [];
+    const steps = given.map(({ feeds, fetches, before }, step) => {
       const first = before?.(step) ?? [];
       const own = this.#lanes.at(step).prepare(feeds, fetches);
-      return first.length === 0 ? [[own]] : [first, [own]];
+      runs.push(...first, own);
+      return first.length === 0 ? [[own.args]] : [first.map(({ args }) => args), [own.args]];
     });
-    return { steps, own: steps.at(-1)?.at(-1)?.[0] };
+    return { runs, steps, own: runs.at(-1) };
   }
 
-  async #call(steps: Prepared["steps"], update: Update | null): Promise<CallResult> {
-    const runs = steps.flat(2);
-    const call: LongCall = {
-      name: "Run",
-      steps: steps.map((stages) => stages.map((stage) => stage.map(({ args }) => args))),
-      flush: this.#model.flush,
-      keeps: [this, runs.map(({ keeps }) => keeps)],
-      update: update?.key ?? null,
-    };
-    const isShort = this.#lengths.isShort(runs) && this.#native.callerThread?.takes(call) === true;
-    const result = await (isShort ? this.#here(call) : this.#elsewhere(call, runs));
+  async #call({ runs, steps }: Prepared, update: Update | null): Promise<CallResult> {
+    const { callerThread } = this.#native;
+    const keeps = [this, runs];
+    const call: LongCall = { name: "Run", steps, flush: this.#model.flush, keeps, update: update?.key ?? null };
+    const isHere = callerThread?.takes(call) === true && this.#lengths.areShort(runs);
+    while (isHere && callerThread.isDue()) await turn();
+    const result = isHere ? callerThread.call(call) : await this.#elsewhere(call, runs);
     this.#lengths.took(runs, result.milliseconds);
     return result;
-  }
-
-  async #here(call: LongCall): Promise<CallResult> {
-    const { callerThread, runner } = this.#native;
-    if (callerThread === null) return runner.call(call);
-    while (callerThread.isDue()) await turn();
-    return callerThread.call(call);
   }
 
   async #elsewhere(call: LongCall, runs: readonly PreparedRun[]): Promise<CallResult> {
@@ -140,10 +153,10 @@ export class NativeSession implements OrtSession {
   }
 }
 
-/** Runs that are still to be made: of each step its stages. */
+/** Runs that are still to be made, and what they are called with: of each step its stages. */
 interface Prepared {
-  readonly steps: readonly (readonly (readonly PreparedRun[])[])[];
-  readonly own: PreparedRun | undefined;
+  readonly runs: readonly PreparedRun[];
+  readonly steps: readonly Stages[];
 }
 
 function released(): BackendError {

@@ -1,7 +1,8 @@
 import type { Tensor } from "onnxruntime-common";
+import { setField } from "../fields.ts";
 import type { OrtSession } from "../ort-node/load.ts";
 import { copier, type Renewals, type StateStore } from "../ort-node/state-store.ts";
-import { bytesIn, copyOfTensor } from "../ort-tensor.ts";
+import { bytesIn, copyOfTensor, sameDims } from "../ort-tensor.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Shape } from "./api.ts";
 import type { Owned } from "./resources.ts";
@@ -59,10 +60,10 @@ export class NativeState implements StateStore {
   }
 
   /** What is held under the name where it has the shape; what has another is released. */
-  #fitting(held: Map<string, Tensor>, name: string, { type, dims }: Shape): Tensor | undefined {
+  #fitting(held: Map<string, Tensor>, name: string, { type, dims }: Pick<Tensor, "type" | "dims">): Tensor | undefined {
     const before = held.get(name);
     if (before === undefined) return undefined;
-    if (before.type === type && before.dims.join() === dims.join()) return before;
+    if (before.type === type && sameDims(before.dims, dims)) return before;
     this.#tensors.release(before);
     held.delete(name);
     return undefined;
@@ -122,9 +123,12 @@ export class NativeState implements StateStore {
     this.#placed.clear();
   }
 
-  async prepare(): Promise<void> {
+  prepare(): Promise<void> | null {
     const device = this.#device;
-    if (device === null || this.#waiting.size === 0) return;
+    return device === null || this.#waiting.size === 0 ? null : this.#bring(device);
+  }
+
+  async #bring(device: Device): Promise<void> {
     const waiting = [...this.#waiting];
     const session = await device.create(copier(waiting.map(([, tensor]) => tensor)));
     const allocator = this.#allocator?.owned ?? session.allocatorOf(device.name, device.id);
@@ -142,14 +146,17 @@ export class NativeState implements StateStore {
   }
 
   targets(renewals: Renewals): Readonly<Record<string, Tensor>> {
-    return Object.fromEntries(
-      renewals.map(([name, output]) => {
-        const shape = shapeOf(name, this.get(name));
-        const target = this.#fitting(this.#next, name, shape) ?? this.#make(shape);
-        this.#next.set(name, target);
-        return [output, target];
-      }),
-    );
+    const targets: Record<string, Tensor> = {};
+    for (const [name, output] of renewals) {
+      const now = this.get(name);
+      let next = this.#fitting(this.#next, name, now);
+      if (next === undefined) {
+        next = this.#make(shapeOf(name, now));
+        this.#next.set(name, next);
+      }
+      setField(targets, output, next);
+    }
+    return targets;
   }
 
   #make(shape: Shape): Tensor {
@@ -185,7 +192,7 @@ export class NativeState implements StateStore {
     const tensor = this.get(name);
     const { type, dims } = tensor;
     const lent = this.#lent.get(name);
-    if (lent?.type === type && lent.dims.join() === dims.join()) {
+    if (lent?.type === type && sameDims(lent.dims, dims)) {
       bytesIn(lent).set(bytesIn(tensor));
       return lent;
     }

@@ -4,7 +4,7 @@ import { type ElementType, isElementType, type OrtApi, type Shape } from "./api.
 import type { Owned, Resources } from "./resources.ts";
 
 type Elements = Float32Array;
-type ElementsOf = new (buffer: ArrayBuffer) => Elements;
+type ElementsOf = (new (buffer: ArrayBuffer) => Elements) & { readonly BYTES_PER_ELEMENT: number };
 
 const arrayOf = (type: ElementType): ElementsOf => ARRAYS[type] as ElementsOf;
 
@@ -25,11 +25,11 @@ const ARRAYS: Readonly<Record<ElementType, object>> = {
 };
 
 function bytesOf(type: ElementType, dims: readonly number[]): number {
-  return dims.reduce((product, dim) => product * dim, new (arrayOf(type))(new ArrayBuffer(8)).BYTES_PER_ELEMENT);
+  return dims.reduce((product, dim) => product * dim, arrayOf(type).BYTES_PER_ELEMENT);
 }
 
 /** The type and shape of a tensor of JavaScript. @throws Error for strings */
-export function shapeOf(name: string, { type, dims }: Tensor): Shape {
+export function shapeOf(name: string, { type, dims }: Pick<Tensor, "type" | "dims">): Shape {
   if (isElementType(type)) return { type, dims };
   throw new Error(`"${name}" has elements of type ${type}, which are not handed over`);
 }
@@ -92,18 +92,19 @@ export class NativeTensors {
   }
 
   copyInto(target: Tensor, source: Tensor): void {
-    bytesIn(target).set(bytesIn(source));
+    const [into, from] = [target.data, source.data];
+    if (into.constructor === from.constructor) (into as Elements).set(from as Elements);
+    else bytesIn(target).set(bytesIn(source));
   }
 
   /** Reads a tensor that a run made, and releases it. */
   take(pointer: bigint): Tensor {
-    const owned = this.#resources.own("tensor", pointer);
     try {
       const { type, dims } = this.#api.shapeOf(pointer);
       const view = this.#api.viewOf(pointer, bytesOf(type, dims));
       return new Tensor(type as "float32", new (arrayOf(type))(view.slice(0)), [...dims]);
     } finally {
-      owned.release();
+      this.#api.call("ReleaseValue", pointer);
     }
   }
 

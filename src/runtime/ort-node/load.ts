@@ -40,6 +40,11 @@ export interface Around {
   readonly before?: (step: number) => readonly PreparedRun[];
   /** Is done once all runs went well. */
   readonly update?: Update | null;
+  /**
+   * Whether new outputs are read before the session's next run, and not needed after that: it may write them where it did before. Default
+   * false. Nothing is done for it where something else is done around the run.
+   */
+  readonly lends?: boolean;
 }
 
 /** One of several runs that follow each other in one call. */

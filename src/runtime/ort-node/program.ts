@@ -4,6 +4,7 @@ import { inputSpecs, type Plan, plannedInputs, type Role, readPlan } from "../..
 import { BackendError } from "../../errors.ts";
 import type { Model } from "../../graph/model.ts";
 import { encodeModel } from "../../graph/serde/encode.ts";
+import { setField } from "../fields.ts";
 import { runtimeError } from "../ort-errors.ts";
 import type { NamedTensors } from "../session.ts";
 import type { Around, OrtSession, StepRun, StepsMade } from "./load.ts";
@@ -37,6 +38,7 @@ export class Program {
   readonly #provider: ResolvedProvider;
   readonly #alternates: boolean;
   #session: Promise<OrtSession> | null = null;
+  #loaded: OrtSession | null = null;
   #hasRun = false;
 
   /**
@@ -99,11 +101,12 @@ export class Program {
     wanted: readonly string[],
     around: Around = {},
   ): Promise<RunResult> {
-    const { session, state } = await this.#ready(store);
-    const feeds: NamedTensors = { ...inputs, ...state };
+    const session = await this.#ready(store);
+    const feeds: Record<string, Tensor> = { ...inputs };
+    for (const { name } of this.plan.state) setField(feeds, name, store.get(name));
     const { renewals } = this;
     const fetches: Record<string, Tensor | null> = { ...store.targets(renewals) };
-    for (const name of wanted) fetches[name] = null;
+    for (const name of wanted) setField(fetches, name, null);
     Object.assign(fetches, around.update?.given);
     try {
       return { outputs: await session.run(feeds, fetches, around), renewals };
@@ -128,20 +131,22 @@ export class Program {
     store: StateStore,
     update: Update,
   ): Promise<StepsMade> {
-    const { session, state } = await this.#ready(store);
+    const session = await this.#ready(store);
+    const state = Object.fromEntries(this.plan.state.map(({ name }) => [name, store.get(name)] as const));
     const steps = runs.map(({ inputs, ...run }) => ({ ...run, feeds: { ...inputs, ...state }, fetches: update.given }));
     const made = await session.runSteps?.(steps, update).catch((error: unknown) => ({ losses: [], error }));
     const { losses = [], error = null } = made ?? {};
     return { losses, error: error === null ? null : this.#failed(error) };
   }
 
-  async #ready(store: StateStore): Promise<{ readonly session: OrtSession; readonly state: NamedTensors }> {
-    const session = await this.load();
-    await store.prepare();
-    const state = this.plan.state.map(({ name }) => [name, store.get(name)] as const);
-    if (!this.#hasRun) session.reserve?.(roomFor(state.map(([, tensor]) => tensor)));
+  async #ready(store: StateStore): Promise<OrtSession> {
+    const session = this.#loaded ?? (await this.load());
+    this.#loaded = session;
+    const waits = store.prepare();
+    if (waits !== null) await waits;
+    if (!this.#hasRun) session.reserve?.(roomFor(this.plan.state.map(({ name }) => store.get(name))));
     this.#hasRun = true;
-    return { session, state: Object.fromEntries(state) };
+    return session;
   }
 
   #failed(cause: unknown): BackendError {

@@ -17,8 +17,8 @@ export interface StateStore {
   readonly copies: boolean;
   get(name: string): Tensor;
   set(name: string, tensor: Tensor): void;
-  /** Is called before a run. */
-  prepare(): Promise<void>;
+  /** Is called before a run, which waits for it; null: it has nothing to wait for. */
+  prepare(): Promise<void> | null;
   /** Where a run is to put what it renews. */
   targets(renewals: Renewals): Readonly<Record<string, Tensor | null>>;
   /** Makes what a run has written the state. */
@@ -90,8 +90,8 @@ export class HostState implements StateStore {
     this.#handedOut.delete(name);
   }
 
-  async prepare(): Promise<void> {
-    return;
+  prepare(): null {
+    return null;
   }
 
   targets(renewals: Renewals): Readonly<Record<string, Tensor | null>> {
@@ -165,9 +165,12 @@ export class DeviceState implements StateStore {
   }
 
   /** Brings what is in memory to the device, once, so that tensors no step renews do not travel with every step. */
-  async prepare(): Promise<void> {
+  prepare(): Promise<void> | null {
     const here = [...this.#now].filter(([, { location, type }]) => location === "cpu" && type === "float32");
-    if (here.length === 0) return;
+    return here.length === 0 ? null : this.#bring(here);
+  }
+
+  async #bring(here: readonly (readonly [string, Tensor])[]): Promise<void> {
     const { tensors, session } = await this.#copy(here, "gpu-buffer");
     this.#owners.push(session);
     for (const [name, tensor] of tensors) this.set(name, tensor);

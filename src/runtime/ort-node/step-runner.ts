@@ -7,8 +7,9 @@ import type { Programs } from "./programs.ts";
 import type { ReadyStep } from "./separated.ts";
 import type { SessionState } from "./session-state.ts";
 import type { ReadyGradients } from "./sharded-gradients.ts";
-import { stacked } from "./stack.ts";
+import { Stack } from "./stack.ts";
 import type { Renewals } from "./state-store.ts";
+import { StepNumbers } from "./step-numbers.ts";
 import type { StepPrograms } from "./step-programs.ts";
 
 /** What one call of several steps takes of batches at most: their bytes, and how many. */
@@ -30,6 +31,8 @@ export class StepRunner {
   rate: (step: number) => number;
   readonly #programs: Programs;
   readonly #state: SessionState;
+  readonly #stack = new Stack();
+  readonly #numbers = new StepNumbers();
 
   constructor(programs: Programs, state: SessionState, rate: (step: number) => number) {
     this.#programs = programs;
@@ -112,12 +115,13 @@ export class StepRunner {
     batches: readonly NamedTensors[],
     rates: readonly number[],
   ): Promise<readonly number[]> {
-    const { repeated } = steps;
-    const together = repeated === null || batches.length === 1 ? null : stacked(batches);
+    const { repeated, separated, trainStep } = steps;
+    const together = repeated === null || batches.length === 1 ? null : this.#stack.of(batches);
     if (repeated !== null && together !== null) return this.#advance(this.#whole(repeated), together, rates);
     const losses: number[] = [];
     for (let at = 0; at < batches.length && losses.every(Number.isFinite); ) {
-      const step = await this.#stepFor(steps);
+      const isWhole = separated.sharded === null && separated.trainStep === null;
+      const step = isWhole ? this.#whole(this.#programs.requireOptimizer(trainStep)) : await this.#stepFor(steps);
       const next = step.runSteps === null ? batches.slice(at, at + 1) : togetherOf(batches.slice(at));
       const own = rates.slice(at, at + next.length);
       const [feeds = {}] = next;
@@ -141,7 +145,7 @@ export class StepRunner {
     const { losses, error } = await runSteps(
       batches.map((feeds, index) => ({
         feeds,
-        scalarsOf: (plan) => this.#scalars(plan, rates.slice(index, index + 1), first + index),
+        scalarsOf: (plan) => new StepNumbers().of(plan, rates.slice(index, index + 1), first + index),
       })),
     );
     const made = losses.filter((each) => each.every(Number.isFinite)).length;
@@ -163,7 +167,8 @@ export class StepRunner {
     const { store } = this.#state;
     return {
       program,
-      run: (feeds, scalarsOf, wanted) => program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted),
+      run: (feeds, scalarsOf, wanted) =>
+        program.run({ ...feeds, ...scalarsOf(program.plan) }, store, wanted, { lends: true }),
       runSteps: null,
     };
   }
@@ -184,16 +189,8 @@ export class StepRunner {
     return losses;
   }
 
-  /** The learning rates, one row per step where there are several, and the number of the first update. */
-  #scalars(
-    { learningRate, step }: Plan,
-    rates: readonly number[],
-    first = this.#state.steps + 1,
-  ): Record<string, Tensor> {
-    const shape = rates.length === 1 ? [1] : [rates.length, 1];
-    return {
-      ...(learningRate === null ? {} : { [learningRate]: new Tensor("float32", Float32Array.from(rates), shape) }),
-      ...(step === null ? {} : { [step]: new Tensor("int64", BigInt64Array.of(BigInt(first)), [1]) }),
-    };
+  /** As they are until the next time. */
+  #scalars(plan: Plan, rates: readonly number[]): NamedTensors {
+    return this.#numbers.of(plan, rates, this.#state.steps + 1);
   }
 }

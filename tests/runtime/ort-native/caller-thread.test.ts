@@ -56,6 +56,21 @@ function powers(times: number): Uint8Array {
   return encodeModel(model(sketch.graph, 8, [["", 17]]));
 }
 
+/** `out` = four numbers in the shape that is fed. */
+function reshapes(): Uint8Array {
+  const sketch = new Sketch("reshape");
+  sketch.input("x", float([4]));
+  sketch.input("shape", { kind: "tensor", dtype: 7, shape: [2] });
+  sketch.node("Reshape", ["x", "shape"], ["out"]);
+  sketch.output("out", float(["rows", "columns"]));
+  return encodeModel(model(sketch.graph, 8, [["", 17]]));
+}
+
+const shaped = (rows: number, columns: number): Record<string, Tensor> => ({
+  x: new Tensor("float32", Float32Array.of(1, 2, 3, rows), [4]),
+  shape: new Tensor("int64", BigInt64Array.of(BigInt(rows), BigInt(columns)), [2]),
+});
+
 const diagonal = (size: number, value: number): Tensor => {
   const data = new Float32Array(size * size);
   for (let at = 0; at < size; at++) data[at * (size + 1)] = value;
@@ -110,18 +125,10 @@ describe("calls in the caller's thread", () => {
   it("say what went wrong, and go on", async () => {
     const { size } = native.resources;
     const watching = watched();
-    const sketch = new Sketch("square");
-    sketch.input("x", float(["n"]));
-    sketch.input("shape", { kind: "tensor", dtype: 7, shape: [2] });
-    sketch.node("Reshape", ["x", "shape"], ["out"]);
-    sketch.output("out", float(["rows", "columns"]));
-    const session = await NativeSession.create(watching, encodeModel(model(sketch.graph, 8, [["", 17]])), {});
-    const x = new Tensor("float32", Float32Array.of(1, 2, 3, 4), [4]);
-    const shaped = (rows: number): Promise<Readonly<Record<string, Tensor>>> =>
-      session.run({ x, shape: new Tensor("int64", BigInt64Array.of(BigInt(rows), 2n), [2]) }, { out: null });
+    const session = await NativeSession.create(watching, reshapes(), {});
     for (let turn = 0; turn < 50; turn++) {
-      expect((await shaped(2))["out"]?.dims).toEqual([2, 2]);
-      await expect(shaped(3)).rejects.toThrow(/reshape/i);
+      expect((await session.run(shaped(2, 2), { out: null }))["out"]?.dims).toEqual([2, 2]);
+      await expect(session.run(shaped(3, 2), { out: null })).rejects.toThrow(/reshape/i);
     }
     expect(watching.made).toContain("h");
     await session.release();
@@ -160,6 +167,55 @@ describe("calls in the caller's thread", () => {
     const made = await trained(watching);
     expect(watching.made.filter((where) => where === "h").length).toBeGreaterThan(20);
     expect(made).toEqual(await trained({ ...native, callerThread: null }));
+  });
+});
+
+describe("outputs that are lent", () => {
+  const lends = { lends: true } as const;
+
+  it("lie in the same memory as long as what is fed has the same shapes", async () => {
+    const { size } = native.resources;
+    const session = await NativeSession.create(native, powers(1), { intraOpNumThreads: 1 });
+    const run = async (of: number, value: number): Promise<Tensor> =>
+      (await session.run({ x: diagonal(of, value) }, { out: null }, lends))["out"] as Tensor;
+    const kept = [first(await run(2, 1)), await run(2, 2), await run(2, 3)] as const;
+    expect([kept[0], first(kept[1]), first(kept[2]), kept[1] === kept[2]]).toEqual([1, 9, 9, true]);
+    for (const [side, value] of [
+      [3, 4],
+      [3, 5],
+      [2, 6],
+    ] as const) {
+      const made = await run(side, value);
+      expect([first(made), ...made.dims]).toEqual([value * value, side, side]);
+    }
+    const { out } = await session.run({ x: diagonal(2, 7) }, { out: null });
+    expect([first(out as Tensor), first(await run(2, 8)), first(out as Tensor)]).toEqual([49, 64, 49]);
+    await session.release();
+    expect(native.resources.size).toBe(size);
+  });
+
+  it("are made anew where their shape depends on what the inputs hold", async () => {
+    const { size } = native.resources;
+    const session = await NativeSession.create(native, reshapes(), {});
+    const sizes = [
+      [2, 2],
+      [2, 2],
+      [1, 4],
+      [4, 1],
+      [3, 2],
+      [2, 2],
+    ] as const;
+    const made = await Promise.all(
+      sizes.map(([rows, columns]) =>
+        session.run(shaped(rows, columns), { out: null }, lends).then(
+          ({ out }) => [...(out?.dims ?? []), out?.data[3]],
+          ({ message }: Error) => /reshape/i.test(message),
+        ),
+      ),
+    );
+    expect(made).toEqual([[2, 2, 2], [2, 2, 2], [1, 4, 1], [4, 1, 4], true, [2, 2, 2]]);
+    await session.release();
+    expect(native.resources.size).toBe(size);
   });
 });
 
