@@ -1,3 +1,4 @@
+import { areSmall } from "./analysis/small-models.ts";
 import { BYTES, type Kind, OPTIONS, optional, PATH, requireArgument, withFields } from "./arguments.ts";
 import type { TrainingArtifacts } from "./artifacts/ort-artifacts.ts";
 import type { PortableArtifacts } from "./artifacts/portable/portable-artifacts.ts";
@@ -161,7 +162,7 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
   }
   const ways = waysTo(ort);
   const isCpu = ort === undefined && prefersCpu(options);
-  const threads = options.threads ?? grantedProcessors();
+  const threads = isCpu && isSmall(artifacts) ? 1 : (options.threads ?? grantedProcessors());
   const block = isCpu ? await blockSizeFor(artifacts, ways, options) : null;
   const { sizes = {} } = options;
   const known = threads === null ? {} : { threads };
@@ -174,6 +175,12 @@ async function openPortable(artifacts: SessionModels, options: TrainingSessionOp
     return RemoteSession.create(programs, settings, startPeer(options.isolation, options.worker));
   }
   return OrtNodeSession.create(ways, programs, settings);
+}
+
+/** Whether a second thread would have nothing to do. */
+function isSmall({ trainStep, gradients, apply, evalModel }: SessionModels): boolean {
+  const models = [gradients ?? trainStep, evalModel].filter((model) => model !== null);
+  return areSmall(models, apply);
 }
 
 async function openTrainingBuild(

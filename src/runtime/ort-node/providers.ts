@@ -23,7 +23,7 @@ export interface OrtNodeOptions {
    * works that is an error, unless `cpu` is among them. Default `["cpu"]`.
    */
   readonly executionProviders?: readonly Provider[];
-  /** Threads within an operator. Default: ONNX Runtime's choice, one per core; in Node, one per processor that the process may use, where these are fewer. */
+  /** Threads within an operator. Default: ONNX Runtime's choice, one per core; in Node, one per processor that the process may use, where these are fewer. Models of which every tensor is small take one. */
   readonly threads?: number;
   /** Sets denormal numbers to zero: moments run into them, and they are many times slower. Default true. */
   readonly denormalsAsZero?: boolean;
