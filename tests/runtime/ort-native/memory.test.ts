@@ -44,8 +44,8 @@ describe("memory of training through the C API", () => {
     }
     expect(new Set(counts).size).toBe(1);
     const trainable = 6;
-    /** Two sessions of ONNX Runtime, and the options of the runs of one; the learning rate, the step and two inputs. */
-    const others = 2 + 1 + 4;
+    /** Two sessions of ONNX Runtime, and the options of the runs of one; the learning rate, the step, two inputs and the loss. */
+    const others = 2 + 1 + 4 + 1;
     expect((counts[0] ?? 0) - before - others).toBe(2 * tensors.size + trainable);
     await session.release();
     expect(resources.size).toBe(before);
