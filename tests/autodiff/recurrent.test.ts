@@ -16,6 +16,8 @@ interface Sizes {
 const SMALL: Sizes = { steps: 4, batch: 2, inputs: 3, hidden: 5 };
 /** So many multiplications a step that a loop takes the operator's place, with samples in columns. */
 const LARGE: Sizes = { steps: 2, batch: 32, inputs: 40, hidden: 96 };
+/** The same with many samples. */
+const MANY: Sizes = { steps: 2, batch: 66, inputs: 20, hidden: 68 };
 /** More samples than hidden states: they stay in rows. */
 const WIDE: Sizes = { steps: 2, batch: 72, inputs: 20, hidden: 64 };
 
@@ -99,6 +101,7 @@ it.each<[string, Kind, boolean, Given, Sizes]>([
   ["LSTM as a loop that gives the last hidden state alone", "LSTM", false, "last", LARGE],
   ["LSTM without a bias, all outputs", "LSTM", false, "every", SMALL],
   ["LSTM as a loop without a bias, all outputs", "LSTM", false, "every", LARGE],
+  ["LSTM as a loop of many samples, all hidden states", "LSTM", false, "all", MANY],
   ["LSTM as a loop of samples in rows, all hidden states", "LSTM", false, "all", WIDE],
   ["LSTM as a loop of samples in rows without a bias, all outputs", "LSTM", false, "every", WIDE],
   ["GRU, linear before reset", "GRU", true, "all", SMALL],

@@ -98,7 +98,7 @@ export function lstmColumnsGradients(
   layer: LstmLayer,
   trace: LstmColumnsTrace,
   gradients: LstmOutputGradients,
-  { inputs, hidden }: LstmSizes,
+  { batch, inputs, hidden }: LstmSizes,
 ): Omit<LstmGradients, "peephole" | "bias"> & { readonly bias: Value | null } {
   const [w, r] = [f.squeeze(layer.w, [0]), f.squeeze(layer.r, [0])];
   const zero = zeroColumns(f, layer);
@@ -129,9 +129,7 @@ export function lstmColumnsGradients(
       return [affine(s, back, a, earlier === null ? null : at("earlier")), s.mul(c, at("forget")), a];
     },
   });
-  /** Columns are samples of all steps. */
-  const together = (value: Value): Value => f.reshape(f.transpose(value, [1, 0, 2]), f.vector(f.dim(value, 1), -1));
-  const product = transposed(f, f.matmul(together(operands), transposed(f, together(all))));
+  const product = productOfSteps(f, all, operands, batch);
   const sizes = [inputs, ...(hasBias ? [1] : []), hidden];
   const made = f.build.emitAll("Split", [product, f.ints(sizes)], sizes.length, {
     attributes: [attribute.int("axis", 1)],
@@ -147,4 +145,19 @@ export function lstmColumnsGradients(
     h0: states(f, dh),
     c0: states(f, dc),
   };
+}
+
+/** Samples of the largest batch of which numbers are moved one by one; with more of them it is faster to move rows of all samples. */
+const FEW_SAMPLES = 64;
+
+/** Sum over time of a_t b_t^T, as one product. @param a [T, K, N] @param b [T, L, N] @returns [K, L] */
+function productOfSteps(f: Formula, a: Value, b: Value, batch: number): Value {
+  if (batch <= FEW_SAMPLES) {
+    /** All of a on its side, with the steps of a sample beside each other, and b likewise. */
+    const turnedA = f.reshape(f.transpose(a, [1, 2, 0]), f.vector(f.dim(a, 1), -1));
+    return f.matmul(turnedA, f.reshape(f.transpose(b, [2, 0, 1]), f.vector(-1, f.dim(b, 1))));
+  }
+  /** Columns are samples of all steps. */
+  const together = (value: Value): Value => f.reshape(f.transpose(value, [1, 0, 2]), f.vector(f.dim(value, 1), -1));
+  return transposed(f, f.matmul(together(b), transposed(f, together(a))));
 }
