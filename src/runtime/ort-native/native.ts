@@ -12,7 +12,7 @@ export interface Native {
   readonly resources: Resources;
   readonly runner: Pick<Runner, "call" | "hire" | "load" | "drop" | "close">;
   /** Null where short calls, too, are made by the runner. */
-  readonly callerThread: Pick<CallerThread, "takes" | "isDue" | "call" | "load" | "drop"> | null;
+  readonly callerThread: Pick<CallerThread, "takes" | "isDue" | "turn" | "call" | "load" | "drop"> | null;
   readonly tensors: NativeTensors;
   /** Memory of updates that no session has. */
   readonly kernelMemories: KernelMemory[];

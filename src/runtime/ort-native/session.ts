@@ -1,6 +1,5 @@
 import type { Tensor } from "onnxruntime-common";
 import { BackendError } from "../../errors.ts";
-import { turn } from "../../event-loop.ts";
 import type { Around, OrtSession, StepRun, StepsMade } from "../ort-node/load.ts";
 import type { Update } from "../ort-node/separated.ts";
 import type { NamedTensors } from "../session.ts";
@@ -116,7 +115,7 @@ export class NativeSession implements OrtSession {
     const keeps = [this, runs];
     const call: LongCall = { name: "Run", steps, flush: this.#model.flush, keeps, update: update?.key ?? null };
     const isHere = callerThread?.takes(call) === true && this.#lengths.areShort(runs);
-    while (isHere && callerThread.isDue()) await turn();
+    while (isHere && callerThread.isDue()) await callerThread.turn();
     const result = isHere ? callerThread.call(call) : await this.#elsewhere(call, runs);
     this.#lengths.took(runs, result.milliseconds);
     return result;

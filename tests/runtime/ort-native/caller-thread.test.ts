@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { float, model, Sketch } from "../../../fixtures/sketch.ts";
 import { encodeModel } from "../../../src/entries/graph.ts";
 import { encodeState } from "../../../src/entries/training.ts";
@@ -29,6 +29,7 @@ function watched(): Native & { readonly made: string[] } {
       call,
       takes: (given) => callerThread.takes(given),
       isDue: () => callerThread.isDue(),
+      turn: () => callerThread.turn(),
       load: (key, share) => callerThread.load(key, share),
       drop: (key) => callerThread.drop(key),
     },
@@ -143,6 +144,18 @@ describe("calls in the caller's thread", () => {
     for (const began = performance.now(); performance.now() - began < 200; ) await session.run({ x }, { out: null });
     clearInterval(timer);
     expect(ticks).toBeGreaterThan(5);
+    await session.release();
+  });
+
+  it("go on where a test has timers of its own", async () => {
+    const session = await NativeSession.create(native, powers(1), { intraOpNumThreads: 1 });
+    const x = diagonal(2, 1);
+    vi.useFakeTimers({ toFake: ["setImmediate", "setTimeout"] });
+    try {
+      for (const began = performance.now(); performance.now() - began < 50; ) await session.run({ x }, { out: null });
+    } finally {
+      vi.useRealTimers();
+    }
     await session.release();
   });
 
