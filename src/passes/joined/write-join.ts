@@ -8,10 +8,10 @@ import { tensorType } from "../../graph/value-type.ts";
 import { Builder } from "../../ops/builder.ts";
 import { Formula } from "../../ops/formula.ts";
 import { dimsOf, known, rankOf } from "../../ops/value-types.ts";
-import { isNumbers, isWrittenApart } from "./gain.ts";
+import { givenMagnitudes, isNumbers, isWrittenApart } from "./gain.ts";
 import type { Member, Renewed } from "./members.ts";
 import { isReciprocal } from "./operators.ts";
-import type { Held, Joined, JoinedPart, JoinPlan, Made, Tuple } from "./tuples.ts";
+import type { Held, Joined, JoinedPart, JoinPlan, Made, Reduced, Tuple } from "./tuples.ts";
 
 /** A state that is carried joined, and what it is made of. */
 export interface JoinedState {
@@ -128,13 +128,18 @@ class Writer {
       case "given":
         return this.f.concat(this.piecesOf(part), 0);
       case "reduced":
-        return this.f.concat(
-          this.piecesOf(part.of).map((piece) => this.f.build.again(part.node, [piece], [attribute.int("keepdims", 1)])),
-          0,
-        );
+        return this.f.concat(this.#reduced(part), 0);
       case "made":
         return this.#make(part);
     }
+  }
+
+  #reduced(part: Reduced): readonly Value[] {
+    const attributes = [attribute.int("keepdims", 1)];
+    const given = givenMagnitudes(part);
+    return given === null
+      ? this.piecesOf(part.of).map((piece) => this.f.build.again(part.node, [piece], attributes))
+      : this.piecesOf(given).map((piece) => this.f.emit("ReduceL1", [piece], { attributes }));
   }
 
   /** All members read it: it is fused with none of the nodes that do. */

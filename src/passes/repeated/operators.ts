@@ -1,5 +1,7 @@
 import { attribute } from "../../graph/attribute.ts";
+import { DataType } from "../../graph/data-type.ts";
 import type { Node, Value } from "../../graph/graph.ts";
+import { elementTypeOf } from "../../ops/element-type.ts";
 import type { Formula } from "../../ops/formula.ts";
 import { NodeView } from "../../ops/node-view.ts";
 import { opTypes } from "../../ops/operators/index.ts";
@@ -18,7 +20,7 @@ export interface Operand {
 type Stacking = (node: Node, operands: readonly (Operand | null)[], f: Formula) => Value | null;
 
 /** Results of more numbers stay in the step: they take longer than it takes to begin a node, and lie in the caches there. */
-const MOST_NUMBERS = 2 ** 14;
+export const MOST_NUMBERS = 2 ** 14;
 
 /** Of which operators only the first input may differ from step to step. */
 const FIRST_ONLY = opTypes(["Clip"]);
@@ -87,11 +89,41 @@ const transpose: Stacking = (node, [operand], f) => {
   });
 };
 
+/** Both say places on the same axes. */
+const gatherElements: Stacking = (node, [operand, indices], f) => {
+  const rank = operand ? rankOf(operand.each) : null;
+  if (!operand?.isStacked || !indices?.isStacked || rank === null) return null;
+  const axis = (new NodeView(node).int("axis") + rank) % rank;
+  return f.gatherElements(operand.all, indices.all, 1 + axis);
+};
+
+/** As many float32 numbers at a time fill a line of a cache, and whole vectors of any processor. */
+const IN_A_LINE = 16;
+
+/**
+ * A sum of all of a tensor, or its mean. ONNX Runtime adds up each row as it does a tensor, in vectors that begin where its memory is
+ * aligned: so rows must lie as tensors do.
+ */
+const reduction: Stacking = (node, [operand, ...axes], f) => {
+  const view = new NodeView(node);
+  const sizes = operand ? known(dimsOf(operand.each)) : null;
+  const count = sizes?.reduce((product, size) => product * size, 1) ?? 0;
+  const isWhole = axes.length === 0 && !view.gives("axes") && view.intOrNull("noop_with_empty_axes") !== 1;
+  if (!operand?.isStacked || sizes === null || !isWhole || elementTypeOf(operand.each) !== DataType.float) return null;
+  if (count === 0 || count % IN_A_LINE !== 0 || count > MOST_NUMBERS) return null;
+  const inner = axesFrom(1, 1 + sizes.length);
+  const keepsAxes = view.int("keepdims") === 1;
+  return node.opType === "ReduceSum" ? f.sum(operand.all, inner, keepsAxes) : f.mean(operand.all, inner, keepsAxes);
+};
+
 const given: Stacking = (_, [operand]) => operand?.all ?? null;
 
 const STACKINGS: ReadonlyMap<string, Stacking> = new Map<string, Stacking>([
+  ["GatherElements", gatherElements],
   ["Identity", given],
   ["Pow", power],
+  ["ReduceMean", reduction],
+  ["ReduceSum", reduction],
   ["Reshape", reshape],
   ["Squeeze", onAxes("squeeze")],
   ["Transpose", transpose],
