@@ -17,6 +17,8 @@ import { shareUpdate } from "./passes/portable/share-update.ts";
 import type { StepModel } from "./passes/portable/step-model.ts";
 import { withoutReset } from "./passes/portable/without-reset.ts";
 import { repeatStep } from "./passes/repeated/repeat-step.ts";
+import { shareOutLater } from "./passes/sample-shares.ts";
+import { scaleOperands } from "./passes/scale-operands.ts";
 import { separateUpdate } from "./passes/separated/separate-update.ts";
 import { removeLearningRate } from "./passes/set-learning-rate.ts";
 import { partsPay } from "./passes/sharded/costs.ts";
@@ -192,9 +194,10 @@ const USUAL_THREADS = 2;
 
 function laidOut(model: Model, { block, threads = USUAL_THREADS }: CpuLayouts): Model {
   const copy = model.clone();
+  const fewer = scaleOperands(copy) + shareOutLater(copy);
   const blocked = block === null ? 0 : weighSums(copy, block) + takeDotProducts(copy) + blockConvolutions(copy, block);
   const moved = turnProducts(copy) + gatherRows(copy) + maskByTriangles(copy);
-  const changes = blocked + moved + cutChains(copy, threads);
+  const changes = fewer + blocked + moved + cutChains(copy, threads);
   return changes === 0 ? model : copy;
 }
 
