@@ -1,6 +1,6 @@
-import { Tensor } from "onnxruntime-node";
-import { DataType, encodeModel } from "../../src/entries/graph.ts";
+import { encodeModel } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
+import { madeUpFeeds } from "./made-up-feeds.ts";
 import { openSession } from "./ort.ts";
 import { valuesOf } from "./tensor-values.ts";
 
@@ -11,18 +11,7 @@ export type Results = Readonly<Record<string, readonly number[]>>;
 export async function allResults(net: Model, size = 2): Promise<Results> {
   const session = await openSession(encodeModel(net));
   try {
-    const feeds = net.graph.inputs.map(({ name, type }, seed) => {
-      if (type?.kind !== "tensor") throw new Error(`${name} is no tensor`);
-      const dims = (type.shape ?? []).map(Number);
-      const length = dims.reduce((product, each) => product * each, 1);
-      const places = Array.from({ length }, (_, at) => at);
-      if (type.dtype === DataType.int64) {
-        return [name, new Tensor("int64", BigInt64Array.from(places, BigInt), dims)] as const;
-      }
-      const numbers = Float32Array.from(places, (at) => Math.sin(at * 12.9898 + seed) * size);
-      return [name, new Tensor("float32", numbers, dims)] as const;
-    });
-    const results = await session.run(Object.fromEntries(feeds));
+    const results = await session.run(madeUpFeeds(net, size));
     return Object.fromEntries(session.outputNames.map((name) => [name, valuesOf(results[name])]));
   } finally {
     await session.release();

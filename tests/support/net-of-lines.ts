@@ -1,7 +1,7 @@
-import { Tensor } from "onnxruntime-node";
 import { model, Sketch, tensor } from "../../fixtures/sketch.ts";
 import { DataType, encodeModel, GraphTensor } from "../../src/entries/graph.ts";
 import type { Model } from "../../src/index.ts";
+import { madeUpFeeds } from "./made-up-feeds.ts";
 import { openSession } from "./ort.ts";
 import { valuesOf } from "./tensor-values.ts";
 
@@ -17,9 +17,6 @@ export interface Net {
   readonly dtype?: number;
   readonly gradients?: readonly string[];
 }
-
-/** Samples where the batch is open. */
-const BATCH = 2;
 
 export function netOf({ inputs, lines, outputs, dtype = DataType.float, gradients }: Net): Model {
   const sketch = new Sketch("net");
@@ -51,15 +48,7 @@ const SHAPES = { planes: [0, 3, 8, 8] } as const;
 export async function resultsOf(net: Model, special: readonly number[] = []): Promise<readonly (readonly number[])[]> {
   const session = await openSession(encodeModel(net));
   try {
-    const feeds = net.graph.inputs.map(({ name, type }, seed) => {
-      const shape = type?.kind === "tensor" ? (type.shape ?? []) : [];
-      const dims = shape.map((size) => (typeof size === "number" ? size : BATCH));
-      const length = dims.reduce((product, size) => product * size, 1);
-      const numbers = Float32Array.from({ length }, (_, at) => Math.sin(at * 12.9898 + seed) * 2);
-      if (seed === 0) numbers.set(special);
-      return [name, new Tensor("float32", numbers, dims)] as const;
-    });
-    const results = await session.run(Object.fromEntries(feeds));
+    const results = await session.run(madeUpFeeds(net, 2, special));
     return session.outputNames.map((name) => valuesOf(results[name]));
   } finally {
     await session.release();
