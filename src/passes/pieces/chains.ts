@@ -126,8 +126,8 @@ export function readBy({ nodes, dims, axes }: Chain): {
   readonly whole: readonly Value[];
 } {
   const made = new Set(nodes.flatMap(({ outputs }) => outputs));
-  const inputs = new Set(nodes.flatMap((node) => node.inputs));
-  const values = [...inputs].filter((value) => value !== null && !made.has(value)).filter((value) => value !== null);
+  const inputs = new Set(nodes.flatMap((node) => node.inputs.filter((value) => value !== null)));
+  const values = [...inputs].filter((value) => !made.has(value));
   const isCut = (value: Value): boolean => axesShared(value, dims) >= axes;
   return { cut: values.filter(isCut), whole: values.filter((value) => !isCut(value)) };
 }
